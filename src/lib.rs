@@ -1,1 +1,64 @@
-//! divvy
+//! divvy splits traffic between versions of a service, inside Envoy and Istio.
+//!
+//! This crate is the filter: built for `wasm32-wasip1` it is a proxy-wasm module, built
+//! natively it is the same decisions as a library, without any host. Data flows through
+//! the modules in this order:
+//!
+//! 1. [`config`] compiles a configuration into a [`policy`], or lists all that is wrong;
+//! 2. [`request`] is a borrowed view of a request's headers, as bytes;
+//! 3. [`decide`] applies the policy to it: which rollouts look at it ([`matching`]), who
+//!    the user is ([`identity`]), where on the line that is ([`bucket`]), which version
+//!    that makes and for what reason;
+//! 4. [`output`] says what follows: header changes and labels, as values;
+//! 5. `filter`, on wasm32 alone, talks to the proxy.
+//!
+//! Everything but `filter` is pure: no host calls, no clock, no randomness.
+//!
+//! ```
+//! use divvy::{config, decide, output, request::Request};
+//!
+//! let policy = config::parse(br#"{
+//!     "identity": [{"header": "x-user-id"}],
+//!     "rollouts": [{
+//!         "name": "checkout",
+//!         "versions": [{"name": "v1"}, {"name": "v2"}],
+//!         "stable": "v1",
+//!         "target": "{version}",
+//!         "strategy": {"canary": {"version": "v2", "weight": 25}}
+//!     }]
+//! }"#)?;
+//!
+//! let headers = [(&b":path"[..], &b"/"[..]), (b"x-user-id", b"239701014")];
+//! let request = Request::from_headers(&policy.names, headers);
+//! let decisions = decide::decide(&policy, &request);
+//! assert_eq!(output::route(&policy, &decisions), Some("v2"));
+//! assert_eq!(
+//!     output::assignment(&policy, &decisions).as_deref(),
+//!     Some("checkout=v2;reason=split"),
+//! );
+//! # Ok::<(), config::Errors>(())
+//! ```
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+        reason = "a test that panics has failed, and that is what it is for"
+    )
+)]
+
+pub mod bucket;
+pub mod config;
+pub mod decide;
+#[cfg(target_arch = "wasm32")]
+mod filter;
+pub mod identity;
+pub mod matching;
+pub mod output;
+pub mod policy;
+pub mod request;

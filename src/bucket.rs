@@ -1,0 +1,332 @@
+//! Where an identity lies, and which version that makes: hashing, version 1.
+//!
+//! Changing an answer of this module moves users between versions in the middle of
+//! their experiments, so it is a breaking change. `tests/vectors/bucketing.json`, made
+//! by an independent implementation, pins it.
+//!
+//! A **key** is `<purpose>:<salt>:<identity>`. No name that a configuration may use
+//! contains a colon, so keys of different purposes never collide. The key's murmur3
+//! hash (x64, 128 bits, seed 0, of which the first 64 bits count) becomes a **position**
+//! from 0 to 999,999, or a **score** in a weighted rendezvous.
+
+use std::io::Read;
+
+/// How many positions a line has.
+pub const POSITIONS: u32 = 1_000_000;
+
+/// What a key is for. Each purpose has a line of its own, so that being early on one
+/// says nothing about the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The traffic gate of an A/B test and the weight of a canary.
+    Gate,
+    /// The ranges of a layer; the salt is the layer's name.
+    Layer,
+    /// The holdout; the salt is the holdout's name.
+    Holdout,
+    /// The share of users whose requests are mirrored.
+    Mirror,
+}
+
+impl Purpose {
+    const fn letter(self) -> &'static str {
+        match self {
+            Self::Gate => "t",
+            Self::Layer => "l",
+            Self::Holdout => "h",
+            Self::Mirror => "m",
+        }
+    }
+}
+
+/// The part of a key that the configuration fixes: everything before the identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key(Box<[u8]>);
+
+impl Key {
+    /// `<purpose>:<salt>:`
+    pub fn new(purpose: Purpose, salt: &str) -> Self {
+        Self::joined(&[purpose.letter(), salt])
+    }
+
+    /// `r:<salt>:<rule>:`, for the percent of a rule. A line of its own, so that a rule
+    /// does not eat the users that the canary would have had.
+    pub fn rule(salt: &str, rule: &str) -> Self {
+        Self::joined(&["r", salt, rule])
+    }
+
+    /// `v:<salt>:<version>:`, for one version of a split.
+    pub fn version(salt: &str, version: &str) -> Self {
+        Self::joined(&["v", salt, version])
+    }
+
+    fn joined(parts: &[&str]) -> Self {
+        let mut key = parts.join(":");
+        key.push(':');
+        Self(key.into_bytes().into())
+    }
+
+    /// The first 64 bits of the key's hash.
+    pub fn hash(&self, identity: &[u8]) -> u64 {
+        let mut key = self.0.chain(identity);
+        // Reading from two slices cannot fail, so the default is never taken.
+        let hash = murmur3::murmur3_x64_128(&mut key, 0).unwrap_or_default();
+        #[allow(clippy::cast_possible_truncation, reason = "the low half is h1")]
+        let h1 = hash as u64;
+        h1
+    }
+
+    /// Where the identity lies on this key's line.
+    pub fn position(&self, identity: &[u8]) -> Position {
+        let scaled = u128::from(self.hash(identity)).saturating_mul(u128::from(POSITIONS));
+        #[allow(clippy::cast_possible_truncation, reason = "below 1,000,000")]
+        let position = (scaled >> 64) as u32;
+        Position(position)
+    }
+
+    /// How this version fares in a split: the smallest score wins. `weight` is above 0.
+    pub fn score(&self, identity: &[u8], weight: f64) -> f64 {
+        // 53 bits are what a double holds exactly; the half keeps u off 0.
+        #[allow(clippy::cast_precision_loss, reason = "53 bits fit")]
+        let u = ((self.hash(identity) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
+        // libm's logarithm, natively too: the platform's may differ in the last bit, and
+        // then two proxies would disagree about a user.
+        -libm::log(u) / weight
+    }
+}
+
+/// Where an identity lies on a line: 0 to 999,999.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Position(u32);
+
+impl Position {
+    /// The position as a number.
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+/// A share of a line, in parts per million: 0 to 1,000,000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Share(u32);
+
+impl Share {
+    /// Nobody.
+    pub const NONE: Self = Self(0);
+    /// Everybody.
+    pub const ALL: Self = Self(POSITIONS);
+
+    /// A percentage from 0 to 100 with at most four decimals, or `None`.
+    pub fn from_percent(percent: f64) -> Option<Self> {
+        if !(0.0..=100.0).contains(&percent) {
+            return None;
+        }
+        let scaled = percent * 10_000.0;
+        let rounded = scaled.round();
+        // A decimal such as 33.3333 is not exact in binary; a fifth decimal is at least
+        // 0.1 away from a whole number here.
+        if (scaled - rounded).abs() > 1e-6 {
+            return None;
+        }
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "0 to 1,000,000"
+        )]
+        Some(Self(rounded as u32))
+    }
+
+    /// In parts per million.
+    pub const fn ppm(self) -> u32 {
+        self.0
+    }
+
+    /// What is left of the line.
+    pub const fn rest(self) -> Self {
+        Self(POSITIONS.saturating_sub(self.0))
+    }
+
+    /// This share of another share.
+    pub fn of(self, other: Self) -> Self {
+        let product = u64::from(self.0).saturating_mul(u64::from(other.0));
+        let ppm = product
+            .checked_div(u64::from(POSITIONS))
+            .unwrap_or_default();
+        Self(u32::try_from(ppm).unwrap_or(POSITIONS))
+    }
+
+    /// Both shares together.
+    pub fn plus(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0).min(POSITIONS))
+    }
+
+    /// Whether somebody at this position is in.
+    pub const fn admits(self, position: Position) -> bool {
+        position.0 < self.0
+    }
+}
+
+/// A share of users, chosen by their position on a line.
+///
+/// Raising the share only ever adds users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gate {
+    key: Key,
+    share: Share,
+}
+
+impl Gate {
+    /// The gate that lets `share` of the users on the line of `key` pass.
+    pub const fn new(key: Key, share: Share) -> Self {
+        Self { key, share }
+    }
+
+    /// How many users pass.
+    pub const fn share(&self) -> Share {
+        self.share
+    }
+
+    /// The answer where it is the same for everybody, so that nobody has to be asked
+    /// who they are.
+    pub fn foregone(&self) -> Option<bool> {
+        match self.share {
+            Share::NONE => Some(false),
+            Share::ALL => Some(true),
+            _ => None,
+        }
+    }
+
+    /// Whether this user passes.
+    pub fn admits(&self, identity: &[u8]) -> bool {
+        self.share.admits(self.key.position(identity))
+    }
+}
+
+/// A weighted choice between versions.
+///
+/// Weighted rendezvous: every version draws a score from the user's hash, and the
+/// smallest wins. So the order of the list does not matter, equal ratios are equal
+/// answers, and raising one weight moves users into that version only.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Split<V> {
+    arms: Vec<Arm<V>>,
+    total: u64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Arm<V> {
+    version: V,
+    name: Box<str>,
+    key: Key,
+    weight: u32,
+}
+
+impl<V: Copy + PartialEq> Split<V> {
+    /// A split of the given versions (name, what to answer, weight). `None` where all
+    /// weights are 0.
+    pub fn new<'n>(salt: &str, arms: impl IntoIterator<Item = (&'n str, V, u32)>) -> Option<Self> {
+        let arms: Vec<_> = arms
+            .into_iter()
+            .filter(|(_, _, weight)| *weight > 0)
+            .map(|(name, version, weight)| Arm {
+                version,
+                name: name.into(),
+                key: Key::version(salt, name),
+                weight,
+            })
+            .collect();
+        let total = arms.iter().map(|arm| u64::from(arm.weight)).sum();
+        (!arms.is_empty()).then_some(Self { arms, total })
+    }
+
+    /// The version that everybody gets, where there is only one.
+    pub fn foregone(&self) -> Option<V> {
+        match self.arms.as_slice() {
+            [only] => Some(only.version),
+            _ => None,
+        }
+    }
+
+    /// The versions that can be chosen, each with its share of the users.
+    pub fn shares(&self) -> impl Iterator<Item = (V, Share)> {
+        self.arms.iter().map(|arm| {
+            let scaled = u64::from(arm.weight).saturating_mul(u64::from(POSITIONS));
+            let ppm = scaled.checked_div(self.total).unwrap_or_default();
+            let share = Share(u32::try_from(ppm).unwrap_or(POSITIONS));
+            (arm.version, share)
+        })
+    }
+
+    /// This user's version.
+    pub fn pick(&self, identity: &[u8]) -> Option<V> {
+        let mut best: Option<(&Arm<V>, f64)> = None;
+        for arm in &self.arms {
+            let score = arm.key.score(identity, f64::from(arm.weight));
+            let wins = best.is_none_or(|(other, smallest)| {
+                // Ties go to the smaller name.
+                score < smallest || (score <= smallest && arm.name < other.name)
+            });
+            if wins {
+                best = Some((arm, score));
+            }
+        }
+        best.map(|(arm, _)| arm.version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentage_has_at_most_four_decimals_and_stays_within_0_and_100() {
+        for (percent, ppm) in [
+            (0.0, Some(0)),
+            (0.0001, Some(1)),
+            (5.0, Some(50_000)),
+            (33.3333, Some(333_333)),
+            (99.9999, Some(999_999)),
+            (100.0, Some(1_000_000)),
+            (0.00001, None),
+            (33.33333, None),
+            (-0.0001, None),
+            (100.0001, None),
+            (f64::NAN, None),
+            (f64::INFINITY, None),
+        ] {
+            assert_eq!(
+                Share::from_percent(percent).map(Share::ppm),
+                ppm,
+                "{percent}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_first_and_last_positions_fall_on_the_right_side_of_a_gate() {
+        let half = Share::from_percent(50.0).unwrap();
+        for (position, inside) in [(0, true), (499_999, true), (500_000, false)] {
+            assert_eq!(half.admits(Position(position)), inside, "{position}");
+        }
+        assert!(!Share::NONE.admits(Position(0)));
+        assert!(Share::ALL.admits(Position(POSITIONS - 1)));
+    }
+
+    #[test]
+    fn a_split_ignores_the_order_of_its_list_and_common_factors_of_its_weights() {
+        let one = Split::new("s", [("a", 'a', 1), ("b", 'b', 3)]).unwrap();
+        let other = Split::new("s", [("b", 'b', 300), ("a", 'a', 100), ("c", 'c', 0)]).unwrap();
+        for user in 0..10_000 {
+            let id = user.to_string();
+            assert_eq!(one.pick(id.as_bytes()), other.pick(id.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn a_split_without_weight_is_none_and_one_with_a_single_arm_is_foregone() {
+        assert_eq!(Split::new("s", [("a", 'a', 0)]), None);
+        let single = Split::new("s", [("a", 'a', 0), ("b", 'b', 7)]).unwrap();
+        assert_eq!(single.foregone(), Some('b'));
+        assert_eq!(single.pick(b"anybody"), Some('b'));
+    }
+}

@@ -1,0 +1,79 @@
+//! From the bytes of a configuration to a [`Policy`], or to everything that is wrong.
+//!
+//! Three steps: [`json`] reads the text, [`shape`] and [`tree`] say which fields there
+//! are, and [`compile`] checks what they mean. All errors are collected, each with the path of
+//! what it is about, since whoever reads them wants to mend the file once.
+
+mod compile;
+mod condition;
+mod error;
+mod headers;
+mod json;
+mod names;
+mod rollout;
+mod shape;
+mod tree;
+
+pub use error::{ConfigError, Errors};
+
+use crate::policy::Policy;
+
+/// The longest configuration, in bytes.
+pub const MAX_BYTES: usize = 1 << 20;
+/// The most rollouts in a configuration.
+pub const MAX_ROLLOUTS: usize = 1_000;
+/// The most identity sources.
+pub const MAX_IDENTITY_SOURCES: usize = 16;
+/// The most versions of a rollout.
+pub const MAX_VERSIONS: usize = 32;
+/// The most rules of a rollout.
+pub const MAX_RULES: usize = 64;
+/// How deep conditions may stand in one another.
+pub const MAX_DEPTH: usize = 16;
+
+/// Compiles a configuration: the JSON of `pluginConfig` (Istio) or `configuration`
+/// (Envoy). No bytes at all and `{}` are the empty configuration.
+///
+/// # Errors
+/// Everything that is wrong with it: at least one error, each with its path.
+///
+/// # Examples
+/// ```
+/// let errors = divvy::config::parse(br#"{"rollouts": [{"name": "Checkout"}]}"#).unwrap_err();
+/// assert_eq!(errors.to_string(), "rollouts[0]: missing field `versions`");
+/// ```
+pub fn parse(bytes: &[u8]) -> Result<Policy, Errors> {
+    let mut errors = Errors::default();
+    if bytes.is_empty() {
+        return Ok(Policy::default());
+    }
+    let Some(value) = json::read(bytes, &mut errors) else {
+        return Err(errors);
+    };
+    let policy = compile::compile(value, &mut errors);
+    errors.into_result(policy)
+}
+
+/// The policy that stands in for a configuration that is refused where there is no last
+/// good one: it has no rollouts, and strips the headers that are divvy's by default and
+/// by what can be made out of these bytes.
+pub fn inert(bytes: &[u8]) -> Policy {
+    let value = json::read(bytes, &mut Errors::default());
+    let (names, owned) = headers::Headers::to_strip(value.as_ref()).into_parts();
+    Policy {
+        names,
+        owned,
+        ..Policy::default()
+    }
+}
+
+/// 32 bits that tell configurations apart, whatever the order of their keys and the
+/// white space between them. Text that is no JSON is hashed as it is.
+pub fn fingerprint(bytes: &[u8]) -> u32 {
+    let mut ignored = Errors::default();
+    let canonical = json::read(bytes, &mut ignored).map(|value| value.to_string());
+    let text = canonical.as_deref().map_or(bytes, str::as_bytes);
+    let mut reader = text;
+    // Reading from a slice cannot fail.
+    murmur3::murmur3_32(&mut reader, 0).unwrap_or_default()
+}

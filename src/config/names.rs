@@ -1,0 +1,155 @@
+//! Which names, header names and targets are allowed.
+
+use super::error::{At, Errors};
+
+/// Fragments that the stat tag extractors of Istio's proxies look for anywhere in a stat
+/// name. A name with one of them would be cut apart and its metrics lost.
+const CUT_BY_ISTIO: [&str; 8] = [
+    "cache.",
+    "component.",
+    "tag.",
+    "wasm_filter.",
+    "rbac.",
+    ".istio_dry_run_",
+    ".shadow_",
+    "_rq_",
+];
+
+/// Headers that carry the message itself: to overwrite one breaks the request.
+const NOT_OURS: [&str; 12] = [
+    "authorization",
+    "connection",
+    "content-length",
+    "content-type",
+    "cookie",
+    "host",
+    "keep-alive",
+    "set-cookie",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Checks the name of a rollout, which is also a key of the assignment.
+pub(super) fn rollout(at: At<'_>, name: &str, errors: &mut Errors) {
+    let valid = is_name(
+        name,
+        |first| first.is_ascii_lowercase(),
+        |rest| !rest.is_ascii_uppercase(),
+    );
+    check(at, name, valid, "[a-z][a-z0-9._-]{0,63}", errors);
+}
+
+/// Checks the name of a version, a rule or a salt.
+pub(super) fn other(at: At<'_>, name: &str, errors: &mut Errors) {
+    let valid = is_name(name, |first| first.is_ascii_alphanumeric(), |_| true);
+    check(at, name, valid, "[A-Za-z0-9][A-Za-z0-9._-]{0,63}", errors);
+}
+
+fn is_name(name: &str, first: fn(u8) -> bool, others: fn(u8) -> bool) -> bool {
+    let mut bytes = name.bytes();
+    name.len() <= 64
+        && bytes.next().is_some_and(first)
+        && bytes.all(|byte| {
+            others(byte) && (byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+        })
+}
+
+fn check(at: At<'_>, name: &str, valid: bool, pattern: &str, errors: &mut Errors) {
+    if !valid {
+        errors.add(at, format!("{name:?} is no valid name: {pattern}"));
+    } else if let Some(part) = CUT_BY_ISTIO.iter().find(|part| name.contains(*part)) {
+        let message = format!(
+            "{name:?} contains {part:?}, where Istio's stat tags would cut its metrics apart"
+        );
+        errors.add(at, message);
+    }
+}
+
+/// Checks the name of a header to read, and puts it in lower case.
+pub(super) fn header(at: At<'_>, name: &str, errors: &mut Errors) -> Option<String> {
+    if name.starts_with(':') {
+        let message = format!("{name:?} is a pseudo-header: use path, method or host");
+        errors.add(at, message);
+        return None;
+    }
+    if name.is_empty() || !name.bytes().all(is_token) {
+        errors.add(at, format!("{name:?} is no header name"));
+        return None;
+    }
+    Some(name.to_ascii_lowercase())
+}
+
+/// Checks the name of a header to write, and puts it in lower case.
+pub(super) fn own_header(at: At<'_>, name: &str, errors: &mut Errors) -> Option<String> {
+    let name = header(at, name, errors)?;
+    if NOT_OURS.contains(&name.as_str()) {
+        let message = format!("{name:?} belongs to the message: name a header of divvy's own");
+        errors.add(at, message);
+        return None;
+    }
+    Some(name)
+}
+
+/// Checks the name of a cookie.
+pub(super) fn cookie(at: At<'_>, name: &str, errors: &mut Errors) -> Option<Box<[u8]>> {
+    let valid = !name.is_empty() && name.bytes().all(is_token);
+    if !valid {
+        errors.add(at, format!("{name:?} is no cookie name"));
+    }
+    valid.then(|| name.as_bytes().into())
+}
+
+/// Checks the key of a query parameter, which is compared as it stands in the URL.
+pub(super) fn query_key(at: At<'_>, key: &str, errors: &mut Errors) -> Option<Box<[u8]>> {
+    let valid = !key.is_empty() && !key.contains(['&', '=', '#', ' ']);
+    if !valid {
+        errors.add(at, format!("{key:?} is no query key"));
+    }
+    valid.then(|| key.as_bytes().into())
+}
+
+/// Puts the version into a target's template and checks that the result can be sent.
+pub(super) fn target(
+    at: At<'_>,
+    template: &str,
+    version: &str,
+    errors: &mut Errors,
+) -> Option<Box<str>> {
+    let target = template.replace("{version}", version);
+    if target.contains(['{', '}']) {
+        errors.add(
+            at,
+            format!(
+                "{template:?} has a brace that is not part of {{version}}, the one placeholder"
+            ),
+        );
+        return None;
+    }
+    let visible = target.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if target.is_empty() || !visible || target.trim() != target {
+        errors.add(
+            at,
+            format!("{template:?} is no target: it goes into a header as visible ASCII"),
+        );
+        return None;
+    }
+    Some(target.into())
+}
+
+/// The characters of an RFC 9110 token.
+pub(super) fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// An RFC 9651 dictionary member: a token where the value is one, else a string. The
+/// alphabet of names leaves only a leading digit to tell them apart, and nothing to
+/// escape.
+pub(super) fn member(rollout: &str, version: &str) -> Box<str> {
+    if version.starts_with(|first: char| first.is_ascii_alphabetic()) {
+        format!("{rollout}={version}").into()
+    } else {
+        format!("{rollout}=\"{version}\"").into()
+    }
+}

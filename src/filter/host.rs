@@ -1,0 +1,276 @@
+//! Every call to the proxy, each status decided here.
+//!
+//! The SDK's wrappers panic on any status they do not expect, copy what they return
+//! twice, and take header values for UTF-8: each of these ends the VM, and with it the
+//! proxy's answers, at the hands of one client. So the imports are declared here once
+//! more, with `u32` for the status, and nothing here can panic.
+//!
+//! A call that only tells (a counter, a log line) ignores a refusal: there is nobody to
+//! tell about it, and the request must go on.
+#![allow(unsafe_code, reason = "the ABI takes pointers")]
+
+use std::ptr::null_mut;
+
+use log::{Level, LevelFilter, Metadata, Record};
+
+/// The proxy did not do what was asked. Which status it answered makes no difference to
+/// what follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused;
+
+/// The outcome of a compare-and-swap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Swapped {
+    Yes,
+    /// Somebody else was faster.
+    No,
+}
+
+/// A header map of the stream.
+#[derive(Clone, Copy, Debug)]
+#[repr(u32)]
+pub enum Headers {
+    Request = 0,
+    Response = 2,
+}
+
+/// The kinds of metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum MetricKind {
+    Counter = 0,
+    Gauge = 1,
+    Histogram = 2,
+}
+
+const OK: u32 = 0;
+const CAS_MISMATCH: u32 = 8;
+const PLUGIN_CONFIGURATION: u32 = 7;
+const CLOCK_REALTIME: u32 = 0;
+const CLOCK_MONOTONIC: u32 = 1;
+
+#[link(wasm_import_module = "env")]
+unsafe extern "C" {
+    fn proxy_log(level: u32, message: *const u8, size: usize) -> u32;
+    fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+    fn proxy_get_buffer_bytes(
+        buffer: u32,
+        start: usize,
+        max: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
+    fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_get_header_map_value(
+        map: u32,
+        key: *const u8,
+        key_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
+    fn proxy_replace_header_map_value(
+        map: u32,
+        key: *const u8,
+        key_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
+    fn proxy_remove_header_map_value(map: u32, key: *const u8, key_size: usize) -> u32;
+    fn proxy_get_property(
+        path: *const u8,
+        path_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
+    fn proxy_get_shared_data(
+        key: *const u8,
+        key_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+        cas: *mut u32,
+    ) -> u32;
+    fn proxy_set_shared_data(
+        key: *const u8,
+        key_size: usize,
+        value: *const u8,
+        value_size: usize,
+        cas: u32,
+    ) -> u32;
+    fn proxy_define_metric(kind: u32, name: *const u8, size: usize, id: *mut u32) -> u32;
+    fn proxy_increment_metric(id: u32, offset: i64) -> u32;
+    fn proxy_record_metric(id: u32, value: u64) -> u32;
+}
+
+#[link(wasm_import_module = "wasi_snapshot_preview1")]
+unsafe extern "C" {
+    fn clock_time_get(clock: u32, precision: u64, time: *mut u64) -> u32;
+}
+
+const fn done(status: u32) -> Result<(), Refused> {
+    if status == OK { Ok(()) } else { Err(Refused) }
+}
+
+/// Runs a call that returns bytes, and takes them over.
+fn bytes(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>, Refused> {
+    let mut data = null_mut();
+    let mut size = 0;
+    done(call(&raw mut data, &raw mut size))?;
+    if data.is_null() || size == 0 {
+        return Ok(Vec::new());
+    }
+    // SAFETY: the host got this memory from `proxy_on_memory_allocate`, which makes a
+    // boxed slice of exactly this size, filled it, and gives it up.
+    Ok(unsafe { Vec::from_raw_parts(data, size, size) })
+}
+
+/// All lines of a header map, serialized; see [`crate::request::Pairs`].
+pub fn header_block(map: Headers) -> Result<Vec<u8>, Refused> {
+    // SAFETY: both pointers are to variables that outlive the call.
+    bytes(|data, size| unsafe { proxy_get_header_map_pairs(map as u32, data, size) })
+}
+
+/// The first line of a header.
+pub fn header(map: Headers, name: &str) -> Result<Vec<u8>, Refused> {
+    // SAFETY: as above; the name is borrowed for the call.
+    bytes(|data, size| unsafe {
+        proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), data, size)
+    })
+}
+
+/// Makes this the one line of a header.
+pub fn set_header(map: Headers, name: &str, value: &str) -> Result<(), Refused> {
+    // SAFETY: name and value are borrowed for the call.
+    done(unsafe {
+        proxy_replace_header_map_value(
+            map as u32,
+            name.as_ptr(),
+            name.len(),
+            value.as_ptr(),
+            value.len(),
+        )
+    })
+}
+
+/// Removes all lines of a header, if there are any.
+pub fn remove_header(map: Headers, name: &str) -> Result<(), Refused> {
+    // SAFETY: the name is borrowed for the call.
+    done(unsafe { proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) })
+}
+
+/// The configuration of the plugin.
+pub fn configuration(size: usize) -> Result<Vec<u8>, Refused> {
+    // SAFETY: both pointers are to variables that outlive the call.
+    bytes(|data, length| unsafe {
+        proxy_get_buffer_bytes(PLUGIN_CONFIGURATION, 0, size, data, length)
+    })
+}
+
+/// A property that is text. Path segments are separated by NUL.
+pub fn property(path: &str) -> Result<Vec<u8>, Refused> {
+    // SAFETY: the path is borrowed for the call.
+    bytes(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) })
+}
+
+/// A property that is a number.
+pub fn number_property(path: &str) -> Option<u64> {
+    let bytes = property(path).ok()?;
+    Some(u64::from_le_bytes(bytes.try_into().ok()?))
+}
+
+/// A value that all VMs of the process share, with the number to swap it by. `None`
+/// where there is none.
+pub fn shared(key: &str) -> Option<(Vec<u8>, u32)> {
+    let mut cas = 0;
+    // SAFETY: the key is borrowed for the call, `cas` outlives it.
+    let value = bytes(|data, size| unsafe {
+        proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut cas)
+    });
+    Some((value.ok()?, cas))
+}
+
+/// Replaces a shared value if its number still is `cas`; 0 replaces it in any case.
+pub fn swap_shared(key: &str, value: &[u8], cas: u32) -> Result<Swapped, Refused> {
+    // SAFETY: key and value are borrowed for the call.
+    let status =
+        unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas) };
+    match status {
+        CAS_MISMATCH => Ok(Swapped::No),
+        status => done(status).map(|()| Swapped::Yes),
+    }
+}
+
+/// The number under which this VM knows a metric. The host counts up with each call,
+/// so [`super::metrics`] asks once for each name.
+pub fn define_metric(kind: MetricKind, name: &str) -> Result<u32, Refused> {
+    let mut id = 0;
+    // SAFETY: the name is borrowed for the call, `id` outlives it.
+    done(unsafe { proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &raw mut id) })?;
+    Ok(id)
+}
+
+/// Counts one.
+pub fn increment(metric: u32) {
+    // SAFETY: plain numbers.
+    let _ = unsafe { proxy_increment_metric(metric, 1) };
+}
+
+/// Sets a gauge, or adds a value to a histogram.
+pub fn record(metric: u32, value: u64) {
+    // SAFETY: plain numbers.
+    let _ = unsafe { proxy_record_metric(metric, value) };
+}
+
+/// Asks for a tick each so often; 0 for none.
+pub fn tick_every(milliseconds: u32) {
+    // SAFETY: a plain number.
+    let _ = unsafe { proxy_set_tick_period_milliseconds(milliseconds) };
+}
+
+/// Nanoseconds on a clock that never goes back, for durations.
+pub fn monotonic_nanos() -> Option<u64> {
+    nanos(CLOCK_MONOTONIC)
+}
+
+/// Nanoseconds since 1970.
+pub fn realtime_nanos() -> Option<u64> {
+    nanos(CLOCK_REALTIME)
+}
+
+fn nanos(clock: u32) -> Option<u64> {
+    let mut time = 0;
+    // SAFETY: `time` outlives the call.
+    let status = unsafe { clock_time_get(clock, 1, &raw mut time) };
+    (status == OK).then_some(time)
+}
+
+/// Hands the `log` crate's lines to the proxy, whose own log level decides what is
+/// written.
+struct ProxyLog;
+
+impl log::Log for ProxyLog {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let message = record.args().to_string();
+        let level = match record.level() {
+            Level::Trace => 0,
+            Level::Debug => 1,
+            Level::Info => 2,
+            Level::Warn => 3,
+            Level::Error => 4,
+        };
+        // SAFETY: the message is borrowed for the call.
+        let _ = unsafe { proxy_log(level, message.as_ptr(), message.len()) };
+    }
+
+    fn flush(&self) {}
+}
+
+/// Makes `log::info!` and the others write to the proxy's log.
+pub fn start_logging() {
+    // Fails only when it was called before.
+    let _ = log::set_logger(&ProxyLog);
+    log::set_max_level(LevelFilter::Info);
+}

@@ -1,0 +1,188 @@
+//! One request and its response.
+
+use std::rc::Rc;
+
+use proxy_wasm::traits::{Context, HttpContext};
+use proxy_wasm::types::Action;
+
+use super::host::{self, Headers};
+use super::root::State;
+use crate::decide::{self, Decision, Reason};
+use crate::output::{self, Class, HeaderChange};
+use crate::policy::Policy;
+use crate::request::Request;
+
+const NANOS_PER_MILLI: u64 = 1_000_000;
+
+/// What is kept of a request until its response has been counted.
+pub struct Stream {
+    state: Rc<State>,
+    decisions: Vec<Decision>,
+    /// When the request came, on the monotonic clock.
+    started: Option<u64>,
+    /// A gRPC call: its status comes after the headers, so it is counted at the end.
+    grpc: bool,
+    /// The class by the response's code, once there is one.
+    class: Option<Class>,
+    counted: bool,
+}
+
+impl Stream {
+    pub const fn new(state: Rc<State>) -> Self {
+        Self {
+            state,
+            decisions: Vec::new(),
+            started: None,
+            grpc: false,
+            class: None,
+            counted: false,
+        }
+    }
+
+    /// Decides, and changes the request accordingly.
+    fn assign(&mut self) {
+        let state = Rc::clone(&self.state);
+        let policy = &state.active.policy;
+        // Without rollouts there is nothing to read for: three blind removals cost less.
+        if policy.rollouts.is_empty() {
+            apply(output::blind_changes(policy, &[]));
+            return;
+        }
+        let block = host::header_block(Headers::Request);
+        let request = match &block {
+            Ok(block) => Request::from_block(&policy.names, block).ok(),
+            Err(_) => None,
+        };
+        let applied = match &request {
+            Some(request) => {
+                self.decisions = decide::decide(policy, request);
+                self.grpc = request.is_grpc();
+                let changes = output::request_changes(policy, request, &self.decisions);
+                apply(changes)
+            }
+            None => {
+                self.decisions = decide::decide_unread(policy);
+                apply(output::blind_changes(policy, &self.decisions))
+            }
+        };
+        if !applied {
+            self.fall_back(policy);
+        }
+    }
+
+    /// The proxy refused a header, so the request may go anywhere: takes it all back,
+    /// which leaves the default route to stable.
+    fn fall_back(&mut self, policy: &Policy) {
+        for decision in &mut self.decisions {
+            if let Some(rollout) = policy.rollout(decision.rollout) {
+                decision.version = rollout.stable;
+                decision.reason = Reason::Error;
+            }
+        }
+        apply(output::blind_changes(policy, &[]));
+    }
+
+    /// Counts the response once, for each rollout that decided.
+    fn count(&mut self, class: Class) {
+        self.counted = true;
+        for decision in &self.decisions {
+            if let Some(id) = self.state.active.responses(decision, class) {
+                host::increment(id);
+            }
+        }
+    }
+
+    fn record_duration(&self) {
+        let now = host::monotonic_nanos();
+        let (Some(started), Some(now)) = (self.started, now) else {
+            return;
+        };
+        let millis = now
+            .saturating_sub(started)
+            .checked_div(NANOS_PER_MILLI)
+            .unwrap_or_default();
+        for decision in &self.decisions {
+            if let Some(id) = self.state.active.duration(decision) {
+                host::record(id, millis);
+            }
+        }
+    }
+}
+
+/// Makes the changes, as far as the proxy lets it; whether it let all of them.
+fn apply<'p>(changes: impl Iterator<Item = HeaderChange<'p>>) -> bool {
+    let mut all = true;
+    for change in changes {
+        let made = match &change {
+            HeaderChange::Set(name, value) => host::set_header(Headers::Request, name, value),
+            HeaderChange::Remove(name) => host::remove_header(Headers::Request, name),
+        };
+        all &= made.is_ok();
+    }
+    all
+}
+
+impl Context for Stream {}
+
+impl HttpContext for Stream {
+    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+        self.state.show_gauges();
+        self.assign();
+        if self.decisions.is_empty() {
+            return Action::Continue;
+        }
+        self.started = host::monotonic_nanos();
+        for decision in &self.decisions {
+            if let Some(id) = self.state.active.requests(decision) {
+                host::increment(id);
+            }
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+        // Envoy does not call twice, but what it would mean is clear.
+        if self.decisions.is_empty() || self.class.is_some() {
+            return Action::Continue;
+        }
+        self.record_duration();
+        let status = host::header(Headers::Response, ":status");
+        let class = status.map_or(Class::None, |status| Class::of_status(&status));
+        self.class = Some(class);
+        if !self.grpc {
+            self.count(class);
+        }
+        let policy = &self.state.active.policy;
+        if let Some(name) = &policy.response_header
+            && let Some(value) = output::assignment(policy, &self.decisions)
+        {
+            // The response goes on whether or not the client is told.
+            let _ = host::set_header(Headers::Response, name, &value);
+        }
+        Action::Continue
+    }
+
+    /// The end of the stream, whether or not there was a response. Streams that ended
+    /// before this filter saw the request have decided nothing.
+    fn on_log(&mut self) {
+        if self.counted || self.decisions.is_empty() {
+            return;
+        }
+        let grpc_status = || host::number_property("response\0grpc_status");
+        let class = if self.grpc && grpc_status().is_some_and(Class::is_grpc_failure) {
+            Class::GrpcError
+        } else if let Some(class) = self.class {
+            class
+        } else {
+            let code = host::number_property("response\0code").unwrap_or_default();
+            match Class::of_code(code) {
+                Class::None => {
+                    let flags = host::number_property("response\0flags");
+                    Class::of_flags(flags.unwrap_or_default())
+                }
+                class => class,
+            }
+        };
+        self.count(class);
+    }
+}

@@ -1,0 +1,58 @@
+//! Who the user is.
+
+use std::borrow::Cow;
+
+use crate::request::{HeaderId, Request};
+
+/// The longest identity, in bytes; a longer one is unusable.
+pub const MAX_BYTES: usize = 256;
+
+/// Where an identity can stand.
+#[derive(Clone, Debug)]
+pub enum IdentitySource {
+    /// A header; unusable when it comes twice, for which of them is the user?
+    Header(HeaderId),
+    /// A cookie by its name.
+    Cookie(Box<[u8]>),
+    /// A query parameter by its key.
+    Query(Box<[u8]>),
+}
+
+/// How the policy finds out who the user is.
+#[derive(Clone, Debug, Default)]
+pub struct Identification {
+    /// The first that yields a usable value wins.
+    pub sources: Vec<IdentitySource>,
+    /// Values that name nobody, trimmed.
+    pub ignored: Vec<Box<[u8]>>,
+}
+
+impl Identification {
+    /// The identity of the user who sent this request, if there is one to be had.
+    pub fn find<'a>(&self, request: &Request<'a>) -> Option<Cow<'a, [u8]>> {
+        self.sources.iter().find_map(|source| {
+            let value = match source {
+                IdentitySource::Header(id) => Cow::Borrowed(request.single(*id)?),
+                IdentitySource::Cookie(name) => Cow::Borrowed(request.cookie(name)?),
+                IdentitySource::Query(key) => request.query_value(key)?,
+            };
+            let value = trimmed(value);
+            self.is_usable(&value).then_some(value)
+        })
+    }
+
+    fn is_usable(&self, value: &[u8]) -> bool {
+        value.len() <= MAX_BYTES
+            && !self
+                .ignored
+                .iter()
+                .any(|ignored| ignored.eq_ignore_ascii_case(value))
+    }
+}
+
+fn trimmed(value: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+    match value {
+        Cow::Borrowed(bytes) => Cow::Borrowed(bytes.trim_ascii()),
+        Cow::Owned(bytes) => Cow::Owned(bytes.trim_ascii().to_vec()),
+    }
+}

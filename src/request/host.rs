@@ -1,0 +1,95 @@
+//! Host names.
+
+use std::borrow::Cow;
+
+/// The host of an `:authority`: lower case, without port and without a final dot.
+pub fn normalized(authority: &[u8]) -> Cow<'_, [u8]> {
+    let host = without_port(authority);
+    let host = host.strip_suffix(b".").unwrap_or(host);
+    if host.iter().any(u8::is_ascii_uppercase) {
+        Cow::Owned(host.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(host)
+    }
+}
+
+fn without_port(authority: &[u8]) -> &[u8] {
+    match memchr::memrchr(b':', authority).and_then(|colon| authority.split_at_checked(colon)) {
+        // The last colon of a bare IPv6 address in brackets stands before a hex digit or
+        // the bracket, and the host then does not end with one.
+        Some((host, port))
+            if port.iter().skip(1).all(u8::is_ascii_digit)
+                && (!host.starts_with(b"[") || host.ends_with(b"]")) =>
+        {
+            host
+        }
+        _ => authority,
+    }
+}
+
+/// Which hosts an entry of `hosts` names. All in lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// Just this one.
+    Exact(Box<[u8]>),
+    /// `*.example.com`: one or more labels before this ending, which begins with a dot.
+    Below(Box<[u8]>),
+}
+
+impl Pattern {
+    /// Whether a normalized host is one of them.
+    pub fn matches(&self, host: &[u8]) -> bool {
+        match self {
+            Self::Exact(name) => host == &**name,
+            Self::Below(ending) => host
+                .strip_suffix(&**ending)
+                .is_some_and(|labels| !labels.is_empty()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_loses_port_final_dot_and_capitals() {
+        for (authority, host) in [
+            ("shop.example.com", "shop.example.com"),
+            ("Shop.Example.COM", "shop.example.com"),
+            ("shop.example.com:8080", "shop.example.com"),
+            ("shop.example.com.:8080", "shop.example.com"),
+            ("shop.example.com.", "shop.example.com"),
+            ("shop:", "shop"),
+            ("10.0.0.1:80", "10.0.0.1"),
+            ("[2001:DB8::1]:80", "[2001:db8::1]"),
+            ("[2001:db8::1]", "[2001:db8::1]"),
+            ("[::1", "[::1"),
+            ("", ""),
+            (":", ""),
+            (".", ""),
+        ] {
+            assert_eq!(
+                normalized(authority.as_bytes()),
+                host.as_bytes(),
+                "{authority}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_star_stands_for_one_or_more_labels() {
+        let below = Pattern::Below(b".example.com".as_slice().into());
+        for (host, matches) in [
+            ("shop.example.com", true),
+            ("a.b.example.com", true),
+            ("example.com", false),
+            (".example.com", false),
+            ("badexample.com", false),
+        ] {
+            assert_eq!(below.matches(host.as_bytes()), matches, "{host}");
+        }
+        assert!(Pattern::Exact(b"a.b".as_slice().into()).matches(b"a.b"));
+        assert!(!Pattern::Exact(b"a.b".as_slice().into()).matches(b"x.a.b"));
+    }
+}

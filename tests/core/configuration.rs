@@ -1,0 +1,262 @@
+//! What a configuration may say, and the message for everything else.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "a test"
+)]
+
+use divvy::config::{self, fingerprint, inert, parse};
+use serde_json::{Value, json};
+
+/// A valid configuration, to be spoiled.
+fn valid() -> Value {
+    json!({
+        "version": "2026-11-21.3",
+        "identity": [{"header": "x-user-id"}, {"cookie": "uid"}, {"query": "uid"}],
+        "ignoreIdentities": ["", "anonymous"],
+        "headers": {"route": "x-divvy-route", "assignment": "x-divvy-assignment"},
+        "responseHeader": "x-divvy-version",
+        "rollouts": [{
+            "name": "checkout",
+            "salt": "s1",
+            "enabled": true,
+            "match": [{"hosts": ["*.example.com"], "path": {"prefix": "/checkout"}, "methods": ["GET"]}],
+            "target": "{version}",
+            "versions": [{"name": "v1"}, {"name": "v2", "target": "checkout-v2"}],
+            "stable": "v1",
+            "rules": [
+                {"name": "testers", "when": {"header": "x-canary", "exact": "true"}, "use": "v2"},
+                {"name": "ring", "when": {"cookie": "ring", "in": ["beta"]}, "use": "v2", "percent": 50},
+            ],
+            "strategy": {"canary": {"version": "v2", "weight": 5.25}},
+        }],
+    })
+}
+
+fn errors_of(config: &Value) -> Vec<String> {
+    parse(config.to_string().as_bytes())
+        .err()
+        .map(|errors| errors.iter().map(ToString::to_string).collect())
+        .unwrap_or_default()
+}
+
+#[test]
+fn the_whole_reference_is_accepted() {
+    assert_eq!(errors_of(&valid()), Vec::<String>::new());
+}
+
+/// Each row of `tests/cases/broken.json` puts one value into the valid configuration and
+/// has the first error that comes of it.
+#[test]
+fn what_is_wrong_is_said_with_its_path() {
+    let rows: Value = serde_json::from_str(include_str!("../cases/broken.json")).unwrap();
+    let rows = rows.as_array().unwrap();
+    assert!(rows.len() >= 60, "only {} rows", rows.len());
+    for row in rows {
+        let place = row["at"].as_str().unwrap();
+        let mut config = valid();
+        let (parent, key) = place.rsplit_once('/').unwrap();
+        match config.pointer_mut(parent).unwrap() {
+            Value::Object(map) => drop(map.insert(key.to_owned(), row["put"].clone())),
+            Value::Array(list) => list[key.parse::<usize>().unwrap()] = row["put"].clone(),
+            other => panic!("{place} is in {other}"),
+        }
+        let errors = errors_of(&config);
+        let first = errors.first().map(String::as_str);
+        assert_eq!(first, row["error"].as_str(), "{row}");
+    }
+}
+
+#[test]
+fn all_errors_come_at_once_one_of_shape_for_each_element_and_every_one_of_meaning() {
+    let rollout = |name: &str, stable: &str, weight: Value| {
+        json!({
+            "name": name, "versions": [{"name": "v1"}, {"name": "v2"}], "stable": stable,
+            "rules": [
+                {"name": "a", "when": {"header": "x", "exact": 1}, "use": "v2"},
+                {"name": "b", "when": {"header": "x", "exact": "1"}, "use": "v9"},
+                {"name": "c"},
+            ],
+            "strategy": {"canary": {"version": "v3", "weight": weight}},
+        })
+    };
+    let config = json!({
+        "responseHeader": 5,
+        "identity": [{"heder": "x"}, {"header": "x"}],
+        "rollouts": [
+            rollout("A", "v4", json!(5)),
+            rollout("b", "v1", json!("5")),
+            7,
+            rollout("b", "v1", json!(5)),
+        ],
+    });
+    assert_eq!(
+        errors_of(&config),
+        [
+            "responseHeader: is a number where a string is meant",
+            "identity[0]: unknown field `heder`, expected one of `header`, `cookie`, `query`",
+            "rollouts[0].name: \"A\" is no valid name: [a-z][a-z0-9._-]{0,63}",
+            "rollouts[0].stable: \"v4\" is not one of v1, v2",
+            "rollouts[0].rules[0].when.exact: is a number where a string is meant",
+            "rollouts[0].rules[1].use: \"v9\" is not one of v1, v2",
+            "rollouts[0].rules[2]: missing field `when`",
+            "rollouts[0].strategy.canary.version: \"v3\" is not one of v1, v2",
+            "rollouts[1].strategy.canary.weight: is a string where a number is meant",
+            "rollouts[2]: is a number where an object is meant",
+            "rollouts[3].rules[0].when.exact: is a number where a string is meant",
+            "rollouts[3].rules[1].use: \"v9\" is not one of v1, v2",
+            "rollouts[3].rules[2]: missing field `when`",
+            "rollouts[3].strategy.canary.version: \"v3\" is not one of v1, v2",
+        ]
+    );
+}
+
+#[test]
+fn text_that_is_no_configuration_is_told_what_it_should_be() {
+    let long = vec![b' '; config::MAX_BYTES + 1];
+    for (bytes, error) in [
+        (
+            &b"{"[..],
+            "configuration: not JSON: EOF while parsing an object at line 1 column 1",
+        ),
+        (
+            b"rollouts:\n- name: a",
+            "configuration: not JSON: expected value at line 1 column 1; a configuration is a JSON object, not YAML or anything else",
+        ),
+        (b"[]", "configuration: is a list where an object is meant"),
+        (
+            b"{} {}",
+            "configuration: not JSON: trailing characters at line 1 column 4",
+        ),
+        (
+            b"{\"version\": \"\xff\"}",
+            "configuration: not JSON: invalid unicode code point at line 1 column 14",
+        ),
+        (
+            b"\n\x13\n\x08rollouts\x12\x07",
+            "configuration: this is a google.protobuf.Struct, which arrives as raw protobuf: write the configuration as JSON text in a google.protobuf.StringValue",
+        ),
+        (
+            b"{\"version\": \"1\", \"version\": \"2\"}",
+            "version: this key stands here twice",
+        ),
+        (
+            &long,
+            "configuration: 1048577 bytes are more than 1048576, the most that are read",
+        ),
+    ] {
+        let errors = parse(bytes).unwrap_err();
+        assert_eq!(errors.to_string(), error);
+    }
+    let twice = br#"{"rollouts": [{"versions": [{"name": "a", "name": "b"}]}]}"#;
+    let errors = parse(twice).unwrap_err().to_string();
+    assert!(
+        errors.starts_with("rollouts[0].versions[0].name: this key stands here twice"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn each_limit_has_its_error_and_the_limit_itself_is_allowed() {
+    let version = |n: usize| json!({"name": format!("v{n}")});
+    let rule = |n: usize| json!({"name": format!("r{n}"), "when": {"header": "x", "present": true}, "use": "v0"});
+    let rollout = |n: usize, versions: usize, rules: usize| {
+        json!({
+            "name": format!("r{n}"),
+            "versions": (0..versions).map(version).collect::<Vec<_>>(),
+            "stable": "v0",
+            "rules": (0..rules).map(rule).collect::<Vec<_>>(),
+            "strategy": {"blueGreen": {"active": "v0"}},
+        })
+    };
+    let rollouts = |count: usize| json!({"rollouts": (0..count).map(|n| rollout(n, 1, 0)).collect::<Vec<_>>()});
+    let sources = |count: usize| json!({"identity": vec![json!({"header": "x"}); count]});
+    for (allowed, too_many, error) in [
+        (
+            rollouts(1_000),
+            rollouts(1_001),
+            "rollouts: 1001 rollouts are more than 1000, the most there may be",
+        ),
+        (
+            json!({"rollouts": [rollout(0, 32, 0)]}),
+            json!({"rollouts": [rollout(0, 33, 0)]}),
+            "rollouts[0].versions: 33 versions are more than 32, the most there may be",
+        ),
+        (
+            json!({"rollouts": [rollout(0, 1, 64)]}),
+            json!({"rollouts": [rollout(0, 1, 65)]}),
+            "rollouts[0].rules: 65 rules are more than 64, the most there may be",
+        ),
+        (
+            sources(16),
+            sources(17),
+            "identity: 17 sources are more than 16, the most there may be",
+        ),
+    ] {
+        assert_eq!(errors_of(&allowed), Vec::<String>::new());
+        assert_eq!(errors_of(&too_many), [error]);
+    }
+}
+
+#[test]
+fn the_deepest_json_that_is_read_at_all_ends_in_a_message() {
+    let nested = |levels: usize| {
+        let open = "{\"not\":".repeat(levels);
+        let close = "}".repeat(levels);
+        format!(
+            r#"{{"rollouts": [{{"name": "a", "versions": [{{"name": "v"}}], "stable": "v",
+            "strategy": {{"blueGreen": {{"active": "v"}}}},
+            "rules": [{{"name": "r", "use": "v", "when": {open}{{}}{close}}}]}}]}}"#
+        )
+    };
+    for levels in [100, 1_000, 50_000] {
+        let errors = parse(nested(levels).as_bytes()).unwrap_err();
+        assert_eq!(errors.iter().count(), 1, "{levels}: {errors}");
+    }
+}
+
+#[test]
+fn no_bytes_and_no_fields_are_the_empty_configuration() {
+    for bytes in [
+        &b""[..],
+        b"{}",
+        b" { } \n",
+        br#"{"rollouts": [], "identity": null}"#,
+    ] {
+        assert!(parse(bytes).unwrap().rollouts.is_empty());
+    }
+}
+
+#[test]
+fn the_fingerprint_is_of_the_meaning_and_not_of_the_text() {
+    let of = |text: &str| fingerprint(text.as_bytes());
+    assert_eq!(
+        of(r#"{"a": 1, "b": {"d": 5, "c": 1e3}}"#),
+        of(r#"{"b":{"c":1000.0,"d":5.0},"a":1}"#)
+    );
+    assert_ne!(of(r#"{"a": 1}"#), of(r#"{"a": 2}"#));
+    assert_ne!(of(r#"{"a": [1, 2]}"#), of(r#"{"a": [2, 1]}"#));
+    assert_ne!(of("no JSON"), of("no JSON either"));
+}
+
+#[test]
+fn a_refused_configuration_still_says_which_headers_to_strip() {
+    let owned = |text: &str| -> Vec<String> {
+        let policy = inert(text.as_bytes());
+        policy
+            .owned
+            .iter()
+            .map(|header| header.name.to_string())
+            .collect()
+    };
+    let default = ["x-divvy-route", "x-divvy-assignment", "x-divvy-mirror"];
+    assert_eq!(owned("{"), default);
+    assert_eq!(owned(r#"{"headers": 7, "rollouts": 7}"#), default);
+    let custom =
+        r#"{"headers": {"route": "X-Where", "mirror": 5, "typo": "x-who"}, "rollouts": 7}"#;
+    let all = owned(custom);
+    assert_eq!(all.len(), 5, "{all:?}");
+    assert!(all.contains(&"x-where".to_owned()) && all.contains(&"x-who".to_owned()));
+}

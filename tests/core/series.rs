@@ -1,0 +1,116 @@
+//! The series that are defined before the first request are those that requests count in.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test")]
+
+use divvy::decide::{decide, possible};
+use divvy::output::{request_series, series};
+use divvy::request::Request;
+use divvy::{config, output, policy::VersionId};
+use serde_json::{Value, json};
+
+fn rollout(strategy: &Value) -> Value {
+    json!({
+        "identity": [{"header": "x-user-id"}],
+        "rollouts": [{
+            "name": "checkout",
+            "versions": [{"name": "v1"}, {"name": "v2"}, {"name": "v3"}],
+            "stable": "v1",
+            "rules": [{"name": "testers", "when": {"header": "x-test", "present": true}, "use": "v3"}],
+            "strategy": strategy,
+        }],
+    })
+}
+
+#[test]
+fn every_answer_that_a_rollout_gives_was_foreseen_and_every_foreseen_one_is_given() {
+    let arms = json!([{"version": "v1", "weight": 1}, {"version": "v2", "weight": 1}]);
+    for strategy in [
+        json!({"canary": {"version": "v2", "weight": 0}}),
+        json!({"canary": {"version": "v2", "weight": 30}}),
+        json!({"canary": {"version": "v2", "weight": 100}}),
+        json!({"abTest": {"split": arms}}),
+        json!({"abTest": {"split": arms, "traffic": 30}}),
+        json!({"abTest": {"split": arms, "traffic": 0}}),
+        json!({"abTest": {"split": [{"version": "v2", "weight": 3}]}}),
+        json!({"abTest": {"split": [{"version": "v2", "weight": 3}], "traffic": 30}}),
+        json!({"abTest": {"split": [{"version": "v2", "weight": 3}], "traffic": 0}}),
+        json!({"blueGreen": {"active": "v2"}}),
+    ] {
+        for enabled in [true, false] {
+            let mut config = rollout(&strategy);
+            config["rollouts"][0]["enabled"] = enabled.into();
+            let policy = config::parse(config.to_string().as_bytes()).unwrap();
+            let mut foreseen = possible(&policy.rollouts[0]);
+            foreseen.retain(|(_, reason)| reason.name() != "error");
+            foreseen.sort_unstable();
+            foreseen.dedup();
+
+            let mut given = Vec::new();
+            let ids: Vec<String> = (0..300).map(|id| id.to_string()).collect();
+            let mut requests: Vec<Vec<(&[u8], &[u8])>> = ids
+                .iter()
+                .map(|id| vec![(&b"x-user-id"[..], id.as_bytes())])
+                .collect();
+            requests.push(vec![]);
+            requests.push(vec![(b"x-test", b"")]);
+            for headers in requests {
+                let request = Request::from_headers(&policy.names, headers);
+                let decision = decide(&policy, &request)[0];
+                given.push((decision.version, decision.reason));
+            }
+            given.sort_unstable();
+            given.dedup();
+            assert_eq!(given, foreseen, "{strategy}, enabled: {enabled}");
+        }
+    }
+}
+
+#[test]
+fn the_weights_are_the_strategys_shares_with_the_rest_for_stable() {
+    let arms = json!([{"version": "v1", "weight": 1}, {"version": "v2", "weight": 3}]);
+    let (v1, v2) = (VersionId(0), VersionId(1));
+    for (strategy, expected) in [
+        (
+            json!({"canary": {"version": "v2", "weight": 5}}),
+            vec![(v1, 950_000), (v2, 50_000)],
+        ),
+        (
+            json!({"abTest": {"split": arms}}),
+            vec![(v1, 250_000), (v2, 750_000)],
+        ),
+        (
+            json!({"abTest": {"split": arms, "traffic": 20}}),
+            vec![(v1, 850_000), (v2, 150_000)],
+        ),
+        (
+            json!({"abTest": {"split": [{"version": "v2", "weight": 1}], "traffic": 20}}),
+            vec![(v1, 800_000), (v2, 200_000)],
+        ),
+        (
+            json!({"blueGreen": {"active": "v2"}}),
+            vec![(v2, 1_000_000)],
+        ),
+    ] {
+        let policy = config::parse(rollout(&strategy).to_string().as_bytes()).unwrap();
+        let mut shares: Vec<_> = policy.rollouts[0]
+            .shares()
+            .into_iter()
+            .map(|(version, share)| (version, share.ppm()))
+            .collect();
+        shares.sort_unstable();
+        assert_eq!(shares, expected, "{strategy}");
+    }
+}
+
+#[test]
+fn labels_stand_before_the_metric_as_envoy_and_istio_take_them_apart() {
+    let reason = divvy::decide::Reason::Split;
+    assert_eq!(
+        request_series("checkout", "v2", reason),
+        "divvy_rollout=.=checkout;.;divvy_version=.=v2;.;divvy_reason=.=split;.;divvy_requests_total"
+    );
+    assert_eq!(
+        output::response_series("checkout", "v2", output::Class::GrpcError),
+        "divvy_rollout=.=checkout;.;divvy_version=.=v2;.;divvy_class=.=grpc_error;.;divvy_responses_total"
+    );
+    assert_eq!(series(&[], "divvy_config_inert"), "divvy_config_inert");
+}
