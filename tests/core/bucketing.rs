@@ -97,7 +97,7 @@ fn populations() -> Vec<(&'static str, Vec<Vec<u8>>)> {
         (
             "snowflake",
             each(&|n| {
-                (1_700_000_000_000 + n * 37 << 22 | (n & 0xfff))
+                (((1_700_000_000_000 + n * 37) << 22) | (n & 0xfff))
                     .to_string()
                     .into_bytes()
             }),

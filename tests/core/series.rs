@@ -1,5 +1,10 @@
 //! The series that are defined before the first request are those that requests count in.
-#![allow(clippy::unwrap_used, missing_docs, reason = "a test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "a test"
+)]
 
 use divvy::decide::{decide, possible};
 use divvy::output::{request_series, series};
