@@ -1,0 +1,208 @@
+//! Delays, resets, and shares of both.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use divvy_lab::upstream::{Behaviour, StatusCode};
+use http_body_util::BodyExt as _;
+use hyper::Method;
+
+use crate::client::{Answer, connect2, get, get2, http1, http2, raw, raw_text, request, shop};
+
+#[tokio::test]
+async fn a_delay_holds_the_headers_and_a_body_delay_only_the_body() {
+    let upstream = shop().await;
+    for target in ["/?delay=50ms", "/?body-delay=50ms"] {
+        let start = Instant::now();
+        assert_eq!(get(&upstream, target).await.body, "shop v2: home\n");
+        assert!(start.elapsed() >= Duration::from_millis(50), "{target}");
+    }
+    // The headers of this one come long before its body.
+    let mut client = http2(&upstream).await;
+    let late = request(Method::GET, "http://shop/?body-delay=60m");
+    assert_eq!(client.send_request(late).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn close_ends_the_connection_after_the_answer() {
+    let upstream = shop().await;
+    let answer = raw_text(&upstream, b"GET /?close HTTP/1.1\r\nhost: shop\r\n\r\n").await;
+    assert!(answer.contains("connection: close\r\n"), "{answer}");
+
+    let (mut client, connection) = connect2(&upstream).await;
+    assert_eq!(get2(&mut client, "/?close").await.unwrap().status, 200);
+    connection.await.unwrap().unwrap(); // ended by the server's GOAWAY, and properly
+}
+
+#[tokio::test]
+async fn reset_headers_is_a_tcp_reset_without_a_byte_of_response() {
+    let upstream = shop().await;
+    let head = b"GET /?reset=headers HTTP/1.1\r\nhost: shop\r\n\r\n";
+    let (received, end) = raw(&upstream, head).await;
+    assert_eq!(received, b"");
+    assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    assert_eq!(upstream.requests(), 1);
+}
+
+#[tokio::test]
+async fn reset_body_is_a_tcp_reset_after_half_of_the_body() {
+    let upstream = shop().await;
+    for (target, sent) in [
+        ("/checkout?reset=body", 9),
+        ("/?size=1000&reset=stream-body", 500),
+        ("/?size=9000000&reset=body", 16 * 1024),
+        ("/?size=0&reset=body", 0),
+    ] {
+        let head = format!("GET {target} HTTP/1.1\r\nhost: shop\r\n\r\n");
+        let (received, end) = raw(&upstream, head.as_bytes()).await;
+        assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        assert!(received.starts_with(b"HTTP/1.1 200 OK\r\n"), "{target}");
+        let head = received.windows(4).position(|end| end == b"\r\n\r\n");
+        assert_eq!(received.len() - head.unwrap() - 4, sent, "{target}");
+    }
+}
+
+#[tokio::test]
+async fn on_http2_a_stream_reset_spares_the_connection_and_a_tcp_reset_does_not() {
+    let upstream = shop().await;
+    let mut client = http2(&upstream).await;
+    assert!(get2(&mut client, "/?reset=stream").await.is_err());
+
+    let cut = request(Method::GET, "http://shop/?reset=stream-body&size=1000");
+    let mut body = client.send_request(cut).await.unwrap().into_body();
+    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(first.len(), 500);
+    assert!(body.frame().await.unwrap().is_err());
+
+    assert_eq!(get2(&mut client, "/").await.unwrap().status, 200);
+    assert!(get2(&mut client, "/?reset=headers").await.is_err());
+    assert!(get2(&mut client, "/").await.is_err());
+
+    let mut client = http2(&upstream).await;
+    assert!(get2(&mut client, "/?reset=body&size=1000").await.is_err());
+    assert!(get2(&mut client, "/").await.is_err());
+}
+
+// On several threads, where the reset could overtake the bytes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_streams_at_once_are_each_reset_after_their_own_half() {
+    let upstream = shop().await;
+    let client = http2(&upstream).await;
+    for _ in 0..10 {
+        let mut bodies = Vec::new();
+        for _ in 0..10 {
+            let mut client = client.clone();
+            bodies.push(tokio::spawn(async move {
+                let cut = request(Method::GET, "http://shop/?reset=stream-body&size=1000");
+                let mut body = client.send_request(cut).await.unwrap().into_body();
+                let mut received = 0;
+                while let Some(Ok(frame)) = body.frame().await {
+                    received += frame.into_data().unwrap().len();
+                }
+                received
+            }));
+        }
+        for body in bodies {
+            assert_eq!(body.await.unwrap(), 500);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_error_share_of_five_percent_is_five_of_a_hundred() {
+    let upstream = shop().await;
+    upstream.behave(Behaviour {
+        error_percent: 5.0,
+        error_status: StatusCode::BAD_GATEWAY,
+        ..Behaviour::default()
+    });
+    let addr = upstream.addr();
+    let requests = (0..100).map(|_| tokio::spawn(http1(addr, request(Method::GET, "/"))));
+    let mut failed = 0;
+    for request in requests.collect::<Vec<_>>() {
+        let answer = request.await.unwrap().unwrap();
+        failed += usize::from(answer.status == 502);
+    }
+    assert_eq!(failed, 5);
+    assert_eq!(upstream.requests(), 100);
+}
+
+#[tokio::test]
+async fn errors_and_resets_do_not_get_in_each_others_way() {
+    let upstream = shop().await;
+    upstream.behave(Behaviour {
+        error_percent: 10.0,
+        reset_percent: 4.0,
+        ..Behaviour::default()
+    });
+    let mut client = http2(&upstream).await;
+    let (mut failed, mut reset) = (0, 0);
+    for _ in 0..100 {
+        match get2(&mut client, "/").await {
+            Ok(answer) => failed += usize::from(answer.status == 503),
+            Err(_) => reset += 1,
+        }
+        // Outside of the shares, so they stay exact.
+        assert_eq!(get2(&mut client, "/?status=201").await.unwrap().status, 201);
+    }
+    assert_eq!((failed, reset), (10, 4));
+}
+
+#[tokio::test]
+async fn behaviour_changes_at_run_time_and_an_empty_post_heals() {
+    let upstream = shop().await;
+    let post = async |target| {
+        let answer = http1(upstream.addr(), request(Method::POST, target)).await;
+        let Answer { status, body, .. } = answer.unwrap();
+        (status, body)
+    };
+    let healthy = "errors=0&status=503&grpc-status=14&resets=0&delay=0ms&body-delay=0ms&slow=100\n";
+    let broken =
+        "errors=50&status=500&grpc-status=14&resets=0&delay=20ms&body-delay=0ms&slow=100\n";
+    assert_eq!(get(&upstream, "/_behave").await.body, healthy);
+    let answer = post("/_behave?errors=50&status=500&delay=20ms").await;
+    assert_eq!(answer, (200, broken.to_owned()));
+    let start = Instant::now();
+    assert_eq!(get(&upstream, "/").await.status, 200);
+    assert_eq!(get(&upstream, "/").await.status, 500);
+    assert!(start.elapsed() >= Duration::from_millis(40));
+
+    let (status, line) = post("/_behave?eror=5").await;
+    assert_eq!(status, 400);
+    assert!(line.starts_with("eror: not one of errors,"), "{line}");
+    assert_eq!(get(&upstream, "/_behave").await.body, broken);
+    assert_eq!(post("/_behave").await, (200, healthy.to_owned()));
+    assert_eq!(upstream.requests(), 2);
+}
+
+#[tokio::test]
+async fn where_there_is_no_body_to_reset_nothing_comes() {
+    let upstream = shop().await;
+    for request in [
+        "HEAD /?reset=body HTTP/1.1\r\nhost: shop\r\n\r\n",
+        "GET /?reset=body&status=204 HTTP/1.1\r\nhost: shop\r\n\r\n",
+        "GET /?reset=body HTTP/1.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+    ] {
+        let (received, end) = raw(&upstream, request.as_bytes()).await;
+        assert_eq!(received, b"", "{request}");
+        assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    }
+}
+
+#[tokio::test]
+async fn a_delay_can_hit_a_share_of_the_requests() {
+    let upstream = shop().await;
+    upstream.behave(Behaviour {
+        delay: Duration::from_secs(3_600),
+        slow_percent: 25.0,
+        ..Behaviour::default()
+    });
+    for _ in 0..3 {
+        assert_eq!(get(&upstream, "/").await.status, 200);
+    }
+    // The fourth would wait for an hour, unless it says itself how long.
+    assert_eq!(get(&upstream, "/?delay=0").await.status, 200);
+    let late = get(&upstream, "/");
+    let late = tokio::time::timeout(Duration::from_millis(50), late);
+    assert!(late.await.is_err());
+}
