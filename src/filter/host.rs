@@ -159,6 +159,9 @@ pub fn remove_header(map: Headers, name: &str) -> Result<(), Refused> {
 
 /// The configuration of the plugin.
 pub fn configuration(size: usize) -> Result<Vec<u8>, Refused> {
+    if size == 0 {
+        return Ok(Vec::new());
+    }
     // SAFETY: both pointers are to variables that outlive the call.
     bytes(|data, length| unsafe {
         proxy_get_buffer_bytes(PLUGIN_CONFIGURATION, 0, size, data, length)

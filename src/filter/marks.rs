@@ -61,9 +61,14 @@ impl Marks {
             && host::swap_shared(&key, &now, cas) == Ok(Swapped::Yes)
     }
 
-    fn key(&self, what: &str, which: &str) -> String {
-        format!("divvy/{}/{what}/{which}", self.plugin)
+    fn key(&self, what: &str, which: &str) -> Box<str> {
+        key(&self.plugin, what, which)
     }
+}
+
+/// The name of something that all VMs of the process share about a plugin.
+pub fn key(plugin: &str, what: &str, which: &str) -> Box<str> {
+    format!("divvy/{plugin}/{what}/{which}").into()
 }
 
 fn set(key: &str) {

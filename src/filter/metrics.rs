@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::host::{self, MetricKind};
+use super::marks;
 
 thread_local! {
     static DEFINED: RefCell<BTreeMap<Box<str>, Option<u32>>> = RefCell::default();
@@ -64,16 +65,18 @@ impl Series {
     }
 }
 
-/// What the gauges of one plugin say now, for this VM.
+/// Whose state the gauges of one plugin show, as far as this VM knows.
 ///
 /// A plugin has several root contexts in a VM: each configuration has one, and Envoy may
 /// go back to an older one without configuring it anew. The gauges must tell of the one
-/// that new streams come to, and what the one before showed and this one does not is
-/// set to 0.
-#[derive(Debug, Default)]
+/// that new streams come to.
+#[derive(Debug)]
 pub struct Gauges {
-    shown_by: Cell<u32>,
-    shown: RefCell<BTreeMap<Box<str>, u64>>,
+    /// Shared data that lists the gauges that are shown. Not kept in the VM, because a
+    /// configuration may come with a VM of its own, and what the one before showed and
+    /// this one does not has to go to 0 all the same.
+    shown: Box<str>,
+    shown_by: Cell<Option<u32>>,
 }
 
 thread_local! {
@@ -83,34 +86,42 @@ thread_local! {
 impl Gauges {
     /// The gauges of the plugin of this name.
     pub fn of(plugin: &str) -> Rc<Self> {
-        GAUGES.with_borrow_mut(|all| Rc::clone(all.entry(plugin.into()).or_default()))
+        GAUGES.with_borrow_mut(|all| {
+            let gauges = all.entry(plugin.into()).or_insert_with(|| {
+                Rc::new(Self {
+                    shown: marks::key(plugin, "gauges", ""),
+                    shown_by: Cell::new(None),
+                })
+            });
+            Rc::clone(gauges)
+        })
     }
 
     /// Whether they tell of this root context.
     pub fn are_of(&self, root: u32) -> bool {
-        self.shown_by.get() == root
+        self.shown_by.get() == Some(root)
     }
 
     /// Makes them tell of this root context.
     pub fn show(&self, root: u32, values: impl IntoIterator<Item = (String, u64)>) {
-        self.shown_by.set(root);
+        self.shown_by.set(Some(root));
+        let before = host::shared(&self.shown).map_or(Vec::new(), |(names, _)| names);
         let mut now = BTreeMap::new();
-        for (name, value) in values {
-            now.insert(Box::from(name), value);
+        for name in String::from_utf8_lossy(&before).lines() {
+            now.insert(Box::from(name), 0);
         }
-        let before = self.shown.replace(BTreeMap::new());
-        for name in before.keys().filter(|name| !now.contains_key(*name)) {
-            set(name, 0);
+        let mut names = String::new();
+        for (name, value) in values {
+            names.extend([&name, "\n"]);
+            now.insert(name.into(), value);
         }
         for (name, value) in &now {
-            set(name, *value);
+            if let Some(id) = define(MetricKind::Gauge, name) {
+                host::record(id, *value);
+            }
         }
-        self.shown.replace(now);
-    }
-}
-
-fn set(gauge: &str, value: u64) {
-    if let Some(id) = define(MetricKind::Gauge, gauge) {
-        host::record(id, value);
+        // All VMs that show this configuration write the same. Refused: nothing is
+        // zeroed later, which is no reason to stop.
+        let _ = host::swap_shared(&self.shown, names.as_bytes(), 0);
     }
 }

@@ -73,7 +73,7 @@ impl Root {
             state: Rc::new(State {
                 id,
                 plugin: "".into(),
-                gauges: Rc::default(),
+                gauges: Gauges::of(""),
                 active: Active::default(),
                 fingerprint: 0,
                 inert: None,
@@ -187,7 +187,8 @@ fn hash_of(bytes: &[u8]) -> u128 {
 /// Logs what is wrong, a line for each error.
 fn report(what: &str, errors: &Errors) {
     let count = errors.iter().count();
-    log::error!("{what}: {count} errors");
+    let plural = if count == 1 { "" } else { "s" };
+    log::error!("{what}: {count} error{plural}");
     for error in errors.iter().take(LOGGED_ERRORS) {
         log::error!("{error}");
     }
