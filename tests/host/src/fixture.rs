@@ -1,0 +1,76 @@
+//! What the tests of the real filter have in common.
+
+use serde_json::{Value, json};
+
+use crate::{Exchange, Module, Process, RootId, Stream, Vm};
+
+/// The plugin's name, by which gauges and marks go.
+pub const PLUGIN: &str = "shop";
+/// The plugin's root id.
+pub const ROOT_ID: &str = "divvy";
+/// A user whom [`canary`] gives to v2.
+pub const CANARY_USER: &str = "user-3";
+
+/// The full path: an identity header, two header rules, a canary of 25 % and
+/// route and assignment headers.
+pub fn canary() -> Value {
+    json!({
+        "version": "1",
+        "identity": [{"header": "x-user-id"}],
+        "rollouts": [{
+            "name": "checkout",
+            "versions": [{"name": "v1"}, {"name": "v2"}],
+            "stable": "v1",
+            "target": "{version}",
+            "rules": [
+                {"name": "testers", "when": {"header": "x-canary", "exact": "true"}, "use": "v2"},
+                {"name": "staff", "when": {"header": "x-role", "exact": "staff"}, "use": "v2"},
+            ],
+            "strategy": {"canary": {"version": "v2", "weight": 25}},
+        }],
+    })
+}
+
+/// A configuration that no reader accepts: the canary's version does not exist.
+pub fn broken() -> Value {
+    let mut broken = canary();
+    broken["rollouts"][0]["strategy"]["canary"]["version"] = json!("v3");
+    broken
+}
+
+/// A VM of this process with this configuration in force.
+///
+/// # Panics
+/// If the filter traps or refuses it.
+pub fn configured(process: &Process, configuration: &Value) -> (Vm, RootId) {
+    let mut vm = Vm::start(&Module::filter(), process).unwrap();
+    let root = accept(&mut vm, configuration);
+    (vm, root)
+}
+
+/// A further configuration for a VM.
+///
+/// # Panics
+/// If the filter traps or refuses it.
+pub fn accept(vm: &mut Vm, configuration: &Value) -> RootId {
+    let configured = vm
+        .configure(ROOT_ID, PLUGIN, configuration.to_string())
+        .unwrap();
+    assert!(configured.accepted, "refused: {:#?}", vm.log());
+    configured.root
+}
+
+/// A request of this user.
+pub fn from_user(user: &str) -> Exchange {
+    Exchange::get("/checkout/cart").header("x-user-id", user)
+}
+
+/// Where a request was sent, by the route header.
+pub fn route(stream: &Stream) -> Option<String> {
+    stream.request_headers.as_ref()?.text("x-divvy-route")
+}
+
+/// What the service is told about it.
+pub fn assignment(stream: &Stream) -> Option<String> {
+    stream.request_headers.as_ref()?.text("x-divvy-assignment")
+}

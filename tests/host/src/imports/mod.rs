@@ -1,0 +1,152 @@
+//! The functions that a module can import, and how an answer gets into it.
+
+mod general;
+mod maps;
+mod wasi;
+
+use wasmtime::{Caller, ExternType, Linker, Module, Val};
+
+use crate::abi::Status;
+use crate::calls::Call;
+use crate::state::State;
+
+type Guest<'a> = Caller<'a, State>;
+
+/// Why a host call did not do what was asked.
+enum Refusal {
+    /// The module is told, and goes on.
+    Status(Status),
+    /// The module itself trapped when it was asked for memory.
+    Trap(wasmtime::Error),
+}
+
+impl From<Status> for Refusal {
+    fn from(status: Status) -> Self {
+        Refusal::Status(status)
+    }
+}
+
+type Answer = Result<(), Refusal>;
+
+/// Links everything that Envoy offers, then stubs for the rest of what this
+/// module imports. Returns the names that Envoy does not have at all.
+pub(crate) fn link(linker: &mut Linker<State>, module: &Module) -> wasmtime::Result<Vec<String>> {
+    general::link(linker)?;
+    maps::link(linker)?;
+    wasi::link(linker)?;
+    let implemented: Vec<Call> = [general::CALLS, maps::CALLS, wasi::CALLS].concat();
+
+    let mut unknown = Vec::new();
+    for import in module.imports() {
+        let (space, name) = (import.module(), import.name());
+        let call = match space {
+            "env" | "wasi_snapshot_preview1" => Call::by_name(name),
+            _ => Call::Unknown,
+        };
+        if implemented.contains(&call) && call.is_proxy() == (space == "env") {
+            continue;
+        }
+        if call == Call::Unknown {
+            unknown.push(format!("{space}.{name}"));
+        }
+        let ExternType::Func(ty) = import.ty() else {
+            continue;
+        };
+        linker.func_new(space, name, ty, move |mut guest, _, results| {
+            let status = answer(&mut guest, call, |_| Err(Status::UNIMPLEMENTED.into()))?;
+            // No function of either ABI returns more than one value.
+            if let Some(result) = results.first_mut() {
+                *result = Val::I32(status as i32);
+            }
+            Ok(())
+        })?;
+    }
+    Ok(unknown)
+}
+
+/// Every host call goes through here: counted, perhaps bent, then answered.
+#[inline]
+fn answer(
+    guest: &mut Guest<'_>,
+    call: Call,
+    body: impl FnOnce(&mut Guest<'_>) -> Answer,
+) -> wasmtime::Result<u32> {
+    let state = guest.data_mut();
+    state.counts.hit(call);
+    if state.starting && call.is_proxy() && call != Call::Log {
+        wasmtime::bail!("{} is not allowed while the VM starts", call.name());
+    }
+    if let Some(hook) = &mut state.hook
+        && let Some(status) = hook(call)
+    {
+        return Ok(status.0);
+    }
+    match body(guest) {
+        Ok(()) => Ok(Status::OK.0),
+        Err(Refusal::Status(status)) => Ok(status.0),
+        Err(Refusal::Trap(trap)) => Err(trap),
+    }
+}
+
+/// The module's memory beside the host's data, both at once.
+fn parts<'a>(guest: &'a mut Guest<'_>) -> (&'a mut [u8], &'a mut State) {
+    match guest.data().memory {
+        Some(memory) => memory.data_and_store_mut(guest),
+        // Before the instance stands no pointer is a good one.
+        None => (&mut [], guest.data_mut()),
+    }
+}
+
+fn read(memory: &[u8], pointer: u32, length: u32) -> Result<&[u8], Status> {
+    let start = pointer as usize;
+    memory
+        .get(start..start + length as usize)
+        .ok_or(Status::INVALID_MEMORY_ACCESS)
+}
+
+fn write(memory: &mut [u8], pointer: u32, bytes: &[u8]) -> Result<(), Status> {
+    let start = pointer as usize;
+    memory
+        .get_mut(start..start + bytes.len())
+        .ok_or(Status::INVALID_MEMORY_ACCESS)?
+        .copy_from_slice(bytes);
+    Ok(())
+}
+
+/// Answers with bytes: `fill` collects them, the module allocates room for
+/// them and gets the pointer and the length.
+fn give(
+    guest: &mut Guest<'_>,
+    return_pointer: u32,
+    return_length: u32,
+    fill: impl FnOnce(&[u8], &State, &mut Vec<u8>) -> Result<(), Status>,
+) -> Answer {
+    let mut bytes = std::mem::take(&mut guest.data_mut().scratch);
+    bytes.clear();
+    let (memory, state) = parts(guest);
+    let answer = fill(memory, state, &mut bytes)
+        .map_err(Refusal::from)
+        .and_then(|()| place(guest, &bytes, return_pointer, return_length));
+    guest.data_mut().scratch = bytes;
+    answer
+}
+
+fn place(guest: &mut Guest<'_>, bytes: &[u8], return_pointer: u32, return_length: u32) -> Answer {
+    // As in Envoy, an empty answer is a null pointer and no allocation.
+    let mut pointer = 0;
+    if !bytes.is_empty() {
+        let allocate = guest.data().allocate.clone();
+        let allocate = allocate.ok_or(Status::INVALID_MEMORY_ACCESS)?;
+        pointer = allocate
+            .call(&mut *guest, bytes.len() as u32)
+            .map_err(Refusal::Trap)?;
+        if pointer == 0 {
+            return Err(Status::INVALID_MEMORY_ACCESS.into());
+        }
+    }
+    let (memory, _) = parts(guest);
+    write(memory, pointer, bytes)?;
+    write(memory, return_pointer, &pointer.to_le_bytes())?;
+    write(memory, return_length, &(bytes.len() as u32).to_le_bytes())?;
+    Ok(())
+}

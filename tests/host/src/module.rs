@@ -1,0 +1,126 @@
+//! The filter, compiled once and shared by every VM of a test.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+
+use wasmtime::{Config, Engine, InstancePre, Linker, OptLevel};
+
+use crate::imports;
+use crate::state::State;
+
+/// A compiled module with all its imports linked. A clone is the same module.
+#[derive(Clone)]
+pub struct Module {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    pre: InstancePre<State>,
+    metered: bool,
+    unknown_imports: Vec<String>,
+}
+
+/// Why a module cannot be used.
+#[derive(Debug)]
+pub struct LoadError(String);
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+impl Module {
+    /// The built filter: `$DIVVY_WASM`, or `target/divvy.wasm` of this
+    /// workspace. Compiled once per test program.
+    ///
+    /// # Panics
+    /// If it has not been built: no test of this crate can say anything then.
+    pub fn filter() -> Self {
+        static FILTER: LazyLock<Module> = LazyLock::new(|| Module::built(false));
+        FILTER.clone()
+    }
+
+    /// The same, counting instructions; see [`crate::Vm::fuel_used`].
+    ///
+    /// # Panics
+    /// As [`Module::filter`].
+    pub fn metered_filter() -> Self {
+        static FILTER: LazyLock<Module> = LazyLock::new(|| Module::built(true));
+        FILTER.clone()
+    }
+
+    /// Where the built filter is expected.
+    pub fn filter_path() -> PathBuf {
+        match std::env::var_os("DIVVY_WASM") {
+            Some(path) => path.into(),
+            None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/divvy.wasm"),
+        }
+    }
+
+    fn built(metered: bool) -> Self {
+        let path = Module::filter_path();
+        let bytes = std::fs::read(&path).unwrap_or_else(|error| {
+            panic!(
+                "{}: {error}; build the filter first with `make build`",
+                path.display()
+            )
+        });
+        Module::compile(&bytes, metered)
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// Compiles a module from its binary form. `metered` makes its VMs count
+    /// instructions, which costs some of their speed.
+    pub fn compile(wasm: &[u8], metered: bool) -> Result<Self, LoadError> {
+        let load = || -> wasmtime::Result<Inner> {
+            let mut config = Config::new();
+            config.consume_fuel(metered);
+            // The optimiser pays for itself within the first 100,000 requests.
+            config.cranelift_opt_level(OptLevel::Speed);
+            let engine = Engine::new(&config)?;
+            let module = wasmtime::Module::from_binary(&engine, wasm)?;
+            let mut linker = Linker::new(&engine);
+            let unknown_imports = imports::link(&mut linker, &module)?;
+            Ok(Inner {
+                pre: linker.instantiate_pre(&module)?,
+                metered,
+                unknown_imports,
+            })
+        };
+        match load() {
+            Ok(inner) => Ok(Module {
+                inner: Arc::new(inner),
+            }),
+            Err(error) => Err(LoadError(format!("{error:#}"))),
+        }
+    }
+
+    /// Imports that Envoy does not offer, as `module.name`. Envoy refuses a
+    /// module that has any; here they answer [`crate::Status::UNIMPLEMENTED`].
+    pub fn unknown_imports(&self) -> &[String] {
+        &self.inner.unknown_imports
+    }
+
+    /// Names of all exports, sorted.
+    pub fn exports(&self) -> Vec<String> {
+        let module = self.inner.pre.module();
+        let mut names: Vec<_> = module
+            .exports()
+            .map(|export| export.name().to_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    pub(crate) fn pre(&self) -> &InstancePre<State> {
+        &self.inner.pre
+    }
+
+    pub(crate) fn metered(&self) -> bool {
+        self.inner.metered
+    }
+}

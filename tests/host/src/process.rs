@@ -1,0 +1,252 @@
+//! What all VMs of one Envoy process share.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::abi::Status;
+use crate::stats::{Histogram, Stats};
+
+/// One Envoy process: shared data, stats and a clock.
+///
+/// A clone is the same process. VMs of one process may run on several threads.
+#[derive(Clone, Default)]
+pub struct Process {
+    inner: Arc<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    shared: Mutex<SharedData>,
+    stats: Mutex<Stats>,
+    clock: Clock,
+}
+
+/// The clocks that the VMs see. They stand still until a test moves them, so
+/// that every run is the same run.
+pub struct Clock {
+    realtime: AtomicU64,
+    monotonic: AtomicU64,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Clock {
+            // 2026-12-01T00:00:00Z: any fixed instant will do.
+            realtime: AtomicU64::new(1_796_083_200_000_000_000),
+            monotonic: AtomicU64::new(1_000_000_000_000),
+        }
+    }
+}
+
+impl Clock {
+    /// Nanoseconds since 1970.
+    pub fn realtime(&self) -> u64 {
+        self.realtime.load(SeqCst)
+    }
+
+    /// Nanoseconds since some start.
+    pub fn monotonic(&self) -> u64 {
+        self.monotonic.load(SeqCst)
+    }
+
+    /// Sets the wall clock alone, backwards too, as an operator or NTP does.
+    pub fn set_realtime(&self, nanoseconds: u64) {
+        self.realtime.store(nanoseconds, SeqCst);
+    }
+
+    /// Sets the monotonic clock alone. A real one never goes back.
+    pub fn set_monotonic(&self, nanoseconds: u64) {
+        self.monotonic.store(nanoseconds, SeqCst);
+    }
+
+    /// Lets time pass on both.
+    pub fn advance(&self, time: Duration) {
+        let nanoseconds = time.as_nanos() as u64;
+        self.realtime.fetch_add(nanoseconds, SeqCst);
+        self.monotonic.fetch_add(nanoseconds, SeqCst);
+    }
+}
+
+/// The key-value store with compare-and-swap, of the one `vm_id` that is used.
+pub(crate) struct SharedData {
+    values: HashMap<Vec<u8>, (Vec<u8>, u32)>,
+    next_cas: u32,
+}
+
+impl Default for SharedData {
+    fn default() -> Self {
+        SharedData {
+            values: HashMap::new(),
+            next_cas: 1,
+        }
+    }
+}
+
+impl SharedData {
+    pub fn get(&self, key: &[u8]) -> Option<&(Vec<u8>, u32)> {
+        self.values.get(key)
+    }
+
+    /// As Envoy has it: a CAS of 0 overwrites, and a key that is not there yet
+    /// takes any CAS.
+    pub fn set(&mut self, key: &[u8], value: &[u8], cas: u32) -> Status {
+        if let Some((_, current)) = self.values.get(key)
+            && cas != 0
+            && cas != *current
+        {
+            return Status::CAS_MISMATCH;
+        }
+        let fresh = self.next_cas;
+        // 0 is no CAS value, not even after wrapping.
+        self.next_cas = self.next_cas.checked_add(1).unwrap_or(1);
+        self.values.insert(key.to_vec(), (value.to_vec(), fresh));
+        Status::OK
+    }
+}
+
+impl Process {
+    /// A process that has just started: nothing shared, nothing counted.
+    pub fn new() -> Self {
+        Process::default()
+    }
+
+    /// The clocks of this process.
+    pub fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
+    /// The value of a counter, if any VM has defined it.
+    pub fn counter(&self, name: &str) -> Option<u64> {
+        let stats = self.stats();
+        stats.counters.get(name).map(|counter| counter.load(SeqCst))
+    }
+
+    /// The value of a gauge, if any VM has defined it.
+    pub fn gauge(&self, name: &str) -> Option<u64> {
+        let stats = self.stats();
+        stats.gauges.get(name).map(|gauge| gauge.load(SeqCst))
+    }
+
+    /// What a histogram has seen, if any VM has defined it.
+    pub fn histogram(&self, name: &str) -> Option<Histogram> {
+        let stats = self.stats();
+        stats.histograms.get(name).map(|histogram| histogram.read())
+    }
+
+    /// The sum over all counters of a metric that carry these labels, where
+    /// stat names are `label=.=value;.;` repeated, then the metric's name.
+    pub fn counted(&self, metric: &str, labels: &[(&str, &str)]) -> u64 {
+        let stats = self.stats();
+        stats
+            .counters
+            .iter()
+            .filter(|(name, _)| has_labels(name, metric, labels))
+            .map(|(_, counter)| counter.load(SeqCst))
+            .sum()
+    }
+
+    /// The gauge of a metric that carries these labels and perhaps others.
+    pub fn gauged(&self, metric: &str, labels: &[(&str, &str)]) -> Option<u64> {
+        let stats = self.stats();
+        stats
+            .gauges
+            .iter()
+            .find(|(name, _)| has_labels(name, metric, labels))
+            .map(|(_, gauge)| gauge.load(SeqCst))
+    }
+
+    /// Names of all stats that any VM has defined, sorted.
+    pub fn stat_names(&self) -> Vec<String> {
+        let stats = self.stats();
+        let mut names: Vec<String> = stats
+            .counters
+            .keys()
+            .chain(stats.gauges.keys())
+            .chain(stats.histograms.keys())
+            .cloned()
+            .collect();
+        names.sort();
+        names
+    }
+
+    /// A value in shared data with its CAS.
+    pub fn shared_data(&self, key: impl AsRef<[u8]>) -> Option<(Vec<u8>, u32)> {
+        self.shared().get(key.as_ref()).cloned()
+    }
+
+    /// The keys in shared data, sorted.
+    pub fn shared_keys(&self) -> Vec<Vec<u8>> {
+        let mut keys: Vec<_> = self.shared().values.keys().cloned().collect();
+        keys.sort();
+        keys
+    }
+
+    /// Writes shared data past any VM, as another VM would with this CAS.
+    pub fn set_shared_data(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        cas: u32,
+    ) -> Status {
+        self.shared().set(key.as_ref(), value.as_ref(), cas)
+    }
+
+    // A VM's thread that panicked in a test leaves plain data behind, so a
+    // poisoned lock is no reason to fail another assertion.
+    pub(crate) fn shared(&self) -> MutexGuard<'_, SharedData> {
+        self.inner
+            .shared
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn stats(&self) -> MutexGuard<'_, Stats> {
+        self.inner
+            .stats
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn has_labels(stat: &str, metric: &str, labels: &[(&str, &str)]) -> bool {
+    let (tags, name) = stat.rsplit_once(";.;").unwrap_or(("", stat));
+    let has = |label, value| {
+        tags.split(";.;")
+            .any(|tag| tag.split_once("=.=") == Some((label, value)))
+    };
+    name == metric && labels.iter().all(|&(label, value)| has(label, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compare_and_swap_is_envoys() {
+        let process = Process::new();
+        assert_eq!(process.set_shared_data("k", "1", 77), Status::OK);
+        let (_, cas) = process.shared_data("k").unwrap();
+        assert_eq!(process.set_shared_data("k", "2", cas), Status::OK);
+        assert_eq!(process.set_shared_data("k", "3", cas), Status::CAS_MISMATCH);
+        assert_eq!(process.set_shared_data("k", "4", 0), Status::OK);
+        assert_eq!(process.shared_data("k").unwrap().0, b"4");
+    }
+
+    #[test]
+    fn labels_are_read_from_stat_names() {
+        let stat = "divvy_rollout=.=a;.;divvy_version=.=v1;.;divvy_requests_total";
+        assert!(has_labels(
+            stat,
+            "divvy_requests_total",
+            &[("divvy_version", "v1")]
+        ));
+        assert!(!has_labels(
+            stat,
+            "divvy_requests_total",
+            &[("divvy_version", "v")]
+        ));
+        assert!(!has_labels(stat, "requests_total", &[]));
+    }
+}

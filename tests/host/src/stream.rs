@@ -1,0 +1,148 @@
+//! One request, with what Envoy lets a filter see of it and when.
+
+use std::collections::HashMap;
+
+use crate::abi::map;
+use crate::headers::Headers;
+
+/// Where a stream is. Envoy holds each header map ready only during its own
+/// callback, and all of them once more, read-only, for the access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Idle,
+    RequestHeaders,
+    RequestBody,
+    RequestTrailers,
+    ResponseHeaders,
+    ResponseBody,
+    ResponseTrailers,
+    Log,
+}
+
+/// A response that the filter sent itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalResponse {
+    /// Its status code.
+    pub code: u32,
+}
+
+/// One request and its response, as far as they have come.
+#[derive(Debug)]
+pub struct Stream {
+    /// `None` until they arrive; a local reply may end a stream before that.
+    pub request_headers: Option<Headers>,
+    /// Trailers of the request, if it has any.
+    pub request_trailers: Option<Headers>,
+    /// `None` until they arrive, and for good if the stream ends without.
+    pub response_headers: Option<Headers>,
+    /// Trailers of the response, if it has any.
+    pub response_trailers: Option<Headers>,
+    /// What `response.flags` says: a bit for each thing that went wrong.
+    pub response_flags: u64,
+    /// Set when the filter answered by itself, which ours never should.
+    pub local_response: Option<LocalResponse>,
+    pub(crate) properties: HashMap<Vec<u8>, Vec<u8>>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) root: u32,
+    pub(crate) phase: Phase,
+}
+
+impl Stream {
+    pub(crate) fn new(root: u32) -> Self {
+        Stream {
+            request_headers: None,
+            request_trailers: None,
+            response_headers: None,
+            response_trailers: None,
+            response_flags: 0,
+            local_response: None,
+            properties: HashMap::new(),
+            body: Vec::new(),
+            root,
+            phase: Phase::Idle,
+        }
+    }
+
+    /// Sets a property by its path, such as `["source", "address"]`: the bytes
+    /// are what the filter gets, so integers are eight bytes, little-endian.
+    pub fn set_property(&mut self, path: &[&str], value: impl AsRef<[u8]>) {
+        self.properties
+            .insert(path.join("\0").into_bytes(), value.as_ref().to_vec());
+    }
+
+    /// A property that a test or the filter has set.
+    pub fn property(&self, path: &[&str]) -> Option<&[u8]> {
+        let value = self.properties.get(path.join("\0").as_bytes());
+        value.map(Vec::as_slice)
+    }
+
+    /// What `get_property` answers, `None` for not found.
+    pub(crate) fn lookup(&self, path: &[u8], out: &mut Vec<u8>) -> Option<()> {
+        if let Some(value) = self.properties.get(path) {
+            out.extend_from_slice(value);
+            return Some(());
+        }
+        let number = match path {
+            b"response\0code" => self.response_code()?,
+            b"response\0flags" => self.response_flags,
+            b"response\0grpc_status" => self.grpc_status()?,
+            _ => return None,
+        };
+        out.extend_from_slice(&number.to_le_bytes());
+        Some(())
+    }
+
+    fn response_code(&self) -> Option<u64> {
+        number(self.response_headers.as_ref()?.get(":status")?)
+    }
+
+    /// Envoy looks into the trailers, then the headers, and where neither has
+    /// a status it makes one up from the HTTP code: plain HTTP has one too.
+    fn grpc_status(&self) -> Option<u64> {
+        let maps = [&self.response_trailers, &self.response_headers];
+        let said = maps
+            .into_iter()
+            .flatten()
+            .find_map(|headers| headers.get("grpc-status"));
+        if let Some(status) = said {
+            return number(status);
+        }
+        Some(match self.response_code()? {
+            400 => 13,
+            401 => 16,
+            403 => 7,
+            404 => 12,
+            429 | 502..=504 => 14,
+            _ => 2,
+        })
+    }
+
+    /// The map to read from, if it is there in this phase.
+    pub(crate) fn readable(&self, map: u32) -> Option<&Headers> {
+        match (map, self.phase) {
+            (map::REQUEST_HEADERS, Phase::RequestHeaders | Phase::Log) => &self.request_headers,
+            (map::REQUEST_TRAILERS, Phase::RequestTrailers) => &self.request_trailers,
+            (map::RESPONSE_HEADERS, Phase::ResponseHeaders | Phase::Log) => &self.response_headers,
+            (map::RESPONSE_TRAILERS, Phase::ResponseTrailers | Phase::Log) => {
+                &self.response_trailers
+            }
+            _ => &None,
+        }
+        .as_ref()
+    }
+
+    /// The map to change, if it is there in this phase; none is for the log.
+    pub(crate) fn writable(&mut self, map: u32) -> Option<&mut Headers> {
+        match (map, self.phase) {
+            (map::REQUEST_HEADERS, Phase::RequestHeaders) => self.request_headers.as_mut(),
+            (map::REQUEST_TRAILERS, Phase::RequestTrailers) => self.request_trailers.as_mut(),
+            (map::RESPONSE_HEADERS, Phase::ResponseHeaders) => self.response_headers.as_mut(),
+            (map::RESPONSE_TRAILERS, Phase::ResponseTrailers) => self.response_trailers.as_mut(),
+            _ => None,
+        }
+    }
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}

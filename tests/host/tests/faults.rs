@@ -1,0 +1,253 @@
+//! A host that fails: each call answers each status, one at a time.
+//!
+//! Envoy gives most of these answers once a year or never. Once is enough: a
+//! trap ends the VM, and under FAIL_CLOSED the proxy's answers with it.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+
+use divvy_host_tests::fixture::{
+    CANARY_USER, PLUGIN, ROOT_ID, accept, assignment, broken, canary, from_user, route,
+};
+use divvy_host_tests::{Action, Call, Exchange, Module, Process, RootId, Status, Stream, Trap, Vm};
+use serde_json::{Value, json};
+
+/// The failures of the ABI, and numbers that it does not have.
+fn statuses() -> impl Iterator<Item = Status> {
+    Status::failures().chain([Status(13), Status(u32::MAX)])
+}
+
+/// When a call fails.
+#[derive(Clone, Copy, Debug)]
+enum When {
+    Always,
+    /// The first time only: what follows may be half done.
+    Once,
+    /// From the second time on.
+    Later,
+}
+
+const WHENS: [When; 3] = [When::Always, When::Once, When::Later];
+
+fn fail(vm: &mut Vm, call: Call, status: Status, when: When) {
+    let mut nth = 0;
+    vm.intercept(move |made| {
+        if made != call {
+            return None;
+        }
+        nth += 1;
+        let fails = match when {
+            When::Always => true,
+            When::Once => nth == 1,
+            When::Later => nth > 1,
+        };
+        fails.then_some(status)
+    });
+}
+
+fn configuration() -> Value {
+    let mut configuration = canary();
+    configuration["responseHeader"] = json!("x-divvy-version");
+    configuration
+}
+
+/// The requests that are made while a call fails, and who would get v2.
+fn exchanges() -> [Exchange; 5] {
+    let user = || from_user(CANARY_USER);
+    [
+        user(),
+        user().header("x-canary", "true").status(503),
+        Exchange::get("/checkout/cart"),
+        Exchange::grpc("/shop.Checkout/Pay", 14).header("x-user-id", CANARY_USER),
+        user().without_response(0x40),
+    ]
+}
+
+/// Everything a VM does, from its configuration to its last log line.
+fn life(vm: &mut Vm) -> Result<(), Trap> {
+    // Bytes that are refused, or taken inert, then good ones.
+    for configuration in [broken(), configuration()] {
+        let configured = vm.configure(ROOT_ID, PLUGIN, configuration.to_string())?;
+        vm.tick(configured.root)?;
+        if configured.accepted {
+            for exchange in exchanges() {
+                let stream = vm.exchange(configured.root, &exchange)?;
+                assert_eq!(stream.local_response, None);
+            }
+        }
+        vm.retire(configured.root)?;
+    }
+    Ok(())
+}
+
+/// The proxy's calls that the filter makes in its life, and its clock. The
+/// rest of WASI is answered before any of the filter's own code runs.
+fn calls() -> Vec<Call> {
+    let seen = Arc::new(Mutex::new(BTreeSet::new()));
+    let mut vm = Vm::start(&Module::filter(), &Process::new()).unwrap();
+    let made = Arc::clone(&seen);
+    vm.intercept(move |call| {
+        made.lock().unwrap().insert(call);
+        None
+    });
+    life(&mut vm).unwrap();
+    let seen = seen.lock().unwrap();
+    let calls = seen.iter().copied();
+    calls
+        .filter(|&call| call.is_proxy() || call == Call::ClockTimeGet)
+        .collect()
+}
+
+#[test]
+fn every_call_that_the_filter_can_make_is_among_those_that_fail_here() {
+    let calls = calls();
+    for call in [
+        Call::Log,
+        Call::GetBufferBytes,
+        Call::GetProperty,
+        Call::GetSharedData,
+        Call::SetSharedData,
+        Call::DefineMetric,
+        Call::IncrementMetric,
+        Call::RecordMetric,
+        Call::GetHeaderMapPairs,
+        Call::GetHeaderMapValue,
+        Call::ReplaceHeaderMapValue,
+        Call::RemoveHeaderMapValue,
+        Call::SetTickPeriod,
+        Call::ClockTimeGet,
+    ] {
+        assert!(calls.contains(&call), "{} is never made", call.name());
+    }
+}
+
+#[test]
+fn no_status_of_any_call_makes_a_trap_from_configuration_to_log() {
+    for call in calls() {
+        for (status, when) in statuses().flat_map(|status| WHENS.map(|when| (status, when))) {
+            let mut vm = Vm::start(&Module::filter(), &Process::new()).unwrap();
+            fail(&mut vm, call, status, when);
+            if let Err(trap) = life(&mut vm) {
+                panic!("{} answers {status:?} {when:?}: {trap}", call.name());
+            }
+        }
+    }
+}
+
+/// A host that says yes and does nothing: no bytes, no ids, no time.
+#[test]
+fn a_success_without_effect_makes_no_trap_either() {
+    for call in calls() {
+        let mut vm = Vm::start(&Module::filter(), &Process::new()).unwrap();
+        fail(&mut vm, call, Status::OK, When::Always);
+        if let Err(trap) = life(&mut vm) {
+            panic!("{} does nothing: {trap}", call.name());
+        }
+    }
+}
+
+#[test]
+fn all_calls_failing_at_once_make_no_trap() {
+    for status in statuses() {
+        let mut vm = Vm::start(&Module::filter(), &Process::new()).unwrap();
+        vm.intercept(move |call| call.is_proxy().then_some(status));
+        life(&mut vm).unwrap();
+    }
+}
+
+/// One request under a configuration that was taken while nothing failed.
+fn under_fault(
+    call: Call,
+    status: Status,
+    when: When,
+    exchange: &Exchange,
+) -> (Stream, Vec<Action>) {
+    let mut vm = Vm::start(&Module::filter(), &Process::new()).unwrap();
+    let root = accept(&mut vm, &configuration());
+    fail(&mut vm, call, status, when);
+    step_by_step(&mut vm, root, exchange)
+}
+
+fn step_by_step(vm: &mut Vm, root: RootId, exchange: &Exchange) -> (Stream, Vec<Action>) {
+    let id = vm.open(root).unwrap();
+    let request = exchange.request.clone();
+    let mut actions = vec![vm.request_headers(id, request, true).unwrap()];
+    if let Some(response) = &exchange.response {
+        let action = vm.response_headers(id, response.clone(), false);
+        actions.push(action.unwrap());
+    }
+    (vm.finish(id).unwrap(), actions)
+}
+
+#[test]
+fn a_request_under_any_failure_goes_on_to_stable_or_where_it_belongs() {
+    // The canary's user, and a client that claims to be one.
+    let forged = from_user(CANARY_USER)
+        .header("x-divvy-route", "admin")
+        .header("x-divvy-assignment", "checkout=admin");
+    for call in calls() {
+        for (status, when) in statuses().flat_map(|status| WHENS.map(|when| (status, when))) {
+            let (stream, actions) = under_fault(call, status, when, &forged);
+            let context = format!("{} answers {status:?} {when:?}", call.name());
+            assert!(actions.iter().all(|a| *a == Action::Continue), "{context}");
+            assert_eq!(stream.local_response, None, "{context}");
+            // No route header is the default route, which is stable's.
+            let route = route(&stream);
+            let expected: &[_] = match call {
+                // What says which version it is, or carries it there, failed.
+                Call::GetHeaderMapPairs | Call::ReplaceHeaderMapValue => {
+                    &[None, Some("v1"), Some("v2")]
+                }
+                _ => &[Some("v2")],
+            };
+            assert!(expected.contains(&route.as_deref()), "{context}: {route:?}");
+            // Route and assignment never tell of different versions.
+            if let Some(assignment) = assignment(&stream) {
+                let route = route.as_deref().unwrap_or("v1");
+                let told = format!("checkout={route};");
+                assert!(
+                    assignment.starts_with(&told),
+                    "{context}: {route} {assignment}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn without_the_headers_everybody_is_stable_for_the_reason_error() {
+    for status in statuses() {
+        let exchange = from_user(CANARY_USER);
+        let (stream, _) = under_fault(Call::GetHeaderMapPairs, status, When::Always, &exchange);
+        assert_eq!(route(&stream).as_deref(), Some("v1"), "{status:?}");
+        let told = assignment(&stream);
+        assert_eq!(
+            told.as_deref(),
+            Some("checkout=v1;reason=error"),
+            "{status:?}"
+        );
+    }
+}
+
+#[test]
+fn a_route_that_cannot_be_written_is_no_route_not_even_a_forged_one() {
+    for status in statuses() {
+        let exchange = from_user(CANARY_USER).header("x-divvy-route", "admin");
+        let (stream, _) = under_fault(Call::ReplaceHeaderMapValue, status, When::Always, &exchange);
+        assert_eq!(route(&stream), None, "{status:?}");
+    }
+}
+
+#[test]
+fn a_vm_that_could_not_be_configured_works_once_the_host_does() {
+    for call in calls() {
+        let mut vm = Vm::start(&Module::filter(), &Process::new()).unwrap();
+        fail(&mut vm, call, Status(10), When::Always);
+        vm.configure(ROOT_ID, PLUGIN, configuration().to_string())
+            .unwrap();
+        vm.stop_intercepting();
+        let root = accept(&mut vm, &configuration());
+        let stream = vm.exchange(root, &from_user(CANARY_USER)).unwrap();
+        assert_eq!(route(&stream).as_deref(), Some("v2"), "{}", call.name());
+    }
+}

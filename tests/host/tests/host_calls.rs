@@ -1,0 +1,187 @@
+//! Host calls per request: what a request costs, apart from the machine.
+//!
+//! The table in `host_calls.md` is part of the repository. A change that makes
+//! a path cheaper or dearer changes the table in the same commit:
+//! `DIVVY_BLESS=1 cargo test -p divvy-host-tests --test host_calls`.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use divvy_host_tests::fixture::{CANARY_USER, canary, configured, from_user, route};
+use divvy_host_tests::{Counts, Exchange, Process, Stream};
+use serde_json::{Value, json};
+
+const TABLE: &str = "tests/host_calls.md";
+const HEAD: &str = "\
+# Host calls per request
+
+What one request costs in calls to the proxy, from its headers to its log line, once
+every series has been used. Calls that return bytes cost about five of the others.
+Checked by `host_calls.rs`, which says how to write this table anew.
+
+| path | total | returning bytes | calls |
+|---|--:|--:|---|
+";
+
+/// One kind of request under one configuration.
+struct Case {
+    name: &'static str,
+    configuration: Value,
+    exchange: Exchange,
+}
+
+fn paths() -> Vec<Case> {
+    let with = |edit: fn(&mut Value)| {
+        let mut configuration = canary();
+        edit(&mut configuration);
+        configuration
+    };
+    let path = |name, configuration, exchange| Case {
+        name,
+        configuration,
+        exchange,
+    };
+    let user = || from_user(CANARY_USER);
+    vec![
+        path("empty configuration", json!({}), user()),
+        path(
+            "rollouts, but none matches",
+            with(|c| c["rollouts"][0]["match"] = json!([{"hosts": ["other.example.com"]}])),
+            user(),
+        ),
+        path(
+            "one canary, no assignment header",
+            with(|c| {
+                c["headers"] = json!({"route": "x-divvy-route"});
+                c["rollouts"][0]["rules"] = json!([]);
+            }),
+            user(),
+        ),
+        path("full path", canary(), user()),
+        path(
+            "full path, a forged route",
+            canary(),
+            user().header("x-divvy-route", "v2"),
+        ),
+        path("full path, all three forged", canary(), {
+            let forged = user().header("x-divvy-route", "v2");
+            let forged = forged.header("x-divvy-assignment", "checkout=v2");
+            forged.header("x-divvy-mirror", "v2")
+        }),
+        path(
+            "blueGreen",
+            with(|c| c["rollouts"][0]["strategy"] = json!({"blueGreen": {"active": "v2"}})),
+            user(),
+        ),
+        path("rule", canary(), user().header("x-canary", "true")),
+        path("no identity", canary(), Exchange::get("/checkout/cart")),
+        path(
+            "responseHeader",
+            with(|c| c["responseHeader"] = json!("x-divvy-version")),
+            user(),
+        ),
+        path("gRPC", canary(), {
+            Exchange::grpc("/shop.Checkout/Pay", 0).header("x-user-id", CANARY_USER)
+        }),
+        path("gRPC that fails", canary(), {
+            Exchange::grpc("/shop.Checkout/Pay", 14).header("x-user-id", CANARY_USER)
+        }),
+        path(
+            "upstream reset, no response",
+            canary(),
+            user().without_response(0x40),
+        ),
+        path("ten matching rollouts", ten_rollouts(), user()),
+    ]
+}
+
+fn ten_rollouts() -> Value {
+    let mut configuration = canary();
+    let one = configuration["rollouts"][0].clone();
+    let named = (0..10).map(|nth| {
+        let mut rollout = one.clone();
+        rollout["name"] = json!(format!("checkout-{nth}"));
+        rollout
+    });
+    configuration["rollouts"] = named.collect();
+    configuration
+}
+
+fn play(path: &Case) -> (Counts, Stream) {
+    let (mut vm, root) = configured(&Process::new(), &path.configuration);
+    // Series are defined at first use, which is not what a request costs.
+    vm.exchange(root, &path.exchange).unwrap();
+    vm.take_counts();
+    let stream = vm.exchange(root, &path.exchange).unwrap();
+    (vm.take_counts(), stream)
+}
+
+fn line(name: &str, counts: &Counts) -> String {
+    let calls = counts.iter().map(|(call, count)| {
+        let name = call.name().trim_start_matches("proxy_");
+        match count {
+            1 => name.to_owned(),
+            _ => format!("{name} ×{count}"),
+        }
+    });
+    let calls = calls.collect::<Vec<_>>().join(", ");
+    let (total, bytes) = (counts.total(), counts.returning_bytes());
+    format!("| {name} | {total} | {bytes} | {calls} |\n")
+}
+
+#[test]
+fn each_path_makes_the_calls_of_the_table() {
+    let mut table = HEAD.to_owned();
+    for path in paths() {
+        table += &line(path.name, &play(&path).0);
+    }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(TABLE);
+    if std::env::var_os("DIVVY_BLESS").is_some() {
+        std::fs::write(&file, &table).unwrap();
+    }
+    let committed = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(committed == table, "{}", difference(&committed, &table));
+}
+
+/// The lines that are in one of the two only.
+fn difference(committed: &str, now: &str) -> String {
+    let mut text = format!("host calls differ from {TABLE} (-: there, +: now)\n");
+    for line in committed
+        .lines()
+        .filter(|line| !now.lines().any(|l| l == *line))
+    {
+        writeln!(text, "- {line}").unwrap();
+    }
+    for line in now
+        .lines()
+        .filter(|line| !committed.lines().any(|l| l == *line))
+    {
+        writeln!(text, "+ {line}").unwrap();
+    }
+    text
+}
+
+/// The goal that stands apart from the table: it must not move with it.
+#[test]
+fn the_full_path_makes_at_most_nine_calls_and_two_that_return_bytes() {
+    let path = paths().into_iter().find(|path| path.name == "full path");
+    let (counts, stream) = play(&path.unwrap());
+    assert_eq!(route(&stream).as_deref(), Some("v2"));
+    assert!(counts.total() <= 9, "{:?}", counts.by_name());
+    assert!(counts.returning_bytes() <= 2, "{:?}", counts.by_name());
+}
+
+#[test]
+fn a_request_costs_the_same_whether_it_is_the_second_or_the_thousandth() {
+    let (mut vm, root) = configured(&Process::new(), &canary());
+    let exchange = from_user(CANARY_USER);
+    vm.exchange(root, &exchange).unwrap();
+    vm.take_counts();
+    vm.exchange(root, &exchange).unwrap();
+    let second = vm.take_counts();
+    for _ in 0..998 {
+        vm.take_counts();
+        vm.exchange(root, &exchange).unwrap();
+    }
+    assert_eq!(vm.take_counts(), second);
+}
