@@ -86,13 +86,17 @@ impl Key {
 
     /// How this version fares in a split: the smallest score wins. `weight` is above 0.
     pub fn score(&self, identity: &[u8], weight: f64) -> f64 {
-        // 53 bits are what a double holds exactly; the half keeps u off 0.
-        #[allow(clippy::cast_precision_loss, reason = "53 bits fit")]
-        let u = ((self.hash(identity) >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
-        // libm's logarithm, natively too: the platform's may differ in the last bit, and
-        // then two proxies would disagree about a user.
-        -libm::log(u) / weight
+        score_of(self.hash(identity), weight)
     }
+}
+
+fn score_of(hash: u64, weight: f64) -> f64 {
+    // 53 bits are what a double holds exactly; the half keeps u off 0.
+    #[allow(clippy::cast_precision_loss, reason = "53 bits fit")]
+    let u = ((hash >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
+    // libm's logarithm, natively too: the platform's may differ in the last bit, and then
+    // two proxies would disagree about a user.
+    -libm::log(u) / weight
 }
 
 /// Where an identity lies on a line: 0 to 999,999.
@@ -288,6 +292,7 @@ mod tests {
             (99.9999, Some(999_999)),
             (100.0, Some(1_000_000)),
             (0.00001, None),
+            (5.000_000_5, None),
             (33.33333, None),
             (-0.0001, None),
             (100.0001, None),
@@ -320,6 +325,28 @@ mod tests {
             let id = user.to_string();
             assert_eq!(one.pick(id.as_bytes()), other.pick(id.as_bytes()));
         }
+    }
+
+    #[test]
+    fn the_score_of_every_hash_is_finite_and_smaller_hashes_score_higher() {
+        let scores = [0, 1 << 11, u64::MAX / 2, u64::MAX].map(|hash| score_of(hash, 2.0));
+        assert!(
+            scores
+                .iter()
+                .all(|score| score.is_finite() && *score >= 0.0),
+            "{scores:?}"
+        );
+        assert!(scores.is_sorted_by(|a, b| a > b), "{scores:?}");
+    }
+
+    #[test]
+    fn of_equal_scores_the_smaller_name_wins() {
+        // Two arms with one key have one score.
+        let mut split = Split::new("s", [("b", 'b', 1), ("a", 'a', 1)]).unwrap();
+        split.arms[0].key = split.arms[1].key.clone();
+        assert_eq!(split.pick(b"anybody"), Some('a'));
+        split.arms.reverse();
+        assert_eq!(split.pick(b"anybody"), Some('a'));
     }
 
     #[test]

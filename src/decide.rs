@@ -123,38 +123,25 @@ pub fn possible(rollout: &Rollout) -> Vec<(VersionId, Reason)> {
             .iter()
             .map(|rule| (rule.version, Reason::Rule)),
     );
-    let needs_identity = match &rollout.strategy {
-        Strategy::Canary { gate, .. } => gate.foregone().is_none(),
+    if rollout.strategy.needs_identity() {
+        answers.push((stable, Reason::NoIdentity));
+    }
+    match &rollout.strategy {
+        Strategy::Canary { version, gate } => {
+            let versions = [(stable, gate.share().rest()), (*version, gate.share())];
+            let some = versions.iter().filter(|(_, share)| share.ppm() > 0);
+            answers.extend(some.map(|(version, _)| (*version, Reason::Split)));
+        }
         Strategy::AbTest { traffic, split } => {
             if traffic.foregone() != Some(true) {
                 answers.push((stable, Reason::NotEnrolled));
             }
-            traffic.foregone().is_none()
-                || (traffic.foregone() == Some(true) && split.foregone().is_none())
+            if traffic.foregone() != Some(false) {
+                answers.extend(split.shares().map(|(arm, _)| (arm, Reason::Split)));
+            }
         }
-        Strategy::BlueGreen { .. } => false,
-    };
-    if needs_identity {
-        answers.push((stable, Reason::NoIdentity));
+        Strategy::BlueGreen { active } => answers.push((*active, Reason::Active)),
     }
-    let by_strategy = match &rollout.strategy {
-        Strategy::BlueGreen { .. } => Reason::Active,
-        _ => Reason::Split,
-    };
-    // In an A/B test stable's share includes those who are not let in, who are no answer
-    // of the split.
-    let is_arm = |version| match &rollout.strategy {
-        Strategy::AbTest { traffic, split } => {
-            traffic.foregone() != Some(false) && split.shares().any(|(arm, _)| arm == version)
-        }
-        _ => true,
-    };
-    let served = rollout
-        .shares()
-        .into_iter()
-        .filter(|(version, share)| share.ppm() > 0 && is_arm(*version))
-        .map(|(version, _)| (version, by_strategy));
-    answers.extend(served);
     answers
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::request::{HeaderId, Request};
+use crate::request::{CookieId, HeaderId, QueryId, Request};
 
 /// The longest identity, in bytes; a longer one is unusable.
 pub const MAX_BYTES: usize = 256;
@@ -12,10 +12,10 @@ pub const MAX_BYTES: usize = 256;
 pub enum IdentitySource {
     /// A header; unusable when it comes twice, for which of them is the user?
     Header(HeaderId),
-    /// A cookie by its name.
-    Cookie(Box<[u8]>),
-    /// A query parameter by its key.
-    Query(Box<[u8]>),
+    /// A cookie.
+    Cookie(CookieId),
+    /// A query parameter.
+    Query(QueryId),
 }
 
 /// How the policy finds out who the user is.
@@ -33,8 +33,8 @@ impl Identification {
         self.sources.iter().find_map(|source| {
             let value = match source {
                 IdentitySource::Header(id) => Cow::Borrowed(request.single(*id)?),
-                IdentitySource::Cookie(name) => Cow::Borrowed(request.cookie(name)?),
-                IdentitySource::Query(key) => request.query_value(key)?,
+                IdentitySource::Cookie(id) => Cow::Borrowed(request.cookie(*id)?),
+                IdentitySource::Query(id) => request.query_value(*id)?,
             };
             let value = trimmed(value);
             self.is_usable(&value).then_some(value)

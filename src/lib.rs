@@ -48,6 +48,7 @@
         clippy::indexing_slicing,
         clippy::arithmetic_side_effects,
         clippy::cast_possible_truncation,
+        clippy::disallowed_macros,
         reason = "a test that panics has failed, and that is what it is for"
     )
 )]

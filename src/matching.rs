@@ -5,17 +5,17 @@ use std::collections::BTreeSet;
 
 use memchr::memmem::Finder;
 
-use crate::request::{HeaderId, Request, host};
+use crate::request::{CookieId, HeaderId, QueryId, Request, host};
 
 /// Where a condition looks.
 #[derive(Clone, Debug)]
 pub enum Source {
     /// A header; the condition holds if it holds for one of its lines.
     Header(HeaderId),
-    /// A cookie by its name.
-    Cookie(Box<[u8]>),
-    /// A query parameter by its key.
-    Query(Box<[u8]>),
+    /// A cookie.
+    Cookie(CookieId),
+    /// A query parameter.
+    Query(QueryId),
     /// The path without query.
     Path,
     /// The method.
@@ -102,8 +102,8 @@ fn leaf_holds(source: &Source, test: &Test, request: &Request<'_>) -> bool {
                 test.accepts_missing()
             };
         }
-        Source::Cookie(name) => request.cookie(name).map(Cow::Borrowed),
-        Source::Query(key) => request.query_value(key),
+        Source::Cookie(id) => request.cookie(*id).map(Cow::Borrowed),
+        Source::Query(id) => request.query_value(*id),
         Source::Path => request.path.map(Cow::Borrowed),
         Source::Method => request.method.map(Cow::Borrowed),
         Source::Host => request.host.as_deref().map(Cow::Borrowed),

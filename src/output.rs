@@ -34,17 +34,21 @@ pub fn request_changes<'p>(
 }
 
 /// The same for a request whose headers are unknown: what is not set is removed blindly.
+/// Nothing is routed, since whose request it is cannot be known; the default route serves
+/// stable.
 pub fn blind_changes<'p>(
     policy: &'p Policy,
     decisions: &[Decision],
 ) -> impl Iterator<Item = HeaderChange<'p>> {
-    policy
-        .owned
-        .iter()
-        .map(|header| match value(policy, header, decisions) {
-            Some(value) => HeaderChange::Set(&header.name, value),
-            None => HeaderChange::Remove(&header.name),
+    policy.owned.iter().map(|header| {
+        let value = match header.role {
+            Role::Route => None,
+            _ => value(policy, header, decisions),
+        };
+        value.map_or(HeaderChange::Remove(&header.name), |value| {
+            HeaderChange::Set(&header.name, value)
         })
+    })
 }
 
 fn value<'p>(
@@ -181,9 +185,7 @@ impl Class {
     pub const fn of_flags(flags: u64) -> Self {
         // UH, UT, UR, UF, UC, UO, URX: the upstream's doing.
         const UPSTREAM: u64 = 0x2 | 0x4 | 0x10 | 0x20 | 0x40 | 0x80 | 0x8000;
-        // DC: the client went away, and what the upstream did then is its consequence.
-        const CLIENT_GONE: u64 = 0x4000;
-        if flags & UPSTREAM != 0 && flags & CLIENT_GONE == 0 {
+        if flags & UPSTREAM != 0 && !client_is_gone(flags) {
             Self::Reset
         } else {
             Self::None
@@ -195,6 +197,12 @@ impl Class {
     pub const fn is_grpc_failure(status: u64) -> bool {
         matches!(status, 2 | 4 | 8 | 13 | 14 | 15)
     }
+}
+
+/// Whether Envoy's response flags say that the client went away (DC). What the upstream
+/// did then is a consequence of it.
+pub const fn client_is_gone(flags: u64) -> bool {
+    flags & 0x4000 != 0
 }
 
 /// The name of a series: labels first, then the metric, in the form that both Envoy's
@@ -234,4 +242,127 @@ pub fn weight_series(rollout: &str, version: &str) -> String {
 
 const fn place<'a>(rollout: &'a str, version: &'a str) -> [(&'static str, &'a str); 2] {
     [("divvy_rollout", rollout), ("divvy_version", version)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::decide::{decide, decide_unread};
+
+    #[test]
+    fn a_response_has_the_class_of_its_code() {
+        for (status, class) in [
+            ("100", Class::Informational),
+            ("101", Class::Informational),
+            ("200", Class::Success),
+            ("299", Class::Success),
+            ("304", Class::Redirect),
+            ("499", Class::ClientError),
+            ("500", Class::ServerError),
+            ("599", Class::ServerError),
+            ("99", Class::None),
+            ("600", Class::None),
+            ("", Class::None),
+            ("2xx", Class::None),
+            ("99999999999999999999999", Class::None),
+        ] {
+            assert_eq!(Class::of_status(status.as_bytes()), class, "{status}");
+        }
+        assert_eq!(Class::of_status(b"\xff"), Class::None);
+    }
+
+    #[test]
+    fn without_a_code_the_flags_say_whose_doing_it_was() {
+        let upstream = [0x2, 0x4, 0x10, 0x20, 0x40, 0x80, 0x8000];
+        for flag in upstream {
+            assert_eq!(Class::of_flags(flag), Class::Reset, "{flag:x}");
+            assert_eq!(
+                Class::of_flags(flag | 0x4000),
+                Class::None,
+                "{flag:x} and DC"
+            );
+        }
+        for flag in [0, 0x1, 0x8, 0x100, 0x4000] {
+            assert_eq!(Class::of_flags(flag), Class::None, "{flag:x}");
+        }
+        assert_eq!(Class::of_flags(upstream.iter().sum()), Class::Reset);
+    }
+
+    #[test]
+    fn a_grpc_status_is_a_failure_if_it_is_the_services_fault() {
+        let failures: Vec<u64> = (0..20).filter(|s| Class::is_grpc_failure(*s)).collect();
+        assert_eq!(failures, [2, 4, 8, 13, 14, 15]);
+    }
+
+    fn policy(match_: &str) -> Policy {
+        let rollout = |name: &str, match_: &str| {
+            format!(
+                r#"{{"name": "{name}", {match_} "target": "{name}-{{version}}", "stable": "v1",
+                "versions": [{{"name": "v1"}}, {{"name": "v2"}}],
+                "strategy": {{"blueGreen": {{"active": "v2"}}}}}}"#
+            )
+        };
+        let text = format!(
+            r#"{{"rollouts": [{}, {}]}}"#,
+            rollout("shop", match_),
+            rollout("all", "")
+        );
+        config::parse(text.as_bytes()).unwrap()
+    }
+
+    fn shown(changes: impl Iterator<Item = HeaderChange<'static>>) -> Vec<String> {
+        let shown = changes.map(|change| match change {
+            HeaderChange::Set(name, value) => format!("{name}: {value}"),
+            HeaderChange::Remove(name) => format!("-{name}"),
+        });
+        shown.collect()
+    }
+
+    #[test]
+    fn each_header_of_ours_is_set_or_removed_if_it_came() {
+        let policy: &'static Policy = Box::leak(Box::new(policy(
+            r#""match": [{"hosts": ["shop.example"]}],"#,
+        )));
+        let forged: [(&[u8], &[u8]); 4] = [
+            (b":authority", b"shop.example"),
+            (b"x-divvy-route", b"a"),
+            (b"x-divvy-route", b"b"),
+            (b"x-divvy-mirror", b"c"),
+        ];
+        let request = Request::from_headers(&policy.names, forged);
+        let decisions = decide(policy, &request);
+        assert_eq!(
+            shown(request_changes(policy, &request, &decisions)),
+            [
+                "x-divvy-route: shop-v2",
+                "x-divvy-assignment: shop=v2;reason=active, all=v2;reason=active",
+                "-x-divvy-mirror",
+            ]
+        );
+        assert_eq!(
+            shown(request_changes(policy, &request, &[])),
+            ["-x-divvy-route", "-x-divvy-mirror"]
+        );
+        assert_eq!(
+            shown(blind_changes(policy, &[])),
+            ["-x-divvy-route", "-x-divvy-assignment", "-x-divvy-mirror"]
+        );
+        assert_eq!(
+            shown(blind_changes(policy, &decide_unread(policy))),
+            [
+                "-x-divvy-route",
+                "x-divvy-assignment: all=v1;reason=error",
+                "-x-divvy-mirror"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_request_that_cannot_be_read_is_stable_for_whom_it_certainly_concerns() {
+        let policy = policy(r#""match": [{"hosts": ["shop.example"]}],"#);
+        let decisions = decide_unread(&policy);
+        let assignment = assignment(&policy, &decisions);
+        assert_eq!(assignment.as_deref(), Some("all=v1;reason=error"));
+    }
 }

@@ -5,7 +5,7 @@
 use crate::bucket::{Gate, Share, Split};
 use crate::identity::Identification;
 use crate::matching::{Condition, Scope};
-use crate::request::{HeaderId, HeaderNames};
+use crate::request::{HeaderId, Names};
 
 /// The headers that divvy writes unless the configuration names others. They are
 /// stripped from requests in any case: whoever reads them trusts them.
@@ -19,6 +19,9 @@ pub const DEFAULT_HEADERS: [(&str, Role); 3] = [
 /// All that divvy does with a request, compiled.
 #[derive(Clone, Debug)]
 pub struct Policy {
+    /// 32 bits that tell configurations apart, whatever the order of their keys and the
+    /// white space between them.
+    pub fingerprint: u32,
     /// The configuration's own `version`, for logs.
     pub version: Box<str>,
     /// Who the user is.
@@ -27,8 +30,8 @@ pub struct Policy {
     pub owned: Vec<OwnedHeader>,
     /// The response header that tells the client its assignment.
     pub response_header: Option<Box<str>>,
-    /// Every header that is read.
-    pub names: HeaderNames,
+    /// All that requests are asked for.
+    pub names: Names,
     /// In the order of the configuration.
     pub rollouts: Vec<Rollout>,
 }
@@ -36,16 +39,17 @@ pub struct Policy {
 impl Default for Policy {
     /// No rollouts: strips its headers and decides nothing.
     fn default() -> Self {
-        let mut names = HeaderNames::default();
+        let mut names = Names::default();
         let owned = DEFAULT_HEADERS
             .iter()
             .map(|(name, role)| OwnedHeader {
                 name: (*name).into(),
-                id: names.intern(name),
+                id: names.header(name),
                 role: *role,
             })
             .collect();
         Self {
+            fingerprint: 0,
             version: "".into(),
             identification: Identification::default(),
             owned,
@@ -125,33 +129,26 @@ impl Rollout {
         self.versions.get(usize::from(id.0))
     }
 
-    /// The strategy's share of each version now; the rest of the line is stable's.
-    /// Versions that are not listed have none.
+    /// The strategy's share of each version now. Stable has the rest, whether as an arm or
+    /// for those who are not let in; versions that are not listed have none.
     pub fn shares(&self) -> Vec<(VersionId, Share)> {
         if !self.enabled {
             return vec![(self.stable, Share::ALL)];
         }
-        let mut shares = match &self.strategy {
-            Strategy::Canary { version, gate } => {
-                vec![(self.stable, gate.share().rest()), (*version, gate.share())]
-            }
+        let mut shares: Vec<_> = match &self.strategy {
+            Strategy::Canary { version, gate } => vec![(*version, gate.share())],
             Strategy::AbTest { traffic, split } => split
                 .shares()
+                .filter(|(version, _)| *version != self.stable)
                 .map(|(version, share)| (version, share.of(traffic.share())))
                 .collect(),
+            Strategy::BlueGreen { active } if *active == self.stable => Vec::new(),
             Strategy::BlueGreen { active } => vec![(*active, Share::ALL)],
         };
-        // Those whom the gate keeps out are stable's, on top of what it has as an arm.
-        let Strategy::AbTest { traffic, .. } = &self.strategy else {
-            return shares;
-        };
-        match shares
-            .iter_mut()
-            .find(|(version, _)| *version == self.stable)
-        {
-            Some((_, share)) => *share = share.plus(traffic.share().rest()),
-            None => shares.push((self.stable, traffic.share().rest())),
-        }
+        let others = shares
+            .iter()
+            .fold(Share::NONE, |sum, (_, share)| sum.plus(*share));
+        shares.push((self.stable, others.rest()));
         shares
     }
 }
@@ -203,4 +200,19 @@ pub enum Strategy {
         /// Which that is.
         active: VersionId,
     },
+}
+
+impl Strategy {
+    /// Whether it cannot choose without knowing who the user is.
+    pub fn needs_identity(&self) -> bool {
+        match self {
+            Self::Canary { gate, .. } => gate.foregone().is_none(),
+            Self::AbTest { traffic, split } => match traffic.foregone() {
+                Some(false) => false,
+                Some(true) => split.foregone().is_none(),
+                None => true,
+            },
+            Self::BlueGreen { .. } => false,
+        }
+    }
 }

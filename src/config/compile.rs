@@ -1,12 +1,14 @@
 //! The whole configuration: identity, headers, and the list of rollouts.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::error::{At, Errors};
 use super::headers::Headers;
 use super::rollout::Around;
 use super::shape::{self, Items};
-use super::{MAX_IDENTITY_SOURCES, MAX_ROLLOUTS, names, rollout, tree};
+use super::{MAX_IDENTITY_SOURCES, MAX_IGNORED, MAX_ROLLOUTS, json, names, rollout, tree};
 use crate::bucket::Share;
 use crate::identity::{Identification, IdentitySource};
 use crate::policy::{Policy, Role, Rollout};
@@ -14,21 +16,18 @@ use crate::policy::{Policy, Role, Rollout};
 /// Values that clients send when they have no user.
 const IGNORED: [&str; 5] = ["", "anonymous", "null", "undefined", "0"];
 
-/// Compiles what was read; `None` when it has not the shape of a configuration.
-pub(super) fn compile(value: Value, errors: &mut Errors) -> Option<Policy> {
-    // For the case that an error of shape at the top hides the lists below it.
-    let lists = match &value {
-        Value::Object(map) => [map.get("identity").cloned(), map.get("rollouts").cloned()],
-        _ => [None, None],
-    };
+/// Compiles what was read; `None` when it has not the shape of a configuration. An error
+/// of shape at the top hides the lists below it, so they are read from the bytes again.
+pub(super) fn compile(value: Value, bytes: &[u8], errors: &mut Errors) -> Option<Policy> {
     match tree::read(value) {
         Ok(config) => Some(compile_config(config, true, errors)),
         Err(error) => {
             error.report(At::Root, errors);
-            let [identity, rollouts] = lists;
+            let mut again = json::read(bytes, &mut Errors::default()).unwrap_or_default();
+            let mut list = |name| again.get_mut(name).map(Value::take);
             let lists = shape::Config {
-                identity: identity.and_then(|value| tree::read(value).ok()),
-                rollouts: rollouts.and_then(|value| tree::read(value).ok()),
+                identity: list("identity").and_then(|value| tree::read(value).ok()),
+                rollouts: list("rollouts").and_then(|value| tree::read(value).ok()),
                 ..shape::Config::default()
             };
             compile_config(lists, false, errors);
@@ -46,7 +45,7 @@ fn compile_config(config: shape::Config, whole: bool, errors: &mut Errors) -> Po
             || config
                 .identity
                 .as_ref()
-                .is_some_and(|list| !list.0.is_empty()),
+                .is_some_and(|list| !list.is_empty()),
         has_route: headers.has(Role::Route),
     };
     let response_header = config.response_header.and_then(|name| {
@@ -60,6 +59,7 @@ fn compile_config(config: shape::Config, whole: bool, errors: &mut Errors) -> Po
     let rollouts = rollouts(config.rollouts, &around, &mut headers, errors);
     let (names, owned) = headers.into_parts();
     Policy {
+        fingerprint: 0,
         version: config.version.unwrap_or_default().into(),
         identification,
         owned,
@@ -90,12 +90,12 @@ fn identity(
             (Some(name), None, None) => headers
                 .read(at.field("header"), &name, errors)
                 .map(IdentitySource::Header),
-            (None, Some(name), None) => {
-                names::cookie(at.field("cookie"), &name, errors).map(IdentitySource::Cookie)
-            }
-            (None, None, Some(key)) => {
-                names::query_key(at.field("query"), &key, errors).map(IdentitySource::Query)
-            }
+            (None, Some(name), None) => headers
+                .cookie(at.field("cookie"), &name, errors)
+                .map(IdentitySource::Cookie),
+            (None, None, Some(key)) => headers
+                .query(at.field("query"), &key, errors)
+                .map(IdentitySource::Query),
             _ => {
                 errors.add(at, "name one source: header, cookie or query");
                 None
@@ -112,8 +112,10 @@ fn ignored(list: Option<Items<String>>, errors: &mut Errors) -> Vec<Box<[u8]>> {
             .collect();
     };
     let root = At::Root;
+    let at = root.field("ignoreIdentities");
+    let list = list.at_most(MAX_IGNORED, "values", at, errors);
     // Identities are trimmed before they are held against these.
-    list.each(root.field("ignoreIdentities"), errors, |_, value, _| {
+    list.each(at, errors, |_, value, _| {
         Some(value.as_bytes().trim_ascii().into())
     })
 }
@@ -130,7 +132,7 @@ fn rollouts(
         return Vec::new();
     };
     let list = list.at_most(MAX_ROLLOUTS, "rollouts", at, errors);
-    let mut seen = Vec::new();
+    let mut seen = BTreeSet::new();
     list.each(at, errors, |at, raw, errors| {
         rollout::unique(at.field("name"), &raw.name, &mut seen, errors);
         rollout::compile(at, raw, around, headers, errors)

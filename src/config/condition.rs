@@ -9,7 +9,7 @@ use super::headers::Headers;
 use super::shape::{self, Items, Operator};
 use super::{MAX_DEPTH, names};
 use crate::matching::{Condition, Scope, Source, Test};
-use crate::request::host::Pattern;
+use crate::request::host::{Pattern, normalized};
 
 /// Compiles a condition that stands `depth` others deep.
 pub(super) fn condition(
@@ -77,7 +77,7 @@ fn list(
     headers: &mut Headers,
     errors: &mut Errors,
 ) -> Option<Vec<Condition>> {
-    if parts.0.is_empty() {
+    if parts.is_empty() {
         errors.add(at, "is empty");
         return None;
     }
@@ -103,10 +103,18 @@ fn sources(
         );
     }
     if let Some(name) = &raw.cookie {
-        found.push(names::cookie(at.field("cookie"), name, errors).map(Source::Cookie));
+        found.push(
+            headers
+                .cookie(at.field("cookie"), name, errors)
+                .map(Source::Cookie),
+        );
     }
     if let Some(name) = &raw.query {
-        found.push(names::query_key(at.field("query"), name, errors).map(Source::Query));
+        found.push(
+            headers
+                .query(at.field("query"), name, errors)
+                .map(Source::Query),
+        );
     }
     let flags = [
         ("path", raw.path, Source::Path),
@@ -193,7 +201,7 @@ fn test(
     }
     if let Some(list) = r#in {
         let at = at.field("in");
-        if list.0.is_empty() {
+        if list.is_empty() {
             errors.add(at, "is empty");
         }
         let list = list.each(at, errors, |at, text, errors| {
@@ -240,8 +248,19 @@ impl Values<'_> {
                 errors.add(at, message);
                 None
             }
-            // Hosts are compared in lower case.
-            Some(Source::Host) => Some(text.to_ascii_lowercase().into_bytes().into()),
+            // Compared in the form in which a request's host is.
+            Some(Source::Host) => {
+                let host = normalized(text.as_bytes());
+                if host.len() != text.len() {
+                    let message = format!(
+                        "{text:?} has a port or a final dot, and hosts are compared without"
+                    );
+                    errors.add(at, message);
+                    return None;
+                }
+                Some(host.into())
+            }
+            Some(Source::Method) => method(at, text, errors),
             _ => Some(text.as_bytes().into()),
         }
     }
@@ -275,18 +294,18 @@ fn some_of<T>(
     let Some(list) = list else {
         return Vec::new();
     };
-    if list.0.is_empty() {
+    if list.is_empty() {
         errors.add(at, "is empty, so nothing would match");
     }
     list.each(at, errors, |at, text, errors| element(at, &text, errors))
 }
 
 fn host(at: At<'_>, text: &str, errors: &mut Errors) -> Option<Pattern> {
-    let text = text.to_ascii_lowercase();
-    let text = text.strip_suffix('.').unwrap_or(&text);
-    let (name, below) = match text.strip_prefix("*.") {
+    let lower = text.to_ascii_lowercase();
+    let lower = lower.strip_suffix('.').unwrap_or(&lower);
+    let (name, below) = match lower.strip_prefix("*.") {
         Some(name) => (name, true),
-        None => (text, false),
+        None => (lower, false),
     };
     let bracketed = name.starts_with('[') && name.ends_with(']') && !below;
     let plain = !name.starts_with('.')

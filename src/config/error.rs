@@ -20,28 +20,57 @@ impl fmt::Display for ConfigError {
     }
 }
 
+/// How many errors are kept: more than anybody reads, and few enough that no
+/// configuration fills the memory of the proxy with what is wrong with it.
+const KEPT: usize = 200;
+/// How many bytes of a message are kept; names in it can be as long as the configuration.
+const MESSAGE_BYTES: usize = 600;
+
 /// Everything that is wrong with a configuration; one a line when displayed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Errors(Vec<ConfigError>);
+pub struct Errors {
+    kept: Vec<ConfigError>,
+    /// How many there are beyond those that are kept.
+    further: usize,
+}
 
 impl Errors {
     /// Notes an error.
     pub(super) fn add(&mut self, at: At<'_>, message: impl Into<String>) {
-        self.0.push(ConfigError {
+        if self.kept.len() >= KEPT {
+            self.further = self.further.saturating_add(1);
+            return;
+        }
+        self.kept.push(ConfigError {
             path: at.to_string(),
-            message: message.into(),
+            message: shortened(message.into()),
         });
     }
 
-    /// All of them, in the order in which they were found.
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.kept.len().saturating_add(self.further)
+    }
+
+    /// How many there are beyond those that [`iter`](Self::iter) goes over: the first 200.
+    pub const fn further(&self) -> usize {
+        self.further
+    }
+
+    /// The first 200, in the order in which they were found.
     pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
-        self.0.iter()
+        self.kept.iter()
     }
 
     /// The value, if nothing was wrong with it.
     pub(super) fn into_result<T>(self, value: Option<T>) -> Result<T, Self> {
         match value {
-            Some(value) if self.0.is_empty() => Ok(value),
+            Some(value) if self.is_empty() => Ok(value),
             _ => Err(self),
         }
     }
@@ -49,17 +78,29 @@ impl Errors {
 
 impl fmt::Display for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, error) in self.0.iter().enumerate() {
+        for (index, error) in self.kept.iter().enumerate() {
             if index > 0 {
                 writeln!(f)?;
             }
             write!(f, "{error}")?;
         }
-        Ok(())
+        match self.further {
+            0 => Ok(()),
+            further => write!(f, "\nand {further} more"),
+        }
     }
 }
 
 impl std::error::Error for Errors {}
+
+fn shortened(mut message: String) -> String {
+    if message.len() > MESSAGE_BYTES {
+        let end = message.floor_char_boundary(MESSAGE_BYTES);
+        message.truncate(end);
+        message.push('…');
+    }
+    message
+}
 
 /// The way to a place in the configuration, written out only when something is wrong
 /// there.

@@ -19,14 +19,6 @@ pub(super) fn read(bytes: &[u8], errors: &mut Errors) -> Option<Value> {
         errors.add(At::Root, message);
         return None;
     }
-    if is_protobuf_struct(bytes) {
-        errors.add(
-            At::Root,
-            "this is a google.protobuf.Struct, which arrives as raw protobuf: write the \
-             configuration as JSON text in a google.protobuf.StringValue",
-        );
-        return None;
-    }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let root = Node {
         at: At::Root,
@@ -38,6 +30,14 @@ pub(super) fn read(bytes: &[u8], errors: &mut Errors) -> Option<Value> {
     match read {
         Ok(value) => Some(value),
         Err(error) => {
+            if is_protobuf_struct(bytes) {
+                errors.add(
+                    At::Root,
+                    "this is a google.protobuf.Struct, which arrives as raw protobuf: write the \
+                     configuration as JSON text in a google.protobuf.StringValue",
+                );
+                return None;
+            }
             let hint = if bytes.trim_ascii_start().starts_with(b"{") {
                 ""
             } else {
@@ -49,10 +49,11 @@ pub(super) fn read(bytes: &[u8], errors: &mut Errors) -> Option<Value> {
     }
 }
 
-/// A `Struct` begins with the tag of its first field, which is a line feed; JSON that
-/// begins with one goes on to a brace.
+/// A `Struct` begins with the tag of its first field, which is a line feed, and has tags
+/// and lengths among the text that text does not have.
 fn is_protobuf_struct(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"\n") && !bytes.trim_ascii_start().starts_with(b"{")
+    let is_tag = |byte: &u8| byte.is_ascii_control() && !byte.is_ascii_whitespace();
+    bytes.starts_with(b"\n") && bytes.iter().any(is_tag)
 }
 
 struct Node<'a> {

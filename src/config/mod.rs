@@ -24,6 +24,8 @@ pub const MAX_BYTES: usize = 1 << 20;
 pub const MAX_ROLLOUTS: usize = 1_000;
 /// The most identity sources.
 pub const MAX_IDENTITY_SOURCES: usize = 16;
+/// The most values that name nobody: each identity is held against all of them.
+pub const MAX_IGNORED: usize = 100;
 /// The most versions of a rollout.
 pub const MAX_VERSIONS: usize = 32;
 /// The most rules of a rollout.
@@ -43,37 +45,47 @@ pub const MAX_DEPTH: usize = 16;
 /// assert_eq!(errors.to_string(), "rollouts[0]: missing field `versions`");
 /// ```
 pub fn parse(bytes: &[u8]) -> Result<Policy, Errors> {
-    let mut errors = Errors::default();
     if bytes.is_empty() {
         return Ok(Policy::default());
     }
+    let mut errors = Errors::default();
     let Some(value) = json::read(bytes, &mut errors) else {
         return Err(errors);
     };
-    let policy = compile::compile(value, &mut errors);
-    errors.into_result(policy)
+    let fingerprint = fingerprint_of(value.to_string().as_bytes());
+    let policy = compile::compile(value, bytes, &mut errors);
+    let policy = errors.into_result(policy)?;
+    Ok(Policy {
+        fingerprint,
+        ..policy
+    })
 }
 
 /// The policy that stands in for a configuration that is refused where there is no last
 /// good one: it has no rollouts, and strips the headers that are divvy's by default and
-/// by what can be made out of these bytes.
+/// those that are named under `headers`, if these bytes are JSON that names any.
 pub fn inert(bytes: &[u8]) -> Policy {
     let value = json::read(bytes, &mut Errors::default());
+    let text = value.as_ref().map(ToString::to_string);
     let (names, owned) = headers::Headers::to_strip(value.as_ref()).into_parts();
     Policy {
+        // Text that is no JSON is hashed as it is.
+        fingerprint: fingerprint_of(text.as_deref().map_or(bytes, str::as_bytes)),
         names,
         owned,
         ..Policy::default()
     }
 }
 
-/// 32 bits that tell configurations apart, whatever the order of their keys and the
-/// white space between them. Text that is no JSON is hashed as it is.
-pub fn fingerprint(bytes: &[u8]) -> u32 {
-    let mut ignored = Errors::default();
-    let canonical = json::read(bytes, &mut ignored).map(|value| value.to_string());
-    let text = canonical.as_deref().map_or(bytes, str::as_bytes);
-    let mut reader = text;
+/// 128 bits that tell the very bytes of configurations apart.
+pub fn digest(bytes: &[u8]) -> u128 {
+    let mut reader = bytes;
+    // Reading from a slice cannot fail.
+    murmur3::murmur3_x64_128(&mut reader, 0).unwrap_or_default()
+}
+
+fn fingerprint_of(canonical: &[u8]) -> u32 {
+    let mut reader = canonical;
     // Reading from a slice cannot fail.
     murmur3::murmur3_32(&mut reader, 0).unwrap_or_default()
 }

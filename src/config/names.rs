@@ -39,9 +39,16 @@ pub(super) fn rollout(at: At<'_>, name: &str, errors: &mut Errors) {
         |rest| !rest.is_ascii_uppercase(),
     );
     check(at, name, valid, "[a-z][a-z0-9._-]{0,63}", errors);
+    not_cut(at, name, errors);
 }
 
-/// Checks the name of a version, a rule or a salt.
+/// Checks the name of a version.
+pub(super) fn version(at: At<'_>, name: &str, errors: &mut Errors) {
+    other(at, name, errors);
+    not_cut(at, name, errors);
+}
+
+/// Checks the name of a rule or a salt, which are no labels.
 pub(super) fn other(at: At<'_>, name: &str, errors: &mut Errors) {
     let valid = is_name(name, |first| first.is_ascii_alphanumeric(), |_| true);
     check(at, name, valid, "[A-Za-z0-9][A-Za-z0-9._-]{0,63}", errors);
@@ -59,7 +66,12 @@ fn is_name(name: &str, first: fn(u8) -> bool, others: fn(u8) -> bool) -> bool {
 fn check(at: At<'_>, name: &str, valid: bool, pattern: &str, errors: &mut Errors) {
     if !valid {
         errors.add(at, format!("{name:?} is no valid name: {pattern}"));
-    } else if let Some(part) = CUT_BY_ISTIO.iter().find(|part| name.contains(*part)) {
+    }
+}
+
+/// Checks that a name can be a label.
+fn not_cut(at: At<'_>, name: &str, errors: &mut Errors) {
+    if let Some(part) = CUT_BY_ISTIO.iter().find(|part| name.contains(*part)) {
         let message = format!(
             "{name:?} contains {part:?}, where Istio's stat tags would cut its metrics apart"
         );
@@ -74,6 +86,10 @@ pub(super) fn header(at: At<'_>, name: &str, errors: &mut Errors) -> Option<Stri
         errors.add(at, message);
         return None;
     }
+    if name.eq_ignore_ascii_case("host") {
+        errors.add(at, "Envoy has the host in :authority: use host");
+        return None;
+    }
     if name.is_empty() || !name.bytes().all(is_token) {
         errors.add(at, format!("{name:?} is no header name"));
         return None;
@@ -83,31 +99,33 @@ pub(super) fn header(at: At<'_>, name: &str, errors: &mut Errors) -> Option<Stri
 
 /// Checks the name of a header to write, and puts it in lower case.
 pub(super) fn own_header(at: At<'_>, name: &str, errors: &mut Errors) -> Option<String> {
-    let name = header(at, name, errors)?;
-    if NOT_OURS.contains(&name.as_str()) {
+    if NOT_OURS
+        .iter()
+        .any(|other| other.eq_ignore_ascii_case(name))
+    {
         let message = format!("{name:?} belongs to the message: name a header of divvy's own");
         errors.add(at, message);
         return None;
     }
-    Some(name)
+    header(at, name, errors)
 }
 
 /// Checks the name of a cookie.
-pub(super) fn cookie(at: At<'_>, name: &str, errors: &mut Errors) -> Option<Box<[u8]>> {
+pub(super) fn cookie(at: At<'_>, name: &str, errors: &mut Errors) -> bool {
     let valid = !name.is_empty() && name.bytes().all(is_token);
     if !valid {
         errors.add(at, format!("{name:?} is no cookie name"));
     }
-    valid.then(|| name.as_bytes().into())
+    valid
 }
 
 /// Checks the key of a query parameter, which is compared as it stands in the URL.
-pub(super) fn query_key(at: At<'_>, key: &str, errors: &mut Errors) -> Option<Box<[u8]>> {
+pub(super) fn query_key(at: At<'_>, key: &str, errors: &mut Errors) -> bool {
     let valid = !key.is_empty() && !key.contains(['&', '=', '#', ' ']);
     if !valid {
         errors.add(at, format!("{key:?} is no query key"));
     }
-    valid.then(|| key.as_bytes().into())
+    valid
 }
 
 /// Puts the version into a target's template and checks that the result can be sent.
@@ -131,7 +149,7 @@ pub(super) fn target(
     if target.is_empty() || !visible || target.trim() != target {
         errors.add(
             at,
-            format!("{template:?} is no target: it goes into a header as visible ASCII"),
+            format!("{target:?} is no target: it goes into a header as visible ASCII"),
         );
         return None;
     }

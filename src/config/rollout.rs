@@ -1,5 +1,7 @@
 //! One rollout: versions, targets, rules, strategy.
 
+use std::collections::BTreeSet;
+
 use super::compile::percent;
 use super::error::{At, Errors};
 use super::headers::Headers;
@@ -8,6 +10,9 @@ use super::{MAX_RULES, MAX_VERSIONS, condition, names, tree};
 use crate::bucket::{Gate, Key, Purpose, Share, Split};
 use crate::policy::{Rollout, Rule, Strategy, Version, VersionId};
 
+/// A share of users without a way to tell users apart is nobody's share: to accept it
+/// would be to serve stable to everyone in silence.
+const NO_IDENTITY: &str = "tells users apart, but identity names no source that says who they are";
 /// The most that one arm of a split may weigh.
 const MAX_WEIGHT: f64 = 1_000_000.0;
 
@@ -40,14 +45,22 @@ pub(super) fn compile(
     let stable = versions.find(at.field("stable"), &raw.stable, errors);
     let scopes = raw.scopes.map(|scopes| {
         let at = at.field("match");
-        if scopes.0.is_empty() {
+        if scopes.is_empty() {
             errors.add(at, "is empty: leave it out to look at every request");
         }
         scopes.each(at, errors, condition::scope)
     });
-    let rules = raw
-        .rules
-        .map(|rules| compile_rules(at.field("rules"), rules, salt, &versions, headers, errors));
+    let rules = raw.rules.map(|rules| {
+        compile_rules(
+            at.field("rules"),
+            rules,
+            salt,
+            &versions,
+            around,
+            headers,
+            errors,
+        )
+    });
     let strategy = strategy(
         at.field("strategy"),
         raw.strategy,
@@ -56,7 +69,13 @@ pub(super) fn compile(
         &raw.stable,
         errors,
     );
-    let rollout = Rollout {
+    if let Some(strategy) = &strategy
+        && strategy.needs_identity()
+        && !around.has_identity
+    {
+        errors.add(at.field("strategy"), NO_IDENTITY);
+    }
+    Some(Rollout {
         name: raw.name.into(),
         enabled: raw.enabled.unwrap_or(true),
         scopes: scopes.unwrap_or_default(),
@@ -65,37 +84,7 @@ pub(super) fn compile(
         rules: rules.unwrap_or_default(),
         strategy: strategy?,
         routes,
-    };
-    needs_identity(at, &rollout, around, errors);
-    Some(rollout)
-}
-
-/// A share of users without a way to tell users apart is nobody's share: to accept it
-/// would be to serve stable to everyone in silence.
-fn needs_identity(at: At<'_>, rollout: &Rollout, around: &Around, errors: &mut Errors) {
-    if around.has_identity {
-        return;
-    }
-    const MESSAGE: &str = "tells users apart, but identity names no source that says who they are";
-    let strategy_at = at.field("strategy");
-    match &rollout.strategy {
-        Strategy::Canary { gate, .. } if gate.foregone().is_none() => {
-            errors.add(strategy_at.field("canary"), MESSAGE);
-        }
-        Strategy::AbTest { traffic, split }
-            if traffic.foregone().is_none()
-                || (traffic.foregone() == Some(true) && split.foregone().is_none()) =>
-        {
-            errors.add(strategy_at.field("abTest"), MESSAGE);
-        }
-        _ => {}
-    }
-    let rules_at = at.field("rules");
-    for (index, rule) in rollout.rules.iter().enumerate() {
-        if rule.percent.is_some() {
-            errors.add(rules_at.index(index).field("percent"), MESSAGE);
-        }
-    }
+    })
 }
 
 /// The versions of a rollout, of which other parts speak by name.
@@ -115,16 +104,16 @@ impl Versions {
         errors: &mut Errors,
     ) -> Self {
         let place = at.field("versions");
-        let count = raw.0.len();
+        let count = raw.len();
         if count == 0 {
             errors.add(place, "is empty");
         }
         let raw = raw.at_most(MAX_VERSIONS, "versions", place, errors);
-        let mut seen: Vec<String> = Vec::new();
+        let mut seen = BTreeSet::new();
         let mut without_target = Vec::new();
         let list = raw.each(place, errors, |at, version, errors| {
             let name = version.name;
-            names::other(at.field("name"), &name, errors);
+            names::version(at.field("name"), &name, errors);
             unique(at.field("name"), &name, &mut seen, errors);
             let target = match (&version.target, common) {
                 (Some(own), _) => names::target(at.field("target"), own, &name, errors),
@@ -160,7 +149,7 @@ impl Versions {
 
     fn find(&self, at: At<'_>, name: &str, errors: &mut Errors) -> Option<VersionId> {
         let found = self.list.iter().position(|version| &*version.name == name);
-        if found.is_none() && self.complete {
+        if found.is_none() && self.complete && !self.list.is_empty() {
             let names: Vec<_> = self.list.iter().map(|version| &*version.name).collect();
             errors.add(at, format!("{name:?} is not one of {}", names.join(", ")));
         }
@@ -175,11 +164,12 @@ fn compile_rules(
     raw: Items<shape::Rule>,
     salt: &str,
     versions: &Versions,
+    around: &Around,
     headers: &mut Headers,
     errors: &mut Errors,
 ) -> Vec<Rule> {
     let raw = raw.at_most(MAX_RULES, "rules", at, errors);
-    let mut seen = Vec::new();
+    let mut seen = BTreeSet::new();
     raw.each(at, errors, |at, rule, errors| {
         names::other(at.field("name"), &rule.name, errors);
         unique(at.field("name"), &rule.name, &mut seen, errors);
@@ -187,6 +177,9 @@ fn compile_rules(
         let version = versions.find(at.field("use"), &rule.version, errors);
         let percent = match rule.percent {
             Some(number) => {
+                if !around.has_identity {
+                    errors.add(at.field("percent"), NO_IDENTITY);
+                }
                 let share = percent(at.field("percent"), number, errors)?;
                 Some(Gate::new(Key::rule(salt, &rule.name), share))
             }
@@ -263,9 +256,10 @@ fn ab_test_of(
     errors: &mut Errors,
 ) -> Option<Strategy> {
     let place = at.field("split");
-    let complete = raw.split.0.len();
-    let mut seen = Vec::new();
-    let arms = raw.split.each(place, errors, |at, arm, errors| {
+    let complete = raw.split.len();
+    let mut seen = BTreeSet::new();
+    let arms = raw.split.at_most(MAX_VERSIONS, "arms", place, errors);
+    let arms = arms.each(place, errors, |at, arm, errors| {
         let version = versions.find(at.field("version"), &arm.version, errors);
         unique(at.field("version"), &arm.version, &mut seen, errors);
         let weight = weight(at.field("weight"), arm.weight, errors);
@@ -305,9 +299,8 @@ fn weight(at: At<'_>, number: f64, errors: &mut Errors) -> Option<u32> {
 }
 
 /// Notes a name that was there before.
-pub(super) fn unique(at: At<'_>, name: &str, seen: &mut Vec<String>, errors: &mut Errors) {
-    if seen.iter().any(|one| one == name) {
+pub(super) fn unique(at: At<'_>, name: &str, seen: &mut BTreeSet<String>, errors: &mut Errors) {
+    if !seen.insert(name.to_owned()) {
         errors.add(at, format!("{name:?} is there already"));
     }
-    seen.push(name.to_owned());
 }

@@ -4,12 +4,14 @@
 //! only that nothing fits. An error of shape hides the rest of the value it is in, so
 //! each element of a list ([`Items`]) is read by itself.
 
+use std::marker::PhantomData;
+
+use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer};
-use serde::{Deserialize, de};
 use serde_json::Value;
 
 use super::error::{At, Errors};
-use super::tree::{self, ShapeError};
+use super::tree;
 
 /// The whole configuration.
 #[derive(Debug, Default, Deserialize)]
@@ -165,29 +167,21 @@ pub(super) struct BlueGreen {
     pub active: String,
 }
 
-/// A list of which each element was read by itself: one that has the wrong shape does
-/// not hide what is wrong with the others.
+/// A list whose elements are read one by one, when they are compiled: one that has the
+/// wrong shape does not hide what is wrong with the others.
 #[derive(Debug)]
-pub(super) struct Items<T>(pub Vec<Result<T, ShapeError>>);
+pub(super) struct Items<T> {
+    values: Vec<Value>,
+    shape: PhantomData<T>,
+}
 
 impl<T> Items<T> {
-    /// Compiles each element that has the right shape, and notes what is wrong with the
-    /// shape of the others.
-    pub(super) fn each<U>(
-        self,
-        at: At<'_>,
-        errors: &mut Errors,
-        mut compile: impl FnMut(At<'_>, T, &mut Errors) -> Option<U>,
-    ) -> Vec<U> {
-        let mut list = Vec::with_capacity(self.0.len());
-        for (index, item) in self.0.into_iter().enumerate() {
-            let at = at.index(index);
-            match item {
-                Ok(value) => list.extend(compile(at, value, errors)),
-                Err(error) => error.report(at, errors),
-            }
-        }
-        list
+    pub(super) fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.values.is_empty()
     }
 
     /// The list, cut to the most that is allowed when it is longer.
@@ -198,21 +192,45 @@ impl<T> Items<T> {
         at: At<'_>,
         errors: &mut Errors,
     ) -> Self {
-        let count = self.0.len();
+        let count = self.len();
         if count > most {
             let message = format!("{count} {what} are more than {most}, the most there may be");
             errors.add(at, message);
-            self.0.truncate(most);
+            self.values.truncate(most);
         }
         self
     }
 }
 
-impl<'de, T: DeserializeOwned> Deserialize<'de> for Items<T> {
+impl<T: DeserializeOwned> Items<T> {
+    /// Compiles each element that has the right shape, and notes what is wrong with the
+    /// shape of the others.
+    pub(super) fn each<U>(
+        self,
+        at: At<'_>,
+        errors: &mut Errors,
+        mut compile: impl FnMut(At<'_>, T, &mut Errors) -> Option<U>,
+    ) -> Vec<U> {
+        let mut list = Vec::new();
+        for (index, value) in self.values.into_iter().enumerate() {
+            let at = at.index(index);
+            match tree::read(value) {
+                Ok(value) => list.extend(compile(at, value, errors)),
+                Err(error) => error.report(at, errors),
+            }
+        }
+        list
+    }
+}
+
+impl<'de, T> Deserialize<'de> for Items<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Value::deserialize(deserializer)? {
-            Value::Array(values) => Ok(Self(values.into_iter().map(tree::read).collect())),
-            _ => Err(de::Error::custom("is no list, where one is meant")),
+            Value::Array(values) => Ok(Self {
+                values,
+                shape: PhantomData,
+            }),
+            other => Err(tree::mismatch(&other, "a list")),
         }
     }
 }

@@ -85,7 +85,9 @@ impl<'de> Deserializer<'de> for Tree {
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeError> {
         match self.0 {
-            Value::Null => visitor.visit_none(),
+            // An empty value of a template becomes null: taken for an absent field, it would
+            // make a rule with a percent one for everybody.
+            Value::Null => Err(de::Error::custom("is null: leave it out instead")),
             _ => visitor.visit_some(self),
         }
     }
@@ -134,7 +136,7 @@ impl<'de> Deserializer<'de> for Tree {
 }
 
 /// In words that a configuration is written in: no Rust types.
-fn mismatch(found: &Value, meant: &str) -> ShapeError {
+pub(super) fn mismatch<E: de::Error>(found: &Value, meant: &str) -> E {
     let found = match found {
         Value::Null => "null",
         Value::Bool(_) => "true or false",
@@ -143,7 +145,7 @@ fn mismatch(found: &Value, meant: &str) -> ShapeError {
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
     };
-    de::Error::custom(format_args!("is {found} where {meant} is meant"))
+    E::custom(format_args!("is {found} where {meant} is meant"))
 }
 
 struct Elements {

@@ -8,7 +8,7 @@ use crate::policy::{Policy, Rollout, RolloutId};
 
 /// For how many rollouts the series exist from the start. To define a metric takes the
 /// host 16 µs, so those of many rollouts wait for their first use.
-const DEFINED_AT_ONCE: usize = 50;
+pub const DEFINED_AT_ONCE: usize = 50;
 
 /// A policy with all that the filter works out once.
 #[derive(Debug, Default)]

@@ -55,10 +55,12 @@ impl Marks {
         let key = self.key("said", "");
         let now = period.to_le_bytes();
         let before = host::shared(&key);
-        let cas = before.as_ref().map_or(0, |(_, cas)| *cas);
+        // 0 would overwrite what another VM has just written. For a key that is not there
+        // the host takes any other number.
+        let cas = before.as_ref().map_or(u32::MAX, |(_, cas)| *cas);
         let said = before.and_then(|(value, _)| value.try_into().ok().map(u64::from_le_bytes));
-        said.is_none_or(|said| said < period)
-            && host::swap_shared(&key, &now, cas) == Ok(Swapped::Yes)
+        // Not "before this period": the clock may have been set back.
+        said != Some(period) && host::swap_shared(&key, &now, cas) == Ok(Swapped::Yes)
     }
 
     fn key(&self, what: &str, which: &str) -> Box<str> {

@@ -65,18 +65,22 @@ impl Series {
     }
 }
 
-/// Whose state the gauges of one plugin show, as far as this VM knows.
+/// The gauges of one plugin, which tell of one configuration at a time.
 ///
-/// A plugin has several root contexts in a VM: each configuration has one, and Envoy may
-/// go back to an older one without configuring it anew. The gauges must tell of the one
-/// that new streams come to.
+/// That is the one that new streams come to, and no callback says which: a configuration
+/// may come with a VM of its own, Envoy may go back to an earlier one without configuring
+/// it anew, and each worker changes over in its own time. So whoever handles a stream
+/// looks whether the gauges tell of its configuration, in its own VM for each stream and
+/// in the whole process on each tick.
 #[derive(Debug)]
 pub struct Gauges {
-    /// Shared data that lists the gauges that are shown. Not kept in the VM, because a
-    /// configuration may come with a VM of its own, and what the one before showed and
-    /// this one does not has to go to 0 all the same.
-    shown: Box<str>,
-    shown_by: Cell<Option<u32>>,
+    /// Shared data: the digest of the configuration that the gauges tell of.
+    owner: Box<str>,
+    /// Shared data: the names of the gauges that it has set. The next one sets those to 0
+    /// that it does not have.
+    names: Box<str>,
+    /// The configuration that this VM last made them tell of.
+    shown: Cell<Option<u128>>,
 }
 
 thread_local! {
@@ -89,39 +93,64 @@ impl Gauges {
         GAUGES.with_borrow_mut(|all| {
             let gauges = all.entry(plugin.into()).or_insert_with(|| {
                 Rc::new(Self {
-                    shown: marks::key(plugin, "gauges", ""),
-                    shown_by: Cell::new(None),
+                    owner: marks::key(plugin, "gauges", "owner"),
+                    names: marks::key(plugin, "gauges", "names"),
+                    shown: Cell::new(None),
                 })
             });
             Rc::clone(gauges)
         })
     }
 
-    /// Whether they tell of this root context.
-    pub fn are_of(&self, root: u32) -> bool {
-        self.shown_by.get() == Some(root)
+    /// Whether they tell of this configuration, as far as this VM knows.
+    pub fn tell_of(&self, configuration: u128) -> bool {
+        self.shown.get() == Some(configuration)
     }
 
-    /// Makes them tell of this root context.
-    pub fn show(&self, root: u32, values: impl IntoIterator<Item = (String, u64)>) {
-        self.shown_by.set(Some(root));
-        let before = host::shared(&self.shown).map_or(Vec::new(), |(names, _)| names);
+    /// Whether they do, as far as all VMs know.
+    pub fn tell_everybody_of(&self, configuration: u128) -> bool {
+        host::shared(&self.owner).is_some_and(|(owner, _)| owner == configuration.to_le_bytes())
+    }
+
+    /// Makes them tell of this configuration.
+    pub fn show(&self, configuration: u128, values: impl IntoIterator<Item = (String, u64)>) {
+        self.shown.set(Some(configuration));
+        let before = self.names();
         let mut now = BTreeMap::new();
-        for name in String::from_utf8_lossy(&before).lines() {
-            now.insert(Box::from(name), 0);
+        for name in before.lines() {
+            now.insert(name.into(), 0);
         }
-        let mut names = String::new();
-        for (name, value) in values {
-            names.extend([&name, "\n"]);
-            now.insert(name.into(), value);
-        }
-        for (name, value) in &now {
-            if let Some(id) = define(MetricKind::Gauge, name) {
-                host::record(id, *value);
-            }
-        }
+        self.set(now, String::new(), values);
         // All VMs that show this configuration write the same. Refused: nothing is
         // zeroed later, which is no reason to stop.
-        let _ = host::swap_shared(&self.shown, names.as_bytes(), 0);
+        let _ = host::swap_shared(&self.owner, &configuration.to_le_bytes(), 0);
+    }
+
+    /// Adds gauges to those that are shown.
+    pub fn add(&self, values: impl IntoIterator<Item = (String, u64)>) {
+        self.set(BTreeMap::new(), self.names(), values);
+    }
+
+    fn names(&self) -> String {
+        let names = host::shared(&self.names).map_or(Vec::new(), |(names, _)| names);
+        String::from_utf8(names).unwrap_or_default()
+    }
+
+    fn set(
+        &self,
+        mut gauges: BTreeMap<Box<str>, u64>,
+        mut names: String,
+        values: impl IntoIterator<Item = (String, u64)>,
+    ) {
+        for (name, value) in values {
+            names.extend([&name, "\n"]);
+            gauges.insert(name.into(), value);
+        }
+        for (name, value) in gauges {
+            if let Some(id) = define(MetricKind::Gauge, &name) {
+                host::record(id, value);
+            }
+        }
+        let _ = host::swap_shared(&self.names, names.as_bytes(), 0);
     }
 }

@@ -20,5 +20,5 @@ use proxy_wasm::traits::RootContext;
 
 proxy_wasm::main! {{
     host::start_logging();
-    proxy_wasm::set_root_context(|id| -> Box<dyn RootContext> { Box::new(root::Root::new(id)) });
+    proxy_wasm::set_root_context(|_| -> Box<dyn RootContext> { Box::new(root::Root::new()) });
 }}

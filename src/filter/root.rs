@@ -1,25 +1,28 @@
 //! Takes configurations: in force, inert or refused.
 
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
 
-use super::active::Active;
+use super::active::{Active, DEFINED_AT_ONCE};
 use super::host;
 use super::marks::Marks;
 use super::metrics::Gauges;
 use super::stream::Stream;
 use crate::config::{self, Errors};
+use crate::decide::Decision;
 use crate::output;
+use crate::policy::{Rollout, RolloutId};
 
 /// Switches running inert off: for CI, and for people who want their proxy not to start.
 const STRICT: &str = "DIVVY_STRICT";
+/// How often a root looks after its gauges and, if it is inert, says so.
+const TICK_MILLIS: u32 = 5_000;
 /// How often an inert filter says what is wrong.
-const REMINDER_MILLIS: u32 = 60_000;
 const NANOS_PER_REMINDER: u64 = 60_000_000_000;
-/// How many errors are logged; the rest is counted.
-const LOGGED_ERRORS: usize = 100;
 
 /// One configuration of one plugin. Streams hold on to what they began with.
 pub struct Root {
@@ -28,77 +31,122 @@ pub struct Root {
 
 /// What a root shares with its streams.
 pub struct State {
-    id: u32,
     plugin: Box<str>,
     gauges: Rc<Gauges>,
+    /// Of the configuration's bytes.
+    digest: u128,
     pub active: Active,
-    fingerprint: u32,
     /// What is wrong with the configuration that was accepted all the same.
     inert: Option<Errors>,
+    /// Whether a stream came since the last tick.
+    in_use: Cell<bool>,
+    /// The rollouts beyond the first 50 whose weights are shown, since they decided.
+    late: RefCell<BTreeSet<RolloutId>>,
 }
 
 impl State {
-    /// Makes the gauges tell of this configuration, if they do not yet.
-    ///
-    /// Called for each stream, since Envoy can go back to an earlier configuration's
-    /// root without configuring it again; new streams are how a root learns of it.
-    pub fn show_gauges(&self) {
-        if self.gauges.are_of(self.id) {
-            return;
+    fn new(plugin: &str, digest: u128, active: Active, inert: Option<Errors>) -> Self {
+        Self {
+            plugin: plugin.into(),
+            gauges: Gauges::of(plugin),
+            digest,
+            active,
+            inert,
+            in_use: Cell::new(false),
+            late: RefCell::default(),
         }
+    }
+
+    /// A stream came to this configuration, so the gauges have to tell of it.
+    pub fn used(&self) {
+        self.in_use.set(true);
+        if !self.gauges.tell_of(self.digest) {
+            self.show_gauges();
+        }
+    }
+
+    fn show_gauges(&self) {
         let plugin = [("divvy_plugin", &*self.plugin)];
-        let weights = self.active.policy.rollouts.iter().flat_map(|rollout| {
-            let shares = rollout.shares();
-            rollout.versions.iter().zip(0..).map(move |(version, id)| {
-                let share = shares
-                    .iter()
-                    .find(|(of, _)| of.0 == id)
-                    .map_or(0, |(_, share)| share.ppm());
-                let name = output::weight_series(&rollout.name, &version.name);
-                (name, u64::from(share))
-            })
-        });
         let own = [
-            ("divvy_config_hash", u64::from(self.fingerprint)),
+            (
+                "divvy_config_hash",
+                u64::from(self.active.policy.fingerprint),
+            ),
             ("divvy_config_inert", u64::from(self.inert.is_some())),
         ];
         let own = own.map(|(metric, value)| (output::series(&plugin, metric), value));
-        self.gauges.show(self.id, weights.chain(own));
+        let rollouts = self.active.policy.rollouts.iter();
+        let weights = rollouts.take(DEFINED_AT_ONCE).flat_map(weights);
+        self.late.replace(BTreeSet::new());
+        self.gauges.show(self.digest, weights.chain(own));
+    }
+
+    /// Shows the weights of rollouts that are beyond the first 50 and decide for the first
+    /// time.
+    pub fn show_weights_of(&self, decisions: &[Decision]) {
+        let policy = &self.active.policy;
+        for decision in decisions {
+            if usize::from(decision.rollout.0) < DEFINED_AT_ONCE {
+                continue;
+            }
+            let Ok(mut late) = self.late.try_borrow_mut() else {
+                return;
+            };
+            if late.insert(decision.rollout)
+                && let Some(rollout) = policy.rollout(decision.rollout)
+            {
+                self.gauges.add(weights(rollout));
+            }
+        }
+    }
+
+    /// Says what is wrong, if this is an inert configuration in use and it is time.
+    fn remind(&self) {
+        let Some(errors) = &self.inert else { return };
+        let now = host::realtime_nanos().unwrap_or_default();
+        let minute = now.checked_div(NANOS_PER_REMINDER).unwrap_or_default();
+        // A root that was followed by another ticks on while a stream of it lives.
+        if self.gauges.tell_everybody_of(self.digest) && Marks::new(&self.plugin).my_turn(minute) {
+            report(
+                "this proxy has no valid configuration and serves stable",
+                errors,
+            );
+        }
     }
 }
 
+/// The gauges of what each version of a rollout has now.
+fn weights(rollout: &Rollout) -> impl Iterator<Item = (String, u64)> {
+    let shares = rollout.shares();
+    rollout.versions.iter().zip(0..).map(move |(version, id)| {
+        let share = shares
+            .iter()
+            .find(|(of, _)| of.0 == id)
+            .map_or(0, |(_, share)| share.ppm());
+        let name = output::weight_series(&rollout.name, &version.name);
+        (name, u64::from(share))
+    })
+}
+
 impl Root {
-    pub fn new(id: u32) -> Self {
+    pub fn new() -> Self {
         Self {
-            state: Rc::new(State {
-                id,
-                plugin: "".into(),
-                gauges: Gauges::of(""),
-                active: Active::default(),
-                fingerprint: 0,
-                inert: None,
-            }),
+            state: Rc::new(State::new("", 0, Active::default(), None)),
         }
     }
 
-    fn take(&mut self, active: Active, bytes: &[u8], plugin: &str, inert: Option<Errors>) {
-        self.state = Rc::new(State {
-            id: self.state.id,
-            plugin: plugin.into(),
-            gauges: Gauges::of(plugin),
-            active,
-            fingerprint: config::fingerprint(bytes),
-            inert,
-        });
+    fn take(&mut self, plugin: &str, digest: u128, active: Active, inert: Option<Errors>) {
+        self.state = Rc::new(State::new(plugin, digest, active, inert));
         self.state.show_gauges();
+        host::tick_every(TICK_MILLIS);
     }
 
     /// Whether to accept an invalid configuration and do nothing by it.
-    fn runs_inert(marks: &Marks, bytes: u128) -> bool {
+    fn runs_inert(marks: &Marks, digest: u128) -> bool {
         if std::env::var_os(STRICT).is_some_and(|value| value == "1") {
             return false;
         }
-        marks.was_inert(bytes) || !marks.was_accepted()
+        marks.was_inert(digest) || !marks.was_accepted()
     }
 }
 
@@ -113,60 +161,45 @@ impl RootContext for Root {
         let plugin = host::property("plugin_name").unwrap_or_default();
         let plugin = String::from_utf8_lossy(&plugin);
         let marks = Marks::new(&plugin);
+        let digest = config::digest(&bytes);
         match config::parse(&bytes) {
             Ok(policy) => {
                 marks.accepted();
-                self.take(Active::new(policy), &bytes, &plugin, None);
+                self.take(&plugin, digest, Active::new(policy), None);
                 let policy = &self.state.active.policy;
                 log::info!(
-                    "configuration {:?} is in force: {} rollouts, hash {:08x}",
+                    "configuration {:?} is in force: rollouts: {}, hash: {:08x}",
                     policy.version,
                     policy.rollouts.len(),
-                    self.state.fingerprint,
+                    policy.fingerprint,
                 );
                 true
             }
-            Err(errors) => {
-                let hash = hash_of(&bytes);
-                if Self::runs_inert(&marks, hash) {
-                    // Every worker comes by here: one of them tells.
-                    if marks.inert(hash) {
-                        report(
-                            "this proxy starts without a valid configuration and serves stable",
-                            &errors,
-                        );
-                    }
-                    self.take(
-                        Active::new(config::inert(&bytes)),
-                        &bytes,
-                        &plugin,
-                        Some(errors),
+            Err(errors) if Self::runs_inert(&marks, digest) => {
+                // Every worker comes by here: one of them tells.
+                if marks.inert(digest) {
+                    report(
+                        "this proxy starts without a valid configuration and serves stable",
+                        &errors,
                     );
-                    host::tick_every(REMINDER_MILLIS);
-                    true
-                } else {
-                    report("the configuration is refused", &errors);
-                    false
                 }
+                let active = Active::new(config::inert(&bytes));
+                self.take(&plugin, digest, active, Some(errors));
+                true
+            }
+            Err(errors) => {
+                report("the configuration is refused", &errors);
+                false
             }
         }
     }
 
     fn on_tick(&mut self) {
         let state = &self.state;
-        let Some(errors) = &state.inert else { return };
-        // A root that was followed by another ticks on while a stream of it lives.
-        if !state.gauges.are_of(state.id) {
-            return;
+        if state.in_use.take() && !state.gauges.tell_everybody_of(state.digest) {
+            state.show_gauges();
         }
-        let now = host::realtime_nanos().unwrap_or_default();
-        let minute = now.checked_div(NANOS_PER_REMINDER).unwrap_or_default();
-        if Marks::new(&state.plugin).my_turn(minute) {
-            report(
-                "this proxy has no valid configuration and serves stable",
-                errors,
-            );
-        }
+        state.remind();
     }
 
     fn get_type(&self) -> Option<ContextType> {
@@ -178,21 +211,15 @@ impl RootContext for Root {
     }
 }
 
-fn hash_of(bytes: &[u8]) -> u128 {
-    let mut reader = bytes;
-    // Reading from a slice cannot fail.
-    murmur3::murmur3_x64_128(&mut reader, 0).unwrap_or_default()
-}
-
 /// Logs what is wrong, a line for each error.
 fn report(what: &str, errors: &Errors) {
-    let count = errors.iter().count();
+    let count = errors.count();
     let plural = if count == 1 { "" } else { "s" };
     log::error!("{what}: {count} error{plural}");
-    for error in errors.iter().take(LOGGED_ERRORS) {
+    for error in errors.iter() {
         log::error!("{error}");
     }
-    if count > LOGGED_ERRORS {
-        log::error!("and {} more", count.saturating_sub(LOGGED_ERRORS));
+    if errors.further() > 0 {
+        log::error!("and {} more", errors.further());
     }
 }

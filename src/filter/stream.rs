@@ -109,6 +109,17 @@ impl Stream {
     }
 }
 
+/// Whether a gRPC call that was answered with 200 failed. Where no status came, Envoy says
+/// "unknown", which is no failure of the service if the client went away first.
+fn grpc_failed() -> bool {
+    let status = host::number_property("response\0grpc_status");
+    status.is_some_and(Class::is_grpc_failure) && !output::client_is_gone(response_flags())
+}
+
+fn response_flags() -> u64 {
+    host::number_property("response\0flags").unwrap_or_default()
+}
+
 /// Makes the changes, as far as the proxy lets it; whether it let all of them.
 fn apply<'p>(changes: impl Iterator<Item = HeaderChange<'p>>) -> bool {
     let mut all = true;
@@ -126,12 +137,13 @@ impl Context for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        self.state.show_gauges();
+        self.state.used();
         self.assign();
         if self.decisions.is_empty() {
             return Action::Continue;
         }
         self.started = host::monotonic_nanos();
+        self.state.show_weights_of(&self.decisions);
         for decision in &self.decisions {
             if let Some(id) = self.state.active.requests(decision) {
                 host::increment(id);
@@ -149,7 +161,8 @@ impl HttpContext for Stream {
         let status = host::header(Headers::Response, ":status");
         let class = status.map_or(Class::None, |status| Class::of_status(&status));
         self.class = Some(class);
-        if !self.grpc {
+        // Only a call that goes well so far can still fail by its status.
+        if !self.grpc || class != Class::Success {
             self.count(class);
         }
         let policy = &self.state.active.policy;
@@ -168,19 +181,15 @@ impl HttpContext for Stream {
         if self.counted || self.decisions.is_empty() {
             return;
         }
-        let grpc_status = || host::number_property("response\0grpc_status");
-        let class = if self.grpc && grpc_status().is_some_and(Class::is_grpc_failure) {
-            Class::GrpcError
-        } else if let Some(class) = self.class {
-            class
-        } else {
-            let code = host::number_property("response\0code").unwrap_or_default();
-            match Class::of_code(code) {
-                Class::None => {
-                    let flags = host::number_property("response\0flags");
-                    Class::of_flags(flags.unwrap_or_default())
+        let class = match self.class {
+            Some(_) if self.grpc && grpc_failed() => Class::GrpcError,
+            Some(class) => class,
+            None => {
+                let code = host::number_property("response\0code").unwrap_or_default();
+                match Class::of_code(code) {
+                    Class::None => Class::of_flags(response_flags()),
+                    class => class,
                 }
-                class => class,
             }
         };
         self.count(class);

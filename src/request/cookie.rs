@@ -1,28 +1,30 @@
 //! Cookies, as they stand in a `cookie` header.
 
-/// The value of the first cookie of this name in one header line: without the white
-/// space around it and without surrounding quotes, not percent-decoded.
-pub fn find<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    line.split(|byte| *byte == b';').find_map(|cookie| {
-        let equals = memchr::memchr(b'=', cookie)?;
-        let (key, value) = cookie.split_at_checked(equals)?;
-        if key.trim_ascii() != name {
-            return None;
-        }
-        Some(unquoted(value.get(1..)?.trim_ascii()))
+/// The cookies of one header line, names and values as they stand there.
+pub(super) fn pairs(line: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    line.split(|byte| *byte == b';').filter_map(|cookie| {
+        let (name, value) = cookie.split_at_checked(memchr::memchr(b'=', cookie)?)?;
+        Some((name.trim_ascii(), value.get(1..)?))
     })
 }
 
-fn unquoted(value: &[u8]) -> &[u8] {
-    match value {
+/// A value without the white space around it and without surrounding quotes; not
+/// percent-decoded.
+pub(super) fn value(raw: &[u8]) -> &[u8] {
+    match raw.trim_ascii() {
         [b'"', inner @ .., b'"'] => inner,
-        _ => value,
+        value => value,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn find<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+        let mut found = pairs(line).filter(|(key, _)| *key == name);
+        found.next().map(|(_, raw)| value(raw))
+    }
 
     #[test]
     fn the_first_cookie_of_a_name_counts_without_space_and_quotes() {

@@ -2,80 +2,18 @@
 
 pub mod cookie;
 pub mod host;
+mod names;
 pub mod pairs;
 pub mod query;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::cell::OnceCell;
 
+pub use names::{CookieId, HeaderId, Names, QueryId};
 pub use pairs::{Malformed, Pairs};
 
-/// A header that the policy may read or write, numbered when the configuration is
-/// compiled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct HeaderId(u32);
-
-impl HeaderId {
-    /// `:path`
-    pub const PATH: Self = Self(0);
-    /// `:method`
-    pub const METHOD: Self = Self(1);
-    /// `:authority`
-    pub const AUTHORITY: Self = Self(2);
-    /// `content-type`: whether a request is gRPC.
-    pub const CONTENT_TYPE: Self = Self(3);
-    /// `cookie`
-    pub const COOKIE: Self = Self(4);
-
-    const KNOWN: [&'static str; 5] = [":path", ":method", ":authority", "content-type", "cookie"];
-}
-
-/// The names of all headers that a policy asks for; every other is skipped unread.
-#[derive(Clone, Debug)]
-pub struct HeaderNames {
-    ids: BTreeMap<Box<[u8]>, HeaderId>,
-    /// Bit n: some name has n bytes (63: 63 or more). Most headers are told apart by
-    /// their length alone.
-    lengths: u64,
-}
-
-impl Default for HeaderNames {
-    fn default() -> Self {
-        let mut names = Self {
-            ids: BTreeMap::new(),
-            lengths: 0,
-        };
-        for name in HeaderId::KNOWN {
-            names.intern(name);
-        }
-        names
-    }
-}
-
-impl HeaderNames {
-    /// The number of this name (lower case), a new one if need be.
-    pub fn intern(&mut self, name: &str) -> HeaderId {
-        // A configuration of 1 MiB has no room for u32::MAX names.
-        let next = HeaderId(u32::try_from(self.ids.len()).unwrap_or(u32::MAX));
-        self.lengths |= Self::length_bit(name.len());
-        *self.ids.entry(name.as_bytes().into()).or_insert(next)
-    }
-
-    /// The number of this name, if anything asks for it.
-    pub fn find(&self, name: &[u8]) -> Option<HeaderId> {
-        if self.lengths & Self::length_bit(name.len()) == 0 {
-            return None;
-        }
-        self.ids.get(name).copied()
-    }
-
-    const fn length_bit(length: usize) -> u64 {
-        if length < 63 { 1 << length } else { 1 << 63 }
-    }
-}
-
 /// What a decision can look at.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Request<'a> {
     /// What stands before `?`, undecoded; `None` for a CONNECT without path.
     pub path: Option<&'a [u8]>,
@@ -85,37 +23,55 @@ pub struct Request<'a> {
     pub method: Option<&'a [u8]>,
     /// The host: lower case, without port or final dot.
     pub host: Option<Cow<'a, [u8]>>,
+    names: &'a Names,
     lines: Vec<(HeaderId, &'a [u8])>,
+    // Split up at most once, and only if somebody asks: 60 KB of cookies are not read
+    // for each condition on one of them.
+    cookies: OnceCell<Vec<Option<&'a [u8]>>>,
+    queries: OnceCell<Vec<Option<&'a [u8]>>>,
 }
 
 impl<'a> Request<'a> {
+    const fn new(names: &'a Names) -> Self {
+        Self {
+            path: None,
+            query: None,
+            method: None,
+            host: None,
+            names,
+            lines: Vec::new(),
+            cookies: OnceCell::new(),
+            queries: OnceCell::new(),
+        }
+    }
+
     /// The view of a header map in the form in which the host hands it over.
     ///
     /// # Errors
     /// When the bytes are not such a map.
-    pub fn from_block(names: &HeaderNames, block: &'a [u8]) -> Result<Self, Malformed> {
-        let mut request = Self::default();
+    pub fn from_block(names: &'a Names, block: &'a [u8]) -> Result<Self, Malformed> {
+        let mut request = Self::new(names);
         for pair in Pairs::new(block)? {
             let (name, value) = pair?;
-            request.read(names, name, value);
+            request.read(name, value);
         }
         Ok(request)
     }
 
     /// The view of a list of headers, pseudo-headers among them; names in lower case.
     pub fn from_headers(
-        names: &HeaderNames,
+        names: &'a Names,
         headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
     ) -> Self {
-        let mut request = Self::default();
+        let mut request = Self::new(names);
         for (name, value) in headers {
-            request.read(names, name, value);
+            request.read(name, value);
         }
         request
     }
 
-    fn read(&mut self, names: &HeaderNames, name: &[u8], value: &'a [u8]) {
-        match names.find(name) {
+    fn read(&mut self, name: &[u8], value: &'a [u8]) {
+        match self.names.find_header(name) {
             None => {}
             Some(HeaderId::PATH) => match memchr::memchr(b'?', value) {
                 Some(mark) => {
@@ -150,22 +106,34 @@ impl<'a> Request<'a> {
         lines.next().is_none().then_some(first)
     }
 
-    /// The first cookie of this name.
-    pub fn cookie(&self, name: &[u8]) -> Option<&'a [u8]> {
-        self.lines(HeaderId::COOKIE)
-            .find_map(|line| cookie::find(line, name))
+    /// The value of a cookie, the first of its name.
+    pub fn cookie(&self, id: CookieId) -> Option<&'a [u8]> {
+        let values = self.cookies.get_or_init(|| {
+            let pairs = self.lines(HeaderId::COOKIE).flat_map(cookie::pairs);
+            self.names.cookies.first_of_each(pairs)
+        });
+        let value = values.get(usize::try_from(id.0).ok()?)?;
+        value.map(cookie::value)
     }
 
-    /// The first query value of this key, percent-decoded.
-    pub fn query_value(&self, key: &[u8]) -> Option<Cow<'a, [u8]>> {
-        query::find(self.query?, key)
+    /// The percent-decoded value of a query parameter, the first of its key.
+    pub fn query_value(&self, id: QueryId) -> Option<Cow<'a, [u8]>> {
+        let values = self.queries.get_or_init(|| {
+            let pairs = self.query.into_iter().flat_map(query::pairs);
+            self.names.queries.first_of_each(pairs)
+        });
+        let value = values.get(usize::try_from(id.0).ok()?)?;
+        value.map(query::decoded)
     }
 
-    /// Whether this is a gRPC call by its content type. Plain HTTP can carry a
-    /// `grpc-status` too, so the status alone says nothing.
+    /// Whether this is a gRPC call, whose status comes in trailers. By the content type,
+    /// since plain HTTP can carry a `grpc-status` too; not gRPC-Web, which has its status
+    /// in the body.
     pub fn is_grpc(&self) -> bool {
-        self.lines(HeaderId::CONTENT_TYPE)
-            .any(|value| value.starts_with(b"application/grpc"))
+        self.lines(HeaderId::CONTENT_TYPE).any(|value| {
+            let rest = value.strip_prefix(b"application/grpc");
+            matches!(rest, Some([] | [b'+' | b';', ..]))
+        })
     }
 }
 
@@ -179,8 +147,8 @@ mod tests {
 
     #[test]
     fn only_headers_that_were_asked_for_are_kept() {
-        let mut names = HeaderNames::default();
-        let user = names.intern("x-user");
+        let mut names = Names::default();
+        let user = names.header("x-user");
         let list = [("x-user", "42"), ("x-uber", "no"), ("x-other", "no")];
         let request = Request::from_headers(&names, headers(&list));
         assert_eq!(request.single(user), Some(&b"42"[..]));
@@ -189,8 +157,8 @@ mod tests {
 
     #[test]
     fn a_header_that_comes_twice_has_two_lines_and_no_single_value() {
-        let mut names = HeaderNames::default();
-        let user = names.intern("x-user");
+        let mut names = Names::default();
+        let user = names.header("x-user");
         let list = [("x-user", "1"), ("x-user", "2")];
         let request = Request::from_headers(&names, headers(&list));
         assert_eq!(request.lines(user).count(), 2);
@@ -199,7 +167,7 @@ mod tests {
 
     #[test]
     fn the_path_ends_at_the_first_question_mark() {
-        let names = HeaderNames::default();
+        let names = Names::default();
         for (target, path, query) in [
             ("/a/b", "/a/b", None),
             ("/a?", "/a", Some("")),
@@ -215,10 +183,13 @@ mod tests {
 
     #[test]
     fn a_grpc_call_is_told_by_its_content_type() {
-        let names = HeaderNames::default();
+        let names = Names::default();
         for (value, grpc) in [
             ("application/grpc", true),
             ("application/grpc+proto", true),
+            ("application/grpc;v=1", true),
+            ("application/grpc-web", false),
+            ("application/grpc-web+proto", false),
             ("application/json", false),
         ] {
             let list = [("content-type", value)];

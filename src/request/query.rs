@@ -2,23 +2,21 @@
 
 use std::borrow::Cow;
 
-/// The percent-decoded value of the first parameter with this key. The key is compared
-/// as sent; `+` stays `+`; a parameter without `=` has the empty value.
-pub fn find<'a>(query: &'a [u8], key: &[u8]) -> Option<Cow<'a, [u8]>> {
-    query.split(|byte| *byte == b'&').find_map(|parameter| {
-        let (name, value) = match memchr::memchr(b'=', parameter) {
-            Some(equals) => (
-                parameter.get(..equals)?,
-                parameter.get(equals.saturating_add(1)..)?,
-            ),
-            None => (parameter, &[][..]),
+/// The parameters of a query: keys and values as sent. One without `=` has the empty
+/// value.
+pub(super) fn pairs(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    query.split(|byte| *byte == b'&').filter_map(|parameter| {
+        let Some(equals) = memchr::memchr(b'=', parameter) else {
+            return Some((parameter, &[][..]));
         };
-        (name == key).then(|| decoded(value))
+        let (key, value) = parameter.split_at_checked(equals)?;
+        Some((key, value.get(1..)?))
     })
 }
 
-/// Percent-decoded bytes; a `%` that two hexadecimal digits do not follow stays.
-fn decoded(value: &[u8]) -> Cow<'_, [u8]> {
+/// Percent-decoded bytes: `+` stays `+`, and so does a `%` that two hexadecimal digits do
+/// not follow.
+pub(super) fn decoded(value: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr(b'%', value).is_none() {
         return Cow::Borrowed(value);
     }
@@ -49,6 +47,11 @@ fn hex(digit: u8) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn find<'a>(query: &'a [u8], key: &[u8]) -> Option<Cow<'a, [u8]>> {
+        let mut found = pairs(query).filter(|(name, _)| *name == key);
+        found.next().map(|(_, raw)| decoded(raw))
+    }
 
     #[test]
     fn the_first_parameter_of_a_key_counts_and_its_value_is_decoded() {
