@@ -1,2 +1,73 @@
-//! To come.
-fn main() {}
+//! `divvy-slim IN.wasm OUT.wasm`: from what the linker made to what is
+//! deployed.
+//!
+//! The SDK exports every callback of the ABI and the linker keeps what they
+//! reach. This tool drops the exports that divvy does not use, collects the
+//! garbage, removes names and debug sections, and refuses a module that Envoy
+//! would not load.
+
+mod args;
+mod contract;
+mod slim;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::{env, fs, process};
+
+use args::{Args, USAGE};
+
+fn main() -> ExitCode {
+    let args = match Args::parse(env::args_os().skip(1)) {
+        Ok(Some(args)) => args,
+        Ok(None) => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        Err(mistake) => {
+            eprintln!("divvy-slim: {mistake}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match run(&args) {
+        Ok((before, after)) => {
+            println!(
+                "{}: {before} -> {after} bytes (limit {})",
+                args.output.display(),
+                args.limit
+            );
+            ExitCode::SUCCESS
+        }
+        Err(reason) => {
+            eprintln!("divvy-slim: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Sizes before and after, in bytes.
+fn run(args: &Args) -> Result<(usize, usize), String> {
+    let input = fs::read(&args.input)
+        .map_err(|error| format!("cannot read {}: {error}", args.input.display()))?;
+    let output = slim::slim(&input, args.limit)
+        .map_err(|refusal| format!("{}: {refusal}", args.input.display()))?;
+    write_atomically(&args.output, &output)
+        .map_err(|error| format!("cannot write {}: {error}", args.output.display()))?;
+    Ok((input.len(), output.len()))
+}
+
+/// A running Envoy may watch the file: it sees the old module or the new one,
+/// never half of one.
+fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.tmp", process::id()));
+    let temporary = PathBuf::from(name);
+    fs::write(&temporary, bytes)
+        .and_then(|()| fs::rename(&temporary, path))
+        .inspect_err(|_| {
+            // Best effort: the first error is the one worth reporting.
+            let _ = fs::remove_file(&temporary);
+        })
+}

@@ -1,0 +1,116 @@
+# divvy: build the filter, try it in a real Envoy, test it. `make` lists the targets.
+#
+# Works with GNU make 3.81 (macOS) and newer, needs rustup and Python 3 with pip.
+
+# Envoy that is fetched where ENVOY does not name one; envoy/fetch pins the hashes.
+ENVOY_VERSION ?= 1.40.0
+MATRIX := 1.36.4 1.37.0 1.38.2 1.39.3 1.40.0
+FUNC_E_VERSION := v1.6.0
+
+WASM_TARGET := wasm32-wasip1
+WASM := target/divvy.wasm
+CARGO_TARGET := $(or $(CARGO_TARGET_DIR),target)
+# CI builds what is committed; elsewhere a new dependency may change the lock file.
+LOCKED := $(if $(CI),--locked)
+
+FETCHED_ENVOY := target/envoy/$(ENVOY_VERSION)/envoy
+# For the demo and the tests, wherever they run. With ENVOY given, nothing is fetched.
+WITH_ENVOY = ENVOY='$(abspath $(or $(ENVOY),$(FETCHED_ENVOY)))'
+NEEDS_ENVOY := $(if $(ENVOY),,$(FETCHED_ENVOY))
+
+BUILT_FUNC_E := target/func-e/func-e
+FUNC_E = $(or $(shell command -v func-e),$(BUILT_FUNC_E))
+
+PARTS := test-format test-lints test-lints-wasm test-unit test-host test-lab test-envoy
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: help build envoy run run-func-e demo test $(PARTS) test-matrix soak fmt clean toolchain
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo 'ENVOY=/path takes that Envoy, ENVOY_VERSION=$(ENVOY_VERSION) fetches another one,'
+	@echo 'CONFIG=file makes the demo serve and watch that file.'
+
+build: $(WASM) ## the deployable filter: target/divvy.wasm
+
+# Cargo looks for itself whether something changed; the list spares even that, and
+# keeps the file's time when nothing did. The toolchain is no reason to rebuild.
+SOURCES := $(shell find src -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock rust-toolchain.toml
+
+$(WASM): $(SOURCES) | toolchain
+	cargo build $(LOCKED) --package divvy --lib --release --target $(WASM_TARGET)
+	cargo build $(LOCKED) --package divvy-slim
+	@mkdir -p $(@D)
+	$(CARGO_TARGET)/debug/divvy-slim $(CARGO_TARGET)/$(WASM_TARGET)/release/divvy.wasm $@
+
+# What rust-toolchain.toml asks for. Said in arguments, because a rustup before 1.28 does not
+# read the file here, and a newer one may be told not to install anything unasked.
+toolchain:
+	@command -v rustup >/dev/null || \
+	  { echo 'make: rustup is missing: install it (see rustup.rs), open a new shell, try again' >&2; exit 1; }
+	@[ "$$(rustup component list --installed 2>/dev/null | \
+	    grep -c -e '^rust-std-$(WASM_TARGET)' -e '^clippy' -e '^rustfmt')" = 3 ] || \
+	  rustup toolchain install "$$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)" \
+	    --profile minimal --component clippy --component rustfmt --target $(WASM_TARGET) --no-self-update
+
+envoy: $(FETCHED_ENVOY) ## fetch the pinned Envoy
+
+target/envoy/%/envoy:
+	@python3 envoy/fetch/fetch.py $*
+
+run: demo ## the demo on 127.0.0.1:10000; Ctrl-C stops it
+	@exec env $(WITH_ENVOY) $(CARGO_TARGET)/debug/divvy-demo $(if $(CONFIG),--config '$(CONFIG)')
+
+run-func-e: demo $(FUNC_E) ## the same demo, Envoy started by func-e
+	@exec env $(WITH_ENVOY) $(CARGO_TARGET)/debug/divvy-demo --func-e '$(abspath $(FUNC_E))' $(if $(CONFIG),--config '$(CONFIG)')
+
+demo: $(WASM) $(NEEDS_ENVOY)
+	cargo build $(LOCKED) --package divvy-demo
+
+$(BUILT_FUNC_E):
+	@command -v go >/dev/null || \
+	  { echo 'make: func-e is missing, and so is Go, which could build it: install one of them' >&2; exit 1; }
+	GOBIN='$(abspath $(@D))' go install github.com/tetratelabs/func-e/cmd/func-e@$(FUNC_E_VERSION)
+
+test: toolchain ## formatting, lints, every test; sums up at the end
+	@.ci/parts $(PARTS)
+
+test-format: toolchain ## is everything as cargo fmt leaves it?
+	cargo fmt --all --check
+
+test-lints: toolchain ## clippy on everything that runs on this machine
+	cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
+
+test-lints-wasm: toolchain ## clippy on the filter as WebAssembly
+	cargo clippy $(LOCKED) --package divvy --lib --target $(WASM_TARGET) -- -D warnings
+
+test-unit: toolchain ## the core and the tools, doc tests included
+	cargo test $(LOCKED) --no-fail-fast --package divvy --package divvy-slim
+
+test-host: $(WASM) ## the built filter in a host of our own
+	cargo test $(LOCKED) --no-fail-fast --package divvy-host-tests
+
+test-lab: $(WASM) $(NEEDS_ENVOY) ## what the Envoy tests and the demo stand on
+	$(WITH_ENVOY) cargo test $(LOCKED) --no-fail-fast --package divvy-lab --package divvy-demo
+
+test-envoy: $(WASM) $(NEEDS_ENVOY) ## the built filter in a real Envoy
+	$(WITH_ENVOY) cargo test $(LOCKED) --no-fail-fast --package divvy-envoy-tests
+
+test-matrix: toolchain ## the Envoy tests on every supported minor version
+	@.ci/parts $(MATRIX:%=test-envoy-%)
+
+test-envoy-%:
+	@$(MAKE) --no-print-directory test-envoy ENVOY= ENVOY_VERSION=$*
+
+soak: $(WASM) $(NEEDS_ENVOY) ## the long versions of the host and Envoy tests
+	DIVVY_SOAK=1 $(WITH_ENVOY) cargo test $(LOCKED) --no-fail-fast \
+	  --package divvy-host-tests --package divvy-envoy-tests -- --include-ignored
+
+fmt: toolchain ## format everything
+	cargo fmt --all
+
+clean: ## remove all that was built and fetched
+	rm -rf target
