@@ -246,6 +246,11 @@ fn nanos(clock: u32) -> Option<u64> {
     (status == OK).then_some(time)
 }
 
+/// Whether a variable of the VM's environment has this value.
+pub fn environment_says(name: &str, value: &str) -> bool {
+    std::env::var_os(name).is_some_and(|found| found == value)
+}
+
 /// Hands the `log` crate's lines to the proxy, whose own log level decides what is
 /// written.
 struct ProxyLog;
