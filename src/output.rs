@@ -126,7 +126,7 @@ pub enum Class {
     ClientError,
     /// 500 to 599
     ServerError,
-    /// A gRPC request that ended with a failing status, whatever its code.
+    /// A gRPC call that was answered with 2xx and then ended with a failing status.
     GrpcError,
     /// The upstream went away before it sent a code.
     Reset,
@@ -199,10 +199,13 @@ impl Class {
     }
 }
 
-/// Whether Envoy's response flags say that the client went away (DC). What the upstream
-/// did then is a consequence of it.
+/// Whether Envoy's response flags say that the client went away: DC, or DR where it reset
+/// an HTTP/2 stream, which is how gRPC clients cancel. What the upstream did then is a
+/// consequence of it.
 pub const fn client_is_gone(flags: u64) -> bool {
-    flags & 0x4000 != 0
+    const DC: u64 = 0x4000;
+    const DR: u64 = 0x1000_0000;
+    flags & (DC | DR) != 0
 }
 
 /// The name of a series: labels first, then the metric, in the form that both Envoy's
@@ -283,7 +286,14 @@ mod tests {
                 "{flag:x} and DC"
             );
         }
-        for flag in [0, 0x1, 0x8, 0x100, 0x4000] {
+        for flag in upstream {
+            assert_eq!(
+                Class::of_flags(flag | 0x1000_0000),
+                Class::None,
+                "{flag:x} and DR"
+            );
+        }
+        for flag in [0, 0x1, 0x8, 0x100, 0x4000, 0x1000_0000] {
             assert_eq!(Class::of_flags(flag), Class::None, "{flag:x}");
         }
         assert_eq!(Class::of_flags(upstream.iter().sum()), Class::Reset);

@@ -1,0 +1,315 @@
+//! Who serves whom: modes, rules, scopes, several rollouts.
+
+use anyhow::Result;
+use divvy::decide::decide;
+use divvy::{config, output, request::Request};
+use divvy_envoy_tests::{
+    Edge, Setup, canary, configuration, everybody, rollout, rollout_with, served_by, told, with,
+    without,
+};
+use divvy_lab::client::{Http2, raw, request};
+use divvy_lab::plugin::Plugin;
+use serde_json::{Value, json};
+
+/// A user, the version that answers, and the reason.
+type Expected<'a> = (&'a str, &'a str, &'a str);
+
+/// Nobody is "".
+async fn assert_users(edge: &Edge, expected: &[Expected<'_>]) -> Result<()> {
+    for (user, version, reason) in expected {
+        let answer = match *user {
+            "" => edge.client.get("/").await?,
+            user => edge.get_as(user, "/").await?,
+        };
+        assert_eq!(served_by(&answer), Some(*version), "{user:?}");
+        let assignment = format!("checkout={version};reason={reason}");
+        assert_eq!(told(&answer), Some(&*assignment), "{user:?}");
+    }
+    Ok(())
+}
+
+/// One Envoy, and a push from each mode to the next.
+#[tokio::test]
+async fn canary_test_and_blue_green_serve_whom_they_should() -> Result<()> {
+    let test = |traffic: u32| {
+        let split = json!([{"version": "v1", "weight": 95}, {"version": "v2", "weight": 5}]);
+        json!({"abTest": {"split": split, "traffic": traffic}})
+    };
+    let one_arm = json!({"abTest": {"split": [{"version": "v3", "weight": 7}]}});
+    // In the table of vectors, with the salt s7, user-1 has position 246527 and is of arm v1.
+    let steps: [(Value, &[Expected<'_>]); 11] = [
+        (
+            canary(0.0),
+            &[("user-1", "v1", "split"), ("", "v1", "split")],
+        ),
+        (
+            canary(24.6527),
+            &[("user-1", "v1", "split"), ("", "v1", "no_identity")],
+        ),
+        (
+            canary(24.6528),
+            &[("user-1", "v2", "split"), ("", "v1", "no_identity")],
+        ),
+        (
+            canary(100.0),
+            &[("user-1", "v2", "split"), ("", "v2", "split")],
+        ),
+        (
+            test(100),
+            &[("user-1", "v1", "split"), ("", "v1", "no_identity")],
+        ),
+        (
+            test(24),
+            &[("user-1", "v1", "not_enrolled"), ("", "v1", "no_identity")],
+        ),
+        (
+            test(0),
+            &[("user-1", "v1", "not_enrolled"), ("", "v1", "not_enrolled")],
+        ),
+        (one_arm, &[("user-1", "v3", "split"), ("", "v3", "split")]),
+        (
+            everybody("v1"),
+            &[("user-1", "v1", "active"), ("", "v1", "active")],
+        ),
+        (
+            everybody("v2"),
+            &[("user-1", "v2", "active"), ("", "v2", "active")],
+        ),
+        (
+            everybody("v1"),
+            &[("user-1", "v1", "active"), ("", "v1", "active")],
+        ),
+    ];
+    let edge = Edge::start(&json!({})).await?;
+    for (number, (strategy, expected)) in steps.into_iter().enumerate() {
+        let rollout = rollout_with("checkout", strategy, json!({"salt": "s7"}));
+        let step = json!({"version": number.to_string()});
+        edge.put(&with(configuration(&[rollout]), step)).await?;
+        assert_users(&edge, expected).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_kill_switch_sends_everybody_to_stable_whatever_the_rules_say() -> Result<()> {
+    let anybody = json!({"header": "x-user-id", "present": true});
+    let rules = json!([{"name": "everybody", "when": anybody, "use": "v3"}]);
+    let on = rollout_with("checkout", everybody("v2"), json!({"rules": rules}));
+    let edge = Edge::start(&configuration(std::slice::from_ref(&on))).await?;
+    assert_users(&edge, &[("a", "v3", "rule"), ("", "v2", "active")]).await?;
+    let off = with(on.clone(), json!({"enabled": false}));
+    edge.put(&configuration(&[off])).await?;
+    assert_users(&edge, &[("a", "v1", "disabled"), ("", "v1", "disabled")]).await?;
+    edge.put(&configuration(&[on])).await?;
+    assert_users(&edge, &[("a", "v3", "rule"), ("", "v2", "active")]).await
+}
+
+#[tokio::test]
+async fn the_first_rule_that_matches_wins_and_a_percent_is_of_users() -> Result<()> {
+    let rule = |name: &str, when: Value, version: &str, percent: Value| match percent {
+        Value::Null => json!({"name": name, "when": when, "use": version}),
+        _ => json!({"name": name, "when": when, "use": version, "percent": percent}),
+    };
+    let ring = |ring: &str| json!({"header": "x-ring", "exact": ring});
+    let beta = json!({"any": [ring("beta"), {"cookie": "ring", "in": ["beta", "gamma"]}]});
+    let not_v2 = json!({"all": [{"query": "new", "exact": "0"}, {"not": ring("gamma")}]});
+    let rules = json!([
+        rule("back", not_v2, "v1", Value::Null),
+        rule("none", ring("beta"), "v2", json!(0)),
+        rule("all", beta, "v3", json!(100)),
+        rule("late", ring("beta"), "v2", Value::Null),
+        rule("gamma", ring("gamma"), "v2", Value::Null),
+    ]);
+    let checkout = rollout_with("checkout", canary(0.0), json!({"rules": rules}));
+    let edge = Edge::start(&configuration(&[checkout])).await?;
+    for (path, headers, version, reason) in [
+        ("/", &[("x-user-id", "u")][..], "v1", "split"),
+        ("/", &[("x-user-id", "u"), ("x-ring", "beta")], "v3", "rule"),
+        (
+            "/",
+            &[("x-user-id", "u"), ("cookie", "a=b; ring=gamma")],
+            "v3",
+            "rule",
+        ),
+        (
+            "/?new=0",
+            &[("x-user-id", "u"), ("x-ring", "beta")],
+            "v1",
+            "rule",
+        ),
+        ("/?new=0", &[("x-ring", "gamma")], "v2", "rule"),
+        ("/?new=1", &[("x-ring", "gamma")], "v2", "rule"),
+        // Nobody is no percent of the users, not even of all.
+        ("/", &[("x-ring", "beta")], "v2", "rule"),
+        ("/", &[("x-ring", "BETA")], "v1", "split"),
+    ] {
+        let answer = edge.client.get_with(path, headers).await?;
+        assert_eq!(served_by(&answer), Some(version), "{path} {headers:?}");
+        let assignment = format!("checkout={version};reason={reason}");
+        assert_eq!(told(&answer), Some(&*assignment), "{path} {headers:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_rollout_looks_at_the_hosts_paths_and_methods_that_it_names() -> Result<()> {
+    let scopes = json!({"match": [
+        {
+            "hosts": ["shop.example.com", "*.eu.example.com"],
+            "path": {"prefix": "/checkout"},
+            "methods": ["GET", "POST"],
+        },
+        {"path": {"in": ["/a", "/b"]}},
+    ]});
+    let edge = Edge::start(&configuration(&[rollout_with(
+        "checkout",
+        everybody("v2"),
+        scopes,
+    )]))
+    .await?;
+    for (method, host, path, looks) in [
+        ("GET", "shop.example.com", "/checkout", true),
+        ("POST", "SHOP.example.com:8080", "/checkout/pay?x=1", true),
+        ("GET", "a.b.eu.example.com", "/checkout/", true),
+        ("GET", "shop.example.com", "//checkout", true),
+        ("GET", "shop.example.com", "/x/../checkout", true),
+        ("GET", "shop.example.com", "/checkout/../other", false),
+        ("PUT", "shop.example.com", "/checkout", false),
+        ("HEAD", "shop.example.com", "/checkout", false),
+        ("GET", "shop.example.com", "/checkouts", false),
+        ("GET", "shop.example.com", "/Checkout", false),
+        ("GET", "eu.example.com", "/checkout", false),
+        ("GET", "xshop.example.com", "/checkout", false),
+        ("DELETE", "elsewhere", "/a", true),
+        ("DELETE", "elsewhere", "/a/", false),
+    ] {
+        let bytes =
+            format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: 0\r\n\r\n");
+        let answer = raw(edge.addr, bytes.as_bytes()).await?;
+        let expected = match looks {
+            true => (Some("v2"), Some("checkout=v2;reason=active")),
+            false => (Some("v1"), None),
+        };
+        assert_eq!(
+            (served_by(&answer), told(&answer)),
+            expected,
+            "{method} {host} {path}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_first_rollout_with_a_target_owns_the_route_whatever_it_decides() -> Result<()> {
+    let edge = Edge::start(&json!({})).await?;
+    let tagging = |name: &str| without(rollout(name, everybody("v2")), "target");
+    let pay = json!({"match": [{"path": {"prefix": "/pay"}}]});
+    let off = json!({"enabled": false});
+    let (v2, v3) = (everybody("v2"), everybody("v3"));
+    for (rollouts, version) in [
+        (
+            vec![rollout("a", v2.clone()), rollout("b", v3.clone())],
+            "v2",
+        ),
+        (
+            vec![rollout("b", v3.clone()), rollout("a", v2.clone())],
+            "v3",
+        ),
+        (vec![tagging("a"), rollout("b", v3.clone())], "v3"),
+        (
+            vec![rollout_with("a", v2.clone(), pay), rollout("b", v3.clone())],
+            "v3",
+        ),
+        (vec![rollout_with("a", v2, off), rollout("b", v3)], "v1"),
+        // Nobody has a target: the proxy's own route, which is stable.
+        (vec![tagging("a"), tagging("b")], "v1"),
+    ] {
+        edge.put(&configuration(&rollouts)).await?;
+        let answer = edge.client.get("/").await?;
+        assert_eq!(served_by(&answer), Some(version), "{rollouts:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_version_may_have_a_target_of_its_own_even_one_that_is_not_there() -> Result<()> {
+    let versions = json!({"versions": [
+        {"name": "v1"}, {"name": "new", "target": "v3"}, {"name": "gone", "target": "no-such-cluster"},
+    ]});
+    let rollout = |active| with(rollout("checkout", everybody(active)), versions.clone());
+    let edge = Edge::start(&configuration(&[rollout("new")])).await?;
+    let answer = edge.client.get("/").await?;
+    assert_eq!(served_by(&answer), Some("v3"));
+    assert_eq!(told(&answer), Some("checkout=new;reason=active"));
+    edge.put(&configuration(&[rollout("gone")])).await?;
+    let answer = edge.client.get("/").await?;
+    assert_eq!((answer.status, served_by(&answer)), (503, None));
+    edge.put(&configuration(&[rollout("v1")])).await?;
+    assert_eq!(served_by(&edge.client.get("/").await?), Some("v1"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_users_cookie_counts_however_the_client_cuts_the_header() -> Result<()> {
+    let beta = json!({"cookie": "ring", "exact": "beta"});
+    let rules = json!([{"name": "beta", "when": beta, "use": "v3"}]);
+    let checkout = rollout_with("checkout", canary(50.0), json!({"rules": rules}));
+    let mut configuration = configuration(&[checkout]);
+    configuration["identity"] = json!([{"cookie": "user"}]);
+    let edge = Edge::start(&configuration).await?;
+    let http2 = Http2::connect(edge.addr).await?;
+    for (crumbs, version) in [
+        (&["a=b; user=user-3; c=d"][..], "v2"),
+        (&["a=b", "user=user-3", "c=d"], "v2"),
+        (&["user=user-1", "a=b", "user=user-3"], "v1"),
+        (&["user=user-3", "user=user-1; c=d"], "v2"),
+        (&["user=user-3", "a=b", "ring=beta"], "v3"),
+        (&["ring=alpha", "ring=beta", "user=user-3"], "v2"),
+    ] {
+        let headers: Vec<_> = crumbs.iter().map(|crumb| ("cookie", *crumb)).collect();
+        let answer = http2.send(request("GET", "/", &headers, "")?).await?;
+        assert_eq!(served_by(&answer), Some(version), "{crumbs:?} over HTTP/2");
+        let answer = edge.client.get_with("/", &headers).await?;
+        assert_eq!(served_by(&answer), Some(version), "{crumbs:?} over HTTP/1");
+    }
+    Ok(())
+}
+
+/// The shipped configuration does what its comments say.
+#[tokio::test]
+async fn the_shipped_configuration_splits_the_checkout() -> Result<()> {
+    let plugin = Plugin::load("envoy/plugin.yaml")?;
+    let edge = Setup::of_anything(plugin.configuration())?.start().await?;
+    let policy = config::parse(plugin.configuration().as_bytes())?;
+    for user in 0..100 {
+        let user = format!("user-{user}");
+        let headers = [
+            (":path", "/checkout"),
+            (":method", "GET"),
+            ("x-user-id", &user),
+        ];
+        let bytes = headers.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        let decisions = decide(&policy, &Request::from_headers(&policy.names, bytes));
+        let answer = edge.get_as(&user, "/checkout").await?;
+        assert_eq!(
+            served_by(&answer),
+            output::route(&policy, &decisions),
+            "{user}"
+        );
+    }
+    let served = ["v1", "v2", "v3"].map(|version| edge.upstreams[version].requests());
+    assert!(
+        served[0] > served[1] && served[1] > 0 && served[2] == 0,
+        "{served:?}"
+    );
+    for (path, headers, version) in [
+        ("/checkout", [("x-canary", "true")], "v2"),
+        ("/checkout", [("cookie", "shop_role=staff")], "v3"),
+        ("/checkout", [("x-user-id", "anonymous")], "v1"),
+        ("/home", [("x-canary", "true")], "v1"),
+    ] {
+        let answer = edge.client.get_with(path, &headers).await?;
+        assert_eq!(served_by(&answer), Some(version), "{path} {headers:?}");
+    }
+    Ok(())
+}

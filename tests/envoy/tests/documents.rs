@@ -1,0 +1,129 @@
+//! What the documents say is so: their configuration is accepted, their errors are the
+//! filter's, their links lead somewhere, and no field is missing from the reference.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use divvy::config;
+use divvy_lab::plugin::from_yaml_or_json;
+use divvy_lab::workspace_root;
+use serde_json::{Value, json};
+
+fn readme() -> Result<String> {
+    Ok(fs::read_to_string(workspace_root().join("README.md"))?)
+}
+
+/// The code blocks of a language.
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("```{language}\n");
+    let rest = text.split(&fence).skip(1);
+    rest.filter_map(|rest| rest.split("```").next()).collect()
+}
+
+/// All that is wrong with a configuration, a line each.
+fn errors_of(configuration: &Value) -> String {
+    let parsed = config::parse(configuration.to_string().as_bytes());
+    parsed
+        .err()
+        .map(|errors| errors.to_string())
+        .unwrap_or_default()
+}
+
+#[test]
+fn the_configurations_of_the_readme_and_of_the_demo_are_accepted() -> Result<()> {
+    let readme = readme()?;
+    let mut texts = blocks(&readme, "yaml");
+    assert!(!texts.is_empty());
+    let demo = fs::read_to_string(workspace_root().join("envoy/divvy.yaml"))?;
+    texts.push(&demo);
+    for text in texts {
+        let json: Value = serde_json::from_str(&from_yaml_or_json(text)?)?;
+        assert_eq!(errors_of(&json), "", "{text}");
+    }
+    Ok(())
+}
+
+#[test]
+fn the_error_that_the_readme_provokes_is_the_one_it_shows() -> Result<()> {
+    let demo = fs::read_to_string(workspace_root().join("envoy/divvy.yaml"))?;
+    let mut broken: Value = serde_json::from_str(&from_yaml_or_json(&demo)?)?;
+    let weight = broken.pointer_mut("/rollouts/0/strategy/canary/weight");
+    *weight.context("the demo is a canary")? = json!(500);
+    assert!(blocks(&readme()?, "text").contains(&format!("{}\n", errors_of(&broken)).as_str()));
+    Ok(())
+}
+
+#[test]
+fn every_field_that_divvy_knows_is_in_the_reference() -> Result<()> {
+    let readme = readme()?;
+    // An unknown field makes divvy list those that it knows in its place.
+    let unknown = json!({"nonsense": 1});
+    let rollout = |fields: Value| {
+        let mut rollout = json!({
+            "name": "a", "versions": [{"name": "v"}], "stable": "v",
+            "strategy": {"blueGreen": {"active": "v"}},
+        });
+        rollout
+            .as_object_mut()
+            .unwrap()
+            .extend(fields.as_object().unwrap().clone());
+        json!({"rollouts": [rollout]})
+    };
+    let places = [
+        unknown.clone(),
+        json!({"identity": [unknown]}),
+        json!({"headers": unknown}),
+        rollout(unknown.clone()),
+        rollout(json!({"match": [unknown]})),
+        rollout(json!({"match": [{"path": unknown}]})),
+        rollout(json!({"versions": [unknown]})),
+        rollout(json!({"rules": [unknown]})),
+        rollout(json!({"rules": [{"name": "r", "use": "v", "when": unknown}]})),
+        rollout(json!({"strategy": unknown})),
+        rollout(json!({"strategy": {"canary": unknown}})),
+        rollout(json!({"strategy": {"abTest": unknown}})),
+        rollout(json!({"strategy": {"abTest": {"split": [unknown]}}})),
+        rollout(json!({"strategy": {"blueGreen": unknown}})),
+    ];
+    let mut fields = 0;
+    for place in places {
+        let errors = errors_of(&place);
+        let (_, known) = errors
+            .split_once("unknown field `nonsense`, expected ")
+            .with_context(|| format!("{place}: {errors}"))?;
+        let known = known.lines().next().unwrap_or_default();
+        for field in known.split('`').skip(1).step_by(2) {
+            let mentioned = ["`", "{", ".", " "].iter().any(|before| {
+                ["`", ":", ",", "}"]
+                    .iter()
+                    .any(|after| readme.contains(&format!("{before}{field}{after}")))
+            });
+            assert!(mentioned, "{field} is not in the README");
+            fields += 1;
+        }
+    }
+    assert!(fields > 50, "only {fields} fields");
+    Ok(())
+}
+
+#[test]
+fn every_relative_link_of_the_documents_leads_to_a_file() -> Result<()> {
+    for document in [
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "istio/README.md",
+    ] {
+        let path = workspace_root().join(document);
+        let text = fs::read_to_string(&path)?;
+        let links = text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.starts_with("http") && !link.starts_with('#')) {
+            let target = path.with_file_name("").join(link);
+            assert!(target.exists(), "{document}: {link}");
+        }
+    }
+    Ok(())
+}

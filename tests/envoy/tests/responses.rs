@@ -1,0 +1,360 @@
+//! How answers turned out, by `divvy_responses_total`: each request is counted once, in the class
+//! that this file says, whichever way it ends.
+
+use anyhow::{Context, Result};
+use divvy_envoy_tests::{
+    Counts, Edge, PATIENCE, RESPONSE_LABELS, Setup, configuration, everybody, rollout,
+};
+use divvy_lab::client::{Http2, raw, request};
+use divvy_lab::eventually;
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const NO_HEADERS: &[(&str, &str)] = &[];
+
+/// An edge that gives everybody v2, and what it has counted by now.
+struct Watched {
+    edge: Edge,
+    http2: Http2,
+    counted: Counts,
+}
+
+impl Watched {
+    async fn start() -> Result<Watched> {
+        let configuration = configuration(&[rollout("checkout", everybody("v2"))]);
+        let setup = Setup::new(&configuration)?.workers(1);
+        let setup = setup.bootstrap(|edge| Ok(edge.with_downstream_protocol()))?;
+        let edge = setup.start().await?;
+        Ok(Watched {
+            http2: Http2::connect(edge.addr).await?,
+            edge,
+            counted: Counts::new(),
+        })
+    }
+
+    /// One more response is counted in this class, and nothing else.
+    async fn assert_counted(&mut self, class: &str, what: &str) -> Result<()> {
+        let labels = ["checkout", "v2", class].map(str::to_owned).to_vec();
+        *self.counted.entry(labels).or_default() += 1;
+        let counted =
+            self.edge
+                .wait_for_counts("divvy_responses_total", &RESPONSE_LABELS, &self.counted);
+        counted
+            .await
+            .map_err(|error| error.context(what.to_owned()))
+    }
+
+    /// How Envoy says that the latest request ended: the code, and its flags in the access log.
+    async fn end(&self) -> Result<(u64, String)> {
+        let lines = usize::try_from(self.counted.values().sum::<u64>())?;
+        let line = eventually("the access log", PATIENCE, async || {
+            self.edge.envoy.access_log().get(lines - 1).cloned()
+        });
+        let line: Value = serde_json::from_str(&line.await?)?;
+        // The filter has logged by now as well, and did not count again.
+        let counted = self
+            .edge
+            .counts("divvy_responses_total", &RESPONSE_LABELS)
+            .await?;
+        assert_eq!(counted, self.counted);
+        let flags = line["flags"].as_str().unwrap_or_default();
+        Ok((line["code"].as_u64().unwrap_or_default(), flags.to_owned()))
+    }
+
+    /// Waits until the upstream has one more request than `before`.
+    async fn arrived_after(&self, before: u64) -> Result<()> {
+        eventually("the request upstream", PATIENCE, async || {
+            (self.arrived() > before).then_some(())
+        })
+        .await
+    }
+
+    fn arrived(&self) -> u64 {
+        self.edge.upstreams["v2"].requests()
+    }
+
+    /// Waits until the filter has seen the headers of this many responses.
+    async fn begun(&self, responses: f64) -> Result<()> {
+        eventually("the response headers", PATIENCE, async || {
+            let metrics = self.edge.metrics().await.ok()?;
+            let count = metrics.sum("divvy_request_duration_ms_count", &[]);
+            (count == responses).then_some(())
+        })
+        .await
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_counted_by_its_code() -> Result<()> {
+    let mut watched = Watched::start().await?;
+    for (status, class) in [
+        (200, "2xx"),
+        (204, "2xx"),
+        (206, "2xx"),
+        (301, "3xx"),
+        (304, "3xx"),
+        (400, "4xx"),
+        (404, "4xx"),
+        (429, "4xx"),
+        (499, "4xx"),
+        (500, "5xx"),
+        (501, "5xx"),
+        (503, "5xx"),
+        (599, "5xx"),
+    ] {
+        let path = format!("/?status={status}");
+        assert_eq!(watched.edge.client.get(&path).await?.status, status);
+        watched.assert_counted(class, &path).await?;
+        let over_http2 = request("GET", &path, NO_HEADERS, "")?;
+        assert_eq!(watched.http2.send(over_http2).await?.status, status);
+        watched.assert_counted(class, &path).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_websocket_is_counted_when_it_opens_and_not_again_when_it_ends() -> Result<()> {
+    let mut watched = Watched::start().await?;
+    let upgrade = |path: &str| {
+        format!(
+            "GET {path} HTTP/1.1\r\nhost: shop\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+            sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+    };
+    // This one is closed as soon as it is open.
+    let answer = raw(watched.edge.addr, upgrade("/feed").as_bytes()).await?;
+    assert_eq!(answer.status, 101);
+    watched
+        .assert_counted("1xx", "closed by the client")
+        .await?;
+    assert_eq!(watched.end().await?.0, 101);
+    let answer = raw(watched.edge.addr, upgrade("/feed?status=403").as_bytes()).await?;
+    assert_eq!(answer.status, 403);
+    watched.assert_counted("4xx", "refused").await?;
+    // And this one by the server, after an echo of a masked "hi".
+    let mut socket = TcpStream::connect(watched.edge.addr).await?;
+    socket
+        .write_all(upgrade("/feed?ws=drop").as_bytes())
+        .await?;
+    socket.write_all(b"\x81\x82\0\0\0\0hi").await?;
+    let mut received = Vec::new();
+    socket.read_to_end(&mut received).await?;
+    assert!(
+        received.ends_with(b"\x81\x02hi"),
+        "{}",
+        received.escape_ascii()
+    );
+    watched.assert_counted("1xx", "dropped by the server").await
+}
+
+#[tokio::test]
+async fn a_grpc_call_is_counted_by_its_status_wherever_that_stands() -> Result<()> {
+    let mut watched = Watched::start().await?;
+    for status in 0..=16 {
+        // Those that are the service's fault.
+        let class = match status {
+            2 | 4 | 8 | 13 | 14 | 15 => "grpc_error",
+            _ => "2xx",
+        };
+        let status = status.to_string();
+        let in_trailers = [("x-test-grpc-status", &*status)];
+        let in_headers = [
+            ("x-test-grpc-status", &*status),
+            ("x-test-grpc-trailers-only", ""),
+        ];
+        let answer = watched
+            .http2
+            .grpc("/shop.Checkout/Pay", &in_trailers, b"")
+            .await?;
+        assert_eq!(answer.trailers["grpc-status"], *status);
+        watched
+            .assert_counted(class, &format!("{status} in trailers"))
+            .await?;
+        let answer = watched
+            .http2
+            .grpc("/shop.Checkout/Pay", &in_headers, b"")
+            .await?;
+        assert_eq!(answer.header("grpc-status"), Some(&*status));
+        watched
+            .assert_counted(class, &format!("{status} in headers"))
+            .await?;
+    }
+    // Whoever answers a call like any other request is counted like that.
+    for (code, class) in [("302", "3xx"), ("404", "4xx"), ("503", "5xx")] {
+        let knobs = [("x-test-status", code), ("x-test-grpc-status", "14")];
+        watched
+            .http2
+            .grpc("/shop.Checkout/Pay", &knobs, b"")
+            .await?;
+        watched.assert_counted(class, code).await?;
+    }
+    // The status is no news where nobody asked for gRPC.
+    let like_grpc = request("GET", "/?header=grpc-status:14", NO_HEADERS, "")?;
+    watched.http2.send(like_grpc).await?;
+    watched.assert_counted("2xx", "no gRPC").await
+}
+
+/// Envoy answers in place of an upstream that fails before it has answered.
+#[tokio::test]
+async fn an_upstream_that_fails_before_its_answer_is_a_5xx_or_a_grpc_error() -> Result<()> {
+    let mut watched = Watched::start().await?;
+    let answer = watched.edge.client.get("/?reset=headers").await?;
+    assert_eq!(answer.status, 503);
+    watched.assert_counted("5xx", "reset").await?;
+    assert_eq!(watched.end().await?, (503, "UC".to_owned()));
+
+    let reset = [("x-test-reset", "stream")];
+    let answer = watched
+        .http2
+        .grpc("/shop.Checkout/Pay", &reset, b"")
+        .await?;
+    assert_eq!(
+        (answer.status, answer.header("grpc-status")),
+        (200, Some("14"))
+    );
+    watched
+        .assert_counted("grpc_error", "reset of a gRPC stream")
+        .await?;
+    assert_eq!(watched.end().await?, (200, "UR".to_owned()));
+
+    watched
+        .edge
+        .upstreams
+        .remove("v2")
+        .context("v2")?
+        .stop()
+        .await;
+    let answer = watched.edge.raw_get("/", &[""; 0]).await?;
+    assert_eq!(answer.status, 503);
+    watched.assert_counted("5xx", "nobody there").await?;
+    assert_eq!(watched.end().await?.0, 503);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_upstream_that_fails_in_mid_body_was_counted_by_its_code() -> Result<()> {
+    let mut watched = Watched::start().await?;
+    watched
+        .edge
+        .client
+        .get("/?reset=body")
+        .await
+        .expect_err("the body broke off");
+    watched.assert_counted("2xx", "reset in mid-body").await?;
+    // HTTP/1 takes it for a breach of the protocol: the body is shorter than announced.
+    assert_eq!(watched.end().await?, (200, "UPE".to_owned()));
+
+    // Envoy 1.36 resets the client's stream with NO_ERROR, which many clients take for an end.
+    let reset = request("GET", "/?reset=stream-body&size=1000", NO_HEADERS, "")?;
+    let whole = watched.http2.send(reset).await;
+    assert!(!whole.is_ok_and(|answer| answer.body.len() == 1000));
+    watched
+        .assert_counted("2xx", "reset of a stream in mid-body")
+        .await?;
+    assert_eq!(watched.end().await?, (200, "UR".to_owned()));
+
+    // A gRPC call without a status has failed.
+    let reset = [("x-test-reset", "stream-body")];
+    let call = watched.http2.grpc("/shop.Checkout/Pay", &reset, b"").await;
+    assert!(!call.is_ok_and(|answer| answer.trailers.contains_key("grpc-status")));
+    watched
+        .assert_counted("grpc_error", "reset of a gRPC stream in mid-body")
+        .await?;
+    assert_eq!(watched.end().await?, (200, "UR".to_owned()));
+    Ok(())
+}
+
+/// A request of a client that goes away as soon as the upstream has it, or, with `begun`, as soon
+/// as the filter has seen response headers.
+async fn go_away(
+    watched: &Watched,
+    kind: Client,
+    path: &'static str,
+    begun: Option<f64>,
+) -> Result<()> {
+    let before = watched.arrived();
+    let (http2, addr) = (watched.http2.clone(), watched.edge.addr);
+    let client = tokio::spawn(async move {
+        match kind {
+            Client::Http1 => {
+                raw(
+                    addr,
+                    format!("GET {path} HTTP/1.1\r\nhost: shop\r\n\r\n").as_bytes(),
+                )
+                .await
+            }
+            Client::Http2 => http2.send(request("GET", path, NO_HEADERS, "")?).await,
+            Client::Grpc => http2.grpc(path, &[], b"").await,
+        }
+    });
+    watched.arrived_after(before).await?;
+    if let Some(responses) = begun {
+        watched.begun(responses).await?;
+    }
+    assert!(!client.is_finished());
+    client.abort();
+    Ok(())
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Client {
+    Http1,
+    Http2,
+    Grpc,
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_before_the_answer_is_none() -> Result<()> {
+    let mut watched = Watched::start().await?;
+    for (client, flags) in [
+        (Client::Http1, "DC"),
+        (Client::Http2, "DR"),
+        (Client::Grpc, "DR"),
+    ] {
+        go_away(&watched, client, "/pay?delay=30s", None).await?;
+        watched
+            .assert_counted("none", &format!("{client:?}"))
+            .await?;
+        assert_eq!(watched.end().await?, (0, flags.to_owned()));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_in_mid_body_was_counted_by_the_code() -> Result<()> {
+    let mut watched = Watched::start().await?;
+    for (client, flags, begun) in [(Client::Http1, "DC", 1.0), (Client::Http2, "DR", 2.0)] {
+        go_away(&watched, client, "/pay?body-delay=30s", Some(begun)).await?;
+        watched
+            .assert_counted("2xx", &format!("{client:?}"))
+            .await?;
+        assert_eq!(watched.end().await?, (200, flags.to_owned()));
+    }
+    Ok(())
+}
+
+/// The end of a gRPC stream that a client has seen enough of: there is no status, and Envoy makes
+/// "unknown" of the code 200.
+#[tokio::test]
+async fn a_grpc_client_that_goes_away_in_mid_stream_is_no_error() -> Result<()> {
+    const WATCH: &str = "/shop.Checkout/Watch?body-delay=30s";
+    let mut watched = Watched::start().await?;
+    go_away(&watched, Client::Grpc, WATCH, Some(1.0)).await?;
+    watched.assert_counted("2xx", "cancelled").await?;
+    assert_eq!(watched.end().await?, (200, "DR".to_owned()));
+
+    // A client that ends with all its tasks, and its connection with it.
+    let process = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let addr = watched.edge.addr;
+    let call =
+        process.spawn(async move { Http2::connect(addr).await?.grpc(WATCH, &[], b"").await });
+    watched.begun(2.0).await?;
+    process.shutdown_background();
+    assert!(call.await.is_err_and(|error| error.is_cancelled()));
+    watched.assert_counted("2xx", "killed").await?;
+    assert_eq!(watched.end().await?, (200, "DC".to_owned()));
+    Ok(())
+}

@@ -1,0 +1,290 @@
+//! An Envoy that starts with a bad configuration, with none, or with orders to be strict.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use divvy::config;
+use divvy_envoy_tests::{
+    Counts, Edge, REQUEST_LABELS, Setup, configuration, everybody, rollout, served_by, soak, told,
+};
+use divvy_lab::bootstrap::Position;
+use divvy_lab::envoy::Push;
+use divvy_lab::plugin::Plugin;
+use serde_json::{Value, json};
+
+/// Everybody has v2.
+fn good() -> Value {
+    configuration(&[rollout("checkout", everybody("v2"))])
+}
+
+/// With two errors, and all that a filter would need to route.
+fn bad() -> Value {
+    let mut configuration = configuration(&[rollout("checkout", everybody("v9"))]);
+    configuration["identity"] = json!([{"header": "no header"}]);
+    configuration
+}
+
+fn errors_of(text: &str) -> Vec<String> {
+    let errors = config::parse(text.as_bytes()).expect_err("it is bad");
+    errors.iter().map(ToString::to_string).collect()
+}
+
+/// How often the filter said this as an error.
+fn said(lines: &[String], what: &str) -> usize {
+    let wanted = format!("wasm log divvy: {what}");
+    lines
+        .iter()
+        .filter(|line| line.contains("[error]") && line.ends_with(&wanted))
+        .count()
+}
+
+async fn assert_decides(edge: &Edge) -> Result<()> {
+    for _ in 0..8 {
+        let answer = edge.raw_get("/", &[""; 0]).await?;
+        assert_eq!((answer.status, served_by(&answer)), (200, Some("v2")));
+        assert_eq!(told(&answer), Some("checkout=v2;reason=active"));
+    }
+    assert_eq!(edge.gauge("divvy_config_inert").await?, Some(0.0));
+    Ok(())
+}
+
+async fn assert_inert(edge: &Edge) -> Result<()> {
+    let counted = edge.counts("divvy_requests_total", &REQUEST_LABELS).await?;
+    for _ in 0..8 {
+        let answer = edge.raw_get("/echo", &["x-divvy-route: v3"]).await?;
+        assert_eq!((answer.status, served_by(&answer)), (200, Some("v1")));
+        assert_eq!(told(&answer), None);
+        assert!(!answer.text().contains("divvy"), "{}", answer.text());
+    }
+    assert_eq!(edge.gauge("divvy_config_inert").await?, Some(1.0));
+    let weights = edge
+        .counts("divvy_weight_ppm", &["divvy_rollout", "divvy_version"])
+        .await?;
+    assert_eq!(weights, Counts::new());
+    assert_eq!(
+        edge.counts("divvy_requests_total", &REQUEST_LABELS).await?,
+        counted
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cold_start_with_a_bad_configuration_serves_stable_until_a_good_one_comes() -> Result<()>
+{
+    let edge = Setup::of_anything(&bad().to_string())?
+        .workers(4)
+        .start()
+        .await?;
+    assert_eq!(edge.envoy.verdict("divvy").await?, Push::Accepted);
+    assert_inert(&edge).await?;
+    // Each error once, though five VMs have seen the configuration.
+    let errors = errors_of(&bad().to_string());
+    assert_eq!(errors.len(), 2);
+    let what = "this proxy starts without a valid configuration and serves stable: 2 errors";
+    for line in errors.iter().map(String::as_str).chain([what]) {
+        assert_eq!(said(&edge.envoy.log(), line), 1, "{line}");
+    }
+
+    edge.put(&good()).await?;
+    assert_decides(&edge).await?;
+    // From now on bad ones are refused, all but the one that this process accepted already.
+    let other = edge.push_text("{\"rollouts\": 1}").await?;
+    assert!(matches!(other, Push::Refused { .. }), "{other:?}");
+    assert_decides(&edge).await?;
+    edge.put(&bad()).await?;
+    assert_inert(&edge).await?;
+    edge.put(&good()).await?;
+    assert_decides(&edge).await
+}
+
+#[tokio::test]
+async fn one_bad_configuration_may_follow_another_as_long_as_there_was_no_good_one() -> Result<()> {
+    let edge = Setup::of_anything("{\"rollouts\": 1}")?.start().await?;
+    assert_inert(&edge).await?;
+    let hash = edge.gauge("divvy_config_hash").await?;
+    edge.put(&bad()).await?;
+    assert_inert(&edge).await?;
+    assert_ne!(edge.gauge("divvy_config_hash").await?, hash);
+    edge.put(&good()).await?;
+    assert_decides(&edge).await
+}
+
+#[tokio::test]
+async fn whatever_the_bytes_a_cold_start_serves_stable_and_says_why() -> Result<()> {
+    for text in [
+        "null",
+        "[]",
+        "{",
+        "\u{0}",
+        "x: [1, 2]",
+        "{\"rollouts\": {}}",
+        "{\"a\": 1, \"a\": 2}",
+    ] {
+        let edge = Setup::of_anything(text)?.start().await?;
+        assert_inert(&edge).await?;
+        for error in errors_of(text) {
+            assert_eq!(said(&edge.envoy.log(), &error), 1, "{text}: {error}");
+        }
+    }
+    Ok(())
+}
+
+/// A filter without a plugin configuration, and one with an empty one, is a filter without
+/// rollouts.
+#[tokio::test]
+async fn without_a_configuration_nothing_is_decided_and_nothing_is_wrong() -> Result<()> {
+    for text in [Some(""), Some("{}"), None] {
+        let setup = Setup::of_anything(text.unwrap_or_default())?;
+        let edge = setup
+            .plugin(|mut plugin| {
+                if text.is_none() {
+                    plugin.config()["configuration"].take();
+                }
+                plugin
+            })
+            .start()
+            .await?;
+        let answer = edge.client.get("/").await?;
+        assert_eq!(
+            (answer.status, served_by(&answer), told(&answer)),
+            (200, Some("v1"), None)
+        );
+        assert_eq!(
+            edge.gauge("divvy_config_inert").await?,
+            Some(0.0),
+            "{text:?}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_struct_in_place_of_json_gets_an_error_that_says_what_to_write() -> Result<()> {
+    let setup = Setup::of_anything("")?.plugin(|mut plugin| {
+        plugin.config()["configuration"] = json!({
+            "@type": "type.googleapis.com/google.protobuf.Struct",
+            "value": good(),
+        });
+        plugin
+    });
+    let edge = setup.start().await?;
+    assert_eq!(edge.gauge("divvy_config_inert").await?, Some(1.0));
+    let log = edge.envoy.log();
+    let told = log.iter().any(|line| {
+        line.contains("[error]")
+            && line.contains("wasm log divvy: ")
+            && line.contains("StringValue")
+    });
+    assert!(
+        told,
+        "{:#?}",
+        log.iter()
+            .filter(|line| line.contains("wasm"))
+            .collect::<Vec<_>>()
+    );
+    Ok(())
+}
+
+fn strict(plugin: Plugin) -> Plugin {
+    plugin.with_env("DIVVY_STRICT", "1")
+}
+
+#[tokio::test]
+async fn a_strict_filter_refuses_a_bad_configuration_at_the_start() -> Result<()> {
+    let edge = Setup::of_anything(&bad().to_string())?
+        .plugin(strict)
+        .start()
+        .await?;
+    let Push::Refused { reasons } = edge.envoy.verdict("divvy").await? else {
+        panic!("it was accepted");
+    };
+    assert_eq!(reasons[0], "the configuration is refused: 2 errors");
+    assert_eq!(reasons[1..], errors_of(&bad().to_string()));
+    // Envoy listens all the same, and lets nothing pass.
+    for _ in 0..4 {
+        assert_eq!(edge.raw_get("/", &[""; 0]).await?.status, 500);
+    }
+    assert!(
+        edge.upstreams
+            .values()
+            .all(|upstream| upstream.requests() == 0)
+    );
+    // It recovers with a good one, and refuses bad ones as ever.
+    edge.put(&good()).await?;
+    assert_decides(&edge).await?;
+    let refused = edge.push_text("{\"rollouts\": 1}").await?;
+    assert!(matches!(refused, Push::Refused { .. }), "{refused:?}");
+    assert_decides(&edge).await
+}
+
+#[tokio::test]
+async fn strict_is_1_and_nothing_else() -> Result<()> {
+    for value in ["0", "", "true"] {
+        let lenient = |plugin: Plugin| plugin.with_env("DIVVY_STRICT", value);
+        let edge = Setup::of_anything(&bad().to_string())?
+            .plugin(lenient)
+            .start()
+            .await?;
+        assert_inert(&edge).await?;
+    }
+    Ok(())
+}
+
+/// What one plugin was given says nothing about another.
+#[tokio::test]
+async fn two_plugins_of_one_envoy_remember_each_for_itself() -> Result<()> {
+    let setup = Setup::new(&good())?;
+    let second = Plugin::load("envoy/plugin.yaml")?
+        .with_name("second")
+        .with_configuration(&bad().to_string());
+    let edge = setup
+        .bootstrap(|edge| edge.with_second_plugin(second.clone(), Position::Before("divvy")))?
+        .start()
+        .await?;
+    let inert = async |plugin: &str| -> Result<Option<f64>> {
+        let metrics = edge.metrics().await?;
+        Ok(metrics.get("divvy_config_inert", &[("divvy_plugin", plugin)]))
+    };
+    assert_decides(&edge).await?;
+    assert_eq!(inert("second").await?, Some(1.0));
+    let pushed = edge.envoy.push(&second.with_configuration("{}")).await?;
+    assert_eq!(pushed, Push::Accepted);
+    assert_eq!(inert("second").await?, Some(0.0));
+    assert_decides(&edge).await
+}
+
+#[tokio::test]
+#[ignore = "long: DIVVY_SOAK=1"]
+async fn an_inert_filter_repeats_every_minute_what_is_wrong() -> Result<()> {
+    if !soak() {
+        return Ok(());
+    }
+    let edge = Setup::of_anything(&bad().to_string())?
+        .workers(4)
+        .start()
+        .await?;
+    let what = "this proxy has no valid configuration and serves stable: 2 errors";
+    let mut mark = edge.envoy.log_mark();
+    for minute in 0..3 {
+        let limit = Duration::from_secs(130);
+        let wanted = |line: &str| line.ends_with(what);
+        edge.envoy.wait_for_log_since(mark, wanted, limit).await?;
+        ensure!(
+            said(&edge.envoy.log(), what) == minute + 1,
+            "said too often"
+        );
+        mark = edge.envoy.log_mark();
+    }
+    // A good one ends it.
+    edge.put(&good()).await?;
+    mark = edge.envoy.log_mark();
+    let wanted = |line: &str| line.ends_with(what);
+    let limit = Duration::from_secs(130);
+    assert!(
+        edge.envoy
+            .wait_for_log_since(mark, wanted, limit)
+            .await
+            .is_err()
+    );
+    Ok(())
+}

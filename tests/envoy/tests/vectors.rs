@@ -1,0 +1,187 @@
+//! Users land where an independent implementation and the native library say.
+
+use anyhow::{Context, Result, ensure};
+use divvy::decide::decide;
+use divvy::request::Request;
+use divvy::{config, output};
+use divvy_envoy_tests::{
+    Edge, canary, configuration, rollout, rollout_with, served_by, told, with,
+};
+use serde_json::{Value, json};
+
+/// The 300 rows of the committed table. Their ids are before trimming.
+fn vectors() -> Result<Vec<Value>> {
+    let file: Value = serde_json::from_str(include_str!("../../vectors/bucketing.json"))?;
+    let rows = file["rows"].as_array().context("no rows")?.clone();
+    ensure!(rows.len() == 300, "{} rows", rows.len());
+    Ok(rows)
+}
+
+fn text<'a>(row: &'a Value, field: &str) -> &'a str {
+    row[field].as_str().unwrap_or_default()
+}
+
+/// The percentages below and above a position: the first just leaves it out, the second is the
+/// smallest that lets it in.
+fn around(position: &Value) -> Result<[(&'static str, f64, bool); 2]> {
+    let position = position.as_u64().context("no position")?;
+    let percent = |ppm: u64| ppm as f64 / 10_000.0;
+    Ok([
+        ("below", percent(position), false),
+        ("above", percent(position + 1), true),
+    ])
+}
+
+/// The name of a rollout, as `r12.below`, and a path of its own.
+fn place(row: usize, side: &str) -> (String, String) {
+    (format!("r{row}.{side}"), format!("/{row}/{side}"))
+}
+
+fn only(path: &str) -> Value {
+    json!([{"path": {"exact": path}}])
+}
+
+#[tokio::test]
+async fn the_canary_of_every_vector_begins_exactly_at_its_position() -> Result<()> {
+    let vectors = vectors()?;
+    let mut rollouts = Vec::new();
+    for (number, row) in vectors.iter().enumerate() {
+        for (side, weight, _) in around(&row["position"]["t"])? {
+            let (name, path) = place(number, side);
+            let fields = json!({"salt": row["salt"], "match": only(&path)});
+            rollouts.push(rollout_with(&name, canary(weight), fields));
+        }
+    }
+    let edge = Edge::start(&configuration(&rollouts)).await?;
+    for (number, row) in vectors.iter().enumerate() {
+        for (side, weight, admitted) in around(&row["position"]["t"])? {
+            let (name, path) = place(number, side);
+            let answer = edge.get_as(text(row, "id"), &path).await?;
+            let version = if admitted { "v2" } else { "v1" };
+            assert_eq!(served_by(&answer), Some(version), "{weight} %, {row}");
+            let assignment = format!("{name}={version};reason=split");
+            assert_eq!(told(&answer), Some(&*assignment), "{row}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_rules_percent_of_every_vector_begins_exactly_at_its_rule_position() -> Result<()> {
+    let vectors = vectors()?;
+    let mut rollouts = Vec::new();
+    for (number, row) in vectors.iter().enumerate() {
+        for (side, percent, _) in around(&row["rulePosition"])? {
+            let (name, path) = place(number, side);
+            let when = json!({"header": "x-ring", "exact": "beta"});
+            let rule = json!({"name": row["rule"], "when": when, "use": "v3", "percent": percent});
+            let fields = json!({"salt": row["salt"], "match": only(&path), "rules": [rule]});
+            // Those whom the rule leaves out go on: to the canary, by another position.
+            let weight = around(&row["position"]["t"])?[1].1;
+            rollouts.push(rollout_with(&name, canary(weight), fields));
+        }
+    }
+    let edge = Edge::start(&configuration(&rollouts)).await?;
+    for (number, row) in vectors.iter().enumerate() {
+        for (side, percent, admitted) in around(&row["rulePosition"])? {
+            let (name, path) = place(number, side);
+            let headers = [("x-user-id", text(row, "id")), ("x-ring", "beta")];
+            let answer = edge.client.get_with(&path, &headers).await?;
+            let (version, reason) = if admitted {
+                ("v3", "rule")
+            } else {
+                ("v2", "split")
+            };
+            assert_eq!(served_by(&answer), Some(version), "{percent} %, {row}");
+            let assignment = format!("{name}={version};reason={reason}");
+            assert_eq!(told(&answer), Some(&*assignment), "{row}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_vector_picks_its_arm_of_its_split() -> Result<()> {
+    let vectors = vectors()?;
+    // Each salt with each list of arms is a rollout of its own. Its arms are clusters by number.
+    let mut kinds: Vec<(&Value, &Value)> = Vec::new();
+    for row in &vectors {
+        let kind = (&row["salt"], &row["split"]);
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    assert_eq!(kinds.len(), 12);
+    let arms = |split: &Value| split.as_array().cloned().unwrap_or_default();
+    let rollouts: Vec<_> = (kinds.iter().enumerate())
+        .map(|(number, (salt, split))| {
+            let versions: Vec<_> = (arms(split).iter().zip(1..))
+                .map(|(arm, cluster)| {
+                    json!({"name": arm["version"], "target": format!("v{cluster}")})
+                })
+                .collect();
+            let (name, path) = place(number, "split");
+            json!({
+                "name": name,
+                "salt": salt,
+                "match": only(&path),
+                "versions": versions,
+                "stable": versions[0]["name"],
+                "strategy": {"abTest": {"split": split}},
+            })
+        })
+        .collect();
+    let edge = Edge::start(&configuration(&rollouts)).await?;
+    for row in &vectors {
+        let kind = (&row["salt"], &row["split"]);
+        let number = kinds.iter().position(|other| *other == kind);
+        let (name, path) = place(number.context("a kind")?, "split");
+        let answer = edge.get_as(text(row, "id"), &path).await?;
+        let arms = arms(&row["split"]);
+        let arm = arms.iter().position(|arm| arm["version"] == row["picked"]);
+        let cluster = format!("v{}", arm.context("an arm")? + 1);
+        assert_eq!(served_by(&answer), Some(&*cluster), "{row}");
+        let assignment = format!("{name}={};reason=split", text(row, "picked"));
+        assert_eq!(told(&answer), Some(&*assignment), "{row}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_thousand_users_are_where_the_library_puts_them_and_a_fifth_has_v2() -> Result<()> {
+    const USERS: u32 = 2_000;
+    const SHARE: f64 = 0.2;
+    let salted = json!({"salt": "checkout-2026"});
+    let configuration = configuration(&[with(rollout("checkout", canary(20.0)), salted)]);
+    let policy = config::parse(configuration.to_string().as_bytes())?;
+    let edge = Edge::start(&configuration).await?;
+
+    let mut on_v2 = 0.0;
+    for user in 0..USERS {
+        let user = format!("user-{user}");
+        let headers = [(&b":path"[..], &b"/"[..]), (b"x-user-id", user.as_bytes())];
+        let decisions = decide(&policy, &Request::from_headers(&policy.names, headers));
+        let expected = output::route(&policy, &decisions);
+        let answer = edge.get_as(&user, "/").await?;
+        assert_eq!(served_by(&answer), expected, "{user}");
+        assert_eq!(
+            told(&answer),
+            output::assignment(&policy, &decisions).as_deref()
+        );
+        if expected == Some("v2") {
+            on_v2 += 1.0;
+        }
+    }
+    let users = f64::from(USERS);
+    let standard_error = (users * SHARE * (1.0 - SHARE)).sqrt();
+    let off = (on_v2 - users * SHARE).abs();
+    assert!(off <= 4.0 * standard_error, "{on_v2} of {users} have v2");
+    for (version, requests) in [("v1", users - on_v2), ("v2", on_v2), ("v3", 0.0)] {
+        assert_eq!(
+            edge.upstreams[version].requests() as f64,
+            requests,
+            "{version}"
+        );
+    }
+    Ok(())
+}
