@@ -10,7 +10,6 @@
 //!
 //! A decision is a value; nothing here talks to anybody.
 
-use std::borrow::Cow;
 use std::cell::OnceCell;
 
 use crate::policy::{Policy, Rollout, RolloutId, Rule, Strategy, VersionId};
@@ -149,14 +148,14 @@ pub fn possible(rollout: &Rollout) -> Vec<(VersionId, Reason)> {
 struct Who<'p, 'r> {
     policy: &'p Policy,
     request: &'p Request<'r>,
-    identity: OnceCell<Option<Cow<'r, [u8]>>>,
+    identity: OnceCell<Option<&'p [u8]>>,
 }
 
 impl Who<'_, '_> {
     fn identity(&self) -> Option<&[u8]> {
-        self.identity
+        *self
+            .identity
             .get_or_init(|| self.policy.identification.find(self.request))
-            .as_deref()
     }
 }
 

@@ -1,7 +1,5 @@
 //! Who the user is.
 
-use std::borrow::Cow;
-
 use crate::request::{CookieId, HeaderId, QueryId, Request};
 
 /// The longest identity, in bytes; a longer one is unusable.
@@ -29,15 +27,15 @@ pub struct Identification {
 
 impl Identification {
     /// The identity of the user who sent this request, if there is one to be had.
-    pub fn find<'a>(&self, request: &Request<'a>) -> Option<Cow<'a, [u8]>> {
+    pub fn find<'a>(&self, request: &'a Request<'_>) -> Option<&'a [u8]> {
         self.sources.iter().find_map(|source| {
             let value = match source {
-                IdentitySource::Header(id) => Cow::Borrowed(request.single(*id)?),
-                IdentitySource::Cookie(id) => Cow::Borrowed(request.cookie(*id)?),
+                IdentitySource::Header(id) => request.single(*id)?,
+                IdentitySource::Cookie(id) => request.cookie(*id)?,
                 IdentitySource::Query(id) => request.query_value(*id)?,
             };
-            let value = trimmed(value);
-            self.is_usable(&value).then_some(value)
+            let value = value.trim_ascii();
+            self.is_usable(value).then_some(value)
         })
     }
 
@@ -47,12 +45,5 @@ impl Identification {
                 .ignored
                 .iter()
                 .any(|ignored| ignored.eq_ignore_ascii_case(value))
-    }
-}
-
-fn trimmed(value: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
-    match value {
-        Cow::Borrowed(bytes) => Cow::Borrowed(bytes.trim_ascii()),
-        Cow::Owned(bytes) => Cow::Owned(bytes.trim_ascii().to_vec()),
     }
 }

@@ -1,6 +1,5 @@
 //! Which requests a rollout looks at, and whether a condition holds.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use memchr::memmem::Finder;
@@ -102,13 +101,13 @@ fn leaf_holds(source: &Source, test: &Test, request: &Request<'_>) -> bool {
                 test.accepts_missing()
             };
         }
-        Source::Cookie(id) => request.cookie(*id).map(Cow::Borrowed),
+        Source::Cookie(id) => request.cookie(*id),
         Source::Query(id) => request.query_value(*id),
-        Source::Path => request.path.map(Cow::Borrowed),
-        Source::Method => request.method.map(Cow::Borrowed),
-        Source::Host => request.host.as_deref().map(Cow::Borrowed),
+        Source::Path => request.path,
+        Source::Method => request.method,
+        Source::Host => request.host.as_deref(),
     };
-    value.map_or(test.accepts_missing(), |value| test.accepts(&value))
+    value.map_or(test.accepts_missing(), |value| test.accepts(value))
 }
 
 /// One entry of a rollout's `match`: all that is given must hold.

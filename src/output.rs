@@ -126,7 +126,7 @@ pub enum Class {
     ClientError,
     /// 500 to 599
     ServerError,
-    /// A gRPC call that was answered with 2xx and then ended with a failing status.
+    /// A gRPC call that was answered with 200 and then ended with a failing status.
     GrpcError,
     /// The upstream went away before it sent a code.
     Reset,

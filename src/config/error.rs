@@ -23,7 +23,9 @@ impl fmt::Display for ConfigError {
 /// How many errors are kept: more than anybody reads, and few enough that no
 /// configuration fills the memory of the proxy with what is wrong with it.
 const KEPT: usize = 200;
-/// How many bytes of a message are kept; names in it can be as long as the configuration.
+/// How many bytes of a path are kept, and of a message: keys and names in them can be as
+/// long as the configuration.
+const PATH_BYTES: usize = 300;
 const MESSAGE_BYTES: usize = 600;
 
 /// Everything that is wrong with a configuration; one a line when displayed.
@@ -42,8 +44,8 @@ impl Errors {
             return;
         }
         self.kept.push(ConfigError {
-            path: at.to_string(),
-            message: shortened(message.into()),
+            path: shortened(&at, PATH_BYTES),
+            message: shortened(&message.into(), MESSAGE_BYTES),
         });
     }
 
@@ -93,13 +95,33 @@ impl fmt::Display for Errors {
 
 impl std::error::Error for Errors {}
 
-fn shortened(mut message: String) -> String {
-    if message.len() > MESSAGE_BYTES {
-        let end = message.floor_char_boundary(MESSAGE_BYTES);
-        message.truncate(end);
-        message.push('…');
+/// As much of a text as there is room for.
+fn shortened(text: &dyn fmt::Display, bytes: usize) -> String {
+    struct Room {
+        text: String,
+        left: usize,
     }
-    message
+
+    impl fmt::Write for Room {
+        fn write_str(&mut self, part: &str) -> fmt::Result {
+            let end = part.floor_char_boundary(self.left);
+            self.left = self.left.saturating_sub(part.len());
+            self.text.push_str(part.get(..end).unwrap_or_default());
+            if end < part.len() {
+                self.text.push('…');
+                return Err(fmt::Error);
+            }
+            Ok(())
+        }
+    }
+
+    let mut room = Room {
+        text: String::new(),
+        left: bytes,
+    };
+    // An error says that it is full, which is what it is for.
+    let _ = fmt::Write::write_fmt(&mut room, format_args!("{text}"));
+    room.text
 }
 
 /// The way to a place in the configuration, written out only when something is wrong

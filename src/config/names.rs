@@ -2,6 +2,12 @@
 
 use super::error::{At, Errors};
 
+/// The longest name, in bytes.
+const MAX_NAME: usize = 64;
+/// The longest target, in bytes.
+const MAX_TARGET: usize = 1_024;
+const TOO_LONG: &str = "is longer than 1024 bytes, the most a target may have";
+
 /// Fragments that the stat tag extractors of Istio's proxies look for anywhere in a stat
 /// name. A name with one of them would be cut apart and its metrics lost.
 const CUT_BY_ISTIO: [&str; 8] = [
@@ -56,7 +62,7 @@ pub(super) fn other(at: At<'_>, name: &str, errors: &mut Errors) {
 
 fn is_name(name: &str, first: fn(u8) -> bool, others: fn(u8) -> bool) -> bool {
     let mut bytes = name.bytes();
-    name.len() <= 64
+    name.len() <= MAX_NAME
         && bytes.next().is_some_and(first)
         && bytes.all(|byte| {
             others(byte) && (byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
@@ -135,7 +141,19 @@ pub(super) fn target(
     version: &str,
     errors: &mut Errors,
 ) -> Option<Box<str>> {
+    if template.len() > MAX_TARGET {
+        errors.add(at, TOO_LONG);
+        return None;
+    }
+    // What is wrong with such a name is said where it stands.
+    if version.len() > MAX_NAME {
+        return None;
+    }
     let target = template.replace("{version}", version);
+    if target.len() > MAX_TARGET {
+        errors.add(at, TOO_LONG);
+        return None;
+    }
     if target.contains(['{', '}']) {
         errors.add(
             at,

@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::host::{self, MetricKind};
+use super::host::{self, MetricKind, Swapped};
 use super::marks;
 
 thread_local! {
@@ -107,50 +107,92 @@ impl Gauges {
         self.shown.get() == Some(configuration)
     }
 
-    /// Whether they do, as far as all VMs know.
-    pub fn tell_everybody_of(&self, configuration: u128) -> bool {
-        host::shared(&self.owner).is_some_and(|(owner, _)| owner == configuration.to_le_bytes())
+    /// The configuration that they tell of, as far as all VMs know, and a number that
+    /// changes whenever somebody makes them tell of one.
+    pub fn owner(&self) -> Option<(u128, u32)> {
+        let (digest, change) = host::shared(&self.owner)?;
+        Some((u128::from_le_bytes(digest.try_into().ok()?), change))
     }
 
-    /// Makes them tell of this configuration.
-    pub fn show(&self, configuration: u128, values: impl IntoIterator<Item = (String, u64)>) {
+    /// Makes them tell of this configuration. Of the `late` ones, which are shown from
+    /// their first use, only those are set that somebody shows already.
+    pub fn show(
+        &self,
+        configuration: u128,
+        values: impl IntoIterator<Item = (String, u64)>,
+        late: impl IntoIterator<Item = (String, u64)>,
+    ) {
         self.shown.set(Some(configuration));
-        let before = self.names();
-        let mut now = BTreeMap::new();
-        for name in before.lines() {
-            now.insert(name.into(), 0);
+        let mut gauges = BTreeMap::new();
+        for name in self.names().0.lines() {
+            gauges.insert(name.into(), 0);
         }
-        self.set(now, String::new(), values);
-        // All VMs that show this configuration write the same. Refused: nothing is
-        // zeroed later, which is no reason to stop.
+        let mut names = String::new();
+        let late = late
+            .into_iter()
+            .filter(|(name, _)| gauges.contains_key(name.as_str()))
+            .collect::<Vec<_>>();
+        for (name, value) in values.into_iter().chain(late) {
+            names.extend([&name, "\n"]);
+            gauges.insert(name.into(), value);
+        }
+        set_all(&gauges);
+        // What another VM adds in the meantime is zeroed with the next configuration.
+        self.update_names(|before| {
+            let added = before.lines().filter(|name| !gauges.contains_key(*name));
+            let mut all = names.clone();
+            added.for_each(|name| all.extend([name, "\n"]));
+            all
+        });
+        // All VMs that show this configuration write the same.
         let _ = host::swap_shared(&self.owner, &configuration.to_le_bytes(), 0);
     }
 
     /// Adds gauges to those that are shown.
     pub fn add(&self, values: impl IntoIterator<Item = (String, u64)>) {
-        self.set(BTreeMap::new(), self.names(), values);
-    }
-
-    fn names(&self) -> String {
-        let names = host::shared(&self.names).map_or(Vec::new(), |(names, _)| names);
-        String::from_utf8(names).unwrap_or_default()
-    }
-
-    fn set(
-        &self,
-        mut gauges: BTreeMap<Box<str>, u64>,
-        mut names: String,
-        values: impl IntoIterator<Item = (String, u64)>,
-    ) {
+        let mut gauges = BTreeMap::new();
         for (name, value) in values {
-            names.extend([&name, "\n"]);
             gauges.insert(name.into(), value);
         }
-        for (name, value) in gauges {
-            if let Some(id) = define(MetricKind::Gauge, &name) {
-                host::record(id, value);
+        set_all(&gauges);
+        self.update_names(|before| {
+            let mut all = before.to_owned();
+            for name in gauges.keys() {
+                if !before.lines().any(|known| known == &**name) {
+                    all.extend([&**name, "\n"]);
+                }
+            }
+            all
+        });
+    }
+
+    /// The names of what is shown, a line each, with the number to swap them by.
+    fn names(&self) -> (String, u32) {
+        // 0 would overwrite what another VM has just written. For a key that is not there
+        // the host takes any other number.
+        let (names, change) = host::shared(&self.names).unwrap_or((Vec::new(), u32::MAX));
+        (String::from_utf8(names).unwrap_or_default(), change)
+    }
+
+    /// Replaces the names of what is shown, once more whenever another VM was faster. When
+    /// the host refuses, or others are faster each time, something is not zeroed later,
+    /// which is no reason to stop.
+    fn update_names(&self, update: impl Fn(&str) -> String) {
+        const TRIES: usize = 16;
+        for _ in 0..TRIES {
+            let (before, change) = self.names();
+            let names = update(&before);
+            if host::swap_shared(&self.names, names.as_bytes(), change) != Ok(Swapped::No) {
+                return;
             }
         }
-        let _ = host::swap_shared(&self.names, names.as_bytes(), 0);
+    }
+}
+
+fn set_all(gauges: &BTreeMap<Box<str>, u64>) {
+    for (name, value) in gauges {
+        if let Some(id) = define(MetricKind::Gauge, name) {
+            host::record(id, *value);
+        }
     }
 }

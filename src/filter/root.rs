@@ -38,8 +38,10 @@ pub struct State {
     pub active: Active,
     /// What is wrong with the configuration that was accepted all the same.
     inert: Option<Errors>,
-    /// Whether a stream came since the last tick.
+    /// Whether a stream came since the last tick, and since the gauges last changed over.
     in_use: Cell<bool>,
+    /// The change of the gauges that the last tick saw.
+    seen_change: Cell<u32>,
     /// The rollouts beyond the first 50 whose weights are shown, since they decided.
     late: RefCell<BTreeSet<RolloutId>>,
 }
@@ -53,6 +55,7 @@ impl State {
             active,
             inert,
             in_use: Cell::new(false),
+            seen_change: Cell::new(0),
             late: RefCell::default(),
         }
     }
@@ -75,10 +78,32 @@ impl State {
             ("divvy_config_inert", u64::from(self.inert.is_some())),
         ];
         let own = own.map(|(metric, value)| (output::series(&plugin, metric), value));
-        let rollouts = self.active.policy.rollouts.iter();
-        let weights = rollouts.take(DEFINED_AT_ONCE).flat_map(weights);
+        let rollouts = || self.active.policy.rollouts.iter();
+        let first = rollouts().take(DEFINED_AT_ONCE).flat_map(weights);
+        let late = rollouts().skip(DEFINED_AT_ONCE).flat_map(weights);
         self.late.replace(BTreeSet::new());
-        self.gauges.show(self.digest, weights.chain(own));
+        self.gauges.show(self.digest, first.chain(own), late);
+    }
+
+    /// Makes the gauges tell of this configuration if streams come to it, which the other
+    /// VMs cannot see; and says what is wrong with it.
+    fn look_after_gauges(&self) {
+        let owner = self.gauges.owner();
+        let change = owner.map_or(0, |(_, change)| change);
+        if self.seen_change.replace(change) != change {
+            // The streams since the last tick may have come before the change: whoever
+            // gets streams now will have one more by the next.
+            self.in_use.set(false);
+            self.late.replace(BTreeSet::new());
+        }
+        let tells_of_this = owner.is_some_and(|(digest, _)| digest == self.digest);
+        if self.in_use.take() && !tells_of_this {
+            self.show_gauges();
+        }
+        // A root that was followed by another ticks on while a stream of it lives.
+        if tells_of_this {
+            self.remind();
+        }
     }
 
     /// Shows the weights of rollouts that are beyond the first 50 and decide for the first
@@ -100,13 +125,12 @@ impl State {
         }
     }
 
-    /// Says what is wrong, if this is an inert configuration in use and it is time.
+    /// Says what is wrong, if this is an inert configuration and it is time.
     fn remind(&self) {
         let Some(errors) = &self.inert else { return };
         let now = host::realtime_nanos().unwrap_or_default();
         let minute = now.checked_div(NANOS_PER_REMINDER).unwrap_or_default();
-        // A root that was followed by another ticks on while a stream of it lives.
-        if self.gauges.tell_everybody_of(self.digest) && Marks::new(&self.plugin).my_turn(minute) {
+        if Marks::new(&self.plugin).my_turn(minute) {
             report(
                 "this proxy has no valid configuration and serves stable",
                 errors,
@@ -195,11 +219,7 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        let state = &self.state;
-        if state.in_use.take() && !state.gauges.tell_everybody_of(state.digest) {
-            state.show_gauges();
-        }
-        state.remind();
+        self.state.look_after_gauges();
     }
 
     fn get_type(&self) -> Option<ContextType> {

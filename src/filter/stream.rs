@@ -50,8 +50,9 @@ impl Stream {
         }
         let block = host::header_block(Headers::Request);
         let request = match &block {
-            Ok(block) => Request::from_block(&policy.names, block).ok(),
-            Err(_) => None,
+            // No request is without headers: the host has none to give.
+            Ok(block) if !block.is_empty() => Request::from_block(&policy.names, block).ok(),
+            _ => None,
         };
         let applied = match &request {
             Some(request) => {
@@ -158,11 +159,12 @@ impl HttpContext for Stream {
             return Action::Continue;
         }
         self.record_duration();
-        let status = host::header(Headers::Response, ":status");
-        let class = status.map_or(Class::None, |status| Class::of_status(&status));
+        let status = host::header(Headers::Response, ":status").unwrap_or_default();
+        let class = Class::of_status(&status);
         self.class = Some(class);
-        // Only a call that goes well so far can still fail by its status.
-        if !self.grpc || class != Class::Success {
+        // A gRPC call is always answered with 200 and may still fail by its status.
+        self.grpc &= status == b"200";
+        if !self.grpc {
             self.count(class);
         }
         let policy = &self.state.active.policy;

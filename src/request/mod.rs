@@ -28,7 +28,7 @@ pub struct Request<'a> {
     // Split up at most once, and only if somebody asks: 60 KB of cookies are not read
     // for each condition on one of them.
     cookies: OnceCell<Vec<Option<&'a [u8]>>>,
-    queries: OnceCell<Vec<Option<&'a [u8]>>>,
+    queries: OnceCell<Vec<Option<Cow<'a, [u8]>>>>,
 }
 
 impl<'a> Request<'a> {
@@ -110,20 +110,22 @@ impl<'a> Request<'a> {
     pub fn cookie(&self, id: CookieId) -> Option<&'a [u8]> {
         let values = self.cookies.get_or_init(|| {
             let pairs = self.lines(HeaderId::COOKIE).flat_map(cookie::pairs);
-            self.names.cookies.first_of_each(pairs)
+            let values = self.names.cookies.first_of_each(pairs);
+            let values = values.into_iter().map(|value| value.map(cookie::value));
+            values.collect()
         });
-        let value = values.get(usize::try_from(id.0).ok()?)?;
-        value.map(cookie::value)
+        *values.get(usize::try_from(id.0).ok()?)?
     }
 
     /// The percent-decoded value of a query parameter, the first of its key.
-    pub fn query_value(&self, id: QueryId) -> Option<Cow<'a, [u8]>> {
+    pub fn query_value(&self, id: QueryId) -> Option<&[u8]> {
         let values = self.queries.get_or_init(|| {
             let pairs = self.query.into_iter().flat_map(query::pairs);
-            self.names.queries.first_of_each(pairs)
+            let values = self.names.queries.first_of_each(pairs);
+            let values = values.into_iter().map(|value| value.map(query::decoded));
+            values.collect()
         });
-        let value = values.get(usize::try_from(id.0).ok()?)?;
-        value.map(query::decoded)
+        values.get(usize::try_from(id.0).ok()?)?.as_deref()
     }
 
     /// Whether this is a gRPC call, whose status comes in trailers. By the content type,

@@ -38,12 +38,27 @@ pub fn broken() -> Value {
     broken
 }
 
+/// [`canary`] with another share for v2, in percent.
+pub fn weighted(weight: u32) -> Value {
+    let mut configuration = canary();
+    configuration["rollouts"][0]["strategy"]["canary"]["weight"] = json!(weight);
+    configuration
+}
+
+/// A VM of this process without a configuration.
+///
+/// # Panics
+/// If the filter does not start.
+pub fn start(process: &Process) -> Vm {
+    Vm::start(&Module::filter(), process).unwrap()
+}
+
 /// A VM of this process with this configuration in force.
 ///
 /// # Panics
 /// If the filter traps or refuses it.
 pub fn configured(process: &Process, configuration: &Value) -> (Vm, RootId) {
-    let mut vm = Vm::start(&Module::filter(), process).unwrap();
+    let mut vm = start(process);
     let root = accept(&mut vm, configuration);
     (vm, root)
 }
@@ -58,6 +73,32 @@ pub fn accept(vm: &mut Vm, configuration: &Value) -> RootId {
         .unwrap();
     assert!(configured.accepted, "refused: {:#?}", vm.log());
     configured.root
+}
+
+/// Whether a configuration is accepted, and by which root.
+///
+/// # Panics
+/// If the filter traps.
+pub fn offer(vm: &mut Vm, configuration: &Value) -> (bool, RootId) {
+    let bytes = configuration.to_string();
+    let configured = vm.configure(ROOT_ID, PLUGIN, bytes).unwrap();
+    (configured.accepted, configured.root)
+}
+
+/// A gauge of the plugin itself.
+pub fn plugin_gauge(process: &Process, metric: &str) -> Option<u64> {
+    process.gauged(metric, &[("divvy_plugin", PLUGIN)])
+}
+
+/// The gauge that says whether the configuration in force is inert.
+pub fn inert(process: &Process) -> Option<u64> {
+    plugin_gauge(process, "divvy_config_inert")
+}
+
+/// The gauge of a version's share, in millionths.
+pub fn weight(process: &Process, rollout: &str, version: &str) -> Option<u64> {
+    let labels = [("divvy_rollout", rollout), ("divvy_version", version)];
+    process.gauged("divvy_weight_ppm", &labels)
 }
 
 /// A request of this user.

@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use divvy_host_tests::fixture::{CANARY_USER, canary, configured, from_user, route};
+use divvy_host_tests::fixture::{CANARY_USER, accept, canary, configured, from_user, route};
 use divvy_host_tests::{Counts, Exchange, Process, Stream};
 use serde_json::{Value, json};
 
@@ -26,6 +26,8 @@ Checked by `host_calls.rs`, which says how to write this table anew.
 /// One kind of request under one configuration.
 struct Case {
     name: &'static str,
+    /// How many roots have the configuration; requests come to them in turn.
+    listeners: usize,
     configuration: Value,
     exchange: Exchange,
 }
@@ -38,6 +40,7 @@ fn paths() -> Vec<Case> {
     };
     let path = |name, configuration, exchange| Case {
         name,
+        listeners: 1,
         configuration,
         exchange,
     };
@@ -92,6 +95,10 @@ fn paths() -> Vec<Case> {
             user().without_response(0x40),
         ),
         path("ten matching rollouts", ten_rollouts(), user()),
+        Case {
+            listeners: 2,
+            ..path("two listeners, one configuration", canary(), user())
+        },
     ]
 }
 
@@ -108,12 +115,19 @@ fn ten_rollouts() -> Value {
 }
 
 fn play(path: &Case) -> (Counts, Stream) {
-    let (mut vm, root) = configured(&Process::new(), &path.configuration);
+    let (mut vm, first) = configured(&Process::new(), &path.configuration);
+    let mut roots = vec![first];
+    roots.resize_with(path.listeners, || accept(&mut vm, &path.configuration));
     // Series are defined at first use, which is not what a request costs.
-    vm.exchange(root, &path.exchange).unwrap();
-    vm.take_counts();
-    let stream = vm.exchange(root, &path.exchange).unwrap();
-    (vm.take_counts(), stream)
+    for root in &roots {
+        vm.exchange(*root, &path.exchange).unwrap();
+    }
+    let mut last = None;
+    for root in roots {
+        vm.take_counts();
+        last = Some(vm.exchange(root, &path.exchange).unwrap());
+    }
+    (vm.take_counts(), last.unwrap())
 }
 
 fn line(name: &str, counts: &Counts) -> String {

@@ -4,43 +4,19 @@
 //! thread gets each configuration first and the workers after it.
 
 use divvy_host_tests::fixture::{
-    CANARY_USER, PLUGIN, ROOT_ID, accept, assignment, broken, canary, configured, from_user, route,
+    self, CANARY_USER, PLUGIN, ROOT_ID, accept, assignment, broken, canary, configured, from_user,
+    inert, offer, plugin_gauge, route, start, weighted,
 };
 use divvy_host_tests::{Module, Process, RootId, Vm, VmOptions};
 use serde_json::{Value, json};
 
-fn gauge(process: &Process, metric: &str) -> Option<u64> {
-    process.gauged(metric, &[("divvy_plugin", PLUGIN)])
-}
-
-fn inert(process: &Process) -> Option<u64> {
-    gauge(process, "divvy_config_inert")
-}
-
+/// The share of a version of the one rollout there is.
 fn weight(process: &Process, version: &str) -> Option<u64> {
-    let labels = [("divvy_rollout", "checkout"), ("divvy_version", version)];
-    process.gauged("divvy_weight_ppm", &labels)
-}
-
-fn start(process: &Process) -> Vm {
-    Vm::start(&Module::filter(), process).unwrap()
-}
-
-/// Whether the configuration is accepted, and by which root.
-fn offer(vm: &mut Vm, configuration: &Value) -> (bool, RootId) {
-    let bytes = configuration.to_string();
-    let configured = vm.configure(ROOT_ID, PLUGIN, bytes).unwrap();
-    (configured.accepted, configured.root)
+    fixture::weight(process, "checkout", version)
 }
 
 fn route_of(vm: &mut Vm, root: RootId) -> Option<String> {
     route(&vm.exchange(root, &from_user(CANARY_USER)).unwrap())
-}
-
-fn weighted(weight: u32) -> Value {
-    let mut configuration = canary();
-    configuration["rollouts"][0]["strategy"]["canary"]["weight"] = json!(weight);
-    configuration
 }
 
 fn also_broken() -> Value {
@@ -69,7 +45,7 @@ fn a_good_configuration_is_in_force_and_the_gauges_say_so() {
     assert_eq!(inert(&process), Some(0));
     assert_eq!(weight(&process, "v2"), Some(250_000));
     assert_eq!(weight(&process, "v1"), Some(750_000));
-    assert_ne!(gauge(&process, "divvy_config_hash"), Some(0));
+    assert_ne!(plugin_gauge(&process, "divvy_config_hash"), Some(0));
 }
 
 #[test]
@@ -120,11 +96,11 @@ fn strict_is_on_only_when_it_is_1() {
 fn after_a_good_one_a_bad_one_is_refused_and_the_good_stays() {
     let process = Process::new();
     let (mut vm, good) = configured(&process, &canary());
-    let hash = gauge(&process, "divvy_config_hash");
+    let hash = plugin_gauge(&process, "divvy_config_hash");
     assert!(!offer(&mut vm, &broken()).0);
     assert_eq!(route_of(&mut vm, good).as_deref(), Some("v2"));
     assert_eq!(inert(&process), Some(0));
-    assert_eq!(gauge(&process, "divvy_config_hash"), hash);
+    assert_eq!(plugin_gauge(&process, "divvy_config_hash"), hash);
     assert_eq!(weight(&process, "v2"), Some(250_000));
 }
 
@@ -166,31 +142,6 @@ fn what_was_accepted_inert_stays_so_for_every_worker_whatever_came_between() {
 }
 
 #[test]
-fn an_inert_filter_says_every_minute_what_is_wrong_in_one_voice() {
-    let process = Process::new();
-    let mut vms = [start(&process), start(&process)];
-    let roots = vms.each_mut().map(|vm| offer(vm, &broken()).1);
-    for (vm, root) in vms.iter_mut().zip(roots) {
-        assert_eq!(vm.tick_period(root), Some(5_000));
-        vm.take_log();
-    }
-    for minute in 0..3 {
-        process.clock().advance(std::time::Duration::from_secs(60));
-        let mut said = 0;
-        for (vm, root) in vms.iter_mut().zip(roots) {
-            vm.tick(root).unwrap();
-            let log = vm.take_log();
-            let path = "rollouts[0].strategy.canary.version";
-            said += log
-                .iter()
-                .filter(|line| line.message.starts_with(path))
-                .count();
-        }
-        assert_eq!(said, 1, "minute {minute}");
-    }
-}
-
-#[test]
 fn bytes_that_are_no_configuration_at_all_are_taken_as_any_bad_one() {
     let odd: [&[u8]; 6] = [
         b"",
@@ -208,28 +159,6 @@ fn bytes_that_are_no_configuration_at_all_are_taken_as_any_bad_one() {
         let (mut vm, root) = configured(&process, &canary());
         assert_eq!(route_of(&mut vm, root).as_deref(), Some("v2"));
     }
-}
-
-#[test]
-fn gauges_follow_the_root_that_gets_the_streams() {
-    // Envoy goes back to an older configuration without configuring it anew.
-    let process = Process::new();
-    let (mut vm, first) = configured(&process, &canary());
-    let second = accept(&mut vm, &weighted(50));
-    assert_eq!(weight(&process, "v2"), Some(500_000));
-    vm.exchange(first, &from_user(CANARY_USER)).unwrap();
-    assert_eq!(weight(&process, "v2"), Some(250_000));
-    vm.exchange(second, &from_user(CANARY_USER)).unwrap();
-    assert_eq!(weight(&process, "v2"), Some(500_000));
-}
-
-#[test]
-fn gauges_of_a_rollout_that_is_gone_are_zero() {
-    let process = Process::new();
-    let (mut vm, _) = configured(&process, &canary());
-    accept(&mut vm, &json!({}));
-    assert_eq!(weight(&process, "v2"), Some(0));
-    assert_eq!(weight(&process, "v1"), Some(0));
 }
 
 #[test]

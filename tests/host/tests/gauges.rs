@@ -1,0 +1,242 @@
+//! Gauges tell of the configuration that new streams come to, whichever VM has it.
+//!
+//! No callback says which one that is: Envoy makes new VMs for a configuration or keeps the
+//! old ones, goes back to an earlier configuration without configuring it anew, and each
+//! worker changes over in its own time.
+
+use divvy_host_tests::fixture::{
+    CANARY_USER, accept, broken, canary, configured, from_user, inert, offer, plugin_gauge, start,
+    weight, weighted,
+};
+use divvy_host_tests::{Call, Process, RootId, Vm};
+use serde_json::{Value, json};
+
+/// Requests come to a root.
+fn serve(vm: &mut Vm, root: RootId) {
+    for user in [CANARY_USER, "user-1"] {
+        vm.exchange(root, &from_user(user)).unwrap();
+    }
+}
+
+/// Requests, and then the tick after them.
+fn serve_and_tick(vm: &mut Vm, root: RootId) {
+    serve(vm, root);
+    vm.tick(root).unwrap();
+}
+
+/// All gauges of the process that these tests are about.
+#[derive(Debug, PartialEq)]
+struct Shown {
+    hash: Option<u64>,
+    inert: Option<u64>,
+    weights: [Option<u64>; 2],
+}
+
+fn shown(process: &Process) -> Shown {
+    Shown {
+        hash: plugin_gauge(process, "divvy_config_hash"),
+        inert: inert(process),
+        weights: ["v1", "v2"].map(|version| weight(process, "checkout", version)),
+    }
+}
+
+/// What the gauges say where there is nothing but this configuration.
+fn alone(configuration: &Value) -> Shown {
+    let process = Process::new();
+    offer(&mut start(&process), configuration);
+    shown(&process)
+}
+
+/// [`canary`]'s rollout by another name.
+fn renamed(name: &str) -> Value {
+    let mut configuration = canary();
+    configuration["rollouts"][0]["name"] = json!(name);
+    configuration
+}
+
+#[test]
+fn two_roots_with_one_configuration_cost_no_more_than_one() {
+    let process = Process::new();
+    let (mut vm, first) = configured(&process, &canary());
+    let second = accept(&mut vm, &canary());
+    serve(&mut vm, first);
+    serve(&mut vm, second);
+    vm.take_counts();
+    serve(&mut vm, second);
+    let one = vm.take_counts();
+    for root in [first, second, first, second] {
+        serve(&mut vm, root);
+        assert_eq!(vm.take_counts(), one);
+    }
+    // Nor does a tick: it looks once whose the gauges are.
+    for root in [first, second, first] {
+        vm.tick(root).unwrap();
+        let counts = vm.take_counts();
+        assert!(counts.total() <= 1, "{:?}", counts.by_name());
+    }
+    assert_eq!(shown(&process), alone(&canary()));
+}
+
+#[test]
+fn gauges_follow_the_root_that_gets_the_streams() {
+    // Envoy goes back to an older configuration without configuring it anew.
+    let process = Process::new();
+    let (mut vm, first) = configured(&process, &canary());
+    let second = accept(&mut vm, &weighted(50));
+    assert_eq!(shown(&process), alone(&weighted(50)));
+    serve(&mut vm, first);
+    assert_eq!(shown(&process), alone(&canary()));
+    serve(&mut vm, second);
+    assert_eq!(shown(&process), alone(&weighted(50)));
+}
+
+#[test]
+fn after_a_change_back_to_an_older_vm_its_ticks_set_the_gauges() {
+    let process = Process::new();
+    let (mut old, a) = configured(&process, &canary());
+    serve_and_tick(&mut old, a);
+    let (mut new, b) = configured(&process, &weighted(50));
+    serve_and_tick(&mut new, b);
+    // It ticks on while a stream of it lives.
+    old.tick(a).unwrap();
+    assert_eq!(shown(&process), alone(&weighted(50)));
+
+    serve_and_tick(&mut old, a);
+    assert_eq!(shown(&process), alone(&canary()));
+    new.tick(b).unwrap();
+    assert_eq!(shown(&process), alone(&canary()));
+    // And to and fro once more, without a tick in between: the first one tells a root that
+    // the gauges have changed over, and the next that streams came since.
+    serve_and_tick(&mut new, b);
+    assert_eq!(shown(&process), alone(&weighted(50)));
+    serve_and_tick(&mut old, a);
+    serve_and_tick(&mut old, a);
+    assert_eq!(shown(&process), alone(&canary()));
+}
+
+#[test]
+fn a_worker_that_configures_late_holds_the_gauges_for_two_ticks_at_most() {
+    let process = Process::new();
+    let (mut quick, a) = configured(&process, &canary());
+    let (mut slow, _) = configured(&process, &canary());
+    let b = accept(&mut quick, &weighted(50));
+    serve_and_tick(&mut quick, b);
+    // Back to A, and only now the slow one gets B.
+    serve_and_tick(&mut quick, a);
+    accept(&mut slow, &weighted(50));
+    assert_eq!(shown(&process), alone(&weighted(50)));
+    serve_and_tick(&mut quick, a);
+    serve_and_tick(&mut quick, a);
+    assert_eq!(shown(&process), alone(&canary()));
+}
+
+#[test]
+fn a_root_that_no_stream_comes_to_leaves_the_gauges_alone() {
+    let process = Process::new();
+    let (mut old, old_root) = configured(&process, &canary());
+    serve_and_tick(&mut old, old_root);
+    let (_new, _) = configured(&process, &weighted(50));
+    for _ in 0..3 {
+        old.tick(old_root).unwrap();
+    }
+    assert_eq!(shown(&process), alone(&weighted(50)));
+}
+
+/// A busy root has nearly always had a stream between its last tick and the change.
+#[test]
+fn a_root_whose_last_stream_came_before_the_change_leaves_the_gauges_alone() {
+    let process = Process::new();
+    let (mut old, old_root) = configured(&process, &canary());
+    serve(&mut old, old_root);
+    let (_new, _) = configured(&process, &weighted(50));
+    old.tick(old_root).unwrap();
+    assert_eq!(shown(&process), alone(&weighted(50)));
+}
+
+#[test]
+fn an_inert_vm_that_was_followed_by_a_good_one_is_silent() {
+    let process = Process::new();
+    let mut old = start(&process);
+    let (accepted, old_root) = offer(&mut old, &broken());
+    assert!(accepted);
+    serve_and_tick(&mut old, old_root);
+    let (_new, _) = configured(&process, &canary());
+    old.take_log();
+    for _ in 0..3 {
+        process.clock().advance(std::time::Duration::from_secs(60));
+        old.tick(old_root).unwrap();
+    }
+    assert_eq!(old.log(), []);
+    assert_eq!(shown(&process), alone(&canary()));
+}
+
+#[test]
+fn an_inert_vm_whose_last_stream_came_before_the_good_one_is_silent_too() {
+    let process = Process::new();
+    let mut old = start(&process);
+    let (_, old_root) = offer(&mut old, &broken());
+    serve(&mut old, old_root);
+    let (_new, _) = configured(&process, &canary());
+    old.take_log();
+    process.clock().advance(std::time::Duration::from_secs(60));
+    old.tick(old_root).unwrap();
+    assert_eq!(old.log(), []);
+    assert_eq!(shown(&process), alone(&canary()));
+}
+
+#[test]
+fn a_configuration_taken_inert_sets_the_gauges_of_no_rollout() {
+    let process = Process::new();
+    let mut vm = start(&process);
+    offer(&mut vm, &broken());
+    let shown = shown(&process);
+    assert_eq!((shown.inert, shown.weights), (Some(1), [None, None]));
+    assert!(shown.hash.is_some_and(|hash| hash > 0), "{shown:?}");
+}
+
+#[test]
+fn gauges_of_a_rollout_that_is_gone_are_zero_in_the_same_vm_and_from_a_new_one() {
+    for new_vm in [false, true] {
+        for next in [json!({}), renamed("search")] {
+            let process = Process::new();
+            let (mut vm, root) = configured(&process, &canary());
+            serve_and_tick(&mut vm, root);
+            if new_vm {
+                vm = start(&process);
+            }
+            accept(&mut vm, &next);
+            let shown = shown(&process);
+            assert_eq!(shown.weights, [Some(0), Some(0)], "new VM: {new_vm}");
+            let theirs = weight(&process, "search", "v2");
+            let has_search = next["rollouts"].is_array();
+            assert_eq!(theirs, has_search.then_some(250_000), "new VM: {new_vm}");
+        }
+    }
+}
+
+#[test]
+fn a_version_that_is_gone_has_weight_zero_also_from_a_new_vm() {
+    let process = Process::new();
+    let mut with_v3 = canary();
+    with_v3["rollouts"][0]["versions"][1]["name"] = json!("v3");
+    with_v3["rollouts"][0]["strategy"]["canary"]["version"] = json!("v3");
+    with_v3["rollouts"][0]["rules"] = json!([]);
+    configured(&process, &with_v3);
+    assert_eq!(weight(&process, "checkout", "v3"), Some(250_000));
+    configured(&process, &canary());
+    assert_eq!(weight(&process, "checkout", "v3"), Some(0));
+    assert_eq!(shown(&process), alone(&canary()));
+}
+
+#[test]
+fn a_refused_configuration_changes_no_gauge() {
+    let process = Process::new();
+    let (mut vm, root) = configured(&process, &canary());
+    vm.take_counts();
+    let (accepted, refused) = offer(&mut vm, &broken());
+    assert!(!accepted);
+    vm.tick(refused).unwrap();
+    assert_eq!(vm.take_counts().of(Call::RecordMetric), 0);
+    serve_and_tick(&mut vm, root);
+    assert_eq!(shown(&process), alone(&canary()));
+}

@@ -1,0 +1,310 @@
+//! Configurations of at most 1 MiB that would eat memory, time or the log.
+//!
+//! They come from whoever may write one, who may be one team of many behind a proxy. An
+//! out-of-memory trap is an outage for all of them, so what a configuration can cost is
+//! bounded whatever is in it.
+
+use divvy_host_tests::fixture::{
+    CANARY_USER, PLUGIN, ROOT_ID, accept, canary, from_user, route, start,
+};
+use divvy_host_tests::{LogLine, Module, Process, RootId, Vm};
+
+const MIB: usize = 1 << 20;
+
+/// What a VM may take at the very most: the worst of these takes 47 MiB, for a tree of half
+/// a million values and its copies. Twice that is no flaky limit, and a proxy with a dozen
+/// workers survives it.
+const PAGES: u64 = 96 * MIB as u64 / 65_536;
+/// Instructions that it may take, once for each VM; the worst of these takes 2.9 billion,
+/// which is 0.3 s.
+const FUEL: u64 = 6_000_000_000;
+/// Log lines of one refusal: a heading, 200 errors and "and so many more".
+const LINES: usize = 202;
+/// Bytes of one log line: 600 of the message, the path and a few words.
+const LINE_BYTES: usize = 1_000;
+
+/// As many copies of `element`, with commas between, as fit between `before` and `after`.
+fn filled(before: &str, element: &str, after: &str) -> String {
+    let room = MIB - before.len() - after.len();
+    let count = (room + 1) / (element.len() + 1);
+    let middle = vec![element; count].join(",");
+    format!("{before}{middle}{after}")
+}
+
+/// `inner` wrapped so often.
+fn wrapped(before: &str, depth: usize, inner: &str, after: &str) -> String {
+    format!("{}{inner}{}", before.repeat(depth), after.repeat(depth))
+}
+
+/// A configuration with one rollout that has this rule and this strategy.
+fn rollout(versions: &str, when: &str, strategy: &str) -> String {
+    format!(
+        r#"{{"identity":[{{"header":"u"}}],"rollouts":[{{"name":"a","versions":[{versions}],
+        "stable":"v1","rules":[{{"name":"r","when":{when},"use":"v1"}}],"strategy":{strategy}}}]}}"#
+    )
+}
+
+const VERSIONS: &str = r#"{"name":"v1"},{"name":"v2"}"#;
+const WHEN: &str = r#"{"header":"h","present":true}"#;
+const CANARY: &str = r#"{"canary":{"version":"v2","weight":5}}"#;
+
+/// A configuration whose condition is `before`, zeros or other elements, `after`.
+fn condition(before: &str, element: &str, after: &str) -> String {
+    let whole = rollout(VERSIONS, "\u{1}", CANARY);
+    let (head, tail) = whole.split_once('\u{1}').unwrap();
+    filled(
+        &format!("{head}{before}"),
+        element,
+        &format!("{after}{tail}"),
+    )
+}
+
+fn split(versions: &str, arms: &str) -> String {
+    let strategy = format!(r#"{{"abTest":{{"split":[{arms}]}}}}"#);
+    rollout(versions, WHEN, &strategy)
+}
+
+/// 32 versions, with a common target that says a version's name so often.
+fn target_of(times: usize, name: &str) -> String {
+    let template = "{version}".repeat(times);
+    format!(
+        r#"{{"rollouts":[{{"name":"a","target":"{template}","stable":"v1",
+        "versions":[{{"name":"v1"}},{{"name":"v2"}},{{"name":"{name}"}},{}],
+        "strategy":{{"blueGreen":{{"active":"v2"}}}}}}]}}"#,
+        list(29, |nth| format!(
+            r#"{{"name":"{nth}{}"}}"#,
+            &name[..name.len().min(60)]
+        ))
+    )
+}
+
+fn list(count: usize, element: impl Fn(usize) -> String) -> String {
+    (0..count).map(element).collect::<Vec<_>>().join(",")
+}
+
+fn hostile() -> Vec<(&'static str, String)> {
+    let long = "n".repeat(10_000);
+    let long_versions = list(32, |nth| format!(r#"{{"name":"{nth}{long}"}}"#));
+    vec![
+        ("zeros for conditions", condition(r#"{"all":["#, "0", "]}")),
+        (
+            "zeros for values",
+            condition(r#"{"header":"h","in":["#, "0", "]}"),
+        ),
+        ("empty conditions", condition(r#"{"all":["#, "{}", "]}")),
+        (
+            "zeros below 58 conditions",
+            condition(&r#"{"all":["#.repeat(58), "0", &"]}".repeat(58)),
+        ),
+        (
+            "zeros below 100 negations",
+            condition(
+                &format!("{}{}", r#"{"not":"#.repeat(100), r#"{"all":["#),
+                "0",
+                &format!("]}}{}", "}".repeat(100)),
+            ),
+        ),
+        (
+            "zeros 58 lists deep",
+            filled(
+                &format!(r#"{{"rollouts":{}"#, "[".repeat(58)),
+                "0",
+                &format!("{}}}", "]".repeat(58)),
+            ),
+        ),
+        ("zeros for rollouts", filled(r#"{"rollouts":["#, "0", "]}")),
+        ("empty rollouts", filled(r#"{"rollouts":["#, "{}", "]}")),
+        (
+            "zeros for identities",
+            filled(r#"{"identity":["#, "0", "]}"),
+        ),
+        (
+            "zeros to ignore",
+            filled(r#"{"ignoreIdentities":["#, "0", "]}"),
+        ),
+        ("zeros for everything", filled("[", "0", "]")),
+        ("lists in lists", wrapped("[", MIB / 2, "", "]")),
+        ("objects in objects", wrapped(r#"{"a":"#, MIB / 6, "0", "}")),
+        (
+            "arms that name no version, long names",
+            split(
+                &long_versions,
+                &list(25_000, |_| r#"{"version":"no","weight":1}"#.to_owned()),
+            ),
+        ),
+        ("rules that name no version, long names", {
+            let rule = list(64, |nth| {
+                format!(r#"{{"name":"r{nth}","when":{WHEN},"use":"no"}}"#)
+            });
+            let one = format!(
+                r#"{{"name":"a","versions":[{long_versions}],"stable":"v1","rules":[{rule}],"strategy":{CANARY}}}"#
+            );
+            format!(r#"{{"identity":[{{"header":"u"}}],"rollouts":[{one},{one},{one}]}}"#)
+        }),
+        (
+            "distinct arms",
+            split(
+                VERSIONS,
+                &list(34_000, |nth| format!(r#"{{"version":"{nth}","weight":1}}"#)),
+            ),
+        ),
+        (
+            "distinct versions",
+            rollout(
+                &list(60_000, |nth| format!(r#"{{"name":"{nth}"}}"#)),
+                WHEN,
+                CANARY,
+            ),
+        ),
+        (
+            "names of headers",
+            format!(
+                r#"{{"headers":{{{}}},"rollouts":0}}"#,
+                list(60_000, |nth| format!(r#""{nth}":"{nth}""#))
+            ),
+        ),
+        ("duplicate keys", filled("{", r#""a":0"#, "}")),
+        ("duplicate keys without a name", filled("{", r#""":0"#, "}")),
+        (
+            "distinct keys",
+            format!("{{{}}}", list(90_000, |nth| format!(r#""{nth}":0"#))),
+        ),
+        (
+            "one long string",
+            format!(r#"{{"version":"{}","rollouts":0}}"#, "v".repeat(MIB - 100)),
+        ),
+        (
+            "an unknown field of one long name",
+            format!(r#"{{"{}":0}}"#, "f".repeat(MIB - 100)),
+        ),
+    ]
+}
+
+/// How many bytes are in memory, for a message.
+fn mib(vm: &Vm) -> String {
+    format!("{} MiB", vm.memory_pages() / 16)
+}
+
+fn assert_bounded(name: &str, log: &[LogLine]) {
+    assert!(log.len() <= LINES, "{name}: {} lines", log.len());
+    let longest = log.iter().map(|line| line.message.len()).max();
+    assert!(longest <= Some(LINE_BYTES), "{name}: a line of {longest:?}");
+}
+
+/// Gives the bytes to a VM that starts and to one that has a good configuration.
+fn survive(name: &str, bytes: &str) {
+    assert!(bytes.len() <= MIB, "{name}: {} bytes", bytes.len());
+    for cold in [true, false] {
+        let mut vm = Vm::start(&Module::metered_filter(), &Process::new()).unwrap();
+        let good = (!cold).then(|| accept(&mut vm, &canary()));
+        vm.take_log();
+        let before = vm.fuel_used();
+        let configured = vm.configure(ROOT_ID, PLUGIN, bytes);
+        let configured = configured.unwrap_or_else(|trap| panic!("{name}: {trap}"));
+        assert_eq!(configured.accepted, cold, "{name}: {}", mib(&vm));
+        let fuel = vm.fuel_used() - before;
+        assert!(fuel <= FUEL, "{name}: {fuel}");
+        assert_bounded(name, &vm.take_log());
+        // An inert one says it all again.
+        vm.tick(configured.root).unwrap();
+        assert_bounded(name, &vm.take_log());
+        assert!(vm.memory_pages() <= PAGES, "{name}: {}", mib(&vm));
+        let good = good.unwrap_or_else(|| accept(&mut vm, &canary()));
+        assert_serves(name, &mut vm, good);
+    }
+}
+
+fn assert_serves(name: &str, vm: &mut Vm, root: RootId) {
+    let stream = vm.exchange(root, &from_user(CANARY_USER)).unwrap();
+    assert_eq!(route(&stream).as_deref(), Some("v2"), "{name}");
+}
+
+#[test]
+fn no_configuration_takes_more_than_its_share_of_memory_or_log() {
+    for (name, bytes) in hostile() {
+        survive(name, &bytes);
+    }
+}
+
+#[test]
+fn a_path_is_no_longer_in_the_log_than_anybody_reads() {
+    let key = "k".repeat(MIB - 4_000);
+    let twice = list(400, |_| r#""a":0"#.to_owned());
+    survive(
+        "keys twice below a long one",
+        &format!(r#"{{"{key}":{{{twice}}}}}"#),
+    );
+}
+
+#[test]
+fn a_target_that_repeats_a_name_too_long_to_be_one_makes_no_trap() {
+    survive("impossible name", &target_of(50_000, &"n".repeat(300_000)));
+}
+
+#[test]
+fn a_target_that_repeats_a_good_name_does_not_grow_without_bound() {
+    let bytes = target_of(100_000, &"n".repeat(64));
+    let mut vm = start(&Process::new());
+    vm.configure(ROOT_ID, PLUGIN, &bytes).unwrap();
+    assert!(vm.memory_pages() <= PAGES, "{}", mib(&vm));
+}
+
+#[test]
+fn an_inert_request_makes_few_host_calls_however_many_headers_are_named() {
+    let named = list(60_000, |nth| format!(r#""{nth}":"{nth}""#));
+    let bytes = format!(r#"{{"headers":{{{named}}},"rollouts":0}}"#);
+    let mut vm = start(&Process::new());
+    let configured = vm.configure(ROOT_ID, PLUGIN, bytes).unwrap();
+    assert!(configured.accepted);
+    for _ in 0..2 {
+        vm.take_counts();
+        vm.exchange(configured.root, &from_user(CANARY_USER))
+            .unwrap();
+        // The three default names and the first few that are named.
+        let counts = vm.take_counts();
+        assert!(counts.total() <= 16, "{:?}", counts.by_name());
+    }
+}
+
+#[test]
+fn valid_configurations_as_large_as_they_may_be_are_bounded_too() {
+    let versions = list(32, |nth| format!(r#"{{"name":"v{nth}"}}"#));
+    let rollouts = list(1_000, |nth| {
+        format!(
+            r#"{{"name":"r{nth}","versions":[{versions}],"stable":"v1","strategy":{{"blueGreen":{{"active":"v2"}}}}}}"#
+        )
+    });
+    let values = list(110_000, |nth| format!(r#""{nth}""#));
+    let conditions = list(30_000, |nth| {
+        format!(r#"{{"cookie":"{nth}","present":true}}"#)
+    });
+    for (name, bytes) in [
+        ("rollouts", format!(r#"{{"rollouts":[{rollouts}]}}"#)),
+        (
+            "values",
+            rollout(
+                VERSIONS,
+                &format!(r#"{{"header":"h","in":[{values}]}}"#),
+                CANARY,
+            ),
+        ),
+        (
+            "conditions",
+            rollout(VERSIONS, &format!(r#"{{"any":[{conditions}]}}"#), CANARY),
+        ),
+    ] {
+        assert!(bytes.len() <= MIB, "{name}: {} bytes", bytes.len());
+        let mut vm = start(&Process::new());
+        let mut last = None;
+        for _ in 0..5 {
+            let configured = vm.configure(ROOT_ID, PLUGIN, &bytes).unwrap();
+            assert!(configured.accepted, "{name}: {:#?}", vm.log());
+            if let Some(before) = last.replace(configured.root) {
+                assert!(vm.retire(before).unwrap());
+            }
+        }
+        assert!(vm.memory_pages() <= PAGES, "{name}: {}", mib(&vm));
+        let good = accept(&mut vm, &canary());
+        assert_serves(name, &mut vm, good);
+    }
+}

@@ -1,0 +1,172 @@
+//! Requests that are as dear as a client can make them: 60 KB of one header, which is all
+//! that Envoy lets through.
+//!
+//! The measure is fuel, wasmtime's count of instructions: the same on every machine and in
+//! every run. A request is to be read once, not once for each condition that looks at it.
+
+use divvy_host_tests::fixture::accept;
+use divvy_host_tests::{Exchange, Module, Process, RootId, Vm};
+use serde_json::{Value, json};
+
+const LONG: usize = 60_000;
+const MANY: usize = 100;
+/// Instructions that such a request may take beyond those of an ordinary one: a
+/// millisecond or two.
+const MOST: u64 = 12_000_000;
+
+/// So many rollouts with one condition each.
+fn rollouts(count: usize, when: impl Fn(usize) -> Value) -> Value {
+    let rollouts = (0..count).map(|nth| {
+        json!({
+            "name": format!("r{nth}"),
+            "versions": [{"name": "v1"}, {"name": "v2"}],
+            "stable": "v1",
+            "rules": [{"name": "rule", "when": when(nth), "use": "v2"}],
+            "strategy": {"blueGreen": {"active": "v1"}},
+        })
+    });
+    json!({"rollouts": rollouts.collect::<Value>()})
+}
+
+fn metered(configuration: &Value) -> (Vm, RootId) {
+    let mut vm = Vm::start(&Module::metered_filter(), &Process::new()).unwrap();
+    let root = accept(&mut vm, configuration);
+    (vm, root)
+}
+
+/// What the filter does for this request more than for an ordinary one.
+fn extra_fuel(configuration: &Value, exchange: &Exchange) -> u64 {
+    let (mut vm, root) = metered(configuration);
+    let mut fuel = |exchange: &Exchange| {
+        // The first defines series and grows the memory.
+        vm.exchange(root, exchange).unwrap();
+        let before = vm.fuel_used();
+        vm.exchange(root, exchange).unwrap();
+        vm.fuel_used() - before
+    };
+    let ordinary = fuel(&Exchange::get("/"));
+    fuel(exchange).saturating_sub(ordinary)
+}
+
+/// `unit` again and again, 60 KB of it.
+fn repeated(unit: &str) -> String {
+    unit.repeat(LONG / unit.len())
+}
+
+fn cookie(value: &str) -> Exchange {
+    Exchange::get("/").header("cookie", value)
+}
+
+fn query(value: &str) -> Exchange {
+    let mut exchange = Exchange::get("/");
+    exchange.request.replace(":path", format!("/?{value}"));
+    exchange
+}
+
+/// Asserts that 100 rollouts take no more for this request than a few times what one takes.
+/// Among 100 names it takes seven comparisons to find one.
+fn assert_read_once(when: impl Fn(usize) -> Value, exchange: &Exchange, what: &str) {
+    let one = extra_fuel(&rollouts(1, &when), exchange);
+    let many = extra_fuel(&rollouts(MANY, &when), exchange);
+    assert!(one <= MOST, "{what}: {one}");
+    assert!(many <= one * 8, "{what}: {one} for one, {many} for many");
+}
+
+#[test]
+fn cookies_are_read_once_however_many_conditions_look_at_them() {
+    // Names of one length, since names of another are not even looked for.
+    let when = |nth| json!({"cookie": format!("c{}", 100 + nth), "exact": "yes"});
+    for unit in [
+        ";",
+        "=;",
+        "a;",
+        "a=;",
+        "c100=;",
+        "c199=x; ",
+        "c100=\"\";",
+        "zzzz=;",
+        "\"",
+        "=",
+    ] {
+        assert_read_once(when, &cookie(&repeated(unit)), unit);
+    }
+}
+
+#[test]
+fn a_query_is_read_once_however_many_conditions_look_at_it() {
+    let when = |nth| json!({"query": format!("c{}", 100 + nth), "exact": "yes"});
+    for unit in [
+        "&", "=&", "a&", "a=&", "c100=&", "c199=x&", "zzzz&", "%41", "=", "?",
+    ] {
+        assert_read_once(when, &query(&repeated(unit)), unit);
+    }
+}
+
+#[test]
+fn the_space_around_a_cookie_is_trimmed_once_however_many_conditions_look_at_it() {
+    let when = |_| json!({"cookie": "c", "exact": "yes"});
+    let spaces = format!("a=b; c={}; d=e", repeated(" "));
+    assert_read_once(when, &cookie(&spaces), "spaces");
+}
+
+#[test]
+fn a_query_value_is_decoded_once_however_many_conditions_look_at_it() {
+    let when = |_| json!({"query": "c", "exact": "yes"});
+    let escaped = format!("c={}", repeated("%41"));
+    assert_read_once(when, &query(&escaped), "%41");
+}
+
+#[test]
+fn contains_takes_time_in_proportion_to_the_value() {
+    let a = |times: usize| "a".repeat(times);
+    let needles = [
+        "x".to_owned(),
+        "aXa".to_owned(),
+        format!("{}b", a(50)),
+        format!("b{}", a(50)),
+        "ab".repeat(1_000),
+        format!("{}b{}", a(1_000), a(1_000)),
+        format!("{}b", a(LONG / 2)),
+        format!("b{}", a(LONG / 2)),
+    ];
+    for needle in needles {
+        let configuration = rollouts(1, |_| json!({"header": "h", "contains": needle}));
+        for value in ["a", "ab", "aab"].map(repeated) {
+            let of = |value: &str| {
+                let exchange = Exchange::get("/").header("h", value);
+                extra_fuel(&configuration, &exchange)
+            };
+            let (whole, third) = (of(&value), of(&value[..LONG / 3]));
+            let what = format!("{} in {}", &needle[..needle.len().min(60)], &value[..9]);
+            assert!(whole <= MOST, "{what}: {whole}");
+            // A needle longer than the value is not looked for.
+            if needle.len() < LONG / 3 {
+                assert!(whole <= third * 4, "{what}: {third}, then {whole}");
+            }
+        }
+    }
+}
+
+#[test]
+fn long_requests_grow_the_memory_once() {
+    let (mut vm, root) = metered(&rollouts(MANY, |nth| match nth % 3 {
+        0 => json!({"cookie": format!("c{nth}"), "contains": "x"}),
+        1 => json!({"query": format!("c{nth}"), "contains": "x"}),
+        _ => json!({"header": "h", "contains": "x"}),
+    }));
+    let mut play = |times: usize| {
+        for _ in 0..times {
+            for unit in ["c0=x; ", "c0=;", ";"] {
+                let exchange = cookie(&repeated(unit)).header("h", repeated("y"));
+                vm.exchange(root, &exchange).unwrap();
+            }
+            for unit in ["c1=x&", "c1=%41&", "&"] {
+                vm.exchange(root, &query(&repeated(unit))).unwrap();
+            }
+        }
+        vm.memory_pages()
+    };
+    let early = play(2);
+    assert_eq!(play(100), early);
+    assert!(early <= 64, "{early} pages");
+}

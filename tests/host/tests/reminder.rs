@@ -1,0 +1,179 @@
+//! An inert filter says every minute what is wrong, in one voice for all VMs.
+
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use divvy_host_tests::fixture::{broken, offer, start};
+use divvy_host_tests::{Call, LogLine, Process, RootId, Vm};
+use serde_json::{Value, json};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const PATHS: [&str; 3] = [
+    "rollouts[0].stable:",
+    "rollouts[0].strategy.canary.version:",
+    "rollouts[0].rules[1].use:",
+];
+
+/// A configuration with an error at each of [`PATHS`].
+fn thrice_broken() -> Value {
+    let mut configuration = broken();
+    configuration["rollouts"][0]["stable"] = json!("v9");
+    configuration["rollouts"][0]["rules"][1]["use"] = json!("v8");
+    configuration
+}
+
+/// A VM that runs inert and has said so.
+fn inert_vm(process: &Process) -> (Vm, RootId) {
+    let mut vm = start(process);
+    let (accepted, root) = offer(&mut vm, &thrice_broken());
+    assert!(accepted);
+    vm.take_log();
+    (vm, root)
+}
+
+fn ticked(vm: &mut Vm, root: RootId) -> Vec<LogLine> {
+    vm.tick(root).unwrap();
+    vm.take_log()
+}
+
+/// How often everything that is wrong was said; it is all said, or nothing is.
+fn times(log: &[LogLine]) -> usize {
+    let count = |start: &str| {
+        let lines = log.iter().filter(|line| line.message.starts_with(start));
+        lines.count()
+    };
+    let headings = count("this proxy has no valid configuration and serves stable: 3 errors");
+    for path in PATHS {
+        assert_eq!(count(path), headings, "{path} in {log:#?}");
+    }
+    assert_eq!(log.len(), headings * (1 + PATHS.len()), "{log:#?}");
+    headings
+}
+
+#[test]
+fn every_error_is_said_every_minute_by_one_of_the_vms() {
+    let process = Process::new();
+    let mut vms = [inert_vm(&process), inert_vm(&process)];
+    for minute in 0..5 {
+        process.clock().advance(MINUTE);
+        let mut said = 0;
+        // Twelve ticks a minute each.
+        for _ in 0..12 {
+            for (vm, root) in &mut vms {
+                assert_eq!(vm.tick_period(*root), Some(5_000));
+                said += times(&ticked(vm, *root));
+            }
+        }
+        assert_eq!(said, 1, "minute {minute}");
+    }
+}
+
+#[test]
+fn between_the_ticks_of_one_minute_nothing_more_is_said() {
+    let process = Process::new();
+    let (mut vm, root) = inert_vm(&process);
+    let mut said = 0;
+    // The clock starts at a full minute.
+    for _ in 0..120 {
+        said += times(&ticked(&mut vm, root));
+        process.clock().advance(Duration::from_secs(5));
+    }
+    assert_eq!(said, 10);
+}
+
+#[test]
+fn vms_that_tick_at_the_same_time_speak_once_a_minute() {
+    const VMS: usize = 3;
+    const MINUTES: usize = 200;
+    let process = Process::new();
+    let barrier = Barrier::new(VMS);
+    let ready = AtomicUsize::new(0);
+    let said: Vec<_> = (0..MINUTES).map(|_| AtomicUsize::new(0)).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..VMS {
+            let (mut vm, root) = inert_vm(&process);
+            let (process, barrier, ready, said) = (&process, &barrier, &ready, &said);
+            scope.spawn(move || {
+                for (nth, minute) in said.iter().enumerate() {
+                    if barrier.wait().is_leader() {
+                        process.clock().advance(MINUTE);
+                    }
+                    barrier.wait();
+                    // Threads wake one after the other; those that are awake start together.
+                    ready.fetch_add(1, SeqCst);
+                    while ready.load(SeqCst) < (nth + 1) * VMS {
+                        std::thread::yield_now();
+                    }
+                    minute.fetch_add(times(&ticked(&mut vm, root)), SeqCst);
+                }
+            });
+        }
+    });
+    for (nth, minute) in said.iter().enumerate() {
+        assert_eq!(minute.load(SeqCst), 1, "minute {nth}");
+    }
+}
+
+/// The same, with the second VM's tick in the worst moments of the first one's.
+#[test]
+fn a_vm_that_ticks_in_the_middle_of_anothers_tick_does_not_speak_as_well() {
+    for moment in [Call::ClockTimeGet, Call::GetSharedData, Call::SetSharedData] {
+        let process = Process::new();
+        let (mut vm, root) = inert_vm(&process);
+        let (mut other, root_of_other) = inert_vm(&process);
+        for minute in 0..3 {
+            process.clock().advance(MINUTE);
+            let (sender, others) = std::sync::mpsc::channel();
+            let mut interloper = Some(other);
+            vm.intercept(move |call| {
+                if call == moment
+                    && let Some(mut other) = interloper.take()
+                {
+                    let log = ticked(&mut other, root_of_other);
+                    sender.send((other, log)).unwrap();
+                }
+                None
+            });
+            let log = ticked(&mut vm, root);
+            vm.stop_intercepting();
+            let (returned, log_of_other) = others.recv().unwrap();
+            other = returned;
+            let said = times(&log) + times(&log_of_other);
+            assert_eq!(said, 1, "minute {minute}, in {}", moment.name());
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_back_by_an_hour_silences_nothing() {
+    let process = Process::new();
+    let mut vms = [inert_vm(&process), inert_vm(&process)];
+    let mut minute = || -> usize {
+        process.clock().advance(MINUTE);
+        let logs = vms.each_mut().map(|(vm, root)| ticked(vm, *root));
+        logs.iter().map(|log| times(log)).sum()
+    };
+    assert_eq!(minute(), 1);
+    let clock = process.clock();
+    clock.set_realtime(clock.realtime() - 3_600_000_000_000);
+    for nth in 0..5 {
+        assert_eq!(minute(), 1, "minute {nth} after");
+    }
+    clock.set_realtime(clock.realtime() + 7_200_000_000_000);
+    assert_eq!(minute(), 1);
+}
+
+#[test]
+fn a_host_without_a_clock_or_a_memory_makes_no_trap_and_no_flood() {
+    for broken in [Call::ClockTimeGet, Call::GetSharedData, Call::SetSharedData] {
+        let process = Process::new();
+        let (mut vm, root) = inert_vm(&process);
+        vm.intercept(move |call| (call == broken).then_some(divvy_host_tests::Status(10)));
+        for _ in 0..3 {
+            process.clock().advance(MINUTE);
+            let log = ticked(&mut vm, root);
+            assert!(times(&log) <= 1, "{}", broken.name());
+        }
+    }
+}

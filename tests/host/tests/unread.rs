@@ -1,0 +1,112 @@
+//! Requests whose headers the proxy does not hand over, or not as it should.
+
+use divvy_host_tests::fixture::{CANARY_USER, assignment, canary, configured, from_user, route};
+use divvy_host_tests::{Call, Exchange, Process, Status, Stream};
+use serde_json::{Value, json};
+
+/// A rollout for one host that routes, then one for everybody, with or without targets.
+fn scoped_then_all(all_routes: bool) -> Value {
+    let mut configuration = canary();
+    let mut scoped = configuration["rollouts"][0].take();
+    scoped["name"] = json!("scoped");
+    // Both give the user to v2.
+    scoped["salt"] = json!("checkout");
+    let mut all = scoped.clone();
+    all["name"] = json!("all");
+    if !all_routes {
+        all.as_object_mut().unwrap().remove("target");
+    }
+    scoped["match"] = json!([{"hosts": ["shop.example.com"]}]);
+    configuration["rollouts"] = json!([scoped, all]);
+    configuration
+}
+
+/// A request of the canary's user, who also claims to be routed somewhere.
+fn forged() -> Exchange {
+    from_user(CANARY_USER)
+        .header("x-divvy-route", "admin")
+        .header("x-divvy-route", "v2")
+        .header("x-divvy-assignment", "all=v2")
+        .header("x-divvy-mirror", "admin")
+}
+
+fn unread(configuration: &Value, status: Status) -> (Stream, Process) {
+    let process = Process::new();
+    let (mut vm, root) = configured(&process, configuration);
+    vm.intercept(move |call| (call == Call::GetHeaderMapPairs).then_some(status));
+    (vm.exchange(root, &forged()).unwrap(), process)
+}
+
+/// What a host may answer instead.
+fn refusals() -> impl Iterator<Item = Status> {
+    Status::failures().chain([Status(u32::MAX)])
+}
+
+#[test]
+fn a_request_that_is_read_is_routed_by_the_first_rollout() {
+    let (mut vm, root) = configured(&Process::new(), &scoped_then_all(true));
+    let stream = vm.exchange(root, &forged()).unwrap();
+    assert_eq!(route(&stream).as_deref(), Some("v2"));
+    let assignment = assignment(&stream);
+    let expected = "scoped=v2;reason=split, all=v2;reason=split";
+    assert_eq!(assignment.as_deref(), Some(expected));
+}
+
+#[test]
+fn a_request_that_cannot_be_read_is_not_routed_and_stable_where_that_is_certain() {
+    for configuration in [scoped_then_all(true), scoped_then_all(false)] {
+        for status in refusals() {
+            let (stream, process) = unread(&configuration, status);
+            assert_eq!(route(&stream), None, "{status:?}");
+            let assigned = assignment(&stream);
+            assert_eq!(
+                assigned.as_deref(),
+                Some("all=v1;reason=error"),
+                "{status:?}"
+            );
+            let headers = stream.request_headers.unwrap();
+            assert_eq!(headers.get_all("x-divvy-assignment").count(), 1);
+            assert_eq!(headers.get("x-divvy-mirror"), None, "{status:?}");
+
+            let error = [("divvy_version", "v1"), ("divvy_reason", "error")];
+            for (rollout, count) in [("all", 1), ("scoped", 0)] {
+                let labels = [error[0], error[1], ("divvy_rollout", rollout)];
+                let counted = process.counted("divvy_requests_total", &labels);
+                assert_eq!(counted, count, "{rollout}, {status:?}");
+            }
+            assert_eq!(process.counted("divvy_requests_total", &[]), 1);
+            assert_eq!(process.counted("divvy_responses_total", &[]), 1);
+        }
+    }
+}
+
+#[test]
+fn where_no_rollout_is_for_everybody_nothing_is_said_of_it() {
+    let mut configuration = scoped_then_all(true);
+    configuration["rollouts"].as_array_mut().unwrap().pop();
+    for status in refusals() {
+        let (stream, process) = unread(&configuration, status);
+        assert_eq!((route(&stream), assignment(&stream)), (None, None));
+        assert_eq!(process.counted("divvy_requests_total", &[]), 0);
+        assert_eq!(process.counted("divvy_responses_total", &[]), 0);
+    }
+}
+
+#[test]
+fn the_next_request_is_read_again() {
+    let (mut vm, root) = configured(&Process::new(), &scoped_then_all(true));
+    vm.intercept(|call| (call == Call::GetHeaderMapPairs).then_some(Status(10)));
+    vm.exchange(root, &forged()).unwrap();
+    vm.stop_intercepting();
+    let stream = vm.exchange(root, &forged()).unwrap();
+    assert_eq!(route(&stream).as_deref(), Some("v2"));
+}
+
+/// Envoy answers so for an empty map, which no request has.
+#[test]
+fn a_success_without_any_header_is_a_request_that_cannot_be_read() {
+    let (stream, _) = unread(&scoped_then_all(true), Status::OK);
+    assert_eq!(route(&stream), None);
+    let assigned = assignment(&stream);
+    assert_eq!(assigned.as_deref(), Some("all=v1;reason=error"));
+}
