@@ -26,7 +26,7 @@ PARTS := test-format test-lints test-lints-wasm test-unit test-host test-lab tes
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help build envoy run run-func-e demo test $(PARTS) test-matrix soak fmt clean toolchain
+.PHONY: help build envoy run check run-func-e demo test $(PARTS) test-matrix soak fmt clean toolchain
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ target/envoy/%/envoy:
 
 run: demo ## the demo on 127.0.0.1:10000; Ctrl-C stops it
 	@exec env $(WITH_ENVOY) $(CARGO_TARGET)/debug/divvy-demo $(if $(CONFIG),--config '$(CONFIG)')
+
+check: demo ## does Envoy take CONFIG=file? Starts, asks, stops
+	@exec env $(WITH_ENVOY) $(CARGO_TARGET)/debug/divvy-demo --check $(if $(CONFIG),--config '$(CONFIG)')
 
 run-func-e: demo $(FUNC_E) ## the same demo, Envoy started by func-e
 	@exec env $(WITH_ENVOY) $(CARGO_TARGET)/debug/divvy-demo --func-e '$(abspath $(FUNC_E))' $(if $(CONFIG),--config '$(CONFIG)')

@@ -197,6 +197,11 @@ impl RootContext for Root {
                     policy.rollouts.len(),
                     policy.fingerprint,
                 );
+                if bytes.is_empty() {
+                    log::warn!(
+                        "it is empty: nothing is split, and everybody goes where the routes say"
+                    );
+                }
                 true
             }
             Err(errors) if Self::runs_inert(&marks, digest) => {
@@ -212,7 +217,12 @@ impl RootContext for Root {
                 true
             }
             Err(errors) => {
-                report("the configuration is refused", &errors);
+                let what = if marks.was_accepted() {
+                    "the configuration is refused, the last good one stays in force"
+                } else {
+                    "the configuration is refused, and there is no other"
+                };
+                report(what, &errors);
                 false
             }
         }

@@ -182,7 +182,10 @@ async fn a_bad_push_keeps_the_last_good_one_and_logs_every_error_with_its_path()
     };
     let errors = config::parse(bad().to_string().as_bytes()).expect_err("it is bad");
     let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
-    assert_eq!(reasons[0], "the configuration is refused: 5 errors");
+    assert_eq!(
+        reasons[0],
+        "the configuration is refused, the last good one stays in force: 5 errors"
+    );
     assert_eq!(reasons[1..], errors);
     for (error, path) in errors.iter().zip([
         "responseHeader: ",

@@ -198,7 +198,10 @@ async fn a_strict_filter_refuses_a_bad_configuration_at_the_start() -> Result<()
     let Push::Refused { reasons } = edge.envoy.verdict("divvy").await? else {
         panic!("it was accepted");
     };
-    assert_eq!(reasons[0], "the configuration is refused: 2 errors");
+    assert_eq!(
+        reasons[0],
+        "the configuration is refused, and there is no other: 2 errors"
+    );
     assert_eq!(reasons[1..], errors_of(&bad().to_string()));
     // Envoy listens all the same, and lets nothing pass.
     for _ in 0..4 {
