@@ -8,8 +8,7 @@ use super::error::{At, Errors};
 use super::headers::Headers;
 use super::rollout::Around;
 use super::shape::{self, Items};
-use super::{MAX_IDENTITY_SOURCES, MAX_IGNORED, MAX_ROLLOUTS, json, names, rollout, tree};
-use crate::bucket::Share;
+use super::{MAX_IDENTITY_SOURCES, MAX_IGNORED, MAX_ROLLOUTS, json, names, rollout, tree, values};
 use crate::identity::{Identification, IdentitySource};
 use crate::policy::{Policy, Role, Rollout};
 
@@ -134,19 +133,7 @@ fn rollouts(
     let list = list.at_most(MAX_ROLLOUTS, "rollouts", at, errors);
     let mut seen = BTreeSet::new();
     list.each(at, errors, |at, raw, errors| {
-        rollout::unique(at.field("name"), &raw.name, &mut seen, errors);
+        values::unique(at.field("name"), &raw.name, &mut seen, errors);
         rollout::compile(at, raw, around, headers, errors)
     })
-}
-
-/// A percentage as a share.
-pub(super) fn percent(at: At<'_>, number: f64, errors: &mut Errors) -> Option<Share> {
-    let share = Share::from_percent(number);
-    if share.is_none() {
-        let number = tree::shown(number);
-        let message =
-            format!("{number} is no percentage: a number from 0 to 100, at most 4 decimals");
-        errors.add(at, message);
-    }
-    share
 }

@@ -13,6 +13,7 @@ mod names;
 mod rollout;
 mod shape;
 mod tree;
+mod values;
 
 pub use error::{ConfigError, Errors};
 

@@ -2,19 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use super::compile::percent;
 use super::error::{At, Errors};
 use super::headers::Headers;
 use super::shape::{self, Items};
-use super::{MAX_RULES, MAX_VERSIONS, condition, names, tree};
+use super::values::{percent, unique, weight};
+use super::{MAX_RULES, MAX_VERSIONS, condition, names};
 use crate::bucket::{Gate, Key, Purpose, Share, Split};
 use crate::policy::{Rollout, Rule, Strategy, Version, VersionId};
 
 /// A share of users without a way to tell users apart is nobody's share: to accept it
 /// would be to serve stable to everyone in silence.
 const NO_IDENTITY: &str = "tells users apart, but identity names no source that says who they are";
-/// The most that one arm of a split may weigh.
-const MAX_WEIGHT: f64 = 1_000_000.0;
 
 /// What the whole configuration says that a rollout needs to know.
 pub(super) struct Around {
@@ -281,26 +279,4 @@ fn ab_test_of(
         traffic: Gate::new(Key::new(Purpose::Gate, salt), share?),
         split: split?,
     })
-}
-
-fn weight(at: At<'_>, number: f64, errors: &mut Errors) -> Option<u32> {
-    if number.fract() != 0.0 || !(0.0..=MAX_WEIGHT).contains(&number) {
-        let number = tree::shown(number);
-        let message = format!("{number} is no weight: a whole number from 0 to 1000000");
-        errors.add(at, message);
-        return None;
-    }
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "checked above"
-    )]
-    Some(number as u32)
-}
-
-/// Notes a name that was there before.
-pub(super) fn unique(at: At<'_>, name: &str, seen: &mut BTreeSet<String>, errors: &mut Errors) {
-    if !seen.insert(name.to_owned()) {
-        errors.add(at, format!("{name:?} is there already"));
-    }
 }

@@ -4,6 +4,7 @@
 //! - [`metrics`] gives series their numbers;
 //! - [`marks`] remembers for the process which configurations were accepted;
 //! - [`active`] is a configuration in force, with all that was worked out for it;
+//! - [`state`] is what the root and the streams of one configuration share;
 //! - [`root`] takes configurations, [`stream`] handles requests.
 //!
 //! The SDK is used for its callbacks alone. Its wrappers of host calls abort the VM on
@@ -14,6 +15,7 @@ mod host;
 mod marks;
 mod metrics;
 mod root;
+mod state;
 mod stream;
 
 use proxy_wasm::traits::RootContext;

@@ -6,7 +6,7 @@ use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use super::host::{self, Headers};
-use super::root::State;
+use super::state::State;
 use crate::decide::{self, Decision, Reason};
 use crate::output::{self, Class, HeaderChange};
 use crate::policy::Policy;
