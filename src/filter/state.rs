@@ -1,6 +1,6 @@
 //! A configuration in use: what its root and its streams share.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -30,7 +30,7 @@ pub struct State {
     /// The change of the gauges that the last tick saw.
     seen_change: Cell<u32>,
     /// The rollouts beyond the first 50 whose weights are shown, since they decided.
-    late: RefCell<BTreeSet<RolloutId>>,
+    late: Cell<BTreeSet<RolloutId>>,
 }
 
 impl State {
@@ -43,7 +43,7 @@ impl State {
             inert,
             in_use: Cell::new(false),
             seen_change: Cell::new(0),
-            late: RefCell::default(),
+            late: Cell::default(),
         }
     }
 
@@ -68,7 +68,7 @@ impl State {
         let rollouts = || self.active.policy.rollouts.iter();
         let first = rollouts().take(DEFINED_AT_ONCE).flat_map(weights);
         let late = rollouts().skip(DEFINED_AT_ONCE).flat_map(weights);
-        self.late.replace(BTreeSet::new());
+        self.late.take();
         self.gauges.show(self.digest, first.chain(own), late);
     }
 
@@ -81,7 +81,7 @@ impl State {
             // The streams since the last tick may have come before the change: whoever
             // gets streams now will have one more by the next.
             self.in_use.set(false);
-            self.late.replace(BTreeSet::new());
+            self.late.take();
         }
         let tells_of_this = owner.is_some_and(|(digest, _)| digest == self.digest);
         if self.in_use.take() && !tells_of_this {
@@ -101,12 +101,10 @@ impl State {
             if usize::from(decision.rollout.0) < DEFINED_AT_ONCE {
                 continue;
             }
-            let Ok(mut late) = self.late.try_borrow_mut() else {
-                return;
-            };
-            if late.insert(decision.rollout)
-                && let Some(rollout) = policy.rollout(decision.rollout)
-            {
+            let mut late = self.late.take();
+            let first = late.insert(decision.rollout);
+            self.late.set(late);
+            if first && let Some(rollout) = policy.rollout(decision.rollout) {
                 self.gauges.add(weights(rollout));
             }
         }
