@@ -4,107 +4,140 @@
 //!
 //! 1. `enabled: false` → stable, `disabled`
 //! 2. the first rule that matches → its version, `rule`
-//! 3. the strategy, which asks who the user is only if a hash is needed:
-//!    nobody → stable, `no_identity`; kept out by an A/B test's `traffic` → stable,
-//!    `not_enrolled`; otherwise `split` or `active`
+//! 3. the strategy, which asks who the user is only if a hash is needed: nobody → stable,
+//!    `no_identity`. An A/B test first keeps out those in the `holdout`, then those who are
+//!    `excluded` by its layer, then those whom its `traffic` does not let in,
+//!    `not_enrolled`. Otherwise `split`, `active` or `follow`
 //!
 //! A decision is a value; nothing here talks to anybody.
 
-use std::cell::OnceCell;
-
-use crate::policy::{Policy, Rollout, RolloutId, Rule, Strategy, VersionId};
+use crate::bucket::Gate;
+use crate::decision::{Decision, Reason, version_of};
+use crate::identity::{Identity, Who};
+use crate::matching::Facts;
+use crate::policy::{AbTest, Policy, Rollout, Rule, Strategy, VersionId};
 use crate::request::Request;
 
-/// Why a version was chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Reason {
-    /// The rollout is switched off.
-    Disabled,
-    /// A rule asked for it.
-    Rule,
-    /// A hash was needed and the request names nobody.
-    NoIdentity,
-    /// The A/B test's traffic gate kept the user out.
-    NotEnrolled,
-    /// By the user's position: a canary and the stable share beside it, an arm of a test.
-    Split,
-    /// It is the active one of a blue/green pair.
-    Active,
-    /// Something went wrong on the request path.
-    Error,
-}
-
-impl Reason {
-    /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 7] = [
-        Self::Disabled,
-        Self::Rule,
-        Self::NoIdentity,
-        Self::NotEnrolled,
-        Self::Split,
-        Self::Active,
-        Self::Error,
-    ];
-
-    /// As it stands in the assignment and in labels.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Disabled => "disabled",
-            Self::Rule => "rule",
-            Self::NoIdentity => "no_identity",
-            Self::NotEnrolled => "not_enrolled",
-            Self::Split => "split",
-            Self::Active => "active",
-            Self::Error => "error",
-        }
-    }
-}
-
-/// What was decided for one rollout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Decision {
-    /// Which rollout.
-    pub rollout: RolloutId,
-    /// Which version serves.
-    pub version: VersionId,
-    /// Why.
-    pub reason: Reason,
+/// All that was decided for a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome<'a> {
+    /// A decision for each rollout that looks at the request, in their order.
+    pub decisions: Vec<Decision>,
+    /// Who the user is, if a decision depended on it.
+    pub identity: Option<Identity<'a>>,
 }
 
 /// The decisions of all rollouts that look at this request.
-pub fn decide(policy: &Policy, request: &Request<'_>) -> Vec<Decision> {
-    let who = Who {
-        policy,
-        request,
-        identity: OnceCell::new(),
-    };
-    policy
-        .numbered()
-        .filter(|(_, rollout)| looks_at(rollout, request))
-        .map(|(id, rollout)| {
-            let (version, reason) = decide_one(rollout, &who);
-            Decision {
-                rollout: id,
-                version,
-                reason,
-            }
-        })
-        .collect()
+pub fn decide<'a>(policy: &'a Policy, request: &'a Request<'_>) -> Outcome<'a> {
+    let who = Who::sent(request, &policy.identification);
+    let found = policy.scopes.find(request);
+    let mut decisions = Vec::with_capacity(found.len());
+    for id in found {
+        let Some(rollout) = policy.rollout(id) else {
+            continue;
+        };
+        let facts = Facts {
+            request,
+            who: &who,
+            decisions: &decisions,
+        };
+        let (version, reason) = decide_one(rollout, &facts);
+        decisions.push(Decision {
+            rollout: id,
+            version,
+            reason,
+        });
+    }
+    Outcome {
+        decisions,
+        identity: who.into_found(),
+    }
 }
 
 /// What is decided when the request cannot be read: stable, for every rollout that looks
 /// at all requests. Which others would have looked at this one cannot be known.
-pub fn decide_unread(policy: &Policy) -> Vec<Decision> {
-    policy
-        .numbered()
-        .filter(|(_, rollout)| rollout.scopes.is_empty())
-        .map(|(id, rollout)| Decision {
-            rollout: id,
-            version: rollout.stable,
+pub fn decide_unread(policy: &Policy) -> Outcome<'_> {
+    let certain = policy.scopes.everywhere().iter();
+    let decisions = certain.filter_map(|id| {
+        let version = policy.rollout(*id)?.stable;
+        Some(Decision {
+            rollout: *id,
+            version,
             reason: Reason::Error,
         })
-        .collect()
+    });
+    Outcome {
+        decisions: decisions.collect(),
+        identity: None,
+    }
+}
+
+fn decide_one(rollout: &Rollout, facts: &Facts<'_, '_, '_>) -> (VersionId, Reason) {
+    if !rollout.enabled {
+        return (rollout.stable, Reason::Disabled);
+    }
+    if let Some(rule) = rollout.rules.iter().find(|rule| applies(rule, facts)) {
+        return (rule.version, Reason::Rule);
+    }
+    choose(rollout, facts).unwrap_or((rollout.stable, Reason::NoIdentity))
+}
+
+fn applies(rule: &Rule, facts: &Facts<'_, '_, '_>) -> bool {
+    let lets_in = |gate: &Gate| facts.who.anybody().is_some_and(|who| gate.admits(who));
+    rule.when.holds(facts) && rule.percent.as_ref().is_none_or(lets_in)
+}
+
+/// The strategy's answer, or `None` if it needs to know the user and there is none.
+fn choose(rollout: &Rollout, facts: &Facts<'_, '_, '_>) -> Option<(VersionId, Reason)> {
+    let stable = rollout.stable;
+    Some(match &rollout.strategy {
+        Strategy::Canary { version, gate } => {
+            let admitted = match gate.foregone() {
+                Some(admitted) => admitted,
+                None => gate.admits(facts.who.anybody()?),
+            };
+            (if admitted { *version } else { stable }, Reason::Split)
+        }
+        Strategy::AbTest(test) => assign(test, stable, facts)?,
+        Strategy::BlueGreen { active } => (*active, Reason::Active),
+        Strategy::Follow { leader, versions } => {
+            let chosen = version_of(facts.decisions, *leader);
+            let mine = chosen.and_then(|chosen| *versions.get(usize::from(chosen.0))?);
+            (mine.unwrap_or(stable), Reason::Follow)
+        }
+    })
+}
+
+/// Who takes part in a test, and with which arm. Only people take part: to somebody who is
+/// drawn anew with each request an experiment means nothing.
+fn assign(
+    test: &AbTest,
+    stable: VersionId,
+    facts: &Facts<'_, '_, '_>,
+) -> Option<(VersionId, Reason)> {
+    let admits = |gate: &Gate| match gate.foregone() {
+        Some(admitted) => Some(admitted),
+        None => Some(gate.admits(facts.who.somebody()?)),
+    };
+    if let Some(holdout) = &test.holdout
+        && admits(holdout)?
+    {
+        return Some((stable, Reason::Holdout));
+    }
+    if let Some(layer) = &test.layer
+        && !layer.is_whole()
+        && !layer.admits(facts.who.somebody()?)
+    {
+        return Some((stable, Reason::Excluded));
+    }
+    if !admits(&test.traffic)? {
+        return Some((stable, Reason::NotEnrolled));
+    }
+    let version = match test.split.foregone() {
+        Some(version) => version,
+        None => test.split.pick(facts.who.somebody()?)?,
+    };
+    Some((version, Reason::Split))
 }
 
 /// Every answer that a rollout can give, so that its series exist before the first
@@ -131,81 +164,32 @@ pub fn possible(rollout: &Rollout) -> Vec<(VersionId, Reason)> {
             let some = versions.iter().filter(|(_, share)| share.ppm() > 0);
             answers.extend(some.map(|(version, _)| (*version, Reason::Split)));
         }
-        Strategy::AbTest { traffic, split } => {
-            if traffic.foregone() != Some(true) {
-                answers.push((stable, Reason::NotEnrolled));
-            }
-            if traffic.foregone() != Some(false) {
-                answers.extend(split.shares().map(|(arm, _)| (arm, Reason::Split)));
-            }
-        }
+        Strategy::AbTest(test) => possible_in(test, stable, &mut answers),
         Strategy::BlueGreen { active } => answers.push((*active, Reason::Active)),
+        Strategy::Follow { versions, .. } => {
+            // Stable even if the leader has it not: it may not look at the request.
+            let mine = versions.iter().flatten().chain([&stable]);
+            answers.extend(mine.map(|version| (*version, Reason::Follow)));
+        }
     }
     answers
 }
 
-/// The user, looked for at most once in a request and only if a hash is needed.
-struct Who<'p, 'r> {
-    policy: &'p Policy,
-    request: &'p Request<'r>,
-    identity: OnceCell<Option<&'p [u8]>>,
-}
-
-impl Who<'_, '_> {
-    fn identity(&self) -> Option<&[u8]> {
-        *self
-            .identity
-            .get_or_init(|| self.policy.identification.find(self.request))
+fn possible_in(test: &AbTest, stable: VersionId, answers: &mut Vec<(VersionId, Reason)>) {
+    let holdout = test.holdout.as_ref();
+    match holdout.map_or(Some(false), Gate::foregone) {
+        Some(false) => {}
+        None => answers.push((stable, Reason::Holdout)),
+        Some(true) => return answers.push((stable, Reason::Holdout)),
     }
-}
-
-fn looks_at(rollout: &Rollout, request: &Request<'_>) -> bool {
-    rollout.scopes.is_empty() || rollout.scopes.iter().any(|scope| scope.contains(request))
-}
-
-fn decide_one(rollout: &Rollout, who: &Who<'_, '_>) -> (VersionId, Reason) {
-    if !rollout.enabled {
-        return (rollout.stable, Reason::Disabled);
+    if test.layer.as_ref().is_some_and(|layer| !layer.is_whole()) {
+        answers.push((stable, Reason::Excluded));
     }
-    if let Some(rule) = rollout.rules.iter().find(|rule| applies(rule, who)) {
-        return (rule.version, Reason::Rule);
+    if test.traffic.foregone() != Some(true) {
+        answers.push((stable, Reason::NotEnrolled));
     }
-    choose(rollout, who).unwrap_or((rollout.stable, Reason::NoIdentity))
-}
-
-fn applies(rule: &Rule, who: &Who<'_, '_>) -> bool {
-    rule.when.holds(who.request)
-        && rule
-            .percent
-            .as_ref()
-            .is_none_or(|gate| who.identity().is_some_and(|identity| gate.admits(identity)))
-}
-
-/// The strategy's answer, or `None` if it needs to know the user and there is none.
-fn choose(rollout: &Rollout, who: &Who<'_, '_>) -> Option<(VersionId, Reason)> {
-    match &rollout.strategy {
-        Strategy::Canary { version, gate } => {
-            let admitted = match gate.foregone() {
-                Some(admitted) => admitted,
-                None => gate.admits(who.identity()?),
-            };
-            let version = if admitted { *version } else { rollout.stable };
-            Some((version, Reason::Split))
-        }
-        Strategy::AbTest { traffic, split } => {
-            let admitted = match traffic.foregone() {
-                Some(admitted) => admitted,
-                None => traffic.admits(who.identity()?),
-            };
-            if !admitted {
-                return Some((rollout.stable, Reason::NotEnrolled));
-            }
-            let version = match split.foregone() {
-                Some(version) => version,
-                None => split.pick(who.identity()?)?,
-            };
-            Some((version, Reason::Split))
-        }
-        Strategy::BlueGreen { active } => Some((*active, Reason::Active)),
+    if test.traffic.foregone() != Some(false) {
+        let arms = test.split.shares();
+        answers.extend(arms.map(|(arm, _)| (arm, Reason::Split)));
     }
 }

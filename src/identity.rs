@@ -1,9 +1,15 @@
 //! Who the user is.
 
-use crate::request::{CookieId, HeaderId, QueryId, Request};
+use std::borrow::Cow;
+use std::cell::OnceCell;
+
+use crate::request::{ClaimId, CookieId, HeaderId, QueryId, Request};
 
 /// The longest identity, in bytes; a longer one is unusable.
 pub const MAX_BYTES: usize = 256;
+
+/// What stands between the parts of a `concat`: no header, cookie or claim has it.
+const SEPARATOR: u8 = 0x1f;
 
 /// Where an identity can stand.
 #[derive(Clone, Debug)]
@@ -14,6 +20,35 @@ pub enum IdentitySource {
     Cookie(CookieId),
     /// A query parameter.
     Query(QueryId),
+    /// A claim of a verified token.
+    Claim(ClaimId),
+    /// The client's address, of IPv6 the /64.
+    SourceIp,
+    /// Several of the above together; unusable when one of them is.
+    Concat(Vec<Self>),
+    /// Drawn for each request: it tells requests apart, but names nobody.
+    Random,
+}
+
+/// An identity that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity<'a> {
+    /// What is hashed.
+    pub bytes: Cow<'a, [u8]>,
+    /// Where it is from.
+    pub origin: Origin,
+}
+
+/// Where an identity is from, as far as it makes a difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A value that the client or its token gave: a header, cookie, query parameter or
+    /// claim.
+    Given,
+    /// Made from an address, or from several values.
+    Made,
+    /// A draw.
+    Random,
 }
 
 /// How the policy finds out who the user is.
@@ -27,23 +62,104 @@ pub struct Identification {
 
 impl Identification {
     /// The identity of the user who sent this request, if there is one to be had.
-    pub fn find<'a>(&self, request: &'a Request<'_>) -> Option<&'a [u8]> {
+    pub fn find<'a>(&self, request: &'a Request<'_>) -> Option<Identity<'a>> {
         self.sources.iter().find_map(|source| {
-            let value = match source {
-                IdentitySource::Header(id) => request.single(*id)?,
-                IdentitySource::Cookie(id) => request.cookie(*id)?,
-                IdentitySource::Query(id) => request.query_value(*id)?,
+            let bytes = match source {
+                IdentitySource::Concat(parts) => self.joined(parts, request)?,
+                source => self.usable(source, request)?,
             };
-            let value = value.trim_ascii();
-            self.is_usable(value).then_some(value)
+            let origin = match source {
+                IdentitySource::Random => Origin::Random,
+                IdentitySource::SourceIp | IdentitySource::Concat(_) => Origin::Made,
+                _ => Origin::Given,
+            };
+            Some(Identity { bytes, origin })
         })
     }
 
-    fn is_usable(&self, value: &[u8]) -> bool {
-        value.len() <= MAX_BYTES
-            && !self
-                .ignored
-                .iter()
-                .any(|ignored| ignored.eq_ignore_ascii_case(value))
+    fn joined<'a>(
+        &self,
+        parts: &[IdentitySource],
+        request: &'a Request<'_>,
+    ) -> Option<Cow<'a, [u8]>> {
+        let mut joined = Vec::new();
+        for part in parts {
+            if !joined.is_empty() {
+                joined.push(SEPARATOR);
+            }
+            joined.extend_from_slice(&self.usable(part, request)?);
+        }
+        (joined.len() <= MAX_BYTES).then_some(Cow::Owned(joined))
+    }
+
+    /// The trimmed value of one source, if it can be somebody.
+    fn usable<'a>(
+        &self,
+        source: &IdentitySource,
+        request: &'a Request<'_>,
+    ) -> Option<Cow<'a, [u8]>> {
+        let value = match source {
+            IdentitySource::Header(id) => request.single(*id)?,
+            IdentitySource::Cookie(id) => request.cookie(*id)?,
+            IdentitySource::Query(id) => request.query_value(*id)?,
+            IdentitySource::Claim(id) => request.claim(*id).next()?,
+            IdentitySource::SourceIp => {
+                let net = request.source()?.identity().into_bytes();
+                return (!self.is_ignored(&net)).then_some(Cow::Owned(net));
+            }
+            IdentitySource::Random => request.random()?,
+            // The configuration has none within another.
+            IdentitySource::Concat(_) => return None,
+        };
+        let value = value.trim_ascii();
+        let usable = value.len() <= MAX_BYTES && !self.is_ignored(value);
+        usable.then_some(Cow::Borrowed(value))
+    }
+
+    fn is_ignored(&self, value: &[u8]) -> bool {
+        self.ignored
+            .iter()
+            .any(|ignored| ignored.eq_ignore_ascii_case(value))
+    }
+}
+
+/// The user, looked for at most once in a request and only if something depends on it.
+#[derive(Debug)]
+pub struct Who<'a, 'r> {
+    identification: &'a Identification,
+    request: &'a Request<'r>,
+    identity: OnceCell<Option<Identity<'a>>>,
+}
+
+impl<'a, 'r> Who<'a, 'r> {
+    /// Whoever sent this request.
+    pub const fn sent(request: &'a Request<'r>, identification: &'a Identification) -> Self {
+        Self {
+            identification,
+            request,
+            identity: OnceCell::new(),
+        }
+    }
+
+    /// The identity, a random one if need be.
+    pub fn anybody(&self) -> Option<&[u8]> {
+        self.look().map(|identity| &*identity.bytes)
+    }
+
+    /// The identity of somebody who will have the same one with the next request.
+    pub fn somebody(&self) -> Option<&[u8]> {
+        let identity = self.look()?;
+        (identity.origin != Origin::Random).then_some(&*identity.bytes)
+    }
+
+    /// What was found, if anybody looked.
+    pub fn into_found(self) -> Option<Identity<'a>> {
+        self.identity.into_inner().flatten()
+    }
+
+    fn look(&self) -> Option<&Identity<'a>> {
+        self.identity
+            .get_or_init(|| self.identification.find(self.request))
+            .as_ref()
     }
 }

@@ -5,10 +5,11 @@
 //! the modules in this order:
 //!
 //! 1. [`config`] compiles a configuration into a [`policy`], or lists all that is wrong;
-//! 2. [`request`] is a borrowed view of a request's headers, as bytes;
+//! 2. [`request`] is a borrowed view of a request's headers, as bytes; what is not in them
+//!    it gets from whoever implements [`outside`];
 //! 3. [`decide`] applies the policy to it: which rollouts look at it ([`matching`]), who
 //!    the user is ([`identity`]), where on the line that is ([`bucket`]), which version
-//!    that makes and for what reason;
+//!    that makes and for what reason ([`decision`]);
 //! 4. [`output`] says what follows: header changes and labels, as values;
 //! 5. `filter`, on wasm32 alone, talks to the proxy.
 //!
@@ -30,10 +31,10 @@
 //!
 //! let headers = [(&b":path"[..], &b"/"[..]), (b"x-user-id", b"239701014")];
 //! let request = Request::from_headers(&policy.names, headers);
-//! let decisions = decide::decide(&policy, &request);
-//! assert_eq!(output::route(&policy, &decisions), Some("v2"));
+//! let outcome = decide::decide(&policy, &request);
+//! assert_eq!(output::route(&policy, &outcome.decisions), Some("v2"));
 //! assert_eq!(
-//!     output::assignment(&policy, &decisions).as_deref(),
+//!     output::assignment(&policy, &outcome.decisions).as_deref(),
 //!     Some("checkout=v2;reason=split"),
 //! );
 //! # Ok::<(), config::Errors>(())
@@ -56,10 +57,13 @@
 pub mod bucket;
 pub mod config;
 pub mod decide;
+pub mod decision;
 #[cfg(target_arch = "wasm32")]
 mod filter;
 pub mod identity;
 pub mod matching;
 pub mod output;
+pub mod outside;
 pub mod policy;
 pub mod request;
+pub mod table;

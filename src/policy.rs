@@ -2,18 +2,18 @@
 //!
 //! [`crate::config`] makes it, [`crate::decide`] and [`crate::output`] read it.
 
-use crate::bucket::{Gate, Share, Split};
+use crate::bucket::{Gate, Share, Span, Split};
 use crate::identity::Identification;
-use crate::matching::{Condition, Scope};
+use crate::matching::{Condition, ScopeIndex};
 use crate::request::{HeaderId, Names};
 
 /// The headers that divvy writes unless the configuration names others. They are
 /// stripped from requests in any case: whoever reads them trusts them.
-pub const DEFAULT_HEADERS: [(&str, Role); 3] = [
-    ("x-divvy-route", Role::Route),
-    ("x-divvy-assignment", Role::Assignment),
+pub const DEFAULT_HEADERS: [(&str, Option<Role>); 3] = [
+    ("x-divvy-route", Some(Role::Route)),
+    ("x-divvy-assignment", Some(Role::Assignment)),
     // Mirroring is not there yet, but routes for it may be.
-    ("x-divvy-mirror", Role::Strip),
+    ("x-divvy-mirror", None),
 ];
 
 /// All that divvy does with a request, compiled.
@@ -26,36 +26,39 @@ pub struct Policy {
     pub version: Box<str>,
     /// Who the user is.
     pub identification: Identification,
-    /// The request headers that are divvy's alone: replaced or removed on every request.
+    /// The request headers that are divvy's alone, by their numbers: replaced or removed on
+    /// every request.
     pub owned: Vec<OwnedHeader>,
+    /// Those that every request is given, as far as there is something to say.
+    pub written: Vec<(Role, HeaderId)>,
     /// The response header that tells the client its assignment.
     pub response_header: Option<Box<str>>,
     /// All that requests are asked for.
     pub names: Names,
     /// In the order of the configuration.
     pub rollouts: Vec<Rollout>,
+    /// Which of them look at a request.
+    pub scopes: ScopeIndex,
 }
 
 impl Default for Policy {
     /// No rollouts: strips its headers and decides nothing.
     fn default() -> Self {
         let mut names = Names::default();
-        let owned = DEFAULT_HEADERS
-            .iter()
-            .map(|(name, role)| OwnedHeader {
-                name: (*name).into(),
-                id: names.header(name),
-                role: *role,
-            })
-            .collect();
+        let owned = DEFAULT_HEADERS.map(|(name, _)| OwnedHeader {
+            name: name.into(),
+            id: names.header(name),
+        });
         Self {
             fingerprint: 0,
             version: "".into(),
             identification: Identification::default(),
-            owned,
+            owned: owned.into(),
+            written: Vec::new(),
             response_header: None,
             names,
             rollouts: Vec::new(),
+            scopes: ScopeIndex::default(),
         }
     }
 }
@@ -64,6 +67,22 @@ impl Policy {
     /// The rollout that a decision is about.
     pub fn rollout(&self, id: RolloutId) -> Option<&Rollout> {
         self.rollouts.get(usize::from(id.0))
+    }
+
+    /// A header of divvy's own by its number.
+    pub fn owned(&self, id: HeaderId) -> Option<&OwnedHeader> {
+        self.owned.get(id.own_index()?)
+    }
+
+    /// The shares of all rollouts' versions now, in their order.
+    pub fn shares(&self) -> Vec<Shares> {
+        let mut all: Vec<Shares> = Vec::with_capacity(self.rollouts.len());
+        for rollout in &self.rollouts {
+            // Leaders stand earlier in the list.
+            let shares = rollout.shares(|leader| all.get(usize::from(leader.0)));
+            all.push(shares);
+        }
+        all
     }
 
     /// All rollouts with their numbers.
@@ -79,8 +98,6 @@ pub struct OwnedHeader {
     pub name: Box<str>,
     /// Its number.
     pub id: HeaderId,
-    /// What goes into it.
-    pub role: Role,
 }
 
 /// What goes into a header of divvy's.
@@ -90,8 +107,8 @@ pub enum Role {
     Route,
     /// What was decided, for the service.
     Assignment,
-    /// Nothing: it is only kept from coming in.
-    Strip,
+    /// Who the user is, where a decision needed it.
+    Identity,
 }
 
 /// The number of a rollout in its policy.
@@ -109,8 +126,8 @@ pub struct Rollout {
     pub name: Box<str>,
     /// `false`: everyone gets stable.
     pub enabled: bool,
-    /// Empty: every request.
-    pub scopes: Vec<Scope>,
+    /// What is counted for it.
+    pub metrics: Metrics,
     /// Its versions.
     pub versions: Vec<Version>,
     /// The version that every doubt falls back to.
@@ -121,6 +138,32 @@ pub struct Rollout {
     pub strategy: Strategy,
     /// Whether its versions have targets, so that it owns the route of a request.
     pub routes: bool,
+    /// Headers of its own.
+    pub expose: Option<Expose>,
+}
+
+/// What is counted for a rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Metrics {
+    /// Nothing.
+    Off,
+    /// Requests.
+    Requests,
+    /// Requests, responses and how long they took.
+    Responses,
+}
+
+/// Headers that tell of one rollout alone.
+#[derive(Clone, Debug)]
+pub struct Expose {
+    /// Where the version goes.
+    pub group: Option<HeaderId>,
+    /// Where [`Expose::label`] goes.
+    pub id: Option<HeaderId>,
+    /// `<rollout>@<revision>`
+    pub label: Box<str>,
+    /// Whether the client is told as well.
+    pub response: bool,
 }
 
 impl Rollout {
@@ -129,22 +172,26 @@ impl Rollout {
         self.versions.get(usize::from(id.0))
     }
 
-    /// The strategy's share of each version now. Stable has the rest, whether as an arm or
-    /// for those who are not let in; versions that are not listed have none.
-    pub fn shares(&self) -> Vec<(VersionId, Share)> {
-        if !self.enabled {
-            return vec![(self.stable, Share::ALL)];
-        }
-        let mut shares: Vec<_> = match &self.strategy {
+    fn shares<'s>(&self, of: impl FnOnce(RolloutId) -> Option<&'s Shares>) -> Shares {
+        let mut shares: Shares = match &self.strategy {
+            _ if !self.enabled => Vec::new(),
             Strategy::Canary { version, gate } => vec![(*version, gate.share())],
-            Strategy::AbTest { traffic, split } => split
-                .shares()
-                .filter(|(version, _)| *version != self.stable)
-                .map(|(version, share)| (version, share.of(traffic.share())))
-                .collect(),
-            Strategy::BlueGreen { active } if *active == self.stable => Vec::new(),
+            Strategy::AbTest(test) => {
+                let admitted = test.share();
+                let arms = test.split.shares();
+                arms.map(|(arm, share)| (arm, share.of(admitted))).collect()
+            }
             Strategy::BlueGreen { active } => vec![(*active, Share::ALL)],
+            Strategy::Follow { leader, versions } => {
+                let mine = |id: VersionId| versions.get(usize::from(id.0)).copied().flatten();
+                let shares = of(*leader).into_iter().flatten();
+                shares
+                    .filter_map(|(version, share)| Some((mine(*version)?, *share)))
+                    .collect()
+            }
         };
+        // Stable has the rest, whether as an arm or for those who are not let in.
+        shares.retain(|(version, _)| *version != self.stable);
         let others = shares
             .iter()
             .fold(Share::NONE, |sum, (_, share)| sum.plus(*share));
@@ -152,6 +199,9 @@ impl Rollout {
         shares
     }
 }
+
+/// How many of all users each version has; those that are not listed have none.
+pub type Shares = Vec<(VersionId, Share)>;
 
 /// A named variant of the service.
 #[derive(Clone, Debug)]
@@ -189,17 +239,57 @@ pub enum Strategy {
         gate: Gate,
     },
     /// Those who are let in are split between the arms.
-    AbTest {
-        /// Who is let in.
-        traffic: Gate,
-        /// Between what.
-        split: Split<VersionId>,
-    },
+    AbTest(AbTest),
     /// Everyone gets the active version.
     BlueGreen {
         /// Which that is.
         active: VersionId,
     },
+    /// Everyone gets the version that an earlier rollout has chosen.
+    Follow {
+        /// Which rollout that is.
+        leader: RolloutId,
+        /// By the leader's versions: the one of the same name here.
+        versions: Vec<Option<VersionId>>,
+    },
+}
+
+/// A test between several versions.
+#[derive(Clone, Debug)]
+pub struct AbTest {
+    /// Who is kept out of it, like out of all tests that obey the holdout.
+    pub holdout: Option<Gate>,
+    /// The range of its layer that it takes place in.
+    pub layer: Option<Span>,
+    /// Who is let in of those.
+    pub traffic: Gate,
+    /// Between what they are split.
+    pub split: Split<VersionId>,
+}
+
+impl AbTest {
+    /// How many of all users take part.
+    pub fn share(&self) -> Share {
+        let holdout = self.holdout.as_ref().map_or(Share::NONE, Gate::share);
+        let layer = self.layer.as_ref().map_or(Share::ALL, Span::share);
+        self.traffic.share().of(layer).of(holdout.rest())
+    }
+
+    /// Whether it cannot choose without knowing who the user is.
+    fn needs_identity(&self) -> bool {
+        let holdout = self.holdout.as_ref().and_then(Gate::foregone);
+        if self.holdout.is_some() && holdout != Some(false) {
+            return holdout.is_none();
+        }
+        if self.layer.as_ref().is_some_and(|layer| !layer.is_whole()) {
+            return true;
+        }
+        match self.traffic.foregone() {
+            Some(false) => false,
+            Some(true) => self.split.foregone().is_none(),
+            None => true,
+        }
+    }
 }
 
 impl Strategy {
@@ -207,12 +297,8 @@ impl Strategy {
     pub fn needs_identity(&self) -> bool {
         match self {
             Self::Canary { gate, .. } => gate.foregone().is_none(),
-            Self::AbTest { traffic, split } => match traffic.foregone() {
-                Some(false) => false,
-                Some(true) => split.foregone().is_none(),
-                None => true,
-            },
-            Self::BlueGreen { .. } => false,
+            Self::AbTest(test) => test.needs_identity(),
+            Self::BlueGreen { .. } | Self::Follow { .. } => false,
         }
     }
 }

@@ -4,30 +4,33 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::build::{Build, Identities};
 use super::error::{At, Errors};
-use super::headers::Headers;
-use super::rollout::Around;
+use super::headers::{Headers, Use};
+use super::read::Read;
 use super::shape::{self, Items};
-use super::{MAX_IDENTITY_SOURCES, MAX_IGNORED, MAX_ROLLOUTS, json, names, rollout, tree, values};
-use crate::identity::{Identification, IdentitySource};
-use crate::policy::{Policy, Role, Rollout};
-
-/// Values that clients send when they have no user.
-const IGNORED: [&str; 5] = ["", "anonymous", "null", "undefined", "0"];
+use super::{MAX_ROLLOUTS, identity, json, names, rollout, values};
+use crate::identity::Identification;
+use crate::matching::ScopeIndex;
+use crate::policy::{Policy, Rollout};
 
 /// Compiles what was read; `None` when it has not the shape of a configuration. An error
 /// of shape at the top hides the lists below it, so they are read from the bytes again.
 pub(super) fn compile(value: Value, bytes: &[u8], errors: &mut Errors) -> Option<Policy> {
-    match tree::read(value) {
+    match shape::Config::read(value) {
         Ok(config) => Some(compile_config(config, true, errors)),
         Err(error) => {
             error.report(At::Root, errors);
             let mut again = json::read(bytes, &mut Errors::default()).unwrap_or_default();
             let mut list = |name| again.get_mut(name).map(Value::take);
             let lists = shape::Config {
-                identity: list("identity").and_then(|value| tree::read(value).ok()),
-                rollouts: list("rollouts").and_then(|value| tree::read(value).ok()),
-                ..shape::Config::default()
+                version: None,
+                identity: list("identity").and_then(|value| Read::read(value).ok()),
+                ignore_identities: None,
+                holdout: None,
+                headers: None,
+                response_header: None,
+                rollouts: list("rollouts").and_then(|value| Read::read(value).ok()),
             };
             compile_config(lists, false, errors);
             None
@@ -38,102 +41,81 @@ pub(super) fn compile(value: Value, bytes: &[u8], errors: &mut Errors) -> Option
 /// `whole` is false when only the lists could be read: then nothing may be concluded
 /// from what is missing.
 fn compile_config(config: shape::Config, whole: bool, errors: &mut Errors) -> Policy {
-    let mut headers = Headers::new(config.headers, errors);
-    let around = Around {
-        has_identity: !whole
-            || config
-                .identity
-                .as_ref()
-                .is_some_and(|list| !list.is_empty()),
-        has_route: headers.has(Role::Route),
-    };
+    let root = At::Root;
+    let mut build = Build::new(Headers::new(config.headers, errors));
+    // Whatever is divvy's own has to be known before anything is read: no condition can
+    // look at a header that is stripped. What is wrong with one is said where it stands.
+    if let Some(rollouts) = &config.rollouts {
+        for expose in rollouts.raw().filter_map(|rollout| rollout.get("expose")) {
+            for (field, wanted) in [("group", Use::Group), ("id", Use::Id)] {
+                let name = expose
+                    .get(field)
+                    .and_then(Value::as_str)
+                    .unwrap_or_default();
+                build
+                    .headers
+                    .own(At::Root, name, wanted, &mut Errors::default());
+            }
+        }
+    }
     let response_header = config.response_header.and_then(|name| {
-        let at = At::Root;
-        names::own_header(at.field("responseHeader"), &name, errors)
+        let at = root.field("responseHeader");
+        let name = names::own_header(at, &name, errors)?;
+        if matches!(build.headers.find(&name), Some((_, Use::Group | Use::Id))) {
+            errors.add(at, format!("{name:?} is named for something else already"));
+        }
+        Some(name)
     });
     let identification = Identification {
-        sources: identity(config.identity, &mut headers, errors),
-        ignored: ignored(config.ignore_identities, errors),
+        sources: identity::sources(config.identity, &mut build, errors),
+        ignored: identity::ignored(config.ignore_identities, errors),
     };
-    let rollouts = rollouts(config.rollouts, &around, &mut headers, errors);
-    let (names, owned) = headers.into_parts();
+    if !whole {
+        build.identity = Identities::Lasting;
+    }
+    build.holdout = identity::holdout(config.holdout, errors);
+    let (rollouts, scopes) = rollouts(config.rollouts, &mut build, errors);
+    let (names, owned, written) = build.headers.into_parts();
     Policy {
         fingerprint: 0,
         version: config.version.unwrap_or_default().into(),
         identification,
         owned,
+        written,
         response_header: response_header.map(Into::into),
         names,
         rollouts,
+        scopes,
     }
-}
-
-fn identity(
-    list: Option<Items<shape::Identity>>,
-    headers: &mut Headers,
-    errors: &mut Errors,
-) -> Vec<IdentitySource> {
-    let root = At::Root;
-    let at = root.field("identity");
-    let Some(list) = list else {
-        return Vec::new();
-    };
-    let list = list.at_most(MAX_IDENTITY_SOURCES, "sources", at, errors);
-    list.each(at, errors, |at, raw, errors| {
-        let shape::Identity {
-            header,
-            cookie,
-            query,
-        } = raw;
-        match (header, cookie, query) {
-            (Some(name), None, None) => headers
-                .read(at.field("header"), &name, errors)
-                .map(IdentitySource::Header),
-            (None, Some(name), None) => headers
-                .cookie(at.field("cookie"), &name, errors)
-                .map(IdentitySource::Cookie),
-            (None, None, Some(key)) => headers
-                .query(at.field("query"), &key, errors)
-                .map(IdentitySource::Query),
-            _ => {
-                errors.add(at, "name one source: header, cookie or query");
-                None
-            }
-        }
-    })
-}
-
-fn ignored(list: Option<Items<String>>, errors: &mut Errors) -> Vec<Box<[u8]>> {
-    let Some(list) = list else {
-        return IGNORED
-            .iter()
-            .map(|value| value.as_bytes().into())
-            .collect();
-    };
-    let root = At::Root;
-    let at = root.field("ignoreIdentities");
-    let list = list.at_most(MAX_IGNORED, "values", at, errors);
-    // Identities are trimmed before they are held against these.
-    list.each(at, errors, |_, value, _| {
-        Some(value.as_bytes().trim_ascii().into())
-    })
 }
 
 fn rollouts(
     list: Option<Items<shape::Rollout>>,
-    around: &Around,
-    headers: &mut Headers,
+    build: &mut Build,
     errors: &mut Errors,
-) -> Vec<Rollout> {
+) -> (Vec<Rollout>, ScopeIndex) {
     let root = At::Root;
     let at = root.field("rollouts");
+    let mut index = ScopeIndex::default();
     let Some(list) = list else {
-        return Vec::new();
+        return (Vec::new(), index);
     };
     let list = list.at_most(MAX_ROLLOUTS, "rollouts", at, errors);
     let mut seen = BTreeSet::new();
-    list.each(at, errors, |at, raw, errors| {
+    let rollouts = list.each(at, errors, |at, raw, errors| {
         values::unique(at.field("name"), &raw.name, &mut seen, errors);
-        rollout::compile(at, raw, around, headers, errors)
-    })
+        let name = raw.name.clone();
+        let id = build.earlier.next();
+        build.earlier.gaps = matches!(at, At::Index(_, place) if place > usize::from(id.0));
+        let compiled = rollout::compile(at, raw, build, errors);
+        let versions = compiled.as_ref().map(|(rollout, _)| {
+            let versions = rollout.versions.iter();
+            versions.map(|version| version.name.clone()).collect()
+        });
+        build.earlier.add(&name, versions);
+        let (rollout, scopes) = compiled?;
+        index.add(id, scopes);
+        Some(rollout)
+    });
+    (rollouts, index)
 }

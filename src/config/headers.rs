@@ -1,16 +1,39 @@
-//! The headers, cookies and query parameters that divvy reads, and the headers it owns.
+//! All that divvy reads of a request, and the headers it owns.
 
 use serde_json::{Map, Value};
 
 use super::error::{At, Errors};
-use super::{names, shape};
+use super::shape::{self, OneOrMany};
+use super::{MAX_CLAIMS, names};
 use crate::policy::{DEFAULT_HEADERS, OwnedHeader, Role};
-use crate::request::{CookieId, HeaderId, Names, QueryId};
+use crate::request::{Claim, ClaimId, ClaimType, CookieId, HeaderId, LabelId, Names, QueryId};
+
+/// The metadata key of a token's payload unless the configuration names another: the one
+/// that Istio uses.
+const PAYLOAD: &str = "payload";
+/// As many headers as a refused configuration may name to be stripped: each costs a call to
+/// the proxy in each request.
+const MOST_STRIPPED: usize = 11;
+/// How deep a claim may stand in the payload.
+const MAX_CLAIM_DEPTH: usize = 16;
 
 /// Numbers what is read while the configuration is compiled.
 pub(super) struct Headers {
     names: Names,
     owned: Vec<OwnedHeader>,
+    /// What each of them is for, in their order.
+    uses: Vec<Use>,
+}
+
+/// What a header of divvy's is for. Rollouts may share one of their own, as long as it
+/// means the same in each.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    Written(Role),
+    Group,
+    Id,
+    /// Nothing: it is only kept from coming in.
+    Strip,
 }
 
 impl Headers {
@@ -20,6 +43,7 @@ impl Headers {
         let mut headers = Self {
             names: Names::default(),
             owned: Vec::new(),
+            uses: Vec::new(),
         };
         let written_by_default = raw.is_none();
         let root = At::Root;
@@ -28,74 +52,102 @@ impl Headers {
             [
                 ("route", raw.route, Role::Route),
                 ("assignment", raw.assignment, Role::Assignment),
+                ("identity", raw.identity, Role::Identity),
             ]
         });
         for (field, name, role) in named.into_iter().flatten() {
-            let at = at.field(field);
-            let name = name.and_then(|name| names::own_header(at, &name, errors));
-            let Some(name) = name else { continue };
-            if headers.owns(&name) {
-                errors.add(at, format!("{name:?} is named for something else already"));
-                continue;
+            if let Some(name) = name {
+                headers.own(at.field(field), &name, Use::Written(role), errors);
             }
-            headers.own(&name, role);
         }
         for (name, role) in DEFAULT_HEADERS {
-            if !headers.owns(name) {
-                headers.own(
-                    name,
-                    if written_by_default {
-                        role
-                    } else {
-                        Role::Strip
-                    },
-                );
+            if headers.find(name).is_none() {
+                let written = role.filter(|_| written_by_default);
+                headers.add(name, written.map_or(Use::Strip, Use::Written));
             }
         }
         headers
     }
 
     /// What must be stripped whatever else is wrong: the default names, and the valid
-    /// ones that a refused configuration gives under `headers`.
+    /// ones that a refused configuration gives under `headers` and `expose`.
     pub(super) fn to_strip(config: Option<&Value>) -> Self {
-        /// As many as there will ever be fields; what else stands there is a mistake.
-        const MOST: usize = 8;
         let mut headers = Self::new(None, &mut Errors::default());
-        let named = config.and_then(|config| config.get("headers")?.as_object());
-        for name in named.into_iter().flat_map(Map::values).take(MOST) {
+        let object = |value: Option<&Value>| value.and_then(Value::as_object).cloned();
+        let config = config.and_then(Value::as_object);
+        let rollouts = config.and_then(|config| config.get("rollouts")?.as_array());
+        let exposed = rollouts.into_iter().flatten();
+        let named = object(config.and_then(|config| config.get("headers")));
+        let objects = [named]
+            .into_iter()
+            .chain(exposed.map(|rollout| object(rollout.get("expose"))));
+        for name in objects.flatten().flat_map(Map::into_values) {
+            if headers.owned.len() >= MOST_STRIPPED {
+                break;
+            }
             let name = name.as_str().unwrap_or_default();
             let valid = names::own_header(At::Root, name, &mut Errors::default());
             if let Some(name) = valid
-                && !headers.owns(&name)
+                && headers.find(&name).is_none()
             {
-                headers.own(&name, Role::Strip);
+                headers.add(&name, Use::Strip);
             }
+        }
+        for header in &mut headers.uses {
+            *header = Use::Strip;
         }
         headers
     }
 
-    fn owns(&self, name: &str) -> bool {
-        self.owned.iter().any(|header| *header.name == *name)
+    /// Takes a header for divvy alone. All of them have to be taken before any is read.
+    pub(super) fn own(
+        &mut self,
+        at: At<'_>,
+        name: &str,
+        wanted: Use,
+        errors: &mut Errors,
+    ) -> Option<HeaderId> {
+        let name = names::own_header(at, name, errors)?;
+        match self.find(&name) {
+            None => Some(self.add(&name, wanted)),
+            Some((id, Use::Strip)) => {
+                let index = id.own_index()?;
+                *self.uses.get_mut(index)? = wanted;
+                Some(id)
+            }
+            Some((id, Use::Group | Use::Id)) if self.find(&name) == Some((id, wanted)) => Some(id),
+            Some(_) => {
+                errors.add(at, format!("{name:?} is named for something else already"));
+                None
+            }
+        }
     }
 
-    fn own(&mut self, name: &str, role: Role) {
+    /// The number of a header of divvy's own, and what it is for.
+    pub(super) fn find(&self, name: &str) -> Option<(HeaderId, Use)> {
+        let id = self.names.find_header(name.as_bytes())?;
+        Some((id, *self.uses.get(id.own_index()?)?))
+    }
+
+    fn add(&mut self, name: &str, wanted: Use) -> HeaderId {
         let id = self.names.header(name);
         self.owned.push(OwnedHeader {
             name: name.into(),
             id,
-            role,
         });
+        self.uses.push(wanted);
+        id
     }
 
     /// Whether something is written in this role.
     pub(super) fn has(&self, role: Role) -> bool {
-        self.owned.iter().any(|header| header.role == role)
+        self.uses.contains(&Use::Written(role))
     }
 
     /// The number of a header to read.
     pub(super) fn read(&mut self, at: At<'_>, name: &str, errors: &mut Errors) -> Option<HeaderId> {
         let name = names::header(at, name, errors)?;
-        if self.owns(&name) {
+        if self.find(&name).is_some() {
             let message =
                 format!("{name:?} is written by divvy and removed from what clients send");
             errors.add(at, message);
@@ -121,7 +173,82 @@ impl Headers {
         valid.then(|| self.names.query(key))
     }
 
-    pub(super) fn into_parts(self) -> (Names, Vec<OwnedHeader>) {
-        (self.names, self.owned)
+    /// The number of a label to read.
+    pub(super) fn label(
+        &mut self,
+        at: At<'_>,
+        raw: &shape::Label,
+        errors: &mut Errors,
+    ) -> Option<LabelId> {
+        let header = self.read(at.field("header"), &raw.header, errors);
+        let valid = names::label_key(at.field("key"), &raw.key, errors);
+        let header = header.filter(|_| valid)?;
+        Some(self.names.label(header, &raw.key))
     }
+
+    /// The number of a claim to read, and its type.
+    pub(super) fn claim(
+        &mut self,
+        at: At<'_>,
+        raw: RawClaim,
+        errors: &mut Errors,
+    ) -> Option<(ClaimId, ClaimType)> {
+        let before = errors.count();
+        let place = at.field("jwtClaim");
+        let path = raw.path.into_list(place, errors);
+        if path.is_empty() || path.len() > MAX_CLAIM_DEPTH {
+            let message = format!("is no path of 1 to {MAX_CLAIM_DEPTH} names");
+            errors.add(place, message);
+        }
+        let payload = raw.payload.as_deref().unwrap_or(PAYLOAD);
+        // The proxy takes the path apart at NULs.
+        if path
+            .iter()
+            .any(|name| name.is_empty() || name.contains('\0'))
+        {
+            errors.add(place, "has a name that is empty or has a NUL in it");
+        }
+        if payload.is_empty() || payload.contains('\0') {
+            errors.add(at.field("jwtPayload"), "is empty or has a NUL in it");
+        }
+        let kind = match raw.kind.as_deref() {
+            None | Some("string") => ClaimType::String,
+            Some("number") => ClaimType::Number,
+            Some("bool") => ClaimType::Bool,
+            Some("list") => ClaimType::List,
+            Some(other) => {
+                let message = format!("{other:?} is not one of string, number, bool, list");
+                errors.add(at.field("type"), message);
+                return None;
+            }
+        };
+        if errors.count() > before {
+            return None;
+        }
+        let path = path.iter().map(String::as_str);
+        let id = self.names.claim(Claim::new(payload, path, kind));
+        if self.names.claims() > MAX_CLAIMS {
+            let message = format!("is one claim more than {MAX_CLAIMS}, the most that are read");
+            errors.add(place, message);
+            return None;
+        }
+        Some((id, kind))
+    }
+
+    pub(super) fn into_parts(self) -> (Names, Vec<OwnedHeader>, Vec<(Role, HeaderId)>) {
+        let written = self.owned.iter().zip(&self.uses);
+        let written = written.filter_map(|(header, wanted)| match wanted {
+            Use::Written(role) => Some((*role, header.id)),
+            _ => None,
+        });
+        let written = written.collect();
+        (self.names, self.owned, written)
+    }
+}
+
+/// A claim as it is written.
+pub(super) struct RawClaim {
+    pub path: OneOrMany,
+    pub payload: Option<String>,
+    pub kind: Option<String>,
 }

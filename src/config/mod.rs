@@ -4,15 +4,21 @@
 //! are, and `compile` checks what they mean. All errors are collected, each with the path of
 //! what it is about, since whoever reads them wants to mend the file once.
 
+mod build;
 mod compile;
 mod condition;
 mod error;
 mod headers;
+mod identity;
+mod items;
 mod json;
 mod names;
+mod operator;
+mod read;
 mod rollout;
+mod scope;
 mod shape;
-mod tree;
+mod strategy;
 mod values;
 
 pub use error::{ConfigError, Errors};
@@ -27,6 +33,12 @@ pub const MAX_ROLLOUTS: usize = 1_000;
 pub const MAX_IDENTITY_SOURCES: usize = 16;
 /// The most values that name nobody: each identity is held against all of them.
 pub const MAX_IGNORED: usize = 100;
+/// The most sources that one identity is put together from.
+pub const MAX_CONCAT: usize = 8;
+/// The most regular expressions: each may take 64 KiB in the VM of every worker.
+pub const MAX_REGEXES: usize = 200;
+/// The most claims of tokens.
+pub const MAX_CLAIMS: usize = 200;
 /// The most versions of a rollout.
 pub const MAX_VERSIONS: usize = 32;
 /// The most rules of a rollout.
@@ -68,7 +80,7 @@ pub fn parse(bytes: &[u8]) -> Result<Policy, Errors> {
 pub fn inert(bytes: &[u8]) -> Policy {
     let value = json::read(bytes, &mut Errors::default());
     let text = value.as_ref().map(ToString::to_string);
-    let (names, owned) = headers::Headers::to_strip(value.as_ref()).into_parts();
+    let (names, owned, _) = headers::Headers::to_strip(value.as_ref()).into_parts();
     Policy {
         // Text that is no JSON is hashed as it is.
         fingerprint: fingerprint_of(text.as_deref().map_or(bytes, str::as_bytes)),

@@ -4,6 +4,8 @@ use super::error::{At, Errors};
 
 /// The longest name, in bytes.
 const MAX_NAME: usize = 64;
+/// The longest name of a host, in bytes; DNS has none of more than 253.
+pub(super) const MAX_HOST: usize = 253;
 /// The longest target, in bytes.
 const MAX_TARGET: usize = 1_024;
 const TOO_LONG: &str = "is longer than 1024 bytes, the most a target may have";
@@ -63,10 +65,13 @@ pub(super) fn other(at: At<'_>, name: &str, errors: &mut Errors) {
 fn is_name(name: &str, first: fn(u8) -> bool, others: fn(u8) -> bool) -> bool {
     let mut bytes = name.bytes();
     name.len() <= MAX_NAME
+        && name.bytes().all(in_alphabet)
         && bytes.next().is_some_and(first)
-        && bytes.all(|byte| {
-            others(byte) && (byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
-        })
+        && bytes.all(others)
+}
+
+const fn in_alphabet(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
 }
 
 fn check(at: At<'_>, name: &str, valid: bool, pattern: &str, errors: &mut Errors) {
@@ -132,6 +137,21 @@ pub(super) fn query_key(at: At<'_>, key: &str, errors: &mut Errors) -> bool {
         errors.add(at, format!("{key:?} is no query key"));
     }
     valid
+}
+
+/// Checks the key of a label, which stands between `;` and `=`.
+pub(super) fn label_key(at: At<'_>, key: &str, errors: &mut Errors) -> bool {
+    let valid = !key.is_empty() && !key.contains([';', '=']) && key.trim() == key;
+    if !valid {
+        errors.add(at, format!("{key:?} is no key of a label"));
+    }
+    valid
+}
+
+/// Checks a revision, which may be empty.
+pub(super) fn revision(at: At<'_>, revision: &str, errors: &mut Errors) {
+    let valid = revision.is_empty() || is_name(revision, |_| true, |_| true);
+    check(at, revision, valid, "[A-Za-z0-9._-]{0,64}", errors);
 }
 
 /// Puts the version into a target's template and checks that the result can be sent.

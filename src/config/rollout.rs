@@ -1,34 +1,25 @@
-//! One rollout: versions, targets, rules, strategy.
+//! One rollout: versions, targets, rules.
 
 use std::collections::BTreeSet;
 
+use super::build::Build;
 use super::error::{At, Errors};
-use super::headers::Headers;
+use super::headers::Use;
 use super::shape::{self, Items};
-use super::values::{percent, unique, weight};
-use super::{MAX_RULES, MAX_VERSIONS, condition, names};
-use crate::bucket::{Gate, Key, Purpose, Share, Split};
-use crate::policy::{Rollout, Rule, Strategy, Version, VersionId};
+use super::strategy::{self, Around};
+use super::values::{percent, unique};
+use super::{MAX_RULES, MAX_VERSIONS, condition, names, scope};
+use crate::bucket::{Gate, Key};
+use crate::matching::Scope;
+use crate::policy::{Expose, Metrics, Role, Rollout, Rule, Version, VersionId};
 
-/// A share of users without a way to tell users apart is nobody's share: to accept it
-/// would be to serve stable to everyone in silence.
-const NO_IDENTITY: &str = "tells users apart, but identity names no source that says who they are";
-
-/// What the whole configuration says that a rollout needs to know.
-pub(super) struct Around {
-    /// Whether there is an identity source at all.
-    pub has_identity: bool,
-    /// Whether there is a route header.
-    pub has_route: bool,
-}
-
+/// Compiles a rollout, and the entries of its `match`.
 pub(super) fn compile(
     at: At<'_>,
     raw: shape::Rollout,
-    around: &Around,
-    headers: &mut Headers,
+    build: &mut Build,
     errors: &mut Errors,
-) -> Option<Rollout> {
+) -> Option<(Rollout, Vec<Scope>)> {
     names::rollout(at.field("name"), &raw.name, errors);
     if let Some(salt) = &raw.salt {
         names::other(at.field("salt"), salt, errors);
@@ -36,7 +27,7 @@ pub(super) fn compile(
     let salt = raw.salt.as_ref().unwrap_or(&raw.name);
     let versions = Versions::compile(at, &raw.name, raw.target.as_deref(), raw.versions, errors);
     let routes = versions.list.iter().any(|version| version.target.is_some());
-    if routes && !around.has_route {
+    if routes && !build.headers.has(Role::Route) {
         let at_target = at.field("target");
         errors.add(at_target, "there is no header to put it in: headers.route");
     }
@@ -46,48 +37,79 @@ pub(super) fn compile(
         if scopes.is_empty() {
             errors.add(at, "is empty: leave it out to look at every request");
         }
-        scopes.each(at, errors, condition::scope)
+        scopes.each(at, errors, |at, raw, errors| {
+            scope::compile(at, raw, build, errors)
+        })
     });
-    let rules = raw.rules.map(|rules| {
-        compile_rules(
-            at.field("rules"),
-            rules,
-            salt,
-            &versions,
-            around,
-            headers,
-            errors,
-        )
-    });
-    let strategy = strategy(
-        at.field("strategy"),
-        raw.strategy,
+    let rules = raw
+        .rules
+        .map(|rules| compile_rules(at.field("rules"), rules, salt, &versions, build, errors));
+    let around = Around {
+        rollout: &raw.name,
         salt,
-        &versions,
-        &raw.stable,
-        errors,
-    );
-    if let Some(strategy) = &strategy
-        && strategy.needs_identity()
-        && !around.has_identity
-    {
-        errors.add(at.field("strategy"), NO_IDENTITY);
-    }
-    Some(Rollout {
+        stable: &raw.stable,
+        versions: &versions,
+    };
+    let strategy = strategy::compile(at.field("strategy"), raw.strategy, &around, build, errors);
+    let revision = raw.revision.unwrap_or_default();
+    names::revision(at.field("revision"), &revision, errors);
+    let label = format!("{}@{revision}", raw.name);
+    let expose = raw
+        .expose
+        .map(|raw| expose(at.field("expose"), &raw, label, build, errors));
+    let metrics = metrics(at.field("metrics"), raw.metrics.as_deref(), errors);
+    let rollout = Rollout {
         name: raw.name.into(),
         enabled: raw.enabled.unwrap_or(true),
-        scopes: scopes.unwrap_or_default(),
+        metrics,
         versions: versions.list,
         stable: stable?,
         rules: rules.unwrap_or_default(),
         strategy: strategy?,
         routes,
-    })
+        expose,
+    };
+    Some((rollout, scopes.unwrap_or_default()))
+}
+
+fn expose(
+    at: At<'_>,
+    raw: &shape::Expose,
+    label: String,
+    build: &mut Build,
+    errors: &mut Errors,
+) -> Expose {
+    if raw.group.is_none() && raw.id.is_none() {
+        errors.add(at, "names no header: group, id or both");
+    }
+    let mut own = |field, name: &Option<String>, wanted| {
+        let name = name.as_ref()?;
+        build.headers.own(at.field(field), name, wanted, errors)
+    };
+    Expose {
+        group: own("group", &raw.group, Use::Group),
+        id: own("id", &raw.id, Use::Id),
+        label: label.into(),
+        response: raw.response.unwrap_or_default(),
+    }
+}
+
+fn metrics(at: At<'_>, raw: Option<&str>, errors: &mut Errors) -> Metrics {
+    match raw {
+        None | Some("responses") => Metrics::Responses,
+        Some("requests") => Metrics::Requests,
+        Some("off") => Metrics::Off,
+        Some(other) => {
+            let message = format!("{other:?} is not one of responses, requests, off");
+            errors.add(at, message);
+            Metrics::Responses
+        }
+    }
 }
 
 /// The versions of a rollout, of which other parts speak by name.
-struct Versions {
-    list: Vec<Version>,
+pub(super) struct Versions {
+    pub list: Vec<Version>,
     /// Whether the list is what the configuration says: otherwise a name that is not
     /// found may be one of those that are left out.
     complete: bool,
@@ -145,15 +167,21 @@ impl Versions {
         }
     }
 
-    fn find(&self, at: At<'_>, name: &str, errors: &mut Errors) -> Option<VersionId> {
-        let found = self.list.iter().position(|version| &*version.name == name);
+    pub(super) fn find(&self, at: At<'_>, name: &str, errors: &mut Errors) -> Option<VersionId> {
+        let found = self.position(name);
         if found.is_none() && self.complete && !self.list.is_empty() {
             let names: Vec<_> = self.list.iter().map(|version| &*version.name).collect();
             errors.add(at, format!("{name:?} is not one of {}", names.join(", ")));
         }
         found
-            .and_then(|index| u16::try_from(index).ok())
-            .map(VersionId)
+    }
+
+    /// The number of a version, if it is one of them.
+    pub(super) fn position(&self, name: &str) -> Option<VersionId> {
+        let found = (0..)
+            .zip(&self.list)
+            .find(|(_, version)| *version.name == *name);
+        found.map(|(number, _)| VersionId(number))
     }
 }
 
@@ -162,8 +190,7 @@ fn compile_rules(
     raw: Items<shape::Rule>,
     salt: &str,
     versions: &Versions,
-    around: &Around,
-    headers: &mut Headers,
+    build: &mut Build,
     errors: &mut Errors,
 ) -> Vec<Rule> {
     let raw = raw.at_most(MAX_RULES, "rules", at, errors);
@@ -171,13 +198,11 @@ fn compile_rules(
     raw.each(at, errors, |at, rule, errors| {
         names::other(at.field("name"), &rule.name, errors);
         unique(at.field("name"), &rule.name, &mut seen, errors);
-        let when = condition::condition(at.field("when"), rule.when, 0, headers, errors);
+        let when = condition::compile(at.field("when"), rule.when, 0, build, errors);
         let version = versions.find(at.field("use"), &rule.version, errors);
         let percent = match rule.percent {
             Some(number) => {
-                if !around.has_identity {
-                    errors.add(at.field("percent"), NO_IDENTITY);
-                }
+                build.needs_anybody(at.field("percent"), errors);
                 let share = percent(at.field("percent"), number, errors)?;
                 Some(Gate::new(Key::rule(salt, &rule.name), share))
             }
@@ -189,94 +214,5 @@ fn compile_rules(
             percent,
             name: rule.name.into(),
         })
-    })
-}
-
-fn strategy(
-    at: At<'_>,
-    raw: shape::Strategy,
-    salt: &str,
-    versions: &Versions,
-    stable: &str,
-    errors: &mut Errors,
-) -> Option<Strategy> {
-    let shape::Strategy {
-        canary,
-        ab_test,
-        blue_green,
-    } = raw;
-    match (canary, ab_test, blue_green) {
-        (Some(raw), None, None) => {
-            canary_of(at.field("canary"), &raw, salt, versions, stable, errors)
-        }
-        (None, Some(raw), None) => ab_test_of(at.field("abTest"), raw, salt, versions, errors),
-        (None, None, Some(raw)) => {
-            let at = at.field("blueGreen");
-            let active = versions.find(at.field("active"), &raw.active, errors)?;
-            Some(Strategy::BlueGreen { active })
-        }
-        (None, None, None) => {
-            errors.add(at, "names no strategy: canary, abTest or blueGreen");
-            None
-        }
-        _ => {
-            errors.add(at, "names several strategies where one is meant");
-            None
-        }
-    }
-}
-
-fn canary_of(
-    at: At<'_>,
-    raw: &shape::Canary,
-    salt: &str,
-    versions: &Versions,
-    stable: &str,
-    errors: &mut Errors,
-) -> Option<Strategy> {
-    let version = versions.find(at.field("version"), &raw.version, errors);
-    if raw.version == stable {
-        let message = format!("{stable:?} is stable, which the canary is to be told from");
-        errors.add(at.field("version"), message);
-    }
-    let share = percent(at.field("weight"), raw.weight, errors)?;
-    Some(Strategy::Canary {
-        version: version?,
-        gate: Gate::new(Key::new(Purpose::Gate, salt), share),
-    })
-}
-
-fn ab_test_of(
-    at: At<'_>,
-    raw: shape::AbTest,
-    salt: &str,
-    versions: &Versions,
-    errors: &mut Errors,
-) -> Option<Strategy> {
-    let place = at.field("split");
-    let complete = raw.split.len();
-    let mut seen = BTreeSet::new();
-    let arms = raw.split.at_most(MAX_VERSIONS, "arms", place, errors);
-    let arms = arms.each(place, errors, |at, arm, errors| {
-        let version = versions.find(at.field("version"), &arm.version, errors);
-        unique(at.field("version"), &arm.version, &mut seen, errors);
-        let weight = weight(at.field("weight"), arm.weight, errors);
-        Some((arm.version, version?, weight?))
-    });
-    let all_there = arms.len() == complete;
-    let named = arms
-        .iter()
-        .map(|(name, version, weight)| (name.as_str(), *version, *weight));
-    let split = Split::new(salt, named);
-    if split.is_none() && all_there {
-        errors.add(place, "nothing has a weight above 0");
-    }
-    let share = match raw.traffic {
-        Some(number) => percent(at.field("traffic"), number, errors),
-        None => Some(Share::ALL),
-    };
-    Some(Strategy::AbTest {
-        traffic: Gate::new(Key::new(Purpose::Gate, salt), share?),
-        split: split?,
     })
 }

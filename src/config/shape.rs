@@ -1,108 +1,134 @@
 //! Which fields a configuration has, and of which type: nothing about what they mean.
 //!
-//! Every struct refuses unknown fields. There are no untagged enums, whose errors say
-//! only that nothing fits. An error of shape hides the rest of the value it is in, so
-//! each element of a list ([`Items`]) is read by itself.
+//! Every struct refuses unknown fields. An error of shape hides the rest of the value it is
+//! in, so each element of a list ([`Items`]) is read by itself.
 
-use std::marker::PhantomData;
+pub(super) use super::items::{Items, OneOrMany};
+use super::read::shape;
 
-use serde::Deserialize;
-use serde::de::{DeserializeOwned, Deserializer};
-use serde_json::Value;
-
-use super::error::{At, Errors};
-use super::tree;
-
-/// The whole configuration.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct Config {
-    pub version: Option<String>,
-    pub identity: Option<Items<Identity>>,
-    pub ignore_identities: Option<Items<String>>,
-    pub headers: Option<Headers>,
-    pub response_header: Option<String>,
-    pub rollouts: Option<Items<Rollout>>,
+shape! {
+    /// The whole configuration.
+    pub(super) struct Config {
+        "version" => version: Option<String>,
+        "identity" => identity: Option<Items<Identity>>,
+        "ignoreIdentities" => ignore_identities: Option<Items<String>>,
+        "holdout" => holdout: Option<Holdout>,
+        "headers" => headers: Option<Headers>,
+        "responseHeader" => response_header: Option<String>,
+        "rollouts" => rollouts: Option<Items<Rollout>>,
+    }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct Headers {
-    pub route: Option<String>,
-    pub assignment: Option<String>,
+shape! {
+    pub(super) struct Holdout {
+        "name" => name: String,
+        "percent" => percent: f64,
+    }
 }
 
-/// Exactly one of the fields.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct Identity {
-    pub header: Option<String>,
-    pub cookie: Option<String>,
-    pub query: Option<String>,
+shape! {
+    pub(super) struct Headers {
+        "route" => route: Option<String>,
+        "assignment" => assignment: Option<String>,
+        "identity" => identity: Option<String>,
+    }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct Rollout {
-    pub name: String,
-    pub salt: Option<String>,
-    pub enabled: Option<bool>,
-    #[serde(rename = "match")]
-    pub scopes: Option<Items<Scope>>,
-    pub target: Option<String>,
-    pub versions: Items<Version>,
-    pub stable: String,
-    pub rules: Option<Items<Rule>>,
-    pub strategy: Strategy,
+shape! {
+    /// Exactly one source, and what belongs to a `jwtClaim`.
+    pub(super) struct Identity {
+        "header" => header: Option<String>,
+        "cookie" => cookie: Option<String>,
+        "query" => query: Option<String>,
+        "jwtClaim" => jwt_claim: Option<OneOrMany>,
+        "sourceIp" => source_ip: Option<bool>,
+        "concat" => concat: Option<Items<Identity>>,
+        "random" => random: Option<bool>,
+        "jwtPayload" => jwt_payload: Option<String>,
+        "type" => claim_type: Option<String>,
+    }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct Scope {
-    pub hosts: Option<Items<String>>,
-    pub path: Option<Operator>,
-    pub methods: Option<Items<String>>,
+shape! {
+    pub(super) struct Rollout {
+        "name" => name: String,
+        "salt" => salt: Option<String>,
+        "revision" => revision: Option<String>,
+        "enabled" => enabled: Option<bool>,
+        "metrics" => metrics: Option<String>,
+        "match" => scopes: Option<Items<Scope>>,
+        "target" => target: Option<String>,
+        "versions" => versions: Items<Version>,
+        "stable" => stable: String,
+        "rules" => rules: Option<Items<Rule>>,
+        "strategy" => strategy: Strategy,
+        "expose" => expose: Option<Expose>,
+    }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct Version {
-    pub name: String,
-    pub target: Option<String>,
+shape! {
+    pub(super) struct Expose {
+        "group" => group: Option<String>,
+        "id" => id: Option<String>,
+        "response" => response: Option<bool>,
+    }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct Rule {
-    pub name: String,
-    pub when: Condition,
-    #[serde(rename = "use")]
-    pub version: String,
-    pub percent: Option<f64>,
+shape! {
+    pub(super) struct Scope {
+        "hosts" => hosts: Option<Items<String>>,
+        "path" => path: Option<Operator>,
+        "methods" => methods: Option<Items<String>>,
+    }
 }
 
-/// One combination, or one source and one operator. The operators stand here once more
-/// because serde cannot refuse unknown fields in a flattened struct.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct Condition {
-    pub all: Option<Items<Self>>,
-    pub any: Option<Items<Self>>,
-    pub not: Option<Box<Self>>,
+shape! {
+    pub(super) struct Version {
+        "name" => name: String,
+        "target" => target: Option<String>,
+    }
+}
 
-    pub header: Option<String>,
-    pub cookie: Option<String>,
-    pub query: Option<String>,
-    pub path: Option<bool>,
-    pub method: Option<bool>,
-    pub host: Option<bool>,
+shape! {
+    pub(super) struct Rule {
+        "name" => name: String,
+        "when" => when: Condition,
+        "use" => version: String,
+        "percent" => percent: Option<f64>,
+    }
+}
 
-    exact: Option<String>,
-    prefix: Option<String>,
-    suffix: Option<String>,
-    contains: Option<String>,
-    r#in: Option<Items<String>>,
-    present: Option<bool>,
+shape! {
+    /// One combination, or one source and one operator.
+    pub(super) struct Condition {
+        "all" => all: Option<Items<Condition>>,
+        "any" => any: Option<Items<Condition>>,
+        "not" => not: Option<Box<Condition>>,
+        "header" => header: Option<String>,
+        "cookie" => cookie: Option<String>,
+        "query" => query: Option<String>,
+        "label" => label: Option<Label>,
+        "jwtClaim" => jwt_claim: Option<OneOrMany>,
+        "path" => path: Option<bool>,
+        "method" => method: Option<bool>,
+        "host" => host: Option<bool>,
+        "sourceIp" => source_ip: Option<bool>,
+        "identity" => identity: Option<bool>,
+        "assigned" => assigned: Option<Assigned>,
+        "jwtPayload" => jwt_payload: Option<String>,
+        "type" => claim_type: Option<String>,
+        "exact" => exact: Option<String>,
+        "prefix" => prefix: Option<String>,
+        "suffix" => suffix: Option<String>,
+        "contains" => contains: Option<String>,
+        "in" => r#in: Option<Items<String>>,
+        "present" => present: Option<bool>,
+        "regex" => regex: Option<String>,
+        "semver" => semver: Option<String>,
+        "range" => range: Option<Range>,
+        "cidr" => cidr: Option<OneOrMany>,
+        "ignoreCase" => ignore_case: Option<bool>,
+    }
 }
 
 impl Condition {
@@ -115,122 +141,102 @@ impl Condition {
             contains: self.contains.take(),
             r#in: self.r#in.take(),
             present: self.present.take(),
+            regex: self.regex.take(),
+            semver: self.semver.take(),
+            range: self.range.take(),
+            cidr: self.cidr.take(),
+            ignore_case: self.ignore_case.take(),
         }
     }
 }
 
-/// Exactly one of the fields.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct Operator {
-    pub exact: Option<String>,
-    pub prefix: Option<String>,
-    pub suffix: Option<String>,
-    pub contains: Option<String>,
-    pub r#in: Option<Items<String>>,
-    pub present: Option<bool>,
-}
-
-/// Exactly one of the fields.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct Strategy {
-    pub canary: Option<Canary>,
-    pub ab_test: Option<AbTest>,
-    pub blue_green: Option<BlueGreen>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct Canary {
-    pub version: String,
-    pub weight: f64,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct AbTest {
-    pub split: Items<Arm>,
-    pub traffic: Option<f64>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct Arm {
-    pub version: String,
-    pub weight: f64,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub(super) struct BlueGreen {
-    pub active: String,
-}
-
-/// A list whose elements are read one by one, when they are compiled: one that has the
-/// wrong shape does not hide what is wrong with the others.
-#[derive(Debug)]
-pub(super) struct Items<T> {
-    values: Vec<Value>,
-    shape: PhantomData<T>,
-}
-
-impl<T> Items<T> {
-    pub(super) fn len(&self) -> usize {
-        self.values.len()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.values.is_empty()
-    }
-
-    /// The list, cut to the most that is allowed when it is longer.
-    pub(super) fn at_most(
-        mut self,
-        most: usize,
-        what: &str,
-        at: At<'_>,
-        errors: &mut Errors,
-    ) -> Self {
-        let count = self.len();
-        if count > most {
-            let message = format!("{count} {what} are more than {most}, the most there may be");
-            errors.add(at, message);
-            self.values.truncate(most);
-        }
-        self
+shape! {
+    /// Exactly one of the fields, beside `ignore_case`.
+    pub(super) struct Operator {
+        "exact" => exact: Option<String>,
+        "prefix" => prefix: Option<String>,
+        "suffix" => suffix: Option<String>,
+        "contains" => contains: Option<String>,
+        "in" => r#in: Option<Items<String>>,
+        "present" => present: Option<bool>,
+        "regex" => regex: Option<String>,
+        "semver" => semver: Option<String>,
+        "range" => range: Option<Range>,
+        "cidr" => cidr: Option<OneOrMany>,
+        "ignoreCase" => ignore_case: Option<bool>,
     }
 }
 
-impl<T: DeserializeOwned> Items<T> {
-    /// Compiles each element that has the right shape, and notes what is wrong with the
-    /// shape of the others.
-    pub(super) fn each<U>(
-        self,
-        at: At<'_>,
-        errors: &mut Errors,
-        mut compile: impl FnMut(At<'_>, T, &mut Errors) -> Option<U>,
-    ) -> Vec<U> {
-        let mut list = Vec::new();
-        for (index, value) in self.values.into_iter().enumerate() {
-            let at = at.index(index);
-            match tree::read(value) {
-                Ok(value) => list.extend(compile(at, value, errors)),
-                Err(error) => error.report(at, errors),
-            }
-        }
-        list
+shape! {
+    pub(super) struct Range {
+        "min" => min: Option<f64>,
+        "max" => max: Option<f64>,
     }
 }
 
-impl<'de, T> Deserialize<'de> for Items<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match Value::deserialize(deserializer)? {
-            Value::Array(values) => Ok(Self {
-                values,
-                shape: PhantomData,
-            }),
-            other => Err(tree::mismatch(&other, "a list")),
-        }
+shape! {
+    pub(super) struct Label {
+        "header" => header: String,
+        "key" => key: String,
+    }
+}
+
+shape! {
+    pub(super) struct Assigned {
+        "rollout" => rollout: String,
+        "version" => version: String,
+    }
+}
+
+shape! {
+    /// Exactly one of the fields.
+    pub(super) struct Strategy {
+        "canary" => canary: Option<Canary>,
+        "abTest" => ab_test: Option<AbTest>,
+        "blueGreen" => blue_green: Option<BlueGreen>,
+        "follow" => follow: Option<Follow>,
+    }
+}
+
+shape! {
+    pub(super) struct Canary {
+        "version" => version: String,
+        "weight" => weight: f64,
+    }
+}
+
+shape! {
+    pub(super) struct AbTest {
+        "split" => split: Items<Arm>,
+        "traffic" => traffic: Option<f64>,
+        "layer" => layer: Option<Layer>,
+        "holdout" => holdout: Option<bool>,
+    }
+}
+
+shape! {
+    pub(super) struct Layer {
+        "name" => name: String,
+        "from" => from: f64,
+        "to" => to: f64,
+    }
+}
+
+shape! {
+    pub(super) struct Arm {
+        "version" => version: String,
+        "weight" => weight: f64,
+    }
+}
+
+shape! {
+    pub(super) struct BlueGreen {
+        "active" => active: String,
+    }
+}
+
+shape! {
+    pub(super) struct Follow {
+        "rollout" => rollout: String,
     }
 }

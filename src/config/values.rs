@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::error::{At, Errors};
-use super::tree;
+use super::read;
 use crate::bucket::Share;
 
 /// The most that one arm of a split may weigh.
@@ -13,7 +13,7 @@ const MAX_WEIGHT: f64 = 1_000_000.0;
 pub(super) fn percent(at: At<'_>, number: f64, errors: &mut Errors) -> Option<Share> {
     let share = Share::from_percent(number);
     if share.is_none() {
-        let number = tree::shown(number);
+        let number = read::shown(number);
         let message =
             format!("{number} is no percentage: a number from 0 to 100, at most 4 decimals");
         errors.add(at, message);
@@ -24,7 +24,7 @@ pub(super) fn percent(at: At<'_>, number: f64, errors: &mut Errors) -> Option<Sh
 /// The weight of an arm.
 pub(super) fn weight(at: At<'_>, number: f64, errors: &mut Errors) -> Option<u32> {
     if number.fract() != 0.0 || !(0.0..=MAX_WEIGHT).contains(&number) {
-        let number = tree::shown(number);
+        let number = read::shown(number);
         let message = format!("{number} is no weight: a whole number from 0 to 1000000");
         errors.add(at, message);
         return None;

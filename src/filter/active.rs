@@ -2,9 +2,10 @@
 
 use super::host::MetricKind;
 use super::metrics::Series;
-use crate::decide::{Decision, Reason, possible};
+use crate::decide::possible;
+use crate::decision::{Decision, Reason};
 use crate::output::{self, Class};
-use crate::policy::{Policy, Rollout, RolloutId};
+use crate::policy::{Metrics, Policy, Rollout, RolloutId, Shares};
 
 /// For how many rollouts the series exist from the start. To define a metric takes the
 /// host 16 µs, so those of many rollouts wait for their first use.
@@ -14,6 +15,7 @@ pub const DEFINED_AT_ONCE: usize = 50;
 #[derive(Debug, Default)]
 pub struct Active {
     pub policy: Policy,
+    shares: Vec<Shares>,
     series: Vec<RolloutSeries>,
 }
 
@@ -53,7 +55,12 @@ impl Active {
                     .collect(),
             })
             .collect();
-        let active = Self { policy, series };
+        let shares = policy.shares();
+        let active = Self {
+            policy,
+            shares,
+            series,
+        };
         for (id, rollout) in active.policy.numbered().take(DEFINED_AT_ONCE) {
             active.define(id, rollout);
         }
@@ -75,8 +82,35 @@ impl Active {
         }
     }
 
+    /// What each version of a rollout has now.
+    pub fn shares(&self, id: RolloutId) -> impl Iterator<Item = (&str, u32)> {
+        let rollout = self.policy.rollout(id);
+        let shares = self.shares.get(usize::from(id.0));
+        let versions = rollout.into_iter().flat_map(|rollout| &rollout.versions);
+        versions.zip(0..).map(move |(version, number)| {
+            let mut shares = shares.into_iter().flatten();
+            let share = shares.find(|(of, _)| of.0 == number);
+            (&*version.name, share.map_or(0, |(_, share)| share.ppm()))
+        })
+    }
+
+    /// Whether the responses to a request are counted for any of these decisions.
+    pub fn counts_responses(&self, decisions: &[Decision]) -> bool {
+        decisions
+            .iter()
+            .any(|decision| self.counted(decision) >= Metrics::Responses)
+    }
+
+    fn counted(&self, decision: &Decision) -> Metrics {
+        let rollout = self.policy.rollout(decision.rollout);
+        rollout.map_or(Metrics::Off, |rollout| rollout.metrics)
+    }
+
     /// The counter of requests with this decision.
     pub fn requests(&self, decision: &Decision) -> Option<u32> {
+        if self.counted(decision) < Metrics::Requests {
+            return None;
+        }
         let series = self.of(decision)?.requests.get(decision.reason as usize)?;
         series.id(|| {
             let (rollout, version) = self.names(decision);
@@ -86,6 +120,9 @@ impl Active {
 
     /// The counter of responses of this class.
     pub fn responses(&self, decision: &Decision, class: Class) -> Option<u32> {
+        if self.counted(decision) < Metrics::Responses {
+            return None;
+        }
         let series = self.of(decision)?.responses.get(class as usize)?;
         series.id(|| {
             let (rollout, version) = self.names(decision);
@@ -95,6 +132,9 @@ impl Active {
 
     /// The histogram of the time to response headers.
     pub fn duration(&self, decision: &Decision) -> Option<u32> {
+        if self.counted(decision) < Metrics::Responses {
+            return None;
+        }
         self.of(decision)?.duration.id(|| {
             let (rollout, version) = self.names(decision);
             output::duration_series(rollout, version)

@@ -104,6 +104,7 @@ unsafe extern "C" {
 #[link(wasm_import_module = "wasi_snapshot_preview1")]
 unsafe extern "C" {
     fn clock_time_get(clock: u32, precision: u64, time: *mut u64) -> u32;
+    fn random_get(bytes: *mut u8, size: usize) -> u32;
 }
 
 const fn done(status: u32) -> Result<(), Refused> {
@@ -138,7 +139,7 @@ pub fn header(map: Headers, name: &str) -> Result<Vec<u8>, Refused> {
 }
 
 /// Makes this the one line of a header.
-pub fn set_header(map: Headers, name: &str, value: &str) -> Result<(), Refused> {
+pub fn set_header(map: Headers, name: &str, value: &[u8]) -> Result<(), Refused> {
     // SAFETY: name and value are borrowed for the call.
     done(unsafe {
         proxy_replace_header_map_value(
@@ -244,6 +245,14 @@ fn nanos(clock: u32) -> Option<u64> {
     // SAFETY: `time` outlives the call.
     let status = unsafe { clock_time_get(clock, 1, &raw mut time) };
     (status == OK).then_some(time)
+}
+
+/// 128 random bits.
+pub fn random_bits() -> Option<[u8; 16]> {
+    let mut bits = [0; 16];
+    // SAFETY: the host fills what it is told the size of, and that outlives the call.
+    let status = unsafe { random_get(bits.as_mut_ptr(), bits.len()) };
+    (status == OK).then_some(bits)
 }
 
 /// Whether a variable of the VM's environment has this value.

@@ -9,9 +9,9 @@ use super::host;
 use super::marks::Marks;
 use super::metrics::Gauges;
 use crate::config::Errors;
-use crate::decide::Decision;
+use crate::decision::Decision;
 use crate::output;
-use crate::policy::{Rollout, RolloutId};
+use crate::policy::{Metrics, RolloutId};
 
 /// How often an inert filter says what is wrong.
 const NANOS_PER_REMINDER: u64 = 60_000_000_000;
@@ -65,7 +65,8 @@ impl State {
             ("divvy_config_inert", u64::from(self.inert.is_some())),
         ];
         let own = own.map(|(metric, value)| (output::series(&plugin, metric), value));
-        let rollouts = || self.active.policy.rollouts.iter();
+        let rollouts = || self.active.policy.numbered().map(|(id, _)| id);
+        let weights = |id| self.weights(id);
         let first = rollouts().take(DEFINED_AT_ONCE).flat_map(weights);
         let late = rollouts().skip(DEFINED_AT_ONCE).flat_map(weights);
         self.late.take();
@@ -96,7 +97,6 @@ impl State {
     /// Shows the weights of rollouts that are beyond the first 50 and decide for the first
     /// time.
     pub fn show_weights_of(&self, decisions: &[Decision]) {
-        let policy = &self.active.policy;
         for decision in decisions {
             if usize::from(decision.rollout.0) < DEFINED_AT_ONCE {
                 continue;
@@ -104,10 +104,23 @@ impl State {
             let mut late = self.late.take();
             let first = late.insert(decision.rollout);
             self.late.set(late);
-            if first && let Some(rollout) = policy.rollout(decision.rollout) {
-                self.gauges.add(weights(rollout));
+            if first {
+                self.gauges.add(self.weights(decision.rollout));
             }
         }
+    }
+
+    /// The gauges of what each version of a rollout has now.
+    fn weights(&self, id: RolloutId) -> impl Iterator<Item = (String, u64)> {
+        let rollout = self.active.policy.rollout(id);
+        let counted = rollout.filter(|rollout| rollout.metrics > Metrics::Off);
+        counted.into_iter().flat_map(move |rollout| {
+            let shares = self.active.shares(id);
+            shares.map(|(version, share)| {
+                let name = output::weight_series(&rollout.name, version);
+                (name, u64::from(share))
+            })
+        })
     }
 
     /// Says what is wrong, if this is an inert configuration and it is time.
@@ -122,19 +135,6 @@ impl State {
             );
         }
     }
-}
-
-/// The gauges of what each version of a rollout has now.
-fn weights(rollout: &Rollout) -> impl Iterator<Item = (String, u64)> {
-    let shares = rollout.shares();
-    rollout.versions.iter().zip(0..).map(move |(version, id)| {
-        let share = shares
-            .iter()
-            .find(|(of, _)| of.0 == id)
-            .map_or(0, |(_, share)| share.ppm());
-        let name = output::weight_series(&rollout.name, &version.name);
-        (name, u64::from(share))
-    })
 }
 
 /// Logs what is wrong, a line for each error.

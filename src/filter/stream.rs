@@ -7,8 +7,10 @@ use proxy_wasm::types::Action;
 
 use super::host::{self, Headers};
 use super::state::State;
-use crate::decide::{self, Decision, Reason};
+use crate::decide::{self, Outcome};
+use crate::decision::{Decision, Reason};
 use crate::output::{self, Class, HeaderChange};
+use crate::outside::Outside;
 use crate::policy::Policy;
 use crate::request::Request;
 
@@ -18,6 +20,8 @@ const NANOS_PER_MILLI: u64 = 1_000_000;
 pub struct Stream {
     state: Rc<State>,
     decisions: Vec<Decision>,
+    /// Whether a decision's rollout counts responses.
+    counting: bool,
     /// When the request came, on the monotonic clock.
     started: Option<u64>,
     /// A gRPC call: its status comes after the headers, so it is counted at the end.
@@ -32,6 +36,7 @@ impl Stream {
         Self {
             state,
             decisions: Vec::new(),
+            counting: false,
             started: None,
             grpc: false,
             class: None,
@@ -45,7 +50,7 @@ impl Stream {
         let policy = &state.active.policy;
         // Without rollouts there is nothing to read for: three blind removals cost less.
         if policy.rollouts.is_empty() {
-            apply(output::blind_changes(policy, &[]));
+            strip(policy);
             return;
         }
         let block = host::header_block(Headers::Request);
@@ -54,19 +59,24 @@ impl Stream {
             Ok(block) if !block.is_empty() => Request::from_block(&policy.names, block).ok(),
             _ => None,
         };
-        let applied = match &request {
+        let request = request.map(|request| request.with_outside(&Proxy));
+        let mut all = true;
+        let change = |change| all &= apply(Headers::Request, &change);
+        let outcome = match &request {
             Some(request) => {
-                self.decisions = decide::decide(policy, request);
+                let outcome = decide::decide(policy, request);
                 self.grpc = request.is_grpc();
-                let changes = output::request_changes(policy, request, &self.decisions);
-                apply(changes)
+                output::change_request(policy, request, &outcome, change);
+                outcome
             }
             None => {
-                self.decisions = decide::decide_unread(policy);
-                apply(output::blind_changes(policy, &self.decisions))
+                let outcome = decide::decide_unread(policy);
+                output::change_blindly(policy, &outcome, change);
+                outcome
             }
         };
-        if !applied {
+        self.decisions = outcome.decisions;
+        if !all {
             self.fall_back(policy);
         }
     }
@@ -80,7 +90,7 @@ impl Stream {
                 decision.reason = Reason::Error;
             }
         }
-        apply(output::blind_changes(policy, &[]));
+        strip(policy);
     }
 
     /// Counts the response once, for each rollout that decided.
@@ -121,17 +131,34 @@ fn response_flags() -> u64 {
     host::number_property("response\0flags").unwrap_or_default()
 }
 
-/// Makes the changes, as far as the proxy lets it; whether it let all of them.
-fn apply<'p>(changes: impl Iterator<Item = HeaderChange<'p>>) -> bool {
-    let mut all = true;
-    for change in changes {
-        let made = match &change {
-            HeaderChange::Set(name, value) => host::set_header(Headers::Request, name, value),
-            HeaderChange::Remove(name) => host::remove_header(Headers::Request, name),
-        };
-        all &= made.is_ok();
+/// Asks the proxy for what is not in the headers.
+#[derive(Debug)]
+struct Proxy;
+
+impl Outside for Proxy {
+    fn property(&self, path: &str) -> Option<Vec<u8>> {
+        host::property(path).ok()
     }
-    all
+
+    fn random(&self) -> Option<[u8; 16]> {
+        host::random_bits()
+    }
+}
+
+/// Removes every header of divvy's, whether or not it is there.
+fn strip(policy: &Policy) {
+    output::change_blindly(policy, &Outcome::default(), |change| {
+        apply(Headers::Request, &change);
+    });
+}
+
+/// Makes a change; whether the proxy let it.
+fn apply(map: Headers, change: &HeaderChange<'_>) -> bool {
+    let made = match change {
+        HeaderChange::Set(name, value) => host::set_header(map, name, value),
+        HeaderChange::Remove(name) => host::remove_header(map, name),
+    };
+    made.is_ok()
 }
 
 impl Context for Stream {}
@@ -143,7 +170,10 @@ impl HttpContext for Stream {
         if self.decisions.is_empty() {
             return Action::Continue;
         }
-        self.started = host::monotonic_nanos();
+        self.counting = self.state.active.counts_responses(&self.decisions);
+        if self.counting {
+            self.started = host::monotonic_nanos();
+        }
         self.state.show_weights_of(&self.decisions);
         for decision in &self.decisions {
             if let Some(id) = self.state.active.requests(decision) {
@@ -158,29 +188,29 @@ impl HttpContext for Stream {
         if self.decisions.is_empty() || self.class.is_some() {
             return Action::Continue;
         }
-        self.record_duration();
-        let status = host::header(Headers::Response, ":status").unwrap_or_default();
-        let class = Class::of_status(&status);
-        self.class = Some(class);
-        // A gRPC call is always answered with 200 and may still fail by its status.
-        self.grpc &= status == b"200";
-        if !self.grpc {
-            self.count(class);
+        if self.counting {
+            self.record_duration();
+            let status = host::header(Headers::Response, ":status").unwrap_or_default();
+            let class = Class::of_status(&status);
+            self.class = Some(class);
+            // A gRPC call is always answered with 200 and may still fail by its status.
+            self.grpc &= status == b"200";
+            if !self.grpc {
+                self.count(class);
+            }
         }
+        // The response goes on whether or not the client is told.
         let policy = &self.state.active.policy;
-        if let Some(name) = &policy.response_header
-            && let Some(value) = output::assignment(policy, &self.decisions)
-        {
-            // The response goes on whether or not the client is told.
-            let _ = host::set_header(Headers::Response, name, &value);
-        }
+        output::change_response(policy, &self.decisions, |change| {
+            apply(Headers::Response, &change);
+        });
         Action::Continue
     }
 
     /// The end of the stream, whether or not there was a response. Streams that ended
     /// before this filter saw the request have decided nothing.
     fn on_log(&mut self) {
-        if self.counted || self.decisions.is_empty() {
+        if self.counted || !self.counting {
             return;
         }
         let class = match self.class {

@@ -1,7 +1,10 @@
 //! A borrowed view of a request: bytes, and only those that the configuration asks for.
 
+mod address;
+mod claim;
 pub mod cookie;
 pub mod host;
+mod label;
 mod names;
 pub mod pairs;
 pub mod query;
@@ -9,8 +12,12 @@ pub mod query;
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
-pub use names::{CookieId, HeaderId, Names, QueryId};
+pub use address::Address;
+pub use claim::{Claim, ClaimType};
+pub use names::{ClaimId, CookieId, HeaderId, LabelId, Names, QueryId};
 pub use pairs::{Malformed, Pairs};
+
+use crate::outside::{Nothing, Outside};
 
 /// What a decision can look at.
 #[derive(Clone, Debug)]
@@ -25,14 +32,19 @@ pub struct Request<'a> {
     pub host: Option<Cow<'a, [u8]>>,
     names: &'a Names,
     lines: Vec<(HeaderId, &'a [u8])>,
-    // Split up at most once, and only if somebody asks: 60 KB of cookies are not read
-    // for each condition on one of them.
-    cookies: OnceCell<Vec<Option<&'a [u8]>>>,
-    queries: OnceCell<Vec<Option<Cow<'a, [u8]>>>>,
+    outside: &'a dyn Outside,
+    // Everything below is worked out at most once, and only if somebody asks: 60 KB of
+    // cookies are not read for each condition on one of them.
+    cookies: OnceCell<Vec<(u32, &'a [u8])>>,
+    queries: OnceCell<Vec<(u32, Cow<'a, [u8]>)>>,
+    labels: OnceCell<Vec<(LabelId, &'a [u8])>>,
+    claims: OnceCell<Vec<OnceCell<claim::Value>>>,
+    source: OnceCell<Option<Address>>,
+    random: OnceCell<Option<Box<[u8]>>>,
 }
 
 impl<'a> Request<'a> {
-    const fn new(names: &'a Names) -> Self {
+    fn new(names: &'a Names) -> Self {
         Self {
             path: None,
             query: None,
@@ -40,8 +52,13 @@ impl<'a> Request<'a> {
             host: None,
             names,
             lines: Vec::new(),
+            outside: &Nothing,
             cookies: OnceCell::new(),
             queries: OnceCell::new(),
+            labels: OnceCell::new(),
+            claims: OnceCell::new(),
+            source: OnceCell::new(),
+            random: OnceCell::new(),
         }
     }
 
@@ -70,6 +87,13 @@ impl<'a> Request<'a> {
         request
     }
 
+    /// The same request, with somebody to ask for what is not in its headers.
+    #[must_use]
+    pub const fn with_outside(mut self, outside: &'a dyn Outside) -> Self {
+        self.outside = outside;
+        self
+    }
+
     fn read(&mut self, name: &[u8], value: &'a [u8]) {
         match self.names.find_header(name) {
             None => {}
@@ -86,17 +110,17 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// The headers that came and are asked for, one for each line.
+    pub fn header_ids(&self) -> impl Iterator<Item = HeaderId> {
+        self.lines.iter().map(|(id, _)| *id)
+    }
+
     /// The values of all lines of a header, in their order.
     pub fn lines(&self, id: HeaderId) -> impl Iterator<Item = &'a [u8]> {
         self.lines
             .iter()
             .filter(move |(line, _)| *line == id)
             .map(|(_, value)| *value)
-    }
-
-    /// Whether the header is there at all.
-    pub fn has(&self, id: HeaderId) -> bool {
-        self.lines(id).next().is_some()
     }
 
     /// The value of a header that came exactly once.
@@ -110,22 +134,81 @@ impl<'a> Request<'a> {
     pub fn cookie(&self, id: CookieId) -> Option<&'a [u8]> {
         let values = self.cookies.get_or_init(|| {
             let pairs = self.lines(HeaderId::COOKIE).flat_map(cookie::pairs);
-            let values = self.names.cookies.first_of_each(pairs);
-            let values = values.into_iter().map(|value| value.map(cookie::value));
-            values.collect()
+            let mut values = self.names.cookies.first_of_each(pairs);
+            for (_, value) in &mut values {
+                *value = cookie::value(value);
+            }
+            values
         });
-        *values.get(usize::try_from(id.0).ok()?)?
+        find(values, id.0).copied()
     }
 
     /// The percent-decoded value of a query parameter, the first of its key.
     pub fn query_value(&self, id: QueryId) -> Option<&[u8]> {
         let values = self.queries.get_or_init(|| {
             let pairs = self.query.into_iter().flat_map(query::pairs);
-            let values = self.names.queries.first_of_each(pairs);
-            let values = values.into_iter().map(|value| value.map(query::decoded));
-            values.collect()
+            let values = self.names.queries.first_of_each(pairs).into_iter();
+            values
+                .map(|(number, value)| (number, query::decoded(value)))
+                .collect()
         });
-        values.get(usize::try_from(id.0).ok()?)?.as_deref()
+        find(values, id.0).map(AsRef::as_ref)
+    }
+
+    /// The values of a label: the first of its key in each line of the header.
+    pub fn label(&self, id: LabelId) -> impl Iterator<Item = &'a [u8]> {
+        let labels = self.labels.get_or_init(|| {
+            let mut labels = Vec::new();
+            for (header, line) in &self.lines {
+                let Some(keys) = self.names.labels(*header) else {
+                    continue;
+                };
+                for (key, value) in keys.first_of_each(label::pairs(line)) {
+                    let header = *header;
+                    labels.push((LabelId { header, key }, value));
+                }
+            }
+            labels
+        });
+        labels
+            .iter()
+            .filter(move |(label, _)| *label == id)
+            .map(|(_, value)| *value)
+    }
+
+    /// The values of a claim: none, one, or the elements of a list.
+    pub fn claim(&self, id: ClaimId) -> impl Iterator<Item = &[u8]> {
+        let asked = &self.names.claims;
+        let cells = self
+            .claims
+            .get_or_init(|| asked.iter().map(|_| OnceCell::new()).collect());
+        let number = usize::try_from(id.0).ok();
+        let found = number.and_then(|number| Some((cells.get(number)?, asked.get(number)?)));
+        let value = found.map(|(cell, claim)| {
+            cell.get_or_init(|| match self.outside.property(&claim.property) {
+                Some(bytes) => claim::Value::read(bytes, claim.kind),
+                None => claim::Value::Missing,
+            })
+        });
+        value.into_iter().flat_map(claim::Value::elements)
+    }
+
+    /// Where the request came from.
+    pub fn source(&self) -> Option<&Address> {
+        let source = self.source.get_or_init(|| {
+            let property = self.outside.property(address::PROPERTY)?;
+            Address::read(&property)
+        });
+        source.as_ref()
+    }
+
+    /// 128 random bits in hexadecimal digits, the same whenever this request is asked.
+    pub fn random(&self) -> Option<&[u8]> {
+        let random = self.random.get_or_init(|| {
+            let bits = u128::from_be_bytes(self.outside.random()?);
+            Some(format!("{bits:032x}").into_bytes().into())
+        });
+        random.as_deref()
     }
 
     /// Whether this is a gRPC call, whose status comes in trailers. By the content type,
@@ -137,6 +220,11 @@ impl<'a> Request<'a> {
             matches!(rest, Some([] | [b'+' | b';', ..]))
         })
     }
+}
+
+fn find<V>(values: &[(u32, V)], number: u32) -> Option<&V> {
+    let found = values.iter().find(|(of, _)| *of == number)?;
+    Some(&found.1)
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
-//! What a policy asks requests for: headers, cookies and query parameters by number.
+//! What a policy asks requests for: headers, cookies, query parameters, labels and claims
+//! by number.
 //!
 //! Numbers are given out while the configuration is compiled. A request is then read once,
 //! however many rollouts look at it, and whatever nobody asks for is skipped.
 
-use std::collections::BTreeMap;
+use super::claim::Claim;
+use crate::table::Table;
 
 /// A header that is read or written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HeaderId(u32);
 
 /// A cookie that is read.
@@ -16,6 +18,17 @@ pub struct CookieId(pub(super) u32);
 /// A query parameter that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueryId(pub(super) u32);
+
+/// A key in a header of labels that is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LabelId {
+    pub(super) header: HeaderId,
+    pub(super) key: u32,
+}
+
+/// A claim that is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClaimId(pub(super) u32);
 
 impl HeaderId {
     /// `:path`
@@ -30,6 +43,15 @@ impl HeaderId {
     pub const COOKIE: Self = Self(4);
 
     const KNOWN: [&'static str; 5] = [":path", ":method", ":authority", "content-type", "cookie"];
+
+    /// Its place in a list of the headers of divvy's own, which are numbered first.
+    pub fn own_index(self) -> Option<usize> {
+        self.index().checked_sub(Self::KNOWN.len())
+    }
+
+    fn index(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
 }
 
 /// Everything that a policy asks for.
@@ -38,6 +60,9 @@ pub struct Names {
     headers: Index,
     pub(super) cookies: Index,
     pub(super) queries: Index,
+    /// By header: the keys that are asked for, if it is one that has labels.
+    labels: Vec<Option<Index>>,
+    pub(super) claims: Vec<Claim>,
 }
 
 impl Default for Names {
@@ -50,6 +75,8 @@ impl Default for Names {
             headers,
             cookies: Index::default(),
             queries: Index::default(),
+            labels: Vec::new(),
+            claims: Vec::new(),
         }
     }
 }
@@ -70,6 +97,40 @@ impl Names {
         QueryId(self.queries.number(key))
     }
 
+    /// The number of this key in a header of labels, a new one if need be.
+    pub fn label(&mut self, header: HeaderId, key: &str) -> LabelId {
+        let place = header.index();
+        if self.labels.len() <= place {
+            self.labels.resize(place.saturating_add(1), None);
+        }
+        let keys = self
+            .labels
+            .get_mut(place)
+            .map(Option::get_or_insert_default);
+        let key = keys.map_or(u32::MAX, |keys| keys.number(key));
+        LabelId { header, key }
+    }
+
+    /// The keys that are asked for in this header, if it is one that has labels.
+    pub(super) fn labels(&self, header: HeaderId) -> Option<&Index> {
+        self.labels.get(header.index())?.as_ref()
+    }
+
+    /// The number of this claim, a new one if need be.
+    pub fn claim(&mut self, claim: Claim) -> ClaimId {
+        let known = self.claims.iter().position(|other| *other == claim);
+        let number = known.unwrap_or_else(|| {
+            self.claims.push(claim);
+            self.claims.len().saturating_sub(1)
+        });
+        ClaimId(u32::try_from(number).unwrap_or(u32::MAX))
+    }
+
+    /// How many claims are asked for.
+    pub const fn claims(&self) -> usize {
+        self.claims.len()
+    }
+
     /// The number of this header, if anything asks for it.
     pub fn find_header(&self, name: &[u8]) -> Option<HeaderId> {
         self.headers.find(name).map(HeaderId)
@@ -78,48 +139,67 @@ impl Names {
 
 /// Names and their numbers.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Index {
-    numbers: BTreeMap<Box<[u8]>, u32>,
-    /// Bit n: some name has n bytes (63: 63 or more). Most names are told apart by their
-    /// length alone.
-    lengths: u64,
-}
+pub(super) struct Index(Table<u32>);
 
 impl Index {
     fn number(&mut self, name: &str) -> u32 {
         // A configuration of 1 MiB has no room for u32::MAX names.
-        let next = u32::try_from(self.numbers.len()).unwrap_or(u32::MAX);
-        self.lengths |= length_bit(name.len());
-        *self.numbers.entry(name.as_bytes().into()).or_insert(next)
+        let next = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
+        self.0
+            .get_or_insert_with(name.as_bytes(), || next)
+            .map_or(next, |number| *number)
     }
 
     fn find(&self, name: &[u8]) -> Option<u32> {
-        if self.lengths & length_bit(name.len()) == 0 {
-            return None;
-        }
-        self.numbers.get(name).copied()
+        self.0.get(name).copied()
     }
 
-    /// The first value of each name, by number.
+    /// Those of the pairs whose name has a number: the first of each.
     pub(super) fn first_of_each<'a>(
         &self,
         pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>,
-    ) -> Vec<Option<&'a [u8]>> {
-        let mut values = vec![None; self.numbers.len()];
+    ) -> Vec<(u32, &'a [u8])> {
+        let mut found = Vec::new();
+        let mut seen = Bits::default();
         for (name, value) in pairs {
-            let number = self
-                .find(name)
-                .and_then(|number| usize::try_from(number).ok());
-            if let Some(place @ None) = number.and_then(|number| values.get_mut(number)) {
-                *place = Some(value);
+            if let Some(number) = self.find(name)
+                && seen.insert(number)
+            {
+                found.push((number, value));
             }
         }
-        values
+        found
     }
 }
 
-const fn length_bit(length: usize) -> u64 {
-    if length < 63 { 1 << length } else { 1 << 63 }
+/// A set of small numbers.
+#[derive(Debug, Default)]
+struct Bits {
+    first: u64,
+    others: Vec<u64>,
+}
+
+impl Bits {
+    /// Whether it was not in the set before.
+    fn insert(&mut self, number: u32) -> bool {
+        let bit = 1_u64.wrapping_shl(number);
+        let word = match number.checked_sub(u64::BITS) {
+            None => &mut self.first,
+            Some(rest) => {
+                let index = usize::try_from(rest >> 6).unwrap_or(usize::MAX);
+                if self.others.len() <= index {
+                    self.others.resize(index.saturating_add(1), 0);
+                }
+                match self.others.get_mut(index) {
+                    Some(word) => word,
+                    None => return false,
+                }
+            }
+        };
+        let new = *word & bit == 0;
+        *word |= bit;
+        new
+    }
 }
 
 #[cfg(test)]
@@ -127,17 +207,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_keeps_its_number_and_names_of_any_length_are_found() {
+    fn a_name_keeps_its_number() {
         let mut names = Names::default();
-        let lengths = [1, 2, 31, 62, 63, 64, 65, 200];
-        let ids = lengths.map(|length| names.header(&"n".repeat(length)));
-        for (length, id) in lengths.into_iter().zip(ids) {
-            assert_eq!(names.header(&"n".repeat(length)), id);
-            assert_eq!(names.find_header("n".repeat(length).as_bytes()), Some(id));
-        }
-        assert_eq!(names.find_header(b"nnn"), None);
+        let id = names.header("x-user");
+        assert_eq!(names.header("x-user"), id);
+        assert_ne!(names.header("x-uber"), id);
+        assert_eq!(names.find_header(b"x-user"), Some(id));
         assert_eq!(names.find_header(b"x"), None);
         assert_eq!(names.find_header(b":path"), Some(HeaderId::PATH));
         assert_eq!(names.find_header(b"cookie"), Some(HeaderId::COOKIE));
+    }
+
+    #[test]
+    fn a_number_is_new_to_a_set_once() {
+        let mut bits = Bits::default();
+        for number in [0, 1, 63, 64, 65, 127, 128, 1_000] {
+            assert!(bits.insert(number), "{number}");
+            assert!(!bits.insert(number), "{number}");
+        }
     }
 }

@@ -7,7 +7,8 @@
     reason = "a test"
 )]
 
-use divvy::decide::{Reason, decide, possible};
+use divvy::decide::{decide, possible};
+use divvy::decision::Reason;
 use divvy::output::{request_series, series};
 use divvy::request::Request;
 use divvy::{config, output, policy::VersionId};
@@ -63,7 +64,7 @@ fn every_answer_that_a_rollout_gives_was_foreseen_and_every_foreseen_one_is_give
             requests.push(vec![(b"x-test", b"")]);
             for headers in requests {
                 let request = Request::from_headers(&policy.names, headers);
-                let decision = decide(&policy, &request)[0];
+                let decision = decide(&policy, &request).decisions[0];
                 given.push((decision.version, decision.reason));
             }
             given.sort_unstable();
@@ -110,9 +111,8 @@ fn the_weights_are_the_strategys_shares_with_the_rest_for_stable() {
         ),
     ] {
         let policy = config::parse(rollout(&strategy).to_string().as_bytes()).unwrap();
-        let mut shares: Vec<_> = policy.rollouts[0]
-            .shares()
-            .into_iter()
+        let shares = policy.shares()[0].clone().into_iter();
+        let mut shares: Vec<_> = shares
             .map(|(version, share)| (version, share.ppm()))
             .collect();
         shares.sort_unstable();
@@ -125,7 +125,7 @@ fn a_disabled_rollout_is_stables_alone() {
     let mut config = rollout(&json!({"canary": {"version": "v2", "weight": 5}}));
     config["rollouts"][0]["enabled"] = false.into();
     let policy = config::parse(config.to_string().as_bytes()).unwrap();
-    let shares = policy.rollouts[0].shares();
+    let shares = policy.shares()[0].clone();
     assert_eq!(shares.len(), 1);
     assert_eq!((shares[0].0, shares[0].1.ppm()), (VersionId(0), 1_000_000));
 }

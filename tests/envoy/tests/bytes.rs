@@ -3,7 +3,8 @@
 //! does the next one no harm.
 
 use anyhow::{Context, Result};
-use divvy::decide::{Decision, decide};
+use divvy::decide::decide;
+use divvy::decision::Decision;
 use divvy::{config, output, policy::Policy, request::Request};
 use divvy_envoy_tests::{
     Counts, Edge, REQUEST_LABELS, Setup, canary, configuration, rollout_with, served_by, told,
@@ -190,6 +191,7 @@ impl Watched {
             &self.policy,
             &Request::from_headers(&self.policy.names, headers),
         )
+        .decisions
     }
 
     /// The answer is the one meant for this user, and both rollouts have counted one more request,

@@ -289,7 +289,8 @@ async fn the_shipped_configuration_splits_the_checkout() -> Result<()> {
             ("x-user-id", &user),
         ];
         let bytes = headers.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-        let decisions = decide(&policy, &Request::from_headers(&policy.names, bytes));
+        let request = Request::from_headers(&policy.names, bytes);
+        let decisions = decide(&policy, &request).decisions;
         let answer = edge.get_as(&user, "/checkout").await?;
         assert_eq!(
             served_by(&answer),

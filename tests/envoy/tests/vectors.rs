@@ -160,7 +160,8 @@ async fn two_thousand_users_are_where_the_library_puts_them_and_a_fifth_has_v2()
     for user in 0..USERS {
         let user = format!("user-{user}");
         let headers = [(&b":path"[..], &b"/"[..]), (b"x-user-id", user.as_bytes())];
-        let decisions = decide(&policy, &Request::from_headers(&policy.names, headers));
+        let request = Request::from_headers(&policy.names, headers);
+        let decisions = decide(&policy, &request).decisions;
         let expected = output::route(&policy, &decisions);
         let answer = edge.get_as(&user, "/").await?;
         assert_eq!(served_by(&answer), expected, "{user}");

@@ -9,7 +9,13 @@
 //! hash (x64, 128 bits, seed 0, of which the first 64 bits count) becomes a **position**
 //! from 0 to 999,999, or a **score** in a weighted rendezvous.
 
+mod gate;
+mod split;
+
 use std::io::Read;
+
+pub use gate::{Gate, Span};
+pub use split::Split;
 
 /// How many positions a line has.
 pub const POSITIONS: u32 = 1_000_000;
@@ -140,6 +146,15 @@ impl Share {
         Some(Self(rounded as u32))
     }
 
+    /// So many parts per million; all of them at most.
+    pub const fn from_ppm(ppm: u32) -> Self {
+        if ppm < POSITIONS {
+            Self(ppm)
+        } else {
+            Self::ALL
+        }
+    }
+
     /// In parts per million.
     pub const fn ppm(self) -> u32 {
         self.0
@@ -167,114 +182,6 @@ impl Share {
     /// Whether somebody at this position is in.
     pub const fn admits(self, position: Position) -> bool {
         position.0 < self.0
-    }
-}
-
-/// A share of users, chosen by their position on a line.
-///
-/// Raising the share only ever adds users.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Gate {
-    key: Key,
-    share: Share,
-}
-
-impl Gate {
-    /// The gate that lets `share` of the users on the line of `key` pass.
-    pub const fn new(key: Key, share: Share) -> Self {
-        Self { key, share }
-    }
-
-    /// How many users pass.
-    pub const fn share(&self) -> Share {
-        self.share
-    }
-
-    /// The answer where it is the same for everybody, so that nobody has to be asked
-    /// who they are.
-    pub fn foregone(&self) -> Option<bool> {
-        match self.share {
-            Share::NONE => Some(false),
-            Share::ALL => Some(true),
-            _ => None,
-        }
-    }
-
-    /// Whether this user passes.
-    pub fn admits(&self, identity: &[u8]) -> bool {
-        self.share.admits(self.key.position(identity))
-    }
-}
-
-/// A weighted choice between versions.
-///
-/// Weighted rendezvous: every version draws a score from the user's hash, and the
-/// smallest wins. So the order of the list does not matter, equal ratios are equal
-/// answers, and raising one weight moves users into that version only.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Split<V> {
-    arms: Vec<Arm<V>>,
-    total: u64,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-struct Arm<V> {
-    version: V,
-    name: Box<str>,
-    key: Key,
-    weight: u32,
-}
-
-impl<V: Copy + PartialEq> Split<V> {
-    /// A split of the given versions (name, what to answer, weight). `None` where all
-    /// weights are 0.
-    pub fn new<'n>(salt: &str, arms: impl IntoIterator<Item = (&'n str, V, u32)>) -> Option<Self> {
-        let arms: Vec<_> = arms
-            .into_iter()
-            .filter(|(_, _, weight)| *weight > 0)
-            .map(|(name, version, weight)| Arm {
-                version,
-                name: name.into(),
-                key: Key::version(salt, name),
-                weight,
-            })
-            .collect();
-        let total = arms.iter().map(|arm| u64::from(arm.weight)).sum();
-        (!arms.is_empty()).then_some(Self { arms, total })
-    }
-
-    /// The version that everybody gets, where there is only one.
-    pub fn foregone(&self) -> Option<V> {
-        match self.arms.as_slice() {
-            [only] => Some(only.version),
-            _ => None,
-        }
-    }
-
-    /// The versions that can be chosen, each with its share of the users.
-    pub fn shares(&self) -> impl Iterator<Item = (V, Share)> {
-        self.arms.iter().map(|arm| {
-            let scaled = u64::from(arm.weight).saturating_mul(u64::from(POSITIONS));
-            let ppm = scaled.checked_div(self.total).unwrap_or_default();
-            let share = Share(u32::try_from(ppm).unwrap_or(POSITIONS));
-            (arm.version, share)
-        })
-    }
-
-    /// This user's version.
-    pub fn pick(&self, identity: &[u8]) -> Option<V> {
-        let mut best: Option<(&Arm<V>, f64)> = None;
-        for arm in &self.arms {
-            let score = arm.key.score(identity, f64::from(arm.weight));
-            let wins = best.is_none_or(|(other, smallest)| {
-                // Ties go to the smaller name.
-                score < smallest || (score <= smallest && arm.name < other.name)
-            });
-            if wins {
-                best = Some((arm, score));
-            }
-        }
-        best.map(|(arm, _)| arm.version)
     }
 }
 
@@ -318,16 +225,6 @@ mod tests {
     }
 
     #[test]
-    fn a_split_ignores_the_order_of_its_list_and_common_factors_of_its_weights() {
-        let one = Split::new("s", [("a", 'a', 1), ("b", 'b', 3)]).unwrap();
-        let other = Split::new("s", [("b", 'b', 300), ("a", 'a', 100), ("c", 'c', 0)]).unwrap();
-        for user in 0..10_000 {
-            let id = user.to_string();
-            assert_eq!(one.pick(id.as_bytes()), other.pick(id.as_bytes()));
-        }
-    }
-
-    #[test]
     fn the_score_of_every_hash_is_finite_and_smaller_hashes_score_higher() {
         let scores = [0, 1 << 11, u64::MAX / 2, u64::MAX].map(|hash| score_of(hash, 2.0));
         assert!(
@@ -337,23 +234,5 @@ mod tests {
             "{scores:?}"
         );
         assert!(scores.is_sorted_by(|a, b| a > b), "{scores:?}");
-    }
-
-    #[test]
-    fn of_equal_scores_the_smaller_name_wins() {
-        // Two arms with one key have one score.
-        let mut split = Split::new("s", [("b", 'b', 1), ("a", 'a', 1)]).unwrap();
-        split.arms[0].key = split.arms[1].key.clone();
-        assert_eq!(split.pick(b"anybody"), Some('a'));
-        split.arms.reverse();
-        assert_eq!(split.pick(b"anybody"), Some('a'));
-    }
-
-    #[test]
-    fn a_split_without_weight_is_none_and_one_with_a_single_arm_is_foregone() {
-        assert_eq!(Split::new("s", [("a", 'a', 0)]), None);
-        let single = Split::new("s", [("a", 'a', 0), ("b", 'b', 7)]).unwrap();
-        assert_eq!(single.foregone(), Some('b'));
-        assert_eq!(single.pick(b"anybody"), Some('b'));
     }
 }

@@ -1,0 +1,175 @@
+//! What the parts of a configuration have to know of one another while they are compiled.
+
+use std::collections::BTreeMap;
+
+use super::error::{At, Errors};
+use super::headers::Headers;
+use super::{MAX_REGEXES, read};
+use crate::bucket::{Gate, Share};
+use crate::policy::{RolloutId, VersionId};
+
+/// A share of users without a way to tell users apart is nobody's share: to accept it
+/// would be to serve stable to everyone in silence.
+const NO_IDENTITY: &str = "tells users apart, but identity names no source that says who they are";
+const ONLY_RANDOM: &str =
+    "means the same user each time, but identity names nothing that stays: random is drawn anew";
+
+/// The configuration as far as it has been read.
+pub(super) struct Build {
+    pub headers: Headers,
+    pub identity: Identities,
+    pub holdout: Option<Gate>,
+    /// Rollouts that stand earlier in the list.
+    pub earlier: Earlier,
+    pub layers: Layers,
+    regexes: usize,
+}
+
+/// What identity sources there are.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Identities {
+    None,
+    /// Only one that is drawn for each request.
+    Random,
+    Lasting,
+}
+
+impl Build {
+    pub(super) fn new(headers: Headers) -> Self {
+        Self {
+            headers,
+            identity: Identities::None,
+            holdout: None,
+            earlier: Earlier::default(),
+            layers: Layers::default(),
+            regexes: 0,
+        }
+    }
+
+    /// Notes that something needs users to be told apart, if only for a request.
+    pub(super) fn needs_anybody(&self, at: At<'_>, errors: &mut Errors) {
+        if self.identity == Identities::None {
+            errors.add(at, NO_IDENTITY);
+        }
+    }
+
+    /// Notes that something needs users to be the same with the next request.
+    pub(super) fn needs_somebody(&self, at: At<'_>, errors: &mut Errors) {
+        match self.identity {
+            Identities::None => errors.add(at, NO_IDENTITY),
+            Identities::Random => errors.add(at, ONLY_RANDOM),
+            Identities::Lasting => {}
+        }
+    }
+
+    /// Counts a regular expression: each may take 64 KiB of every VM.
+    pub(super) fn count_regex(&mut self, at: At<'_>, errors: &mut Errors) -> bool {
+        self.regexes = self.regexes.saturating_add(1);
+        if self.regexes == MAX_REGEXES.saturating_add(1) {
+            let message = format!("is one regular expression more than {MAX_REGEXES}, the most");
+            errors.add(at, message);
+        }
+        self.regexes <= MAX_REGEXES
+    }
+}
+
+/// Rollouts by name, which later ones may follow or ask about.
+#[derive(Default)]
+pub(super) struct Earlier {
+    /// Whether an element of the list had not the shape of a rollout: a name that is not
+    /// found may be its name.
+    pub gaps: bool,
+    by_name: BTreeMap<String, Leader>,
+    next: u16,
+}
+
+/// A rollout that stands earlier in the list; empty if something is wrong with it, which
+/// is said where it stands.
+pub(super) struct Leader {
+    pub id: RolloutId,
+    pub versions: Option<Vec<Box<str>>>,
+}
+
+impl Earlier {
+    /// The number of the rollout that comes next.
+    pub(super) const fn next(&self) -> RolloutId {
+        RolloutId(self.next)
+    }
+
+    pub(super) fn add(&mut self, name: &str, versions: Option<Vec<Box<str>>>) {
+        let id = self.next();
+        self.by_name
+            .insert(name.to_owned(), Leader { id, versions });
+        self.next = self.next.saturating_add(1);
+    }
+
+    pub(super) fn find(&self, at: At<'_>, name: &str, errors: &mut Errors) -> Option<&Leader> {
+        let found = self.by_name.get(name);
+        if found.is_none() && !self.gaps {
+            errors.add(
+                at,
+                format!("{name:?} is no rollout that stands earlier in the list"),
+            );
+        }
+        found
+    }
+}
+
+impl Leader {
+    /// The number of one of its versions.
+    pub(super) fn version(&self, at: At<'_>, name: &str, errors: &mut Errors) -> Option<VersionId> {
+        let versions = self.versions.as_ref()?;
+        let found = (0..).zip(versions).find(|(_, version)| ***version == *name);
+        if found.is_none() {
+            let names: Vec<_> = versions.iter().map(|version| &**version).collect();
+            errors.add(at, format!("{name:?} is not one of {}", names.join(", ")));
+        }
+        found.map(|(number, _)| VersionId(number))
+    }
+}
+
+/// The ranges of each layer that are taken.
+#[derive(Default)]
+pub(super) struct Layers {
+    /// By layer and end of the range: where it begins, and whose it is.
+    taken: BTreeMap<(String, Share), (Share, String)>,
+}
+
+impl Layers {
+    /// Takes a range for a rollout. Ranges of one layer have no user in common, or tests in
+    /// it would not be apart.
+    pub(super) fn take(
+        &mut self,
+        at: At<'_>,
+        layer: &str,
+        (from, to): (Share, Share),
+        rollout: &str,
+        errors: &mut Errors,
+    ) {
+        // The first range that ends behind the beginning of this one is the only one that
+        // can be in its way.
+        let behind = (
+            layer.to_owned(),
+            Share::from_ppm(from.ppm().saturating_add(1)),
+        );
+        let next = self.taken.range(behind..).next();
+        if let Some(((name, end), (begin, other))) = next
+            && *name == layer
+            && *begin < to
+        {
+            let [begin, end] = [begin, end].map(|share| shown(*share));
+            let message = format!(
+                "overlaps the range {begin} to {end} that {other:?} has in layer {layer:?}"
+            );
+            errors.add(at, message);
+            return;
+        }
+        let taken = (from, rollout.to_owned());
+        self.taken.insert((layer.to_owned(), to), taken);
+    }
+}
+
+/// A share as the percentage that it was.
+fn shown(share: Share) -> String {
+    read::shown(f64::from(share.ppm()) / 10_000.0)
+}

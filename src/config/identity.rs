@@ -1,0 +1,185 @@
+//! Who the user is: sources of identities, values that are none, and the holdout.
+
+use super::build::{Build, Identities};
+use super::error::{At, Errors};
+use super::headers::RawClaim;
+use super::shape::{self, Items};
+use super::values::percent;
+use super::{MAX_CONCAT, MAX_IDENTITY_SOURCES, MAX_IGNORED, names};
+use crate::bucket::{Gate, Key, Purpose};
+use crate::identity::IdentitySource;
+use crate::request::ClaimType;
+
+/// Values that clients send when they have no user.
+const IGNORED: [&str; 5] = ["", "anonymous", "null", "undefined", "0"];
+
+const ONE_SOURCE: &str =
+    "name one source: header, cookie, query, jwtClaim, sourceIp, concat or random";
+
+pub(super) fn sources(
+    list: Option<Items<shape::Identity>>,
+    build: &mut Build,
+    errors: &mut Errors,
+) -> Vec<IdentitySource> {
+    let root = At::Root;
+    let at = root.field("identity");
+    let Some(list) = list else {
+        return Vec::new();
+    };
+    let list = list.at_most(MAX_IDENTITY_SOURCES, "sources", at, errors);
+    let count = list.len();
+    let sources = list.each(at, errors, |at, raw, errors| {
+        source(at, raw, true, build, errors)
+    });
+    let random = |source: &IdentitySource| matches!(source, IdentitySource::Random);
+    if let Some(place) = sources.iter().position(random)
+        && place.saturating_add(1) < sources.len()
+    {
+        errors.add(
+            at.index(place),
+            "random stands last: it always yields something",
+        );
+    }
+    // What could not be read may have been anything.
+    build.identity = if sources.len() < count || !sources.iter().all(random) {
+        Identities::Lasting
+    } else if sources.is_empty() {
+        Identities::None
+    } else {
+        Identities::Random
+    };
+    sources
+}
+
+/// Compiles one source; `outermost` is false within a `concat`.
+fn source(
+    at: At<'_>,
+    raw: shape::Identity,
+    outermost: bool,
+    build: &mut Build,
+    errors: &mut Errors,
+) -> Option<IdentitySource> {
+    let named = [
+        raw.header.is_some(),
+        raw.cookie.is_some(),
+        raw.query.is_some(),
+        raw.jwt_claim.is_some(),
+        raw.source_ip.is_some(),
+        raw.concat.is_some(),
+        raw.random.is_some(),
+    ];
+    if named.iter().filter(|named| **named).count() != 1 {
+        errors.add(at, ONE_SOURCE);
+        return None;
+    }
+    if raw.jwt_claim.is_none() {
+        no_claim(
+            at,
+            raw.jwt_payload.as_ref(),
+            raw.claim_type.as_ref(),
+            errors,
+        );
+    }
+    let headers = &mut build.headers;
+    if let Some(name) = raw.header {
+        let id = headers.read(at.field("header"), &name, errors)?;
+        return Some(IdentitySource::Header(id));
+    }
+    if let Some(name) = raw.cookie {
+        let id = headers.cookie(at.field("cookie"), &name, errors)?;
+        return Some(IdentitySource::Cookie(id));
+    }
+    if let Some(key) = raw.query {
+        let id = headers.query(at.field("query"), &key, errors)?;
+        return Some(IdentitySource::Query(id));
+    }
+    if let Some(path) = raw.jwt_claim {
+        let raw = RawClaim {
+            path,
+            payload: raw.jwt_payload,
+            kind: raw.claim_type,
+        };
+        let (id, kind) = headers.claim(at, raw, errors)?;
+        if kind == ClaimType::List {
+            errors.add(
+                at.field("type"),
+                "a list names nobody: string, number or bool",
+            );
+        }
+        return Some(IdentitySource::Claim(id));
+    }
+    if let Some(flag) = raw.source_ip {
+        only_true(at.field("sourceIp"), flag, errors);
+        return Some(IdentitySource::SourceIp);
+    }
+    if let Some(flag) = raw.random {
+        only_true(at.field("random"), flag, errors);
+        if !outermost {
+            errors.add(at.field("random"), "is no part of another identity");
+        }
+        return Some(IdentitySource::Random);
+    }
+    let parts = raw.concat?;
+    let at = at.field("concat");
+    if !outermost {
+        errors.add(at, "stands in another concat: write its sources there");
+        return None;
+    }
+    let parts = parts.at_most(MAX_CONCAT, "sources", at, errors);
+    if parts.len() < 2 {
+        errors.add(at, "puts several sources together: name two or more");
+    }
+    let parts = parts.each(at, errors, |at, raw, errors| {
+        source(at, raw, false, build, errors)
+    });
+    Some(IdentitySource::Concat(parts))
+}
+
+/// Flags are written to name something, so there is nothing that `false` could mean.
+pub(super) fn only_true(at: At<'_>, flag: bool, errors: &mut Errors) {
+    if !flag {
+        errors.add(at, "write true, or leave it out");
+    }
+}
+
+/// What belongs to a `jwtClaim` stands without one.
+pub(super) fn no_claim(
+    at: At<'_>,
+    payload: Option<&String>,
+    kind: Option<&String>,
+    errors: &mut Errors,
+) {
+    for (field, given) in [("jwtPayload", payload), ("type", kind)] {
+        if given.is_some() {
+            errors.add(
+                at.field(field),
+                "belongs to a jwtClaim, and there is none here",
+            );
+        }
+    }
+}
+
+pub(super) fn ignored(list: Option<Items<String>>, errors: &mut Errors) -> Vec<Box<[u8]>> {
+    let Some(list) = list else {
+        return IGNORED
+            .iter()
+            .map(|value| value.as_bytes().into())
+            .collect();
+    };
+    let root = At::Root;
+    let at = root.field("ignoreIdentities");
+    let list = list.at_most(MAX_IGNORED, "values", at, errors);
+    // Identities are trimmed before they are held against these.
+    list.each(at, errors, |_, value, _| {
+        Some(value.as_bytes().trim_ascii().into())
+    })
+}
+
+pub(super) fn holdout(raw: Option<shape::Holdout>, errors: &mut Errors) -> Option<Gate> {
+    let raw = raw?;
+    let root = At::Root;
+    let at = root.field("holdout");
+    names::other(at.field("name"), &raw.name, errors);
+    let share = percent(at.field("percent"), raw.percent, errors)?;
+    Some(Gate::new(Key::new(Purpose::Holdout, &raw.name), share))
+}

@@ -1,0 +1,257 @@
+//! Operators: what a value is held against.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use memchr::memmem::Finder;
+
+use super::build::Build;
+use super::error::{At, Errors};
+use super::names;
+use super::shape::{self, Operator};
+use crate::matching::Test;
+use crate::matching::network::{Networks, network};
+use crate::matching::number::Range;
+use crate::matching::pattern::Pattern;
+use crate::matching::version::Requirement;
+use crate::request::host::normalized;
+
+/// What the values of a source are like, as far as operators care.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    Path,
+    Host,
+    Method,
+    Address,
+}
+
+/// Those that are given, without `ignoreCase`.
+pub(super) fn given(operator: &Operator) -> Vec<&'static str> {
+    let fields = [
+        ("exact", operator.exact.is_some()),
+        ("prefix", operator.prefix.is_some()),
+        ("suffix", operator.suffix.is_some()),
+        ("contains", operator.contains.is_some()),
+        ("in", operator.r#in.is_some()),
+        ("present", operator.present.is_some()),
+        ("regex", operator.regex.is_some()),
+        ("semver", operator.semver.is_some()),
+        ("range", operator.range.is_some()),
+        ("cidr", operator.cidr.is_some()),
+    ];
+    let given = fields.iter().filter(|(_, given)| *given);
+    given.map(|(name, _)| *name).collect()
+}
+
+/// Compiles the one operator that is given.
+pub(super) fn compile(
+    at: At<'_>,
+    operator: Operator,
+    kind: Kind,
+    build: &mut Build,
+    errors: &mut Errors,
+) -> Option<Test> {
+    let name = match given(&operator).as_slice() {
+        [name] => *name,
+        [] => {
+            errors.add(
+                at,
+                "has no operator: exact, prefix, suffix, contains, in, present, regex, semver, \
+                 range or cidr",
+            );
+            return None;
+        }
+        several => {
+            let message = format!("has {} operators where one is meant", several.join(" and "));
+            errors.add(at, message);
+            return None;
+        }
+    };
+    let ignore_case = operator.ignore_case == Some(true);
+    if operator.ignore_case.is_some() && matches!(name, "present" | "semver" | "range" | "cidr") {
+        errors.add(
+            at.field("ignoreCase"),
+            format!("makes no difference to {name}: leave it out"),
+        );
+    }
+    let text = Text { kind, ignore_case };
+    let at = at.field(name);
+    let test = text_operator(at, operator, &text, build, errors)?;
+    Some(if ignore_case && !matches!(test, Test::Regex(_)) {
+        Test::IgnoreCase(Box::new(test))
+    } else {
+        test
+    })
+}
+
+fn text_operator(
+    at: At<'_>,
+    operator: Operator,
+    text: &Text,
+    build: &mut Build,
+    errors: &mut Errors,
+) -> Option<Test> {
+    if let Some(value) = operator.exact {
+        return text.whole(at, &value, errors).map(Test::Exact);
+    }
+    if let Some(value) = operator.prefix {
+        if text.kind == Kind::Path {
+            return text.whole(at, &value, errors).map(Test::PathPrefix);
+        }
+        return text.part(at, &value, errors).map(Test::Prefix);
+    }
+    if let Some(value) = operator.suffix {
+        return text.part(at, &value, errors).map(Test::Suffix);
+    }
+    if let Some(value) = operator.contains {
+        let needle = text.part(at, &value, errors)?;
+        return Some(Test::Contains(Box::new(Finder::new(&needle).into_owned())));
+    }
+    if let Some(list) = operator.r#in {
+        if list.is_empty() {
+            errors.add(at, "is empty");
+        }
+        let list = list.each(at, errors, |at, value, errors| {
+            text.whole(at, &value, errors)
+        });
+        // Not collected: that would sort first, and the code for it is 7 KB.
+        let mut set = BTreeSet::new();
+        for value in list {
+            set.insert(value);
+        }
+        return Some(Test::In(set));
+    }
+    if let Some(present) = operator.present {
+        return Some(Test::Present(present));
+    }
+    if let Some(pattern) = operator.regex {
+        if !build.count_regex(at, errors) {
+            return None;
+        }
+        let pattern = told(at, Pattern::new(&pattern, text.ignore_case), errors)?;
+        return Some(Test::Regex(Box::new(pattern)));
+    }
+    if let Some(requirement) = operator.semver {
+        let requirement = told(at, Requirement::parse(&requirement), errors)?;
+        return Some(Test::Semver(Box::new(requirement)));
+    }
+    if let Some(ends) = operator.range {
+        return range(at, &ends, errors).map(Test::Range);
+    }
+    let list = operator.cidr?.into_list(at, errors);
+    if list.is_empty() {
+        errors.add(at, "is empty");
+    }
+    let list = list
+        .iter()
+        .filter_map(|text| told(at, network(text), errors));
+    Some(Test::Cidr(Networks::new(list.collect())))
+}
+
+/// The value, or a note of what is wrong with it.
+fn told<T>(at: At<'_>, result: Result<T, String>, errors: &mut Errors) -> Option<T> {
+    result.map_err(|message| errors.add(at, message)).ok()
+}
+
+fn range(at: At<'_>, raw: &shape::Range, errors: &mut Errors) -> Option<Range> {
+    let shape::Range { min, max } = *raw;
+    match (min, max) {
+        (None, None) => errors.add(at, "has no end: give it a min, a max or both"),
+        (Some(min), Some(max)) if min >= max => {
+            errors.add(
+                at,
+                "is empty: min is in it and max is not, so min has to be smaller",
+            );
+        }
+        _ => return Some(Range { min, max }),
+    }
+    None
+}
+
+/// How the text of an operator is brought into the form in which the source is compared.
+struct Text {
+    kind: Kind,
+    ignore_case: bool,
+}
+
+impl Text {
+    /// A value that is compared from its beginning.
+    fn whole(&self, at: At<'_>, text: &str, errors: &mut Errors) -> Option<Box<[u8]>> {
+        match self.kind {
+            Kind::Path if !text.starts_with('/') && text != "*" => {
+                errors.add(at, format!("{text:?} is no path: it begins with /"));
+                None
+            }
+            Kind::Address => match text.parse::<IpAddr>() {
+                Ok(address) => Some(address.to_canonical().to_string().into_bytes().into()),
+                Err(_) => {
+                    errors.add(
+                        at,
+                        format!("{text:?} is no address; a network goes with cidr"),
+                    );
+                    None
+                }
+            },
+            _ => self.checked(at, text, errors),
+        }
+    }
+
+    /// A value of which something is left when it is cut out of another.
+    fn part(&self, at: At<'_>, text: &str, errors: &mut Errors) -> Option<Box<[u8]>> {
+        if text.is_empty() {
+            errors.add(at, "is empty, which everything has: use present");
+            return None;
+        }
+        self.checked(at, text, errors)
+    }
+
+    fn checked(&self, at: At<'_>, text: &str, errors: &mut Errors) -> Option<Box<[u8]>> {
+        let value: Box<[u8]> = match self.kind {
+            Kind::Path if text.contains('?') => {
+                let message = format!("{text:?} has a ?, where the path ends: use query");
+                errors.add(at, message);
+                return None;
+            }
+            // Compared in the form in which a request's host is.
+            Kind::Host => {
+                let host = normalized(text.as_bytes());
+                if host.len() != text.len() {
+                    let message = format!(
+                        "{text:?} has a port or a final dot, and hosts are compared without"
+                    );
+                    errors.add(at, message);
+                    return None;
+                }
+                host.into()
+            }
+            Kind::Method => method(at, text, errors)?,
+            _ => text.as_bytes().into(),
+        };
+        Some(if self.ignore_case {
+            value.to_ascii_lowercase().into()
+        } else {
+            value
+        })
+    }
+}
+
+/// Checks a method, which is case-sensitive.
+pub(super) fn method(at: At<'_>, text: &str, errors: &mut Errors) -> Option<Box<[u8]>> {
+    const KNOWN: [&str; 9] = [
+        "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
+    ];
+    let upper = text.to_ascii_uppercase();
+    if text.is_empty() || !text.bytes().all(names::is_token) {
+        errors.add(at, format!("{text:?} is no method"));
+        return None;
+    }
+    if upper != text && KNOWN.contains(&upper.as_str()) {
+        errors.add(
+            at,
+            format!("{text:?} is no method: it is written {upper:?}"),
+        );
+        return None;
+    }
+    Some(text.as_bytes().into())
+}

@@ -1,0 +1,74 @@
+//! The entries of a rollout's `match`.
+
+use super::build::Build;
+use super::error::{At, Errors};
+use super::operator::{Kind, compile as compile_operator};
+use super::shape::{self, Items};
+use super::{names, operator};
+use crate::matching::Scope;
+use crate::request::host::Pattern;
+
+/// Compiles one entry of `match`.
+pub(super) fn compile(
+    at: At<'_>,
+    raw: shape::Scope,
+    build: &mut Build,
+    errors: &mut Errors,
+) -> Option<Scope> {
+    if raw.hosts.is_none() && raw.path.is_none() && raw.methods.is_none() {
+        errors.add(
+            at,
+            "names no hosts, path or methods: leave match out to look at every request",
+        );
+    }
+    let path = raw
+        .path
+        .map(|operator| compile_operator(at.field("path"), operator, Kind::Path, build, errors));
+    Some(Scope {
+        hosts: some_of(at.field("hosts"), raw.hosts, errors, host),
+        path: path.flatten(),
+        methods: some_of(at.field("methods"), raw.methods, errors, operator::method),
+    })
+}
+
+/// The elements of a list that may be absent, but not empty.
+fn some_of<T>(
+    at: At<'_>,
+    list: Option<Items<String>>,
+    errors: &mut Errors,
+    element: fn(At<'_>, &str, &mut Errors) -> Option<T>,
+) -> Vec<T> {
+    let Some(list) = list else {
+        return Vec::new();
+    };
+    if list.is_empty() {
+        errors.add(at, "is empty, so nothing would match");
+    }
+    list.each(at, errors, |at, text, errors| element(at, &text, errors))
+}
+
+fn host(at: At<'_>, text: &str, errors: &mut Errors) -> Option<Pattern> {
+    let lower = text.to_ascii_lowercase();
+    let lower = lower.strip_suffix('.').unwrap_or(&lower);
+    let (name, below) = match lower.strip_prefix("*.") {
+        Some(name) => (name, true),
+        None => (lower, false),
+    };
+    let bracketed = name.starts_with('[') && name.ends_with(']') && !below;
+    let plain = !name.starts_with('.')
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
+    if name.is_empty() || name.len() > names::MAX_HOST || !(bracketed || plain) {
+        errors.add(
+            at,
+            format!("{text:?} is no host: a name without port, or *. and a name"),
+        );
+        return None;
+    }
+    Some(if below {
+        Pattern::Below(format!(".{name}").into_bytes().into())
+    } else {
+        Pattern::Exact(name.as_bytes().into())
+    })
+}

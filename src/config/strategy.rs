@@ -1,0 +1,176 @@
+//! How a rollout chooses where no rule does.
+
+use std::collections::BTreeSet;
+
+use super::build::Build;
+use super::error::{At, Errors};
+use super::rollout::Versions;
+use super::shape;
+use super::values::{percent, unique, weight};
+use super::{MAX_VERSIONS, names};
+use crate::bucket::{Gate, Key, Purpose, Share, Span, Split};
+use crate::policy::{AbTest, Strategy};
+
+/// The rollout around a strategy.
+pub(super) struct Around<'a> {
+    pub rollout: &'a str,
+    pub salt: &'a str,
+    pub stable: &'a str,
+    pub versions: &'a Versions,
+}
+
+pub(super) fn compile(
+    at: At<'_>,
+    raw: shape::Strategy,
+    around: &Around<'_>,
+    build: &mut Build,
+    errors: &mut Errors,
+) -> Option<Strategy> {
+    let shape::Strategy {
+        canary,
+        ab_test,
+        blue_green,
+        follow,
+    } = raw;
+    match (canary, ab_test, blue_green, follow) {
+        (Some(raw), None, None, None) => {
+            let strategy = canary_of(at.field("canary"), &raw, around, errors)?;
+            if strategy.needs_identity() {
+                build.needs_anybody(at, errors);
+            }
+            Some(strategy)
+        }
+        (None, Some(raw), None, None) => {
+            let strategy = ab_test_of(at.field("abTest"), raw, around, build, errors)?;
+            if strategy.needs_identity() {
+                build.needs_somebody(at, errors);
+            }
+            Some(strategy)
+        }
+        (None, None, Some(raw), None) => {
+            let at = at.field("blueGreen");
+            let active = around
+                .versions
+                .find(at.field("active"), &raw.active, errors)?;
+            Some(Strategy::BlueGreen { active })
+        }
+        (None, None, None, Some(raw)) => {
+            let at = at.field("follow");
+            let leader = build
+                .earlier
+                .find(at.field("rollout"), &raw.rollout, errors)?;
+            let mine = |name: &str| around.versions.position(name);
+            let versions = leader.versions.as_ref()?.iter();
+            Some(Strategy::Follow {
+                leader: leader.id,
+                versions: versions.map(|name| mine(name)).collect(),
+            })
+        }
+        (None, None, None, None) => {
+            errors.add(at, "names no strategy: canary, abTest, blueGreen or follow");
+            None
+        }
+        _ => {
+            errors.add(at, "names several strategies where one is meant");
+            None
+        }
+    }
+}
+
+fn canary_of(
+    at: At<'_>,
+    raw: &shape::Canary,
+    around: &Around<'_>,
+    errors: &mut Errors,
+) -> Option<Strategy> {
+    let version = around
+        .versions
+        .find(at.field("version"), &raw.version, errors);
+    if raw.version == around.stable {
+        let message = format!(
+            "{:?} is stable, which the canary is to be told from",
+            raw.version
+        );
+        errors.add(at.field("version"), message);
+    }
+    let share = percent(at.field("weight"), raw.weight, errors)?;
+    Some(Strategy::Canary {
+        version: version?,
+        gate: Gate::new(Key::new(Purpose::Gate, around.salt), share),
+    })
+}
+
+fn ab_test_of(
+    at: At<'_>,
+    raw: shape::AbTest,
+    around: &Around<'_>,
+    build: &mut Build,
+    errors: &mut Errors,
+) -> Option<Strategy> {
+    let place = at.field("split");
+    let complete = raw.split.len();
+    let mut seen = BTreeSet::new();
+    let arms = raw.split.at_most(MAX_VERSIONS, "arms", place, errors);
+    let arms = arms.each(place, errors, |at, arm, errors| {
+        let version = around
+            .versions
+            .find(at.field("version"), &arm.version, errors);
+        unique(at.field("version"), &arm.version, &mut seen, errors);
+        let weight = weight(at.field("weight"), arm.weight, errors);
+        Some((arm.version, version?, weight?))
+    });
+    let all_there = arms.len() == complete;
+    let named = arms
+        .iter()
+        .map(|(name, version, weight)| (name.as_str(), *version, *weight));
+    let split = Split::new(around.salt, named);
+    if split.is_none() && all_there {
+        errors.add(place, "nothing has a weight above 0");
+    }
+    let share = match raw.traffic {
+        Some(number) => percent(at.field("traffic"), number, errors),
+        None => Some(Share::ALL),
+    };
+    let layer = raw
+        .layer
+        .map(|layer| layer_of(at.field("layer"), &layer, around, build, errors));
+    if raw.holdout == Some(true) && build.holdout.is_none() && errors.is_empty() {
+        errors.add(
+            at.field("holdout"),
+            "there is no holdout to obey: name one at the top",
+        );
+    }
+    let obeys = raw.holdout.unwrap_or(true);
+    Some(Strategy::AbTest(AbTest {
+        holdout: build.holdout.clone().filter(|_| obeys),
+        layer: match layer {
+            Some(layer) => Some(layer?),
+            None => None,
+        },
+        traffic: Gate::new(Key::new(Purpose::Gate, around.salt), share?),
+        split: split?,
+    }))
+}
+
+fn layer_of(
+    at: At<'_>,
+    raw: &shape::Layer,
+    around: &Around<'_>,
+    build: &mut Build,
+    errors: &mut Errors,
+) -> Option<Span> {
+    names::other(at.field("name"), &raw.name, errors);
+    let from = percent(at.field("from"), raw.from, errors);
+    let to = percent(at.field("to"), raw.to, errors);
+    let (from, to) = (from?, to?);
+    if from >= to {
+        errors.add(
+            at,
+            "is empty: from is in it and to is not, so from has to be smaller",
+        );
+        return None;
+    }
+    let layers = &mut build.layers;
+    layers.take(at, &raw.name, (from, to), around.rollout, errors);
+    Some(Span::new(Key::new(Purpose::Layer, &raw.name), from, to))
+}

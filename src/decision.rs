@@ -1,0 +1,80 @@
+//! What was decided, and why: values that everything behind the decision reads.
+
+use crate::policy::{RolloutId, VersionId};
+
+/// Why a version was chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Reason {
+    /// The rollout is switched off.
+    Disabled,
+    /// A rule asked for it.
+    Rule,
+    /// A hash was needed and the request names nobody.
+    NoIdentity,
+    /// The user is kept out of A/B tests.
+    Holdout,
+    /// The user lies outside the test's range of its layer.
+    Excluded,
+    /// The A/B test's traffic gate kept the user out.
+    NotEnrolled,
+    /// By the user's position: a canary and the stable share beside it, an arm of a test.
+    Split,
+    /// It is the active one of a blue/green pair.
+    Active,
+    /// Another rollout has chosen the version of this name.
+    Follow,
+    /// Something went wrong on the request path.
+    Error,
+}
+
+impl Reason {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 10] = [
+        Self::Disabled,
+        Self::Rule,
+        Self::NoIdentity,
+        Self::Holdout,
+        Self::Excluded,
+        Self::NotEnrolled,
+        Self::Split,
+        Self::Active,
+        Self::Follow,
+        Self::Error,
+    ];
+
+    /// As it stands in the assignment and in labels.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::Rule => "rule",
+            Self::NoIdentity => "no_identity",
+            Self::Holdout => "holdout",
+            Self::Excluded => "excluded",
+            Self::NotEnrolled => "not_enrolled",
+            Self::Split => "split",
+            Self::Active => "active",
+            Self::Follow => "follow",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// What was decided for one rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Which rollout.
+    pub rollout: RolloutId,
+    /// Which version serves.
+    pub version: VersionId,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// The version that was chosen for a rollout, if it has been asked by now.
+pub fn version_of(decisions: &[Decision], rollout: RolloutId) -> Option<VersionId> {
+    let decision = decisions
+        .iter()
+        .find(|decision| decision.rollout == rollout)?;
+    Some(decision.version)
+}

@@ -1,0 +1,297 @@
+//! Which rollouts look at a request, found in the same time however many there are.
+//!
+//! Hosts, exact paths and path prefixes are looked up; only methods and the other
+//! operators on paths are held against the request one by one, and of those only the ones
+//! under the request's host.
+
+use super::{Scope, Test};
+use crate::policy::RolloutId;
+use crate::request::{Request, host};
+use crate::table::Table;
+
+/// No host name is longer, so a longer one is not taken apart label by label.
+const LONGEST_HOST: usize = 255;
+
+/// The `match` of all rollouts.
+#[derive(Clone, Debug, Default)]
+pub struct ScopeIndex {
+    /// Rollouts without `match`, in order.
+    everywhere: Vec<RolloutId>,
+    scopes: Vec<(RolloutId, Scope)>,
+    any_host: Paths,
+    hosts: Table<Paths>,
+    /// By the ending, which begins with a dot.
+    below: Table<Paths>,
+}
+
+/// What stands under one host.
+#[derive(Clone, Debug, Default)]
+struct Paths {
+    exact: Table<Vec<usize>>,
+    prefix: Table<Vec<usize>>,
+    /// Any path, and other operators on it, which have yet to be held against it.
+    others: Vec<usize>,
+}
+
+impl ScopeIndex {
+    /// Adds the next rollout in the order of the configuration, with the entries of its
+    /// `match`; without any it looks at every request.
+    pub fn add(&mut self, rollout: RolloutId, scopes: Vec<Scope>) {
+        if scopes.is_empty() {
+            self.everywhere.push(rollout);
+        }
+        for scope in scopes {
+            let number = self.scopes.len();
+            if scope.hosts.is_empty() {
+                self.any_host.add(&scope, number);
+            }
+            for pattern in &scope.hosts {
+                let (table, key) = match pattern {
+                    host::Pattern::Exact(name) => (&mut self.hosts, name),
+                    host::Pattern::Below(ending) => (&mut self.below, ending),
+                };
+                if let Some(paths) = table.get_or_insert_with(key, Paths::default) {
+                    paths.add(&scope, number);
+                }
+            }
+            self.scopes.push((rollout, scope));
+        }
+    }
+
+    /// The rollouts that look at every request.
+    pub fn everywhere(&self) -> &[RolloutId] {
+        &self.everywhere
+    }
+
+    /// The entries of a rollout's `match`.
+    pub fn of(&self, rollout: RolloutId) -> impl Iterator<Item = &Scope> {
+        let of = self.scopes.iter().filter(move |(id, _)| *id == rollout);
+        of.map(|(_, scope)| scope)
+    }
+
+    /// The rollouts that look at this request, in the order of the configuration.
+    pub fn find(&self, request: &Request<'_>) -> Vec<RolloutId> {
+        let mut found = self.everywhere.clone();
+        self.look_in(&self.any_host, request, &mut found);
+        let host = request.host.as_deref().unwrap_or_default();
+        if host.len() <= LONGEST_HOST {
+            if let Some(paths) = self.hosts.get(host) {
+                self.look_in(paths, request, &mut found);
+            }
+            if !self.below.is_empty() {
+                for dot in memchr::memchr_iter(b'.', host).filter(|dot| *dot > 0) {
+                    let ending = host.get(dot..).unwrap_or_default();
+                    if let Some(paths) = self.below.get(ending) {
+                        self.look_in(paths, request, &mut found);
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    fn look_in(&self, paths: &Paths, request: &Request<'_>, found: &mut Vec<RolloutId>) {
+        for number in &paths.others {
+            self.take(*number, true, request, found);
+        }
+        let Some(path) = request.path else { return };
+        for number in paths.exact.get(path).into_iter().flatten() {
+            self.take(*number, false, request, found);
+        }
+        if paths.prefix.is_empty() {
+            return;
+        }
+        // A prefix ends at a segment: with the slash, before one, or with the path.
+        let within = path.get(..=paths.prefix.longest()).unwrap_or(path);
+        for slash in memchr::memchr_iter(b'/', within) {
+            self.take_prefix(paths, path.get(..slash), request, found);
+            self.take_prefix(paths, path.get(..=slash), request, found);
+        }
+        if !path.ends_with(b"/") {
+            self.take_prefix(paths, Some(path), request, found);
+        }
+    }
+
+    fn take_prefix(
+        &self,
+        paths: &Paths,
+        prefix: Option<&[u8]>,
+        request: &Request<'_>,
+        found: &mut Vec<RolloutId>,
+    ) {
+        let numbers = prefix.and_then(|prefix| paths.prefix.get(prefix));
+        for number in numbers.into_iter().flatten() {
+            self.take(*number, false, request, found);
+        }
+    }
+
+    /// Takes a scope whose host fits, and its path unless `check_path`, if the rest of it
+    /// fits as well.
+    fn take(
+        &self,
+        number: usize,
+        check_path: bool,
+        request: &Request<'_>,
+        found: &mut Vec<RolloutId>,
+    ) {
+        let Some((rollout, scope)) = self.scopes.get(number) else {
+            return;
+        };
+        if !scope.allows_method(request) || (check_path && !scope.allows_path(request)) {
+            return;
+        }
+        // A handful at most, and mostly in order.
+        let place = found.partition_point(|other| other < rollout);
+        if found.get(place) != Some(rollout) {
+            let behind = found.get(place..).unwrap_or_default().to_vec();
+            found.truncate(place);
+            found.push(*rollout);
+            found.extend(behind);
+        }
+    }
+}
+
+impl Paths {
+    fn add(&mut self, scope: &Scope, number: usize) {
+        let (table, paths): (_, Vec<&[u8]>) = match &scope.path {
+            Some(Test::Exact(path)) => (&mut self.exact, vec![path]),
+            Some(Test::In(paths)) => (&mut self.exact, paths.iter().map(|p| &**p).collect()),
+            Some(Test::PathPrefix(prefix)) => (&mut self.prefix, vec![prefix]),
+            _ => return self.others.push(number),
+        };
+        for path in paths {
+            if let Some(numbers) = table.get_or_insert_with(path, Vec::new) {
+                numbers.push(number);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::Names;
+
+    /// Scopes as `host path method`, a star for whatever is not given; `~x` is a path that
+    /// contains x, and a path that ends with a star is a prefix.
+    fn scope(text: &str) -> Scope {
+        let [host, path, method] = text.split(' ').collect::<Vec<_>>().try_into().unwrap();
+        let bytes = |text: &str| -> Box<[u8]> { text.as_bytes().into() };
+        Scope {
+            hosts: match host.strip_prefix('*') {
+                Some("") => vec![],
+                Some(ending) => vec![host::Pattern::Below(bytes(ending))],
+                None => vec![host::Pattern::Exact(bytes(host))],
+            },
+            path: match (path, path.strip_suffix('*'), path.strip_prefix('~')) {
+                ("*", ..) => None,
+                (_, Some(prefix), _) => Some(Test::PathPrefix(bytes(prefix))),
+                (.., Some(part)) => Some(Test::Contains(Box::new(
+                    memchr::memmem::Finder::new(part).into_owned(),
+                ))),
+                _ => Some(Test::Exact(bytes(path))),
+            },
+            methods: if method == "*" {
+                vec![]
+            } else {
+                vec![bytes(method)]
+            },
+        }
+    }
+
+    const SCOPES: [&str; 18] = [
+        "* * *",
+        "a.example * *",
+        "*.example * *",
+        "*.a.example * *",
+        "b.example * *",
+        "* /shop* *",
+        "* /shop/* *",
+        "* /shop/cart* *",
+        "* /* *",
+        "* /shop *",
+        "* /shop/cart *",
+        "* ~art *",
+        "* * GET",
+        "* /shop* POST",
+        "a.example /shop* GET",
+        "a.example ~x GET",
+        "*.example /shop/cart POST",
+        "* * *",
+    ];
+
+    const HOSTS: [&str; 8] = [
+        "a.example",
+        "b.example",
+        "x.a.example",
+        "example",
+        ".example",
+        "a.example.",
+        "",
+        "..a.example",
+    ];
+
+    const PATHS: [&str; 12] = [
+        "/",
+        "/shop",
+        "/shop/",
+        "/shop/cart",
+        "/shop/cart/",
+        "/shopping",
+        "/x",
+        "//",
+        "/shop//cart",
+        "*",
+        "",
+        "/shop/carton",
+    ];
+
+    #[test]
+    fn what_is_found_is_what_each_scope_by_itself_contains() {
+        let scopes = SCOPES.map(scope);
+        let mut index = ScopeIndex::default();
+        for (number, scope) in (0..).zip(&scopes) {
+            index.add(RolloutId(number), vec![scope.clone()]);
+        }
+        // One that has no scope, and one with two that overlap.
+        index.add(RolloutId(18), vec![]);
+        index.add(RolloutId(19), vec![scopes[5].clone(), scopes[7].clone()]);
+        let names = Names::default();
+        let mut hits = 0;
+        for (host, path) in HOSTS.iter().flat_map(|host| PATHS.map(|path| (host, path))) {
+            for method in ["GET", "POST", "PUT"] {
+                let request = Request::from_headers(
+                    &names,
+                    [
+                        (&b":authority"[..], host.as_bytes()),
+                        (b":path", path.as_bytes()),
+                        (b":method", method.as_bytes()),
+                    ],
+                );
+                let contained = |n: usize| scopes[n].contains(&request);
+                let meant: Vec<_> = (0..20)
+                    .filter(|n| match n {
+                        18 => true,
+                        19 => contained(5) || contained(7),
+                        n => contained(*n),
+                    })
+                    .map(|n| RolloutId(u16::try_from(n).unwrap()))
+                    .collect();
+                assert_eq!(index.find(&request), meant, "{host} {path} {method}");
+                hits += meant.len();
+            }
+        }
+        assert!(hits > 1_000, "{hits}");
+    }
+
+    #[test]
+    fn a_request_without_host_and_path_is_looked_at_by_those_who_ask_for_neither() {
+        let mut index = ScopeIndex::default();
+        for (number, text) in (0..).zip(SCOPES) {
+            index.add(RolloutId(number), vec![scope(text)]);
+        }
+        let names = Names::default();
+        let found = index.find(&Request::from_headers(&names, []));
+        assert_eq!(found, [RolloutId(0), RolloutId(17)]);
+    }
+}

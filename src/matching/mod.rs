@@ -1,0 +1,108 @@
+//! Which rollouts look at a request, and whether a condition holds.
+//!
+//! - [`scope`] and [`index`]: hosts, paths and methods, found in the same time however
+//!   many rollouts there are;
+//! - [`test`]: what a value is held against, with [`version`] (`semver`), [`pattern`]
+//!   (`regex`), [`number`] (`range`) and [`network`] (`cidr`) for what is no plain text;
+//! - here: conditions, which name a source and a test.
+
+pub mod index;
+pub mod network;
+pub mod number;
+pub mod pattern;
+pub mod scope;
+pub mod test;
+pub mod version;
+
+pub use index::ScopeIndex;
+pub use scope::Scope;
+pub use test::Test;
+
+use crate::decision::{Decision, version_of};
+use crate::identity::Who;
+use crate::policy::{RolloutId, VersionId};
+use crate::request::{ClaimId, CookieId, HeaderId, LabelId, QueryId, Request};
+
+/// Where a condition looks.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A header; the condition holds if it holds for one of its lines.
+    Header(HeaderId),
+    /// A cookie.
+    Cookie(CookieId),
+    /// A query parameter.
+    Query(QueryId),
+    /// A label; the condition holds if it holds for one of the lines that have it.
+    Label(LabelId),
+    /// A claim of a verified token; the condition holds if it holds for one element of a
+    /// list.
+    Claim(ClaimId),
+    /// The path without query.
+    Path,
+    /// The method.
+    Method,
+    /// The host, normalized.
+    Host,
+    /// The address that the request came from, without port.
+    SourceIp,
+    /// The user's identity, unless it is a random one.
+    Identity,
+}
+
+/// A condition on a request.
+#[derive(Clone, Debug)]
+pub enum Condition {
+    /// All hold.
+    All(Vec<Self>),
+    /// One holds.
+    Any(Vec<Self>),
+    /// It does not hold; true over a missing source.
+    Not(Box<Self>),
+    /// What the source has passes the test.
+    Leaf(Source, Test),
+    /// An earlier rollout has chosen this version.
+    Assigned(RolloutId, VersionId),
+}
+
+/// All that a condition can look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'f, 'a, 'r> {
+    /// The request.
+    pub request: &'a Request<'r>,
+    /// Who sent it.
+    pub who: &'f Who<'a, 'r>,
+    /// What has been decided for it so far.
+    pub decisions: &'f [Decision],
+}
+
+impl Condition {
+    /// Whether it holds.
+    pub fn holds(&self, facts: &Facts<'_, '_, '_>) -> bool {
+        match self {
+            Self::All(parts) => parts.iter().all(|part| part.holds(facts)),
+            Self::Any(parts) => parts.iter().any(|part| part.holds(facts)),
+            Self::Not(inner) => !inner.holds(facts),
+            Self::Leaf(source, test) => leaf_holds(source, test, facts),
+            Self::Assigned(rollout, version) => {
+                version_of(facts.decisions, *rollout) == Some(*version)
+            }
+        }
+    }
+}
+
+fn leaf_holds(source: &Source, test: &Test, facts: &Facts<'_, '_, '_>) -> bool {
+    let request = facts.request;
+    let value = match source {
+        Source::Header(id) => return test.accepts_one_of(request.lines(*id)),
+        Source::Label(id) => return test.accepts_one_of(request.label(*id)),
+        Source::Claim(id) => return test.accepts_one_of(request.claim(*id)),
+        Source::Cookie(id) => request.cookie(*id),
+        Source::Query(id) => request.query_value(*id),
+        Source::Path => request.path,
+        Source::Method => request.method,
+        Source::Host => request.host.as_deref(),
+        Source::SourceIp => request.source().map(|address| address.text.as_bytes()),
+        Source::Identity => facts.who.somebody(),
+    };
+    test.accepts_one_of(value.into_iter())
+}

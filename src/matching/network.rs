@@ -1,0 +1,96 @@
+//! `cidr`: networks of addresses.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+/// Some networks.
+#[derive(Clone, Debug)]
+pub struct Networks(Vec<IpNet>);
+
+impl Networks {
+    /// These networks.
+    pub const fn new(list: Vec<IpNet>) -> Self {
+        Self(list)
+    }
+
+    /// Whether this is an address in one of them; an IPv4 address that IPv6 carries is an
+    /// IPv4 address.
+    pub fn contain(&self, value: &[u8]) -> bool {
+        let text = std::str::from_utf8(value.trim_ascii()).ok();
+        let address = text.and_then(|text| text.parse::<IpAddr>().ok());
+        address.is_some_and(|address| {
+            let address = address.to_canonical();
+            self.0.iter().any(|network| network.contains(&address))
+        })
+    }
+}
+
+/// Reads a network: an address, `/`, and how many of its bits count. Without `/`, the one
+/// address.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn network(text: &str) -> Result<IpNet, String> {
+    let network = match text.parse::<IpAddr>() {
+        Ok(address) => IpNet::from(address),
+        Err(_) => text.parse().map_err(|_| {
+            format!("{text:?} is no network: write it as 10.0.0.0/8 or 2001:db8::/32")
+        })?,
+    };
+    let canonical = network.trunc();
+    if canonical != network {
+        return Err(format!(
+            "{text:?} has bits beyond its prefix: write {canonical}, or more of a prefix"
+        ));
+    }
+    Ok(canonical)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_lie_in_networks() {
+        for (text, address, inside) in [
+            ("10.0.0.0/8", "10.255.0.1", true),
+            ("10.0.0.0/8", "11.0.0.1", false),
+            ("10.0.0.0/8", "::ffff:10.0.0.1", true),
+            ("10.0.0.0/8", "2001:db8::1", false),
+            ("192.0.2.7", "192.0.2.7", true),
+            ("192.0.2.7", "192.0.2.8", false),
+            ("0.0.0.0/0", "1.2.3.4", true),
+            ("2001:db8::/32", "2001:db8:ffff::1", true),
+            ("2001:db8::/32", "2001:db9::1", false),
+            ("::/0", "::1", true),
+            ("10.0.0.0/8", " 10.0.0.1 ", true),
+            ("10.0.0.0/8", "10.0.0.1:80", false),
+            ("10.0.0.0/8", "10.0.0.1, 10.0.0.2", false),
+            ("10.0.0.0/8", "10.1", false),
+            ("10.0.0.0/8", "", false),
+        ] {
+            let networks = Networks::new(vec![network(text).unwrap()]);
+            assert_eq!(
+                networks.contain(address.as_bytes()),
+                inside,
+                "{text} {address}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_network_is_an_error() {
+        for text in [
+            "",
+            "10.0.0.0/33",
+            "10.0.0.0/",
+            "10.0.0.1/8",
+            "10/8",
+            "x",
+            "2001:db8::1/32",
+        ] {
+            assert!(network(text).is_err(), "{text:?}");
+        }
+    }
+}

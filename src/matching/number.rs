@@ -1,0 +1,85 @@
+//! `range`: decimal numbers.
+
+/// The longest number that is looked at, in bytes.
+const MAX_BYTES: usize = 64;
+
+/// Numbers from `min`, which is in, to `max`, which is not.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Range {
+    /// Absent: as small as you like.
+    pub min: Option<f64>,
+    /// Absent: as large as you like.
+    pub max: Option<f64>,
+}
+
+impl Range {
+    /// Whether this is a number in it.
+    pub fn accepts(&self, value: &[u8]) -> bool {
+        decimal(value).is_some_and(|number| {
+            self.min.is_none_or(|min| min <= number) && self.max.is_none_or(|max| number < max)
+        })
+    }
+}
+
+/// A decimal number without exponent: `-12`, `0.5`.
+fn decimal(value: &[u8]) -> Option<f64> {
+    let digits = value.strip_prefix(b"-").unwrap_or(value);
+    let mut parts = digits.splitn(2, |byte| *byte == b'.');
+    let plain = parts.all(|part| !part.is_empty() && part.iter().all(u8::is_ascii_digit));
+    if !plain || value.len() > MAX_BYTES {
+        return None;
+    }
+    // Read like the numbers of the configuration, where none begins with a 0 for nothing.
+    let zeros = digits.iter().take_while(|byte| **byte == b'0').count();
+    let rest = digits.get(zeros..)?;
+    let rest = match rest {
+        [] | [b'.', ..] => digits.get(zeros.saturating_sub(1)..)?,
+        rest => rest,
+    };
+    let number: serde_json::Number = std::str::from_utf8(rest).ok()?.parse().ok()?;
+    let number = number.as_f64()?;
+    Some(if value.starts_with(b"-") {
+        -number
+    } else {
+        number
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_has_its_lower_end_and_not_its_upper_one() {
+        let range = |min, max| Range { min, max };
+        for (range, value, accepted) in [
+            (range(Some(10.0), Some(20.0)), "10", true),
+            (range(Some(10.0), Some(20.0)), "10.0", true),
+            (range(Some(10.0), Some(20.0)), "19.999", true),
+            (range(Some(10.0), Some(20.0)), "20", false),
+            (range(Some(10.0), Some(20.0)), "9.999", false),
+            (range(Some(10.0), None), "1000000", true),
+            (range(None, Some(20.0)), "-5", true),
+            (range(Some(-0.5), None), "-0.5", true),
+            (range(None, Some(20.0)), "007", true),
+        ] {
+            assert_eq!(range.accepts(value.as_bytes()), accepted, "{value}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_plain_decimal_number_is_in_no_range() {
+        let all = Range {
+            min: Some(f64::MIN),
+            max: None,
+        };
+        for value in [
+            "", "-", "+1", "1e3", "0x10", "inf", "NaN", " 1", "1 ", "1,5", ".5", "5.", "1.2.3",
+            "--1", "1_000", "１",
+        ] {
+            assert!(!all.accepts(value.as_bytes()), "{value:?}");
+        }
+        assert!(!all.accepts(b"\xff"));
+        assert!(!all.accepts("9".repeat(MAX_BYTES + 1).as_bytes()));
+    }
+}

@@ -1,0 +1,39 @@
+//! One entry of a rollout's `match`.
+
+use super::Test;
+use crate::request::{Request, host};
+
+/// One entry of a rollout's `match`: all that is given must hold.
+#[derive(Clone, Debug, Default)]
+pub struct Scope {
+    /// Empty: any host.
+    pub hosts: Vec<host::Pattern>,
+    /// Absent: any path.
+    pub path: Option<Test>,
+    /// Empty: any method.
+    pub methods: Vec<Box<[u8]>>,
+}
+
+impl Scope {
+    /// Whether the request lies in it. [`super::ScopeIndex`] asks the same of many at once.
+    pub fn contains(&self, request: &Request<'_>) -> bool {
+        self.allows_method(request) && self.allows_path(request) && self.allows_host(request)
+    }
+
+    pub(super) fn allows_host(&self, request: &Request<'_>) -> bool {
+        let name = request.host.as_deref();
+        self.hosts.is_empty()
+            || name.is_some_and(|name| self.hosts.iter().any(|host| host.matches(name)))
+    }
+
+    pub(super) fn allows_path(&self, request: &Request<'_>) -> bool {
+        let path = request.path.into_iter();
+        (self.path.as_ref()).is_none_or(|test| test.accepts_one_of(path))
+    }
+
+    pub(super) fn allows_method(&self, request: &Request<'_>) -> bool {
+        let asked = request.method;
+        self.methods.is_empty()
+            || asked.is_some_and(|asked| self.methods.iter().any(|method| &**method == asked))
+    }
+}

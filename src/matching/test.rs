@@ -1,0 +1,152 @@
+//! What a value is held against.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use memchr::memmem::Finder;
+
+use super::network::Networks;
+use super::number::Range;
+use super::pattern::Pattern;
+use super::version::Requirement;
+
+/// What a value is held against. Values are bytes.
+#[derive(Clone, Debug)]
+pub enum Test {
+    /// The whole value.
+    Exact(Box<[u8]>),
+    /// How it begins.
+    Prefix(Box<[u8]>),
+    /// How a path begins: the prefix ends at a segment, so `/shop` is no prefix of
+    /// `/shopping`.
+    PathPrefix(Box<[u8]>),
+    /// How it ends.
+    Suffix(Box<[u8]>),
+    /// What stands in it somewhere.
+    Contains(Box<Finder<'static>>),
+    /// One of these.
+    In(BTreeSet<Box<[u8]>>),
+    /// That it is there (`true`) or missing (`false`).
+    Present(bool),
+    /// A regular expression that the whole value matches.
+    Regex(Box<Pattern>),
+    /// Versions.
+    Semver(Box<Requirement>),
+    /// Numbers.
+    Range(Range),
+    /// Addresses.
+    Cidr(Networks),
+    /// One of the above whose text is in lower case: so is the value, before it is looked
+    /// at.
+    IgnoreCase(Box<Self>),
+}
+
+impl Test {
+    /// Whether one of the values passes; without any, whether it passes that there is none.
+    pub fn accepts_one_of<'v>(&self, mut values: impl Iterator<Item = &'v [u8]>) -> bool {
+        match self {
+            Self::Present(present) => values.next().is_some() == *present,
+            // A pattern takes the time of its length for each byte of the value.
+            Self::Regex(pattern) => values.take(Pattern::MAX_LINES).any(|v| pattern.matches(v)),
+            test => values.any(|value| test.accepts(value)),
+        }
+    }
+
+    /// Whether a value that is there passes.
+    pub fn accepts(&self, value: &[u8]) -> bool {
+        match self {
+            Self::Exact(whole) => value == &**whole,
+            Self::Prefix(prefix) => value.starts_with(prefix),
+            Self::PathPrefix(prefix) => value
+                .strip_prefix(&**prefix)
+                .is_some_and(|rest| prefix.ends_with(b"/") || matches!(rest, [] | [b'/', ..])),
+            Self::Suffix(suffix) => value.ends_with(suffix),
+            Self::Contains(finder) => finder.find(value).is_some(),
+            Self::In(values) => values.contains(value),
+            Self::Present(present) => *present,
+            Self::Regex(pattern) => pattern.matches(value),
+            Self::Semver(requirement) => requirement.accepts(value),
+            Self::Range(range) => range.accepts(value),
+            Self::Cidr(networks) => networks.contain(value),
+            Self::IgnoreCase(test) => test.accepts(&lower(value)),
+        }
+    }
+
+    /// Whether it passes that there is no value.
+    pub const fn accepts_missing(&self) -> bool {
+        matches!(self, Self::Present(false))
+    }
+}
+
+/// ASCII letters in lower case, without a copy where they are.
+fn lower(value: &[u8]) -> Cow<'_, [u8]> {
+    if value.iter().any(u8::is_ascii_uppercase) {
+        Cow::Owned(value.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(text: &str) -> Box<[u8]> {
+        text.as_bytes().into()
+    }
+
+    #[test]
+    fn a_path_prefix_ends_at_a_segment() {
+        for (prefix, path, holds) in [
+            ("/shop", "/shop", true),
+            ("/shop", "/shop/", true),
+            ("/shop", "/shop/cart", true),
+            ("/shop", "/shopping", false),
+            ("/shop", "/sho", false),
+            ("/shop/", "/shop/cart", true),
+            ("/shop/", "/shop", false),
+            ("/", "/anything", true),
+        ] {
+            let test = Test::PathPrefix(bytes(prefix));
+            assert_eq!(test.accepts(path.as_bytes()), holds, "{prefix} {path}");
+        }
+    }
+
+    #[test]
+    fn every_operator_tells_values_apart() {
+        let contains = |needle: &str| Test::Contains(Box::new(Finder::new(needle).into_owned()));
+        let any_case = |test: Test| Test::IgnoreCase(Box::new(test));
+        for (test, yes, no) in [
+            (Test::Exact(bytes("ab")), "ab", "abc"),
+            (Test::Exact(bytes("")), "", "a"),
+            (Test::Prefix(bytes("ab")), "abc", "cab"),
+            (Test::Suffix(bytes("ab")), "cab", "abc"),
+            (contains("b"), "abc", "ac"),
+            (Test::In([bytes("a"), bytes("b")].into()), "b", "c"),
+            (any_case(Test::Exact(bytes("ab"))), "aB", "aBc"),
+            (any_case(contains("mobile")), "x MOBILE y", "x MOBIL y"),
+            (any_case(Test::In([bytes("a")].into())), "A", "B"),
+        ] {
+            assert!(test.accepts(yes.as_bytes()), "{test:?}");
+            assert!(!test.accepts(no.as_bytes()), "{test:?}");
+            assert!(!test.accepts_one_of([].into_iter()), "{test:?}");
+        }
+    }
+
+    #[test]
+    fn presence_is_about_whether_there_are_values() {
+        let values: [&[u8]; 2] = [b"", b"x"];
+        for (present, some, none) in [(true, true, false), (false, false, true)] {
+            let test = Test::Present(present);
+            assert_eq!(test.accepts_one_of(values.into_iter()), some);
+            assert_eq!(test.accepts_one_of([].into_iter()), none);
+        }
+    }
+
+    #[test]
+    fn one_value_of_several_is_enough() {
+        let values: [&[u8]; 2] = [b"a", b"b"];
+        assert!(Test::Exact(bytes("b")).accepts_one_of(values.into_iter()));
+        assert!(!Test::Exact(bytes("c")).accepts_one_of(values.into_iter()));
+    }
+}

@@ -1,0 +1,279 @@
+//! What follows from decisions: header changes and labels, as values.
+
+mod class;
+mod series;
+
+use std::borrow::Cow;
+
+pub use class::{Class, client_is_gone};
+pub use series::{duration_series, request_series, response_series, series, weight_series};
+
+use crate::decide::Outcome;
+use crate::decision::Decision;
+use crate::identity::Origin;
+use crate::policy::{Policy, Role, Version};
+use crate::request::{HeaderId, Request};
+
+/// A change to one header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderChange<'p> {
+    /// Replace all lines of it with this one.
+    Set(&'p str, Cow<'p, [u8]>),
+    /// Remove all lines of it.
+    Remove(&'p str),
+}
+
+/// The changes to the headers of a request, one by one: each header of divvy's is replaced,
+/// or removed if it came in, so that no client chooses a version by sending one.
+pub fn change_request<'p>(
+    policy: &'p Policy,
+    request: &Request<'_>,
+    outcome: &'p Outcome<'_>,
+    mut change: impl FnMut(HeaderChange<'p>),
+) {
+    for (role, id) in &policy.written {
+        if let Some(header) = policy.owned(*id)
+            && let Some(value) = value(policy, outcome, *role)
+        {
+            change(HeaderChange::Set(&header.name, value));
+        }
+    }
+    let exposed = exposed(policy, &outcome.decisions);
+    for shown in &exposed {
+        change(HeaderChange::Set(shown.name, shown.text.into()));
+    }
+    for (nth, id) in request.header_ids().enumerate() {
+        let Some(header) = policy.owned(id) else {
+            continue;
+        };
+        let again = request.header_ids().take(nth).any(|other| other == id);
+        let mut written = policy.written.iter();
+        let replaced = exposed.iter().any(|shown| shown.id == id)
+            || written.any(|(role, of)| *of == id && value(policy, outcome, *role).is_some());
+        if !again && !replaced {
+            change(HeaderChange::Remove(&header.name));
+        }
+    }
+}
+
+/// The same for a request whose headers are unknown: what is not set is removed blindly.
+/// Nothing is routed, since whose request it is cannot be known; the default route serves
+/// stable.
+pub fn change_blindly<'p>(
+    policy: &'p Policy,
+    outcome: &'p Outcome<'_>,
+    mut change: impl FnMut(HeaderChange<'p>),
+) {
+    let exposed = exposed(policy, &outcome.decisions);
+    for header in &policy.owned {
+        let mut written = policy.written.iter();
+        let role = written.find(|(role, id)| *id == header.id && *role != Role::Route);
+        let said = role.and_then(|(role, _)| value(policy, outcome, *role));
+        let shown = || exposed.iter().find(|shown| shown.id == header.id);
+        change(match said.or_else(|| Some(shown()?.text.into())) {
+            Some(value) => HeaderChange::Set(&header.name, value),
+            None => HeaderChange::Remove(&header.name),
+        });
+    }
+}
+
+/// What goes into a header that every request is given, if there is something to say.
+fn value<'p>(policy: &'p Policy, outcome: &'p Outcome<'_>, role: Role) -> Option<Cow<'p, [u8]>> {
+    Some(match role {
+        Role::Route => route(policy, &outcome.decisions)?.as_bytes().into(),
+        Role::Assignment => assignment(policy, &outcome.decisions)?.into_bytes().into(),
+        Role::Identity => identity(outcome)?.into(),
+    })
+}
+
+/// What one rollout says in a header of its own.
+struct Shown<'p> {
+    id: HeaderId,
+    name: &'p str,
+    text: &'p [u8],
+    /// Whether the client is told as well.
+    response: bool,
+}
+
+/// The headers of the rollouts' own. The first rollout that has something to say in a
+/// header is heard.
+fn exposed<'p>(policy: &'p Policy, decisions: &[Decision]) -> Vec<Shown<'p>> {
+    let mut all: Vec<Shown<'p>> = Vec::new();
+    for decision in decisions {
+        let rollout = policy.rollout(decision.rollout);
+        let Some(expose) = rollout.and_then(|rollout| rollout.expose.as_ref()) else {
+            continue;
+        };
+        let version = version(policy, decision).map_or("", |version| &version.name);
+        for (id, text) in [(expose.group, version), (expose.id, &expose.label)] {
+            let Some(id) = id.filter(|id| all.iter().all(|shown| shown.id != *id)) else {
+                continue;
+            };
+            all.extend(policy.owned(id).map(|header| Shown {
+                id,
+                name: &header.name,
+                text: text.as_bytes(),
+                response: expose.response,
+            }));
+        }
+    }
+    all
+}
+
+/// The identity as far as a header can carry it: what a client or a token gave, without
+/// control characters, which a query parameter may have.
+fn identity<'o>(outcome: &'o Outcome<'_>) -> Option<&'o [u8]> {
+    let identity = outcome.identity.as_ref()?;
+    let given = identity.origin == Origin::Given;
+    let sound = given && !identity.bytes.iter().any(u8::is_ascii_control);
+    sound.then_some(&*identity.bytes)
+}
+
+/// The changes to the headers of the response to a request, one by one.
+pub fn change_response<'p>(
+    policy: &'p Policy,
+    decisions: &[Decision],
+    mut change: impl FnMut(HeaderChange<'p>),
+) {
+    if let Some(name) = &policy.response_header
+        && let Some(value) = assignment(policy, decisions)
+    {
+        change(HeaderChange::Set(name, value.into_bytes().into()));
+    }
+    for shown in exposed(policy, decisions) {
+        if shown.response {
+            change(HeaderChange::Set(shown.name, shown.text.into()));
+        }
+    }
+}
+
+/// The decision that owns the route: that of the first rollout with targets, whatever it
+/// decided. The others only tag.
+pub fn owner<'d>(policy: &Policy, decisions: &'d [Decision]) -> Option<&'d Decision> {
+    decisions.iter().find(|decision| {
+        policy
+            .rollout(decision.rollout)
+            .is_some_and(|rollout| rollout.routes)
+    })
+}
+
+/// What the route header says.
+pub fn route<'p>(policy: &'p Policy, decisions: &[Decision]) -> Option<&'p str> {
+    version(policy, owner(policy, decisions)?)?
+        .target
+        .as_deref()
+}
+
+/// The assignment: an RFC 9651 dictionary with a member for each decision, as in
+/// `checkout=v2;reason=split, search=B;reason=rule`. `None` where nothing was decided.
+pub fn assignment(policy: &Policy, decisions: &[Decision]) -> Option<String> {
+    const REASON: &str = ";reason=";
+    let members = || {
+        decisions
+            .iter()
+            .filter_map(|decision| Some((version(policy, decision)?, decision.reason)))
+    };
+    let length: usize = members()
+        .map(|(version, reason)| {
+            [&version.member, REASON, reason.name(), ", "]
+                .iter()
+                .fold(0_usize, |sum, part| sum.saturating_add(part.len()))
+        })
+        .fold(0, usize::saturating_add);
+    let mut text = String::with_capacity(length);
+    for (version, reason) in members() {
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        text.push_str(&version.member);
+        text.push_str(REASON);
+        text.push_str(reason.name());
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+fn version<'p>(policy: &'p Policy, decision: &Decision) -> Option<&'p Version> {
+    policy.rollout(decision.rollout)?.version(decision.version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::decide::{decide, decide_unread};
+
+    fn policy(match_: &str) -> Policy {
+        let rollout = |name: &str, match_: &str| {
+            format!(
+                r#"{{"name": "{name}", {match_} "target": "{name}-{{version}}", "stable": "v1",
+                "versions": [{{"name": "v1"}}, {{"name": "v2"}}],
+                "strategy": {{"blueGreen": {{"active": "v2"}}}}}}"#
+            )
+        };
+        let text = format!(
+            r#"{{"rollouts": [{}, {}]}}"#,
+            rollout("shop", match_),
+            rollout("all", "")
+        );
+        config::parse(text.as_bytes()).unwrap()
+    }
+
+    fn shown<'p>(run: impl FnOnce(&mut dyn FnMut(HeaderChange<'p>))) -> Vec<String> {
+        let mut shown = Vec::new();
+        run(&mut |change| {
+            shown.push(match change {
+                HeaderChange::Set(name, value) => {
+                    format!("{name}: {}", String::from_utf8_lossy(&value))
+                }
+                HeaderChange::Remove(name) => format!("-{name}"),
+            });
+        });
+        shown
+    }
+
+    #[test]
+    fn each_header_of_ours_is_set_or_removed_if_it_came() {
+        let policy = &policy(r#""match": [{"hosts": ["shop.example"]}],"#);
+        let forged: [(&[u8], &[u8]); 4] = [
+            (b":authority", b"shop.example"),
+            (b"x-divvy-route", b"a"),
+            (b"x-divvy-route", b"b"),
+            (b"x-divvy-mirror", b"c"),
+        ];
+        let request = Request::from_headers(&policy.names, forged);
+        let outcome = decide(policy, &request);
+        let (nothing, unread) = (Outcome::default(), decide_unread(policy));
+        assert_eq!(
+            shown(|change| change_request(policy, &request, &outcome, change)),
+            [
+                "x-divvy-route: shop-v2",
+                "x-divvy-assignment: shop=v2;reason=active, all=v2;reason=active",
+                "-x-divvy-mirror",
+            ]
+        );
+        assert_eq!(
+            shown(|change| change_request(policy, &request, &nothing, change)),
+            ["-x-divvy-route", "-x-divvy-mirror"]
+        );
+        assert_eq!(
+            shown(|change| change_blindly(policy, &nothing, change)),
+            ["-x-divvy-route", "-x-divvy-assignment", "-x-divvy-mirror"]
+        );
+        assert_eq!(
+            shown(|change| change_blindly(policy, &unread, change)),
+            [
+                "-x-divvy-route",
+                "x-divvy-assignment: all=v1;reason=error",
+                "-x-divvy-mirror"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_request_that_cannot_be_read_is_stable_for_whom_it_certainly_concerns() {
+        let policy = policy(r#""match": [{"hosts": ["shop.example"]}],"#);
+        let decisions = decide_unread(&policy).decisions;
+        let assignment = assignment(&policy, &decisions);
+        assert_eq!(assignment.as_deref(), Some("all=v1;reason=error"));
+    }
+}

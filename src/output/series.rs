@@ -1,0 +1,43 @@
+//! The names of the series that are counted in.
+
+use super::Class;
+use crate::decision::Reason;
+
+/// The name of a series: labels first, then the metric, in the form that both Envoy's
+/// `stats_tags` and Istio's `extraStatTags` take apart.
+pub fn series(labels: &[(&str, &str)], metric: &str) -> String {
+    let mut name = String::new();
+    for (label, value) in labels {
+        name.extend([label, "=.=", value, ";.;"]);
+    }
+    name.push_str(metric);
+    name
+}
+
+/// `divvy_requests_total` of one decision.
+pub fn request_series(rollout: &str, version: &str, reason: Reason) -> String {
+    let reason = ("divvy_reason", reason.name());
+    let [rollout, version] = place(rollout, version);
+    series(&[rollout, version, reason], "divvy_requests_total")
+}
+
+/// `divvy_responses_total` of one version and class.
+pub fn response_series(rollout: &str, version: &str, class: Class) -> String {
+    let class = ("divvy_class", class.name());
+    let [rollout, version] = place(rollout, version);
+    series(&[rollout, version, class], "divvy_responses_total")
+}
+
+/// `divvy_request_duration_ms` of one version.
+pub fn duration_series(rollout: &str, version: &str) -> String {
+    series(&place(rollout, version), "divvy_request_duration_ms")
+}
+
+/// `divvy_weight_ppm` of one version.
+pub fn weight_series(rollout: &str, version: &str) -> String {
+    series(&place(rollout, version), "divvy_weight_ppm")
+}
+
+const fn place<'a>(rollout: &'a str, version: &'a str) -> [(&'static str, &'a str); 2] {
+    [("divvy_rollout", rollout), ("divvy_version", version)]
+}

@@ -1,0 +1,77 @@
+//! The address that a request came from.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+/// The property that has it, as `ip:port`.
+pub(super) const PROPERTY: &str = "source\0address";
+
+/// The address of a client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// As a number; an IPv4 address that IPv6 carries is an IPv4 address.
+    pub ip: IpAddr,
+    /// As text, in its canonical form and without port.
+    pub text: Box<str>,
+}
+
+impl Address {
+    /// What the proxy says: an address with port. `None` for a Unix socket and the like.
+    pub(super) fn read(property: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(property).ok()?;
+        let ip = match text.parse() {
+            Ok(with_port) => SocketAddr::ip(&with_port),
+            Err(_) => text.parse().ok()?,
+        };
+        let ip = ip.to_canonical();
+        Some(Self {
+            ip,
+            text: ip.to_string().into(),
+        })
+    }
+
+    /// What stands for the client as an identity: an IPv4 address, or the /64 of an IPv6
+    /// one, within which a client may change its address every day.
+    pub fn identity(&self) -> String {
+        match self.ip {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => {
+                let net = Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX));
+                format!("{net}/64")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_loses_its_port_and_becomes_canonical() {
+        for (property, text, identity) in [
+            ("10.0.0.1:80", "10.0.0.1", "10.0.0.1"),
+            ("10.0.0.1", "10.0.0.1", "10.0.0.1"),
+            (
+                "[2001:DB8:1:2:3:4:5:6]:80",
+                "2001:db8:1:2:3:4:5:6",
+                "2001:db8:1:2::/64",
+            ),
+            ("[2001:db8:0:0:0:0:0:1]:80", "2001:db8::1", "2001:db8::/64"),
+            ("[::ffff:10.0.0.1]:80", "10.0.0.1", "10.0.0.1"),
+            ("[::1]:1", "::1", "::/64"),
+        ] {
+            let address = Address::read(property.as_bytes()).unwrap();
+            assert_eq!(&*address.text, text, "{property}");
+            assert_eq!(address.identity(), identity, "{property}");
+        }
+        for property in [
+            &b""[..],
+            b"/var/run/sock",
+            b"envoy://internal",
+            b"\xff",
+            b"1.2.3:4",
+        ] {
+            assert_eq!(Address::read(property), None, "{property:?}");
+        }
+    }
+}

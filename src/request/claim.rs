@@ -1,0 +1,200 @@
+//! Claims of a token that the proxy has verified, as it hands them over.
+//!
+//! Envoy's `jwt_authn` filter leaves the verified payload in the stream's metadata. A wasm
+//! filter gets a claim of it as bytes without a type: a string as it is, a number as the
+//! eight bytes of a double, a boolean as one byte, a list as a map with its elements for
+//! keys. So the configuration says which type is meant, and what does not look like it is
+//! taken for missing.
+
+use super::pairs::Pairs;
+
+/// Where `jwt_authn` leaves its payloads.
+const METADATA: &str = "metadata\0filter_metadata\0envoy.filters.http.jwt_authn";
+
+/// The type that a claim is meant to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ClaimType {
+    /// Text.
+    String,
+    /// A whole number below 2^53, compared as its decimal digits.
+    Number,
+    /// `true` or `false`.
+    Bool,
+    /// A list of strings; a condition holds if it holds for one of them.
+    List,
+}
+
+/// A claim to ask for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Claim {
+    /// The path of the property.
+    pub(super) property: Box<str>,
+    pub(super) kind: ClaimType,
+}
+
+impl Claim {
+    /// The claim at this path in the payload with this metadata key.
+    pub fn new<'p>(
+        payload: &str,
+        path: impl IntoIterator<Item = &'p str>,
+        kind: ClaimType,
+    ) -> Self {
+        let mut property = [METADATA, "\0", payload].concat();
+        for segment in path {
+            property.push('\0');
+            property.push_str(segment);
+        }
+        Self {
+            property: property.into(),
+            kind,
+        }
+    }
+}
+
+/// What a token says of a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Value {
+    /// Nothing, or nothing of the type that is meant.
+    Missing,
+    One(Vec<u8>),
+    /// A serialized map that was seen to be one; its keys are the elements.
+    List(Vec<u8>),
+}
+
+impl Value {
+    pub(super) fn read(bytes: Vec<u8>, kind: ClaimType) -> Self {
+        let one = match kind {
+            ClaimType::List => return Self::list(bytes),
+            ClaimType::String => text(bytes),
+            ClaimType::Number => number(&bytes),
+            ClaimType::Bool => boolean(&bytes),
+        };
+        one.map_or(Self::Missing, Self::One)
+    }
+
+    fn list(bytes: Vec<u8>) -> Self {
+        let sound =
+            Pairs::new(&bytes).is_ok_and(|mut pairs| pairs.all(|pair| matches!(pair, Ok((_, [])))));
+        if sound {
+            Self::List(bytes)
+        } else {
+            Self::Missing
+        }
+    }
+
+    /// The one value, or the elements of the list.
+    pub(super) fn elements(&self) -> impl Iterator<Item = &[u8]> {
+        let (one, list) = match self {
+            Self::Missing => (None, None),
+            Self::One(value) => (Some(value.as_slice()), None),
+            Self::List(bytes) => (None, Pairs::new(bytes).ok()),
+        };
+        let list = list.into_iter().flatten();
+        one.into_iter()
+            .chain(list.filter_map(|pair| pair.ok().map(|(element, _)| element)))
+    }
+}
+
+/// Numbers, booleans and lists arrive as bytes that hardly any text has: those with
+/// control characters are no text.
+fn text(bytes: Vec<u8>) -> Option<Vec<u8>> {
+    let control = bytes.iter().any(u8::is_ascii_control);
+    (!control).then_some(bytes)
+}
+
+fn number(bytes: &[u8]) -> Option<Vec<u8>> {
+    /// From here on not every whole number has a double of its own.
+    const LIMIT: f64 = (1_u64 << 53) as f64;
+    let number = f64::from_le_bytes(bytes.try_into().ok()?);
+    if number.fract() != 0.0 || number.abs() >= LIMIT {
+        return None;
+    }
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "whole and small, as checked above"
+    )]
+    let number = number as i64;
+    Some(number.to_string().into_bytes())
+}
+
+fn boolean(bytes: &[u8]) -> Option<Vec<u8>> {
+    match bytes {
+        [0] => Some(b"false".to_vec()),
+        [1] => Some(b"true".to_vec()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(bytes: &[u8], kind: ClaimType) -> Vec<String> {
+        let value = Value::read(bytes.to_vec(), kind);
+        value
+            .elements()
+            .map(|element| String::from_utf8_lossy(element).into_owned())
+            .collect()
+    }
+
+    #[test]
+    fn a_number_counts_when_it_is_whole_and_a_double_holds_it_exactly() {
+        for (number, text) in [
+            (0.0, &["0"][..]),
+            (-0.0, &["0"]),
+            (42.0, &["42"]),
+            (-7.0, &["-7"]),
+            (9_007_199_254_740_991.0, &["9007199254740991"]),
+            (9_007_199_254_740_992.0, &[]),
+            (0.5, &[]),
+            (1e300, &[]),
+            (f64::NAN, &[]),
+            (f64::INFINITY, &[]),
+            (f64::NEG_INFINITY, &[]),
+        ] {
+            assert_eq!(
+                read(&number.to_le_bytes(), ClaimType::Number),
+                text,
+                "{number}"
+            );
+        }
+        assert_eq!(read(b"42", ClaimType::Number), [""; 0]);
+        assert_eq!(read(b"", ClaimType::Number), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_not_of_the_type_that_is_meant_is_missing() {
+        let number = 42_f64.to_le_bytes();
+        let list = b"\x01\0\0\0\x01\0\0\0\0\0\0\0a\0\0";
+        for (bytes, kind, elements) in [
+            (&b"alice"[..], ClaimType::String, &["alice"][..]),
+            (b"", ClaimType::String, &[""]),
+            (&number, ClaimType::String, &[]),
+            (b"\x01", ClaimType::String, &[]),
+            (list, ClaimType::String, &[]),
+            (b"\x01", ClaimType::Bool, &["true"]),
+            (b"\0", ClaimType::Bool, &["false"]),
+            (b"\x02", ClaimType::Bool, &[]),
+            (b"true", ClaimType::Bool, &[]),
+            (list, ClaimType::List, &["a"]),
+            (b"\0\0\0\0", ClaimType::List, &[]),
+            (b"alice", ClaimType::List, &[]),
+            (&list[..10], ClaimType::List, &[]),
+            // A map of claims, whose values are not empty.
+            (
+                b"\x01\0\0\0\x01\0\0\0\x01\0\0\0a\0b\0",
+                ClaimType::List,
+                &[],
+            ),
+        ] {
+            assert_eq!(read(bytes, kind), elements, "{bytes:?} as {kind:?}");
+        }
+    }
+
+    #[test]
+    fn the_path_of_a_claim_takes_names_as_they_are() {
+        let claim = Claim::new("payload", ["https://a.example/x", "y.z"], ClaimType::String);
+        let (_, path) = claim.property.split_once("jwt_authn\0").unwrap();
+        assert_eq!(path, "payload\0https://a.example/x\0y.z");
+    }
+}
