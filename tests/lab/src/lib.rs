@@ -2,7 +2,7 @@
 //!
 //! The files that users start from run here as they are shipped ([`bootstrap`], [`plugin`]), on
 //! free ports, with an Envoy ([`envoy`]) that cannot outlive its test, and the ways to ask it
-//! things ([`client`], [`metrics`]). Nothing sleeps: whatever takes time is polled for
+//! things ([`client`], [`metrics`]). With the feature `jwt` there are signed tokens, too. Nothing sleeps: whatever takes time is polled for
 //! ([`eventually`]).
 //!
 //! ```no_run
@@ -34,6 +34,8 @@ mod binary;
 pub mod bootstrap;
 pub mod client;
 pub mod envoy;
+#[cfg(feature = "jwt")]
+pub mod jwt;
 pub mod metrics;
 pub mod plugin;
 mod poll;
