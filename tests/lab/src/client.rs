@@ -9,13 +9,14 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::{http1, http2};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Request};
+use hyper::{Method, Request, Uri};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 pub use crate::raw::raw;
+pub use crate::raw2::{Fate, raw_http2};
 
 /// Nothing on one machine takes longer than this, unless it hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -167,12 +168,31 @@ impl Http2 {
 
     /// Any request; its URI may be a path alone.
     pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Response> {
-        let path = request
-            .uri()
-            .path_and_query()
-            .map_or("/", |path| path.as_str());
-        *request.uri_mut() = format!("http://{}{path}", self.addr).parse()?;
+        complete(request.uri_mut(), self.addr)?;
         let mut connection = self.connection.clone();
+        let exchange = async { read(connection.send_request(request).await?).await };
+        timeout(PATIENCE, exchange)
+            .await
+            .map_err(|_| anyhow!("no answer from {} in {PATIENCE:?}", self.addr))?
+    }
+
+    /// The same on a connection of its own, with these trailers behind the body.
+    pub async fn send_with_trailers<V: AsRef<[u8]>>(
+        &self,
+        request: Request<Full<Bytes>>,
+        trailers: &[(&str, V)],
+    ) -> Result<Response> {
+        let mut map = HeaderMap::new();
+        for (name, value) in trailers {
+            let name = HeaderName::from_bytes(name.as_bytes())?;
+            map.append(name, HeaderValue::from_bytes(value.as_ref())?);
+        }
+        let trailers = std::future::ready(Some(Ok(map)));
+        let mut request = request.map(|body| body.with_trailers(trailers));
+        complete(request.uri_mut(), self.addr)?;
+        let io = TokioIo::new(tcp(self.addr).await?);
+        let (mut connection, driver) = http2::handshake(TokioExecutor::new(), io).await?;
+        tokio::spawn(driver);
         let exchange = async { read(connection.send_request(request).await?).await };
         timeout(PATIENCE, exchange)
             .await
@@ -194,6 +214,15 @@ impl Http2 {
         all.extend(headers);
         self.send(request("POST", path, &all, body)?).await
     }
+}
+
+/// What HTTP/2 wants of a URI, where it is a path alone.
+fn complete(uri: &mut Uri, addr: SocketAddr) -> Result<()> {
+    if uri.authority().is_none() {
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        *uri = format!("http://{addr}{path}").parse()?;
+    }
+    Ok(())
 }
 
 async fn tcp(addr: SocketAddr) -> Result<TcpStream> {

@@ -2,8 +2,8 @@
 //!
 //! The files that users start from run here as they are shipped ([`bootstrap`], [`plugin`]), on
 //! free ports, with an Envoy ([`envoy`]) that cannot outlive its test, and the ways to ask it
-//! things ([`client`], [`metrics`]). With the feature `jwt` there are signed tokens, too. Nothing sleeps: whatever takes time is polled for
-//! ([`eventually`]).
+//! things ([`client`], [`metrics`]). The feature `jwt` adds signed tokens. Nothing sleeps: whatever
+//! takes time is polled for ([`eventually`]).
 //!
 //! ```no_run
 //! use divvy_lab::bootstrap::Bootstrap;
@@ -42,6 +42,7 @@ mod poll;
 mod process;
 mod push;
 mod raw;
+mod raw2;
 pub mod upstream;
 mod yaml;
 

@@ -34,6 +34,7 @@
 //! | `delay=250ms` | waits before the response headers |
 //! | `body-delay=250ms` | waits between the response headers and the body |
 //! | `size=100000` | a body of this many bytes, instead of the page; not of a gRPC answer |
+//! | `echo` | the answer of `/echo`, whatever the path |
 //! | `header=name:value` | adds a response header; may come several times |
 //! | `close` | ends the connection after this answer (HTTP/2: GOAWAY) |
 //! | `reset=headers` | TCP reset instead of a response; on HTTP/2 this takes every stream along |

@@ -16,7 +16,7 @@ pub fn answer(shop: &Shop, request: &Parts, knobs: &Knobs, received: &Received) 
         return Answer::new(status, "application/octet-stream", Content::Fill(size));
     }
     match request.uri.path() {
-        "/echo" => {
+        path if path == "/echo" || knobs.echo => {
             let echo = format!("{}\n", echo(shop, request, received));
             Answer::new(status, "application/json", Content::Bytes(echo.into()))
         }

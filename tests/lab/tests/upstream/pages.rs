@@ -1,5 +1,6 @@
 //! What it answers when nothing is wrong.
 
+use divvy_lab::client;
 use divvy_lab::upstream::Upstream;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Method, Request};
@@ -89,6 +90,25 @@ async fn the_echo_shows_the_request_as_it_arrived() {
     let echo: Value = serde_json::from_str(&echo).unwrap();
     assert_eq!(echo["protocol"], "HTTP/2.0");
     assert_eq!(echo["host"], "shop");
+}
+
+#[tokio::test]
+async fn the_lab_sends_trailers_to_any_host_and_any_path_can_be_an_echo() {
+    let upstream = shop().await;
+    let client = client::Http2::connect(upstream.addr()).await.unwrap();
+    let target = "http://shop.example.com/checkout?echo";
+    let request = client::request("POST", target, &[("x-a", "1")], "abc").unwrap();
+    let trailers = [("x-sum", b"7\xff")];
+    let echo = client.send_with_trailers(request, &trailers).await.unwrap();
+    let echo = echo.json().unwrap();
+    assert_eq!(echo["host"], "shop.example.com");
+    assert_eq!(echo["path"], "/checkout?echo");
+    assert_eq!(echo["trailers"], json!([["x-sum", r"7\xff"]]));
+    assert_eq!(echo["body_length"], 3);
+    // A path alone goes to the address.
+    let request = client::request("GET", "/echo", &[] as &[(&str, &str)], "").unwrap();
+    let echo = client.send(request).await.unwrap().json().unwrap();
+    assert_eq!(echo["host"], upstream.addr().to_string());
 }
 
 #[tokio::test]
