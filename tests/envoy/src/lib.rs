@@ -8,6 +8,7 @@
 //! | `decisions.rs` | modes, rules, scopes, several rollouts |
 //! | `headers.rs` | what is written for upstreams, clients and logs |
 //! | `forged.rs` | headers that clients have no business sending |
+//! | `spoofing/` | all that clients can forge, in twelve ways |
 //! | `tokens.rs` | what reaches divvy of a JSON Web Token |
 //! | `bytes.rs` | requests that are no text |
 //! | `reload.rs`, `start.rs` | pushes under load; good, bad and no configurations |

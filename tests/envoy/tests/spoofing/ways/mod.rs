@@ -1,0 +1,57 @@
+//! The ways to forge: of spelling a line, of naming the place, of sending it.
+
+mod place;
+mod protocol;
+mod spelling;
+
+use crate::sent::{Expected, Http1, Sent};
+use crate::what::What;
+
+use Expected::{User, Without};
+
+/// One column: its name, and the requests that forge a header or cookie in this way. The rollout
+/// may be one of a named host.
+#[derive(Clone, Copy)]
+pub struct Way {
+    pub name: &'static str,
+    pub tries: fn(&What, bool) -> Vec<Try>,
+}
+
+/// A request and what is expected of it.
+pub type Try = (Sent, Expected);
+
+/// The columns.
+#[rustfmt::skip]
+pub const WAYS: [Way; 12] = [
+    Way { name: "letter case", tries: spelling::letter_case },
+    Way { name: "duplicates", tries: spelling::duplicates },
+    Way { name: "underscores", tries: spelling::underscores },
+    Way { name: "folded lines", tries: spelling::folded_lines },
+    Way { name: "bytes above ASCII", tries: spelling::bytes_above_ascii },
+    Way { name: "hosts", tries: place::hosts },
+    Way { name: "encoded paths", tries: place::encoded_paths },
+    Way { name: "double slashes", tries: place::double_slashes },
+    Way { name: "path parameters", tries: place::path_parameters },
+    Way { name: "absolute targets", tries: place::absolute_targets },
+    Way { name: "HTTP/2", tries: protocol::http2 },
+    Way { name: "trailers", tries: protocol::trailers },
+];
+
+fn lines(what: &What, lines: &[Vec<u8>], expected: Expected) -> Try {
+    (Sent::Http1(Http1::of(what, lines)), expected)
+}
+
+/// With this value in place of ours: somebody else, or nobody.
+fn value(what: &What, value: impl AsRef<[u8]>) -> Try {
+    let line = what.line_of(what.name, &value);
+    lines(what, &[line], other(what, value))
+}
+
+/// What a value that is not ours leads to.
+fn other(what: &What, value: impl AsRef<[u8]>) -> Expected {
+    if what.is_identity {
+        User(value.as_ref().to_vec())
+    } else {
+        Without
+    }
+}

@@ -1,0 +1,191 @@
+//! What a client can forge: each header and cookie that the shipped edge reads or writes.
+
+use serde_json::Value;
+
+use Kind::{Cookie, Header, Written};
+
+/// The host of every honest request.
+pub const HOST: &str = "shop.example.com";
+
+/// Two of the users, and what they have by the shipped configuration.
+pub const USER: &str = "user-14";
+pub const OTHER: &str = "user-1";
+
+const NOBODY: &str = "checkout=v1;reason=no_identity";
+const SPLIT: &str = "checkout=v2;reason=split";
+const TESTER: &str = "checkout=v2;reason=rule";
+const STAFF: &str = "checkout=v3;reason=rule";
+
+/// What it is to divvy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A header that only divvy writes, so that as a client sends it nobody may see it.
+    Written,
+    /// A header that a client may send, for divvy to read or for the upstream.
+    Header,
+    /// A cookie that divvy reads.
+    Cookie,
+}
+
+/// One row.
+#[derive(Clone, Copy, Debug)]
+pub struct What {
+    pub kind: Kind,
+    pub name: &'static str,
+    pub value: &'static str,
+    /// It names the user, so that another value is another user rather than nobody.
+    pub is_identity: bool,
+    /// The line that is sent beside it, and also without it.
+    pub beside: Option<&'static str>,
+    /// What is decided without it.
+    pub without: &'static str,
+    /// What is decided with it in its honest spelling.
+    pub with: &'static str,
+}
+
+/// The rows. A new header or cookie is a line here.
+pub const WHATS: [What; 9] = [
+    written("x-divvy-route", "v3"),
+    written("x-divvy-assignment", "checkout=v3;reason=rule"),
+    written("x-divvy-mirror", "v3"),
+    // Written for clients; in a request it is a header like any other.
+    ignored("x-divvy-version", "checkout=v3;reason=rule"),
+    identity(Header, "x-user-id"),
+    identity(Cookie, "shop_user"),
+    condition(Header, "x-canary", "true", None, NOBODY, TESTER),
+    condition(
+        Header,
+        "x-preview",
+        "off",
+        Some("cookie: shop_role=staff"),
+        STAFF,
+        NOBODY,
+    ),
+    condition(Cookie, "shop_role", "staff", None, NOBODY, STAFF),
+];
+
+/// A header that divvy writes: it has no effect on somebody who has v2.
+const fn written(name: &'static str, value: &'static str) -> What {
+    What {
+        kind: Written,
+        is_identity: false,
+        beside: Some("x-user-id: user-14"),
+        ..condition(Header, name, value, None, SPLIT, SPLIT)
+    }
+}
+
+/// A header that goes on to the upstream and has no other effect.
+const fn ignored(name: &'static str, value: &'static str) -> What {
+    What {
+        kind: Header,
+        ..written(name, value)
+    }
+}
+
+/// Who the user is.
+const fn identity(kind: Kind, name: &'static str) -> What {
+    What {
+        is_identity: true,
+        ..condition(kind, name, USER, None, NOBODY, SPLIT)
+    }
+}
+
+/// What a rule asks for.
+const fn condition(
+    kind: Kind,
+    name: &'static str,
+    value: &'static str,
+    beside: Option<&'static str>,
+    without: &'static str,
+    with: &'static str,
+) -> What {
+    What {
+        kind,
+        name,
+        value,
+        is_identity: false,
+        beside,
+        without,
+        with,
+    }
+}
+
+impl What {
+    /// The line in its honest spelling.
+    pub fn line(&self) -> Vec<u8> {
+        self.line_of(self.name, self.value)
+    }
+
+    /// The line with another name and value; of a cookie, both are the cookie's.
+    pub fn line_of(&self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Vec<u8> {
+        let (name, value) = (name.as_ref(), value.as_ref());
+        match self.kind {
+            Cookie => [b"cookie: ", name, b"=", value].concat(),
+            Header | Written => [name, b": ", value].concat(),
+        }
+    }
+
+    /// The header that it is, or that it is in.
+    pub fn header(&self) -> &'static str {
+        match self.kind {
+            Cookie => "cookie",
+            Header | Written => self.name,
+        }
+    }
+
+    /// A value that means something else than ours.
+    pub fn other(&self) -> &'static str {
+        if self.is_identity { OTHER } else { "v1" }
+    }
+}
+
+/// The rows in the words of [`named_by`].
+pub fn forged() -> Vec<String> {
+    let name = |what: &What| match what.kind {
+        Cookie => format!("cookie: {}", what.name),
+        Header | Written => what.name.to_owned(),
+    };
+    let mut names: Vec<_> = WHATS.iter().map(name).collect();
+    names.sort();
+    names
+}
+
+/// Every header (as `x-a`) and cookie (as `cookie: a`) that this configuration of divvy names, and
+/// those that it writes or strips in any case, sorted.
+pub fn named_by(configuration: &Value) -> Vec<String> {
+    let mut names = ["x-divvy-route", "x-divvy-assignment", "x-divvy-mirror"]
+        .map(str::to_owned)
+        .to_vec();
+    names.extend(configuration["responseHeader"].as_str().map(str::to_owned));
+    for field in ["headers", "expose"] {
+        collect(configuration, field, &mut |value| {
+            let values = value.as_object().into_iter().flat_map(|map| map.values());
+            names.extend(values.filter_map(Value::as_str).map(str::to_owned));
+        });
+    }
+    collect(configuration, "header", &mut |value| {
+        names.extend(value.as_str().map(str::to_owned));
+    });
+    collect(configuration, "cookie", &mut |value| {
+        names.extend(value.as_str().map(|name| format!("cookie: {name}")));
+    });
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// Hands over what a field of this name holds, wherever in the tree it is.
+fn collect(tree: &Value, field: &str, found: &mut impl FnMut(&Value)) {
+    match tree {
+        Value::Object(map) => {
+            for (key, value) in map {
+                if key == field {
+                    found(value);
+                }
+                collect(value, field, found);
+            }
+        }
+        Value::Array(list) => list.iter().for_each(|value| collect(value, field, found)),
+        _ => {}
+    }
+}
