@@ -1,5 +1,5 @@
-//! `tests/cases/decisions.json` natively. The same table is run through the built filter
-//! by `tests/host`.
+//! The tables of `tests/cases` natively. The same are run through the built filter by
+//! `tests/host` and `tests/envoy`.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -9,40 +9,47 @@
     reason = "a test"
 )]
 
+use std::collections::BTreeMap;
+
+use divvy::outside::Outside;
 use divvy::request::Request;
 use divvy::{config, decide, output};
-use serde_json::Value;
+use divvy_cases::groups;
+
+/// Knows the properties of a case, and draws the same number each time.
+#[derive(Debug)]
+struct Told(BTreeMap<Vec<u8>, Vec<u8>>);
+
+impl Outside for Told {
+    fn property(&self, path: &str) -> Option<Vec<u8>> {
+        self.0.get(path.as_bytes()).cloned()
+    }
+
+    fn random(&self) -> Option<[u8; 16]> {
+        Some([7; 16])
+    }
+}
 
 #[test]
-fn every_case_of_the_table_is_decided_as_it_says() {
-    let groups: Value = serde_json::from_str(include_str!("../cases/decisions.json")).unwrap();
+fn every_case_of_the_tables_is_decided_as_it_says() {
     let mut cases = 0;
-    for group in groups.as_array().unwrap() {
-        let policy = config::parse(group["config"].to_string().as_bytes())
-            .unwrap_or_else(|errors| panic!("{}: {errors}", group["name"]));
-        for case in group["cases"].as_array().unwrap() {
-            let headers: Vec<(Vec<u8>, Vec<u8>)> = case["headers"]
-                .as_array()
-                .unwrap()
+    for group in groups() {
+        let policy = config::parse(group.config.to_string().as_bytes())
+            .unwrap_or_else(|errors| panic!("{}: {errors}", group.name));
+        for case in group.cases {
+            let outside = Told(case.properties());
+            let pairs = case
+                .headers
                 .iter()
-                .map(|pair| (latin1(&pair[0]), latin1(&pair[1])))
-                .collect();
-            let pairs = headers.iter().map(|(name, value)| (&name[..], &value[..]));
-            let request = Request::from_headers(&policy.names, pairs);
+                .map(|(name, value)| (&name[..], &value[..]));
+            let request = Request::from_headers(&policy.names, pairs).with_outside(&outside);
             let decisions = decide::decide(&policy, &request).decisions;
-            let what = format!("{}: {}", group["name"], case["headers"]);
             let assignment = output::assignment(&policy, &decisions);
-            assert_eq!(assignment.as_deref(), case["assignment"].as_str(), "{what}");
+            assert_eq!(assignment, case.assignment, "{}: {case:?}", group.name);
             let route = output::route(&policy, &decisions);
-            assert_eq!(route, case["route"].as_str(), "{what}");
+            assert_eq!(route, case.route.as_deref(), "{}: {case:?}", group.name);
             cases += 1;
         }
     }
-    assert!(cases >= 100, "only {cases} cases");
-}
-
-/// A header in the table: a character is a byte, so `ÿ` is 0xff.
-fn latin1(text: &Value) -> Vec<u8> {
-    let text = text.as_str().unwrap();
-    text.chars().map(|c| u8::try_from(c).unwrap()).collect()
+    assert!(cases >= 2_900, "only {cases} cases");
 }

@@ -1,5 +1,6 @@
 //! A whole request and its response, described once and played often.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::headers::Headers;
@@ -19,6 +20,8 @@ pub struct Exchange {
     pub flags: u64,
     /// How long the response headers take.
     pub latency: Duration,
+    /// Properties of the stream by their paths, whose segments NUL separates.
+    pub properties: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 impl Exchange {
@@ -40,6 +43,7 @@ impl Exchange {
             trailers: None,
             flags: 0,
             latency: Duration::from_millis(12),
+            properties: BTreeMap::new(),
         }
         .status(200)
     }
@@ -58,6 +62,14 @@ impl Exchange {
     #[must_use]
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.request.add(name, value);
+        self
+    }
+
+    /// One more property of the stream; the bytes are what the filter gets.
+    #[must_use]
+    pub fn property(mut self, path: &[&str], value: impl AsRef<[u8]>) -> Self {
+        let path = path.join("\0").into_bytes();
+        self.properties.insert(path, value.as_ref().to_vec());
         self
     }
 
@@ -90,6 +102,8 @@ impl Vm {
     /// left it.
     pub fn exchange(&mut self, root: RootId, exchange: &Exchange) -> Result<Stream, Trap> {
         let id = self.open(root)?;
+        let properties = exchange.properties.clone();
+        self.stream_mut(id).properties.extend(properties);
         self.request_headers(id, exchange.request.clone(), true)?;
         self.process().clock().advance(exchange.latency);
         if let Some(response) = &exchange.response {

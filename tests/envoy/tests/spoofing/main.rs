@@ -67,8 +67,8 @@ impl Court {
             (b"x-user-id", user),
         ];
         let request = Request::from_headers(&self.policy.names, headers);
-        let decisions = decide::decide(&self.policy, &request);
-        output::assignment(&self.policy, &decisions)
+        let outcome = decide::decide(&self.policy, &request);
+        output::assignment(&self.policy, &outcome.decisions)
     }
 
     /// Sends the honest request, with the header or cookie and without it: the two effects that

@@ -1,0 +1,129 @@
+//! Requests and what is decided for them: natively, through the built filter in wasmtime,
+//! and through the built filter in a real Envoy. What the three answer can differ only by
+//! what lies between.
+//!
+//! `decisions.json` has cases that were thought of one by one, [`matrix`] every source with
+//! every operator.
+
+pub mod claims;
+pub mod matrix;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// A configuration and the requests that are made under it.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// What it is about.
+    pub name: String,
+    /// The configuration.
+    pub config: Value,
+    /// The requests.
+    pub cases: Vec<Case>,
+}
+
+/// A request and what is decided for it.
+#[derive(Clone, Debug, Default)]
+pub struct Case {
+    /// Its headers, names in lower case.
+    pub headers: Vec<(Vec<u8>, Vec<u8>)>,
+    /// What its token says.
+    pub claims: Option<Value>,
+    /// Where it comes from.
+    pub source: Option<String>,
+    /// What the route header says then.
+    pub route: Option<String>,
+    /// What the assignment says then.
+    pub assignment: Option<String>,
+    /// What is special about it.
+    pub kind: Kind,
+}
+
+/// What is special about a case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing.
+    #[default]
+    Ordinary,
+    /// It lacks what every request has that a proxy lets pass: a path, say.
+    Impossible,
+    /// It has bytes that a proxy may refuse.
+    Hostile,
+}
+
+impl Case {
+    /// The properties of the stream as Envoy serializes them, by their paths.
+    #[must_use]
+    pub fn properties(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let mut properties = BTreeMap::new();
+        if let Some(claims) = &self.claims {
+            properties = claims::properties(claims);
+        }
+        if let Some(source) = &self.source {
+            let address = if source.contains(':') {
+                format!("[{source}]:4711")
+            } else {
+                format!("{source}:4711")
+            };
+            properties.insert(b"source\0address".to_vec(), address.into_bytes());
+        }
+        properties
+    }
+}
+
+/// All groups of cases.
+///
+/// # Panics
+/// When the table is not one.
+#[must_use]
+pub fn groups() -> Vec<Group> {
+    let table: Value =
+        serde_json::from_str(include_str!("../decisions.json")).expect("decisions.json is JSON");
+    let mut groups: Vec<Group> = list(&table).map(group).collect();
+    groups.extend(matrix::groups());
+    groups
+}
+
+fn group(raw: &Value) -> Group {
+    Group {
+        name: text(&raw["name"]).expect("a group has a name"),
+        config: raw["config"].clone(),
+        cases: list(&raw["cases"]).map(case).collect(),
+    }
+}
+
+fn case(raw: &Value) -> Case {
+    let claims = &raw["claims"];
+    Case {
+        headers: list(&raw["headers"])
+            .map(|pair| (latin1(&pair[0]), latin1(&pair[1])))
+            .collect(),
+        claims: (!claims.is_null()).then(|| claims.clone()),
+        source: text(&raw["source"]),
+        route: text(&raw["route"]),
+        assignment: text(&raw["assignment"]),
+        kind: Kind::Ordinary,
+    }
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().expect("a list").iter()
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+/// A text in the table: a character is a byte, so `ÿ` is 0xff.
+fn latin1(text: &Value) -> Vec<u8> {
+    bytes(text.as_str().expect("a text"))
+}
+
+/// The bytes of a text each of whose characters is one.
+pub(crate) fn bytes(text: &str) -> Vec<u8> {
+    let bytes = text.chars().map(u8::try_from);
+    bytes
+        .collect::<Result<_, _>>()
+        .expect("each character is a byte")
+}
