@@ -1,10 +1,13 @@
-//! What `envoy/BUCKETING.md` and `envoy/MIGRATING.md` say of Envoy's own `weighted_clusters`. No
-//! divvy takes part.
+//! What `envoy/BUCKETING.md` and `envoy/MIGRATING.md` say of Envoy's own `weighted_clusters`, where
+//! no divvy takes part, and of the steps from there to divvy.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use divvy_envoy_tests::served_by;
+use divvy_envoy_tests::{
+    REQUEST_LABELS, Setup, canary, configuration, everybody, expect, rollout_with, served_by, with,
+    without,
+};
 use divvy_lab::bootstrap::Bootstrap;
 use divvy_lab::client::Http1;
 use divvy_lab::envoy::{Binary, Envoy, Options};
@@ -111,5 +114,54 @@ async fn with_use_hash_policy_users_stay_but_without_salt_and_modulo_the_sum() -
     let three = moves(&two, &proxy.users("/three").await?);
     assert!(three.contains_key("v1 to v2"), "between the old: {three:?}");
     assert!(three.contains_key("v2 to v1"), "between the old: {three:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_step_of_a_migration_can_be_taken_back_with_the_configuration_alone() -> Result<()> {
+    let routing = rollout_with("checkout", canary(100.0), json!({}));
+    let tagging = without(routing.clone(), "target");
+    // The old split, behind divvy's route: here it sends everybody to v3.
+    let edge = Setup::new(&configuration(std::slice::from_ref(&tagging)))?
+        .bootstrap(|mut bootstrap| {
+            for manager in bootstrap.connection_managers()? {
+                let routes = "/route_config/virtual_hosts/0/routes/1/route";
+                let old = json!({"weighted_clusters": {"clusters": [{"name": "v3", "weight": 1}]}});
+                *manager.pointer_mut(routes).context("a second route")? = old;
+            }
+            Ok(bootstrap)
+        })?
+        .start()
+        .await?;
+    let served = async || -> Result<Option<String>> {
+        let answer = edge.get_as("1", "/").await?;
+        Ok(served_by(&answer).map(str::to_owned))
+    };
+    assert_eq!(served().await?.as_deref(), Some("v3"), "decides, counts");
+    let counted = expect([(["checkout", "v2", "split"], 1)]);
+    edge.wait_for_counts("divvy_requests_total", &REQUEST_LABELS, &counted)
+        .await?;
+    for (step, rollout, version) in [
+        ("routes", routing.clone(), "v2"),
+        ("goes back to the old split", tagging, "v3"),
+        (
+            "routes again",
+            with(routing.clone(), json!({"salt": "x"})),
+            "v2",
+        ),
+        (
+            "goes to stable",
+            with(routing, json!({"enabled": false})),
+            "v1",
+        ),
+        (
+            "is done",
+            rollout_with("checkout", everybody("v2"), json!({})),
+            "v2",
+        ),
+    ] {
+        edge.put(&configuration(&[rollout])).await?;
+        assert_eq!(served().await?.as_deref(), Some(version), "{step}");
+    }
     Ok(())
 }
