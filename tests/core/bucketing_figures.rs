@@ -17,6 +17,10 @@
 )]
 
 use divvy::bucket::{Gate, Key, Purpose, Share, Split};
+use divvy::decision::Reason;
+use divvy::request::Request;
+use divvy::{config, decide, output};
+use serde_json::{Value, json};
 
 const USERS: usize = 100_000;
 
@@ -233,30 +237,46 @@ fn two_canaries_share_the_users_that_chance_gives_them() {
     assert_in_page(&lines);
 }
 
+/// The layer of `envoy/examples/ab-test-layers.yaml`, decided as a request is.
 #[test]
 fn a_layer_keeps_tests_apart_and_the_holdout_takes_its_share_of_each() {
+    let test = |name: &str, from: u32, to: u32| {
+        json!({
+            "name": name, "versions": [{"name": "a"}, {"name": "b"}], "stable": "a",
+            "strategy": {"abTest": {
+                "split": [{"version": "a", "weight": 1}, {"version": "b", "weight": 1}],
+                "layer": {"name": "checkout-page", "from": from, "to": to},
+            }},
+        })
+    };
+    let configuration = json!({
+        "identity": [{"header": "x-user-id"}],
+        "holdout": {"name": "2026q4", "percent": 2},
+        "rollouts": [test("button", 0, 60), test("summary", 60, 100)],
+    });
+    let policy = config::parse(configuration.to_string().as_bytes()).expect("it is valid");
     let page = Key::new(Purpose::Layer, "checkout-page");
-    let held = Gate::new(
-        Key::new(Purpose::Holdout, "2026q4"),
-        Share::from_percent(2.0).unwrap(),
-    );
-    let tests = [
-        ("`button`, 0 to 60", 0..600_000),
-        ("`summary`, 60 to 100", 600_000..1_000_000),
-    ];
-    let mut lines = Vec::new();
-    let mut seen = 0;
-    for (test, range) in tests {
-        let inside = users().filter(|id| range.contains(&page.position(id).get()));
-        let (out, taking_part): (Vec<_>, Vec<_>) = inside.partition(|id| held.admits(id));
-        seen += out.len() + taking_part.len();
-        lines.push(format!(
-            "| {test} | {} | {} |",
-            number(taking_part.len()),
-            number(out.len())
-        ));
+    let mut taking_part = [0, 0];
+    let mut held_out = [0, 0];
+    for id in users() {
+        let headers = [(&b"x-user-id"[..], &id[..])];
+        let request = Request::from_headers(&policy.names, headers);
+        let decided = decide::decide(&policy, &request).decisions;
+        let reasons: Vec<_> = decided.iter().map(|decision| decision.reason).collect();
+        match reasons[..] {
+            [Reason::Split, Reason::Excluded] => taking_part[0] += 1,
+            [Reason::Excluded, Reason::Split] => taking_part[1] += 1,
+            // The same people of both; the layer says which test they are missing from.
+            [Reason::Holdout, Reason::Holdout] => {
+                held_out[usize::from(page.position(&id).get() >= 600_000)] += 1;
+            }
+            _ => panic!("in both tests or in neither: {reasons:?}"),
+        }
     }
-    assert_eq!(seen, USERS, "nobody in both, nobody in neither");
+    let lines = [("`button`, 0 to 60", 0), ("`summary`, 60 to 100", 1)].map(|(test, at)| {
+        let (taking_part, held_out) = (number(taking_part[at]), number(held_out[at]));
+        format!("| {test} | {taking_part} | {held_out} |")
+    });
     assert_in_page(&lines);
 }
 
@@ -280,4 +300,85 @@ fn split_by_request_everybody_meets_the_canary() {
         format!("| {requests} | {met:.0} % |")
     });
     assert_in_page(&lines);
+}
+
+/// Where each of the first 10,000 users goes, with this one rollout.
+fn routes(rollout: &Value) -> Vec<String> {
+    let configuration = json!({"identity": [{"header": "x-user-id"}], "rollouts": [rollout]});
+    let policy = config::parse(configuration.to_string().as_bytes());
+    let policy = policy.unwrap_or_else(|errors| panic!("{rollout}: {errors}"));
+    let route = |id: Vec<u8>| {
+        let request = Request::from_headers(&policy.names, [(&b"x-user-id"[..], &id[..])]);
+        let decided = decide::decide(&policy, &request).decisions;
+        output::route(&policy, &decided)
+            .expect("a route")
+            .to_owned()
+    };
+    users().take(10_000).map(route).collect()
+}
+
+/// The rollout with another value at each of these places.
+fn changed(rollout: &Value, changes: &[(&str, Value)]) -> Value {
+    let mut rollout = rollout.clone();
+    for (field, value) in changes {
+        rollout[*field] = value.clone();
+    }
+    rollout
+}
+
+#[test]
+fn what_the_page_says_moves_nobody_moves_nobody() {
+    let version = |name: &str, target: &str| json!({"name": name, "target": target});
+    let arm = |version: &str, weight: u32| json!({"version": version, "weight": weight});
+    let test = json!({
+        "name": "checkout", "salt": "checkout", "stable": "a",
+        "versions": [version("a", "one"), version("b", "two")],
+        "strategy": {"abTest": {"split": [arm("a", 1), arm("b", 3)], "traffic": 50}},
+    });
+    let now = routes(&test);
+    let split =
+        |a: u32, b: u32| json!({"abTest": {"split": [arm("b", b), arm("a", a)], "traffic": 50}});
+    for (what, change) in [
+        ("the rollout's name", ("name", json!("basket"))),
+        (
+            "the order of versions",
+            (
+                "versions",
+                json!([version("b", "two"), version("a", "one")]),
+            ),
+        ),
+        ("the order of arms", ("strategy", split(1, 3))),
+        ("weights by a factor", ("strategy", split(7, 21))),
+        ("the revision", ("revision", json!("8"))),
+    ] {
+        assert!(
+            routes(&changed(&test, &[change])) == now,
+            "{what} moves users"
+        );
+    }
+
+    let canary = |name: &str| {
+        let changes = [
+            (
+                "versions",
+                json!([version("a", "one"), version(name, "two")]),
+            ),
+            (
+                "strategy",
+                json!({"canary": {"version": name, "weight": 20}}),
+            ),
+        ];
+        changed(&test, &changes)
+    };
+    let now = routes(&canary("b"));
+    assert!(
+        routes(&canary("c")) == now,
+        "the name of a canary moves users"
+    );
+    let other = routes(&changed(&canary("b"), &[("salt", json!("fresh"))]));
+    let stay = now.iter().zip(&other);
+    let stay = stay.filter(|(was, is)| *was == "two" && was == is).count();
+    let had = now.iter().filter(|route| *route == "two").count();
+    // A fifth of about 2,000, give or take three standard errors of 18.
+    assert!(stay.abs_diff(had / 5) < 54, "{stay} of {had} stay");
 }
