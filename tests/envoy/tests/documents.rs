@@ -1,6 +1,7 @@
 //! What the documents say is so: their configuration is accepted, their errors are the
 //! filter's, their links lead somewhere, and no field is missing from the reference.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::{Context, Result};
@@ -9,11 +10,27 @@ use divvy_lab::plugin::from_yaml_or_json;
 use divvy_lab::workspace_root;
 use serde_json::{Value, json};
 
-fn readme() -> Result<String> {
-    Ok(fs::read_to_string(workspace_root().join("README.md"))?)
+/// All pages, from the root of the repository.
+const DOCUMENTS: [&str; 7] = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "envoy/BUCKETING.md",
+    "envoy/MIGRATING.md",
+    "envoy/examples/README.md",
+    "istio/README.md",
+];
+
+fn read(path: &str) -> Result<String> {
+    fs::read_to_string(workspace_root().join(path)).context(path.to_owned())
 }
 
-/// The code blocks of a language.
+fn readme() -> Result<String> {
+    read("README.md")
+}
+
+/// The code blocks of a language. What is another program's configuration is marked `yaml before`,
+/// which looks the same to a reader.
 fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
     let fence = format!("```{language}\n");
     let rest = text.split(&fence).skip(1);
@@ -30,11 +47,12 @@ fn errors_of(configuration: &Value) -> String {
 }
 
 #[test]
-fn the_configurations_of_the_readme_and_of_the_demo_are_accepted() -> Result<()> {
-    let readme = readme()?;
-    let mut texts = blocks(&readme, "yaml");
-    assert!(!texts.is_empty());
-    let demo = fs::read_to_string(workspace_root().join("envoy/divvy.yaml"))?;
+fn the_configurations_of_the_documents_and_of_the_demo_are_accepted() -> Result<()> {
+    let pages = DOCUMENTS.map(read);
+    let pages = pages.into_iter().collect::<Result<Vec<_>>>()?;
+    let mut texts: Vec<_> = pages.iter().flat_map(|page| blocks(page, "yaml")).collect();
+    assert!(texts.len() > 5, "only {}", texts.len());
+    let demo = read("envoy/divvy.yaml")?;
     texts.push(&demo);
     for text in texts {
         let json: Value = serde_json::from_str(&from_yaml_or_json(text)?)?;
@@ -113,22 +131,40 @@ fn every_field_that_divvy_knows_is_in_the_reference() -> Result<()> {
 
 #[test]
 fn every_relative_link_of_the_documents_leads_to_a_file() -> Result<()> {
-    for document in [
-        "README.md",
-        "CONTRIBUTING.md",
-        "CHANGELOG.md",
-        "istio/README.md",
-    ] {
+    for document in DOCUMENTS {
         let path = workspace_root().join(document);
-        let text = fs::read_to_string(&path)?;
+        let text = read(document)?;
         let links = text
             .split("](")
             .skip(1)
             .filter_map(|rest| rest.split(')').next());
-        for link in links.filter(|link| !link.starts_with("http") && !link.starts_with('#')) {
-            let target = path.with_file_name("").join(link);
+        for link in links.filter(|link| !link.starts_with("http")) {
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = match file {
+                "" => path.clone(),
+                _ => path.with_file_name("").join(file),
+            };
             assert!(target.exists(), "{document}: {link}");
+            if !anchor.is_empty() {
+                let anchors = anchors(&fs::read_to_string(target)?);
+                assert!(anchors.contains(anchor), "{document}: {link}");
+            }
         }
     }
     Ok(())
+}
+
+/// What the headings of a page can be linked by: small letters, hyphens for spaces, no punctuation.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    let anchor = |heading: &str| {
+        let heading = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = heading.chars().filter_map(|c| match c {
+            ' ' => Some('-'),
+            '-' | '_' => Some(c),
+            _ => c.is_alphanumeric().then_some(c),
+        });
+        kept.collect::<String>()
+    };
+    headings.map(anchor).collect()
 }
