@@ -21,6 +21,8 @@ mod shape;
 mod strategy;
 mod values;
 
+use serde_json::Value;
+
 pub use error::{ConfigError, Errors};
 
 use crate::policy::Policy;
@@ -65,7 +67,7 @@ pub fn parse(bytes: &[u8]) -> Result<Policy, Errors> {
     let Some(value) = json::read(bytes, &mut errors) else {
         return Err(errors);
     };
-    let fingerprint = fingerprint_of(value.to_string().as_bytes());
+    let fingerprint = fingerprint_of(&canonical(&value));
     let policy = compile::compile(value, bytes, &mut errors);
     let policy = errors.into_result(policy)?;
     Ok(Policy {
@@ -79,11 +81,11 @@ pub fn parse(bytes: &[u8]) -> Result<Policy, Errors> {
 /// those that are named under `headers`, if these bytes are JSON that names any.
 pub fn inert(bytes: &[u8]) -> Policy {
     let value = json::read(bytes, &mut Errors::default());
-    let text = value.as_ref().map(ToString::to_string);
+    let text = value.as_ref().map(canonical);
     let (names, owned, _) = headers::Headers::to_strip(value.as_ref()).into_parts();
     Policy {
         // Text that is no JSON is hashed as it is.
-        fingerprint: fingerprint_of(text.as_deref().map_or(bytes, str::as_bytes)),
+        fingerprint: fingerprint_of(text.as_deref().unwrap_or(bytes)),
         names,
         owned,
         ..Policy::default()
@@ -95,6 +97,12 @@ pub fn digest(bytes: &[u8]) -> u128 {
     let mut reader = bytes;
     // Reading from a slice cannot fail.
     murmur3::murmur3_x64_128(&mut reader, 0).unwrap_or_default()
+}
+
+/// The tree as text: keys sorted, without white space.
+fn canonical(value: &Value) -> Vec<u8> {
+    // Writing a tree to memory cannot fail.
+    serde_json::to_vec(value).unwrap_or_default()
 }
 
 fn fingerprint_of(canonical: &[u8]) -> u32 {

@@ -137,7 +137,8 @@ impl Fields {
 
     /// Takes the value of one of them.
     pub(super) fn take<T: Read>(&mut self, key: &str) -> Result<T, ShapeError> {
-        match self.0.remove(key) {
+        // Not removed: that would rebalance the map for each field.
+        match self.0.get_mut(key).map(Value::take) {
             Some(value) => T::read(value).map_err(|error| error.inside(key)),
             None => T::absent().ok_or_else(|| ShapeError::new(format!("missing field `{key}`"))),
         }

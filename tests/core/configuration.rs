@@ -17,12 +17,17 @@ fn valid() -> Value {
         "version": "2026-11-21.3",
         "identity": [{"header": "x-user-id"}, {"cookie": "uid"}, {"query": "uid"}],
         "ignoreIdentities": ["", "anonymous"],
-        "headers": {"route": "x-divvy-route", "assignment": "x-divvy-assignment"},
+        "holdout": {"name": "2026q4", "percent": 2},
+        "headers": {
+            "route": "x-divvy-route", "assignment": "x-divvy-assignment", "identity": "x-gray-id",
+        },
         "responseHeader": "x-divvy-version",
         "rollouts": [{
             "name": "checkout",
             "salt": "s1",
+            "revision": "7",
             "enabled": true,
+            "metrics": "requests",
             "match": [{"hosts": ["*.example.com"], "path": {"prefix": "/checkout"}, "methods": ["GET"]}],
             "target": "{version}",
             "versions": [{"name": "v1"}, {"name": "v2", "target": "checkout-v2"}],
@@ -32,6 +37,27 @@ fn valid() -> Value {
                 {"name": "ring", "when": {"cookie": "ring", "in": ["beta"]}, "use": "v2", "percent": 50},
             ],
             "strategy": {"canary": {"version": "v2", "weight": 5.25}},
+            "expose": {"group": "x-abtest-group", "id": "x-abtest-id", "response": true},
+        }, {
+            "name": "search",
+            "versions": [{"name": "A"}, {"name": "B"}],
+            "stable": "A",
+            "rules": [{
+                "name": "with-v2",
+                "when": {"assigned": {"rollout": "checkout", "version": "v2"}},
+                "use": "B",
+            }],
+            "strategy": {"abTest": {
+                "split": [{"version": "A", "weight": 1}, {"version": "B", "weight": 1}],
+                "traffic": 20,
+                "layer": {"name": "page", "from": 0, "to": 50},
+                "holdout": true,
+            }},
+        }, {
+            "name": "basket",
+            "versions": [{"name": "v1"}, {"name": "v2"}],
+            "stable": "v1",
+            "strategy": {"follow": {"rollout": "checkout"}},
         }],
     })
 }

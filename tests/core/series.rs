@@ -14,10 +14,18 @@ use divvy::request::Request;
 use divvy::{config, output, policy::VersionId};
 use serde_json::{Value, json};
 
+/// A rollout with this strategy, behind one that it can follow.
 fn rollout(strategy: &Value) -> Value {
+    let leader = json!({
+        "name": "leader",
+        "versions": [{"name": "v0"}, {"name": "v2"}],
+        "stable": "v0",
+        "strategy": {"canary": {"version": "v2", "weight": 40}},
+    });
     json!({
         "identity": [{"header": "x-user-id"}],
-        "rollouts": [{
+        "holdout": {"name": "2026q4", "percent": 5},
+        "rollouts": [leader, {
             "name": "checkout",
             "versions": [{"name": "v1"}, {"name": "v2"}, {"name": "v3"}],
             "stable": "v1",
@@ -40,15 +48,21 @@ fn every_answer_that_a_rollout_gives_was_foreseen_and_every_foreseen_one_is_give
         json!({"abTest": {"split": [{"version": "v2", "weight": 3}]}}),
         json!({"abTest": {"split": [{"version": "v2", "weight": 3}], "traffic": 30}}),
         json!({"abTest": {"split": [{"version": "v2", "weight": 3}], "traffic": 0}}),
+        json!({"abTest": {"split": arms, "layer": {"name": "page", "from": 10, "to": 60}}}),
+        json!({"abTest": {"split": arms, "layer": {"name": "page", "from": 0, "to": 100}}}),
+        json!({"abTest": {"split": [{"version": "v2", "weight": 3}], "holdout": false}}),
+        json!({"abTest": {"split": arms, "layer": {"name": "page", "from": 10, "to": 60},
+            "traffic": 50, "holdout": false}}),
         json!({"blueGreen": {"active": "v2"}}),
+        json!({"follow": {"rollout": "leader"}}),
     ] {
         for enabled in [true, false] {
             let mut config = rollout(&strategy);
-            config["rollouts"][0]["enabled"] = enabled.into();
+            config["rollouts"][1]["enabled"] = enabled.into();
             let policy = config::parse(config.to_string().as_bytes()).unwrap();
-            let mut foreseen = possible(&policy.rollouts[0]);
+            let mut foreseen = possible(&policy.rollouts[1]);
             // What nobody plans for is foreseen once.
-            let error = (policy.rollouts[0].stable, Reason::Error);
+            let error = (policy.rollouts[1].stable, Reason::Error);
             assert!(foreseen.contains(&error));
             foreseen.retain(|answer| *answer != error);
             foreseen.sort_unstable();
@@ -64,7 +78,7 @@ fn every_answer_that_a_rollout_gives_was_foreseen_and_every_foreseen_one_is_give
             requests.push(vec![(b"x-test", b"")]);
             for headers in requests {
                 let request = Request::from_headers(&policy.names, headers);
-                let decision = decide(&policy, &request).decisions[0];
+                let decision = decide(&policy, &request).decisions[1];
                 given.push((decision.version, decision.reason));
             }
             given.sort_unstable();
@@ -83,22 +97,37 @@ fn the_weights_are_the_strategys_shares_with_the_rest_for_stable() {
             json!({"canary": {"version": "v2", "weight": 5}}),
             vec![(v1, 950_000), (v2, 50_000)],
         ),
+        // 5 % are held out of each test that does not say otherwise.
         (
-            json!({"abTest": {"split": arms}}),
+            json!({"abTest": {"split": arms, "holdout": false}}),
             vec![(v1, 250_000), (v2, 750_000)],
         ),
         (
-            json!({"abTest": {"split": arms, "traffic": 20}}),
+            json!({"abTest": {"split": arms}}),
+            vec![(v1, 287_500), (v2, 712_500)],
+        ),
+        (
+            json!({"abTest": {"split": arms, "traffic": 20, "holdout": false}}),
             vec![(v1, 850_000), (v2, 150_000)],
         ),
         (
-            json!({"abTest": {"split": [{"version": "v2", "weight": 1}], "traffic": 20}}),
+            json!({"abTest": {"split": arms, "traffic": 20,
+                "layer": {"name": "page", "from": 10, "to": 60}}}),
+            vec![(v1, 928_750), (v2, 71_250)],
+        ),
+        (
+            json!({"follow": {"rollout": "leader"}}),
+            vec![(v1, 600_000), (v2, 400_000)],
+        ),
+        (
+            json!({"abTest": {"split": [{"version": "v2", "weight": 1}], "traffic": 20,
+                "holdout": false}}),
             vec![(v1, 800_000), (v2, 200_000)],
         ),
         (
             json!({"abTest": {"split": [
                 {"version": "v1", "weight": 1}, {"version": "v2", "weight": 1}, {"version": "v3", "weight": 1},
-            ]}}),
+            ], "holdout": false}}),
             vec![(v1, 333_334), (v2, 333_333), (VersionId(2), 333_333)],
         ),
         (
@@ -111,7 +140,7 @@ fn the_weights_are_the_strategys_shares_with_the_rest_for_stable() {
         ),
     ] {
         let policy = config::parse(rollout(&strategy).to_string().as_bytes()).unwrap();
-        let shares = policy.shares()[0].clone().into_iter();
+        let shares = policy.shares()[1].clone().into_iter();
         let mut shares: Vec<_> = shares
             .map(|(version, share)| (version, share.ppm()))
             .collect();
@@ -123,9 +152,9 @@ fn the_weights_are_the_strategys_shares_with_the_rest_for_stable() {
 #[test]
 fn a_disabled_rollout_is_stables_alone() {
     let mut config = rollout(&json!({"canary": {"version": "v2", "weight": 5}}));
-    config["rollouts"][0]["enabled"] = false.into();
+    config["rollouts"][1]["enabled"] = false.into();
     let policy = config::parse(config.to_string().as_bytes()).unwrap();
-    let shares = policy.shares()[0].clone();
+    let shares = policy.shares()[1].clone();
     assert_eq!(shares.len(), 1);
     assert_eq!((shares[0].0, shares[0].1.ppm()), (VersionId(0), 1_000_000));
 }

@@ -45,14 +45,34 @@ fn fail(vm: &mut Vm, call: Call, status: Status, when: When) {
     });
 }
 
+/// Asks the host for everything that there is to ask for.
 fn configuration() -> Value {
     let mut configuration = canary();
     configuration["responseHeader"] = json!("x-divvy-version");
+    configuration["headers"] = json!({
+        "route": "x-divvy-route", "assignment": "x-divvy-assignment", "identity": "x-gray-id",
+    });
+    configuration["identity"] = json!([
+        {"header": "x-user-id"},
+        {"jwtClaim": ["realm", "uid"], "type": "number"},
+        {"random": true},
+    ]);
+    let rollout = &mut configuration["rollouts"][0];
+    rollout["expose"] = json!({"group": "x-group", "id": "x-id", "response": true});
+    let rules = rollout["rules"].as_array_mut().unwrap();
+    rules.extend([
+        json!({"name": "roles", "use": "v2", "when": {
+            "jwtClaim": "roles", "type": "list", "exact": "beta",
+        }}),
+        json!({"name": "office", "use": "v2", "when": {
+            "sourceIp": true, "cidr": ["10.0.0.0/8", "2001:db8::/32"],
+        }}),
+    ]);
     configuration
 }
 
 /// The requests that are made while a call fails, and who would get v2.
-fn exchanges() -> [Exchange; 5] {
+fn exchanges() -> [Exchange; 6] {
     let user = || from_user(CANARY_USER);
     [
         user(),
@@ -60,6 +80,9 @@ fn exchanges() -> [Exchange; 5] {
         Exchange::get("/checkout/cart"),
         Exchange::grpc("/shop.Checkout/Pay", 14).header("x-user-id", CANARY_USER),
         user().without_response(0x40),
+        Exchange::get("/checkout/cart")
+            .property(&["source", "address"], "10.0.0.1:4711")
+            .header("x-group", "forged"),
     ]
 }
 
@@ -80,7 +103,7 @@ fn life(vm: &mut Vm) -> Result<(), Trap> {
     Ok(())
 }
 
-/// The proxy's calls that the filter makes in its life, and its clock. The
+/// The proxy's calls that the filter makes in its life, its clock and its draws. The
 /// rest of WASI is answered before any of the filter's own code runs.
 fn calls() -> Vec<Call> {
     let seen = Arc::new(Mutex::new(BTreeSet::new()));
@@ -94,7 +117,7 @@ fn calls() -> Vec<Call> {
     let seen = seen.lock().unwrap();
     let calls = seen.iter().copied();
     calls
-        .filter(|&call| call.is_proxy() || call == Call::ClockTimeGet)
+        .filter(|&call| call.is_proxy() || matches!(call, Call::ClockTimeGet | Call::RandomGet))
         .collect()
 }
 
@@ -116,6 +139,7 @@ fn every_call_that_the_filter_can_make_is_among_those_that_fail_here() {
         Call::RemoveHeaderMapValue,
         Call::SetTickPeriod,
         Call::ClockTimeGet,
+        Call::RandomGet,
     ] {
         assert!(calls.contains(&call), "{} is never made", call.name());
     }

@@ -83,6 +83,72 @@ fn paths() -> Vec<Case> {
             with(|c| c["responseHeader"] = json!("x-divvy-version")),
             user(),
         ),
+        path(
+            "metrics: requests",
+            with(|c| c["rollouts"][0]["metrics"] = json!("requests")),
+            user(),
+        ),
+        path(
+            "metrics: off",
+            with(|c| c["rollouts"][0]["metrics"] = json!("off")),
+            user(),
+        ),
+        path(
+            "one canary, metrics: requests, no assignment header",
+            with(|c| {
+                c["headers"] = json!({"route": "x-divvy-route"});
+                c["rollouts"][0]["rules"] = json!([]);
+                c["rollouts"][0]["metrics"] = json!("requests");
+            }),
+            user(),
+        ),
+        path(
+            "identity by claim",
+            with(|c| c["identity"] = json!([{"jwtClaim": "sub"}])),
+            Exchange::get("/").property(
+                &[
+                    "metadata",
+                    "filter_metadata",
+                    "envoy.filters.http.jwt_authn",
+                    "payload",
+                    "sub",
+                ],
+                CANARY_USER,
+            ),
+        ),
+        path(
+            "identity by address",
+            with(|c| c["identity"] = json!([{"sourceIp": true}])),
+            Exchange::get("/").property(&["source", "address"], "10.0.0.1:4711"),
+        ),
+        path(
+            "identity by draw",
+            with(|c| c["identity"] = json!([{"random": true}])),
+            user(),
+        ),
+        path(
+            "identity header",
+            with(|c| {
+                c["headers"] = json!({
+                    "route": "x-divvy-route", "assignment": "x-divvy-assignment",
+                    "identity": "x-gray-id",
+                });
+            }),
+            user(),
+        ),
+        path(
+            "expose to the service",
+            with(|c| c["rollouts"][0]["expose"] = json!({"group": "x-group", "id": "x-id"})),
+            user(),
+        ),
+        path(
+            "expose to the client too",
+            with(|c| {
+                c["rollouts"][0]["expose"] =
+                    json!({"group": "x-group", "id": "x-id", "response": true});
+            }),
+            user(),
+        ),
         path("gRPC", canary(), {
             Exchange::grpc("/shop.Checkout/Pay", 0).header("x-user-id", CANARY_USER)
         }),

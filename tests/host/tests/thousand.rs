@@ -1,0 +1,149 @@
+//! A thousand rollouts: what they cost when the configuration loads, and what they cost a
+//! request that one of them looks at.
+//!
+//! The measure is fuel, wasmtime's count of instructions: the same on every machine and in
+//! every run.
+
+use divvy_host_tests::fixture::{PLUGIN, ROOT_ID, accept, assignment};
+use divvy_host_tests::{Exchange, Module, Process, RootId, Vm};
+use serde_json::{Value, json};
+
+const ALL: usize = 1_000;
+
+/// Where a rollout looks.
+#[derive(Clone, Copy, Debug)]
+enum By {
+    Host,
+    HostsBelow,
+    Path,
+    HostAndPath,
+}
+
+const BYS: [By; 4] = [By::Host, By::HostsBelow, By::Path, By::HostAndPath];
+
+impl By {
+    fn scope(self, nth: usize) -> Value {
+        let host = format!("shop-{nth}.example.com");
+        let path = json!({"prefix": format!("/service-{nth}")});
+        match self {
+            By::Host => json!({"hosts": [host]}),
+            By::HostsBelow => json!({"hosts": [format!("*.{host}")]}),
+            By::Path => json!({"path": path}),
+            By::HostAndPath => json!({"hosts": ["shop.example.com", host], "path": path}),
+        }
+    }
+
+    fn request(self, nth: usize) -> Exchange {
+        let mut exchange = Exchange::get(&format!("/service-{nth}/cart?q{nth}=x"));
+        let host = match self {
+            By::Host | By::HostAndPath => format!("shop-{nth}.example.com"),
+            By::HostsBelow => format!("eu.shop-{nth}.example.com"),
+            By::Path => "shop.example.com".to_owned(),
+        };
+        exchange.request.replace(":authority", host);
+        exchange
+            .header(&format!("x-user-{nth}"), "yes")
+            .header("x-user-id", "user-1")
+            .header("cookie", format!("a=b; c{nth}=x; z=y"))
+    }
+}
+
+/// A rollout with names of its own wherever it may have one.
+fn rollout(by: By, nth: usize) -> Value {
+    json!({
+        "name": format!("rollout-{nth}"),
+        "match": [by.scope(nth)],
+        "target": "{version}",
+        "versions": [{"name": "v1"}, {"name": "v2"}],
+        "stable": "v1",
+        "rules": [
+            {"name": "header", "when": {"header": format!("x-user-{nth}"), "exact": "no"}, "use": "v2"},
+            {"name": "cookie", "when": {"cookie": format!("c{nth}"), "in": ["y", "z"]}, "use": "v2"},
+            {"name": "query", "when": {"query": format!("q{nth}"), "prefix": "y"}, "use": "v2"},
+            {"name": "label", "when": {
+                "label": {"header": "x-labels", "key": format!("k{nth}")}, "contains": "y",
+            }, "use": "v2"},
+        ],
+        "strategy": {"canary": {"version": "v2", "weight": 20}},
+        "expose": {"group": format!("x-group-{nth}")},
+    })
+}
+
+/// The rollouts of these numbers.
+fn configuration(by: By, numbers: impl Iterator<Item = usize>) -> Value {
+    let rollouts: Value = numbers.map(|nth| rollout(by, nth)).collect();
+    json!({"identity": [{"header": "x-user-id"}], "rollouts": rollouts})
+}
+
+/// Instructions of one request, once everything has been used.
+fn fuel(vm: &mut Vm, root: RootId, exchange: &Exchange) -> u64 {
+    for _ in 0..3 {
+        vm.exchange(root, exchange).unwrap();
+    }
+    let before = vm.fuel_used();
+    vm.exchange(root, exchange).unwrap();
+    vm.fuel_used() - before
+}
+
+#[test]
+fn a_request_takes_at_most_a_tenth_more_instructions_than_with_one_rollout() {
+    for by in BYS {
+        let mut alone = Vm::start(&Module::metered_filter(), &Process::new()).unwrap();
+        let mut among = Vm::start(&Module::metered_filter(), &Process::new()).unwrap();
+        let all = accept(&mut among, &configuration(by, 0..ALL));
+        // One that has its series from the start, and two that have not.
+        for nth in [7, 499, 999] {
+            let root = accept(&mut alone, &configuration(by, nth..=nth));
+            let exchange = by.request(nth);
+            let one = fuel(&mut alone, root, &exchange);
+            let thousand = fuel(&mut among, all, &exchange);
+            println!("{by:?} {nth}: {one} alone, {thousand} among {ALL}");
+            assert!(
+                thousand * 10 <= one * 11,
+                "{by:?} {nth}: {one} instructions alone, {thousand} among {ALL}"
+            );
+            let stream = among.exchange(all, &exchange).unwrap();
+            let told = assignment(&stream).unwrap();
+            assert!(told.starts_with(&format!("rollout-{nth}=v")), "{told}");
+        }
+    }
+}
+
+#[test]
+fn a_request_that_none_of_them_looks_at_costs_what_it_costs_with_one() {
+    for by in BYS {
+        let mut alone = Vm::start(&Module::metered_filter(), &Process::new()).unwrap();
+        let mut among = Vm::start(&Module::metered_filter(), &Process::new()).unwrap();
+        let root = accept(&mut alone, &configuration(by, 0..1));
+        let all = accept(&mut among, &configuration(by, 0..ALL));
+        let exchange = by.request(ALL + 1);
+        let one = fuel(&mut alone, root, &exchange);
+        let thousand = fuel(&mut among, all, &exchange);
+        println!("{by:?}: {one} with one, {thousand} with {ALL}");
+        assert!(thousand * 10 <= one * 11, "{by:?}: {one}, {thousand}");
+    }
+}
+
+/// Instructions are no time, but they are the same everywhere: so many took 33 ms in V8 on
+/// the machine where this was written down, and the goal is 50.
+const MOST: u64 = 450_000_000;
+/// Pages of 64 KiB: 16 MB.
+const PAGES: u64 = 250;
+
+#[test]
+fn a_thousand_rollouts_are_compiled_in_bounded_time_and_memory() {
+    for by in BYS {
+        let mut vm = Vm::start(&Module::metered_filter(), &Process::new()).unwrap();
+        let bytes = configuration(by, 0..ALL).to_string();
+        let before = vm.fuel_used();
+        let configured = vm.configure(ROOT_ID, PLUGIN, &bytes).unwrap();
+        let (fuel, pages) = (vm.fuel_used() - before, vm.memory_pages());
+        assert!(configured.accepted, "{:#?}", vm.log());
+        println!(
+            "{by:?}: {} KB, {fuel} instructions, {pages} pages",
+            bytes.len() / 1_000
+        );
+        assert!(fuel <= MOST, "{by:?}: {fuel} instructions");
+        assert!(pages <= PAGES, "{by:?}: {pages} pages");
+    }
+}
