@@ -1,5 +1,5 @@
 //! What the documents say is so: their configuration is accepted, their errors are the
-//! filter's, their links lead somewhere, and no field is missing from the reference.
+//! filter's, and their links lead somewhere. The reference has tests of its own.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,11 +11,13 @@ use divvy_lab::workspace_root;
 use serde_json::{Value, json};
 
 /// All pages, from the root of the repository.
-const DOCUMENTS: [&str; 7] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "envoy/BUCKETING.md",
+    "envoy/CONDITIONS.md",
+    "envoy/CONFIGURATION.md",
     "envoy/MIGRATING.md",
     "envoy/examples/README.md",
     "istio/README.md",
@@ -73,59 +75,6 @@ fn the_error_that_the_readme_provokes_is_the_one_it_shows() -> Result<()> {
     let weight = broken.pointer_mut("/rollouts/0/strategy/canary/weight");
     *weight.context("the demo is a canary")? = json!(500);
     assert!(blocks(&readme()?, "text").contains(&format!("{}\n", errors_of(&broken)).as_str()));
-    Ok(())
-}
-
-#[test]
-fn every_field_that_divvy_knows_is_in_the_reference() -> Result<()> {
-    let readme = readme()?;
-    // An unknown field makes divvy list those that it knows in its place.
-    let unknown = json!({"nonsense": 1});
-    let rollout = |fields: Value| {
-        let mut rollout = json!({
-            "name": "a", "versions": [{"name": "v"}], "stable": "v",
-            "strategy": {"blueGreen": {"active": "v"}},
-        });
-        rollout
-            .as_object_mut()
-            .unwrap()
-            .extend(fields.as_object().unwrap().clone());
-        json!({"rollouts": [rollout]})
-    };
-    let places = [
-        unknown.clone(),
-        json!({"identity": [unknown]}),
-        json!({"headers": unknown}),
-        rollout(unknown.clone()),
-        rollout(json!({"match": [unknown]})),
-        rollout(json!({"match": [{"path": unknown}]})),
-        rollout(json!({"versions": [unknown]})),
-        rollout(json!({"rules": [unknown]})),
-        rollout(json!({"rules": [{"name": "r", "use": "v", "when": unknown}]})),
-        rollout(json!({"strategy": unknown})),
-        rollout(json!({"strategy": {"canary": unknown}})),
-        rollout(json!({"strategy": {"abTest": unknown}})),
-        rollout(json!({"strategy": {"abTest": {"split": [unknown]}}})),
-        rollout(json!({"strategy": {"blueGreen": unknown}})),
-    ];
-    let mut fields = 0;
-    for place in places {
-        let errors = errors_of(&place);
-        let (_, known) = errors
-            .split_once("unknown field `nonsense`, expected ")
-            .with_context(|| format!("{place}: {errors}"))?;
-        let known = known.lines().next().unwrap_or_default();
-        for field in known.split('`').skip(1).step_by(2) {
-            let mentioned = ["`", "{", ".", " "].iter().any(|before| {
-                ["`", ":", ",", "}"]
-                    .iter()
-                    .any(|after| readme.contains(&format!("{before}{field}{after}")))
-            });
-            assert!(mentioned, "{field} is not in the README");
-            fields += 1;
-        }
-    }
-    assert!(fields > 50, "only {fields} fields");
     Ok(())
 }
 
