@@ -23,6 +23,8 @@ pub(super) struct Headers {
     owned: Vec<OwnedHeader>,
     /// What each of them is for, in their order.
     uses: Vec<Use>,
+    /// Roles whose header is named, but not validly.
+    misnamed: Vec<Role>,
 }
 
 /// What a header of divvy's is for. Rollouts may share one of their own, as long as it
@@ -44,6 +46,7 @@ impl Headers {
             names: Names::default(),
             owned: Vec::new(),
             uses: Vec::new(),
+            misnamed: Vec::new(),
         };
         let written_by_default = raw.is_none();
         let root = At::Root;
@@ -56,8 +59,12 @@ impl Headers {
             ]
         });
         for (field, name, role) in named.into_iter().flatten() {
-            if let Some(name) = name {
-                headers.own(at.field(field), &name, Use::Written(role), errors);
+            let Some(name) = name else { continue };
+            if headers
+                .own(at.field(field), &name, Use::Written(role), errors)
+                .is_none()
+            {
+                headers.misnamed.push(role);
             }
         }
         for (name, role) in DEFAULT_HEADERS {
@@ -139,9 +146,9 @@ impl Headers {
         id
     }
 
-    /// Whether something is written in this role.
+    /// Whether a header is named for this role.
     pub(super) fn has(&self, role: Role) -> bool {
-        self.uses.contains(&Use::Written(role))
+        self.uses.contains(&Use::Written(role)) || self.misnamed.contains(&role)
     }
 
     /// The number of a header to read.

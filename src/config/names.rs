@@ -23,20 +23,37 @@ const CUT_BY_ISTIO: [&str; 8] = [
     "_rq_",
 ];
 
-/// Headers that carry the message itself: to overwrite one breaks the request.
-const NOT_OURS: [&str; 12] = [
+/// Headers that carry the message itself, or that somebody else writes: to overwrite one
+/// breaks the request, or whoever relies on it.
+const NOT_OURS: [&str; 28] = [
+    "accept",
     "authorization",
+    "cache-control",
     "connection",
+    "content-encoding",
     "content-length",
     "content-type",
     "cookie",
+    "date",
+    "etag",
+    "expect",
+    "forwarded",
     "host",
     "keep-alive",
+    "location",
+    "proxy-authorization",
+    "server",
     "set-cookie",
     "te",
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "user-agent",
+    "vary",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-request-id",
 ];
 
 /// Checks the name of a rollout, which is also a key of the assignment.
@@ -110,9 +127,11 @@ pub(super) fn header(at: At<'_>, name: &str, errors: &mut Errors) -> Option<Stri
 
 /// Checks the name of a header to write, and puts it in lower case.
 pub(super) fn own_header(at: At<'_>, name: &str, errors: &mut Errors) -> Option<String> {
-    if NOT_OURS
-        .iter()
-        .any(|other| other.eq_ignore_ascii_case(name))
+    let pseudo = name.starts_with(':');
+    if pseudo
+        || NOT_OURS
+            .iter()
+            .any(|other| other.eq_ignore_ascii_case(name))
     {
         let message = format!("{name:?} belongs to the message: name a header of divvy's own");
         errors.add(at, message);

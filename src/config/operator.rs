@@ -99,13 +99,13 @@ fn text_operator(
         if text.kind == Kind::Path {
             return text.whole(at, &value, errors).map(Test::PathPrefix);
         }
-        return text.part(at, &value, errors).map(Test::Prefix);
+        return text.part(at, &value, false, errors).map(Test::Prefix);
     }
     if let Some(value) = operator.suffix {
-        return text.part(at, &value, errors).map(Test::Suffix);
+        return text.part(at, &value, true, errors).map(Test::Suffix);
     }
     if let Some(value) = operator.contains {
-        let needle = text.part(at, &value, errors)?;
+        let needle = text.part(at, &value, false, errors)?;
         return Some(Test::Contains(Box::new(Finder::new(&needle).into_owned())));
     }
     if let Some(list) = operator.r#in {
@@ -193,20 +193,26 @@ impl Text {
                     None
                 }
             },
-            _ => self.checked(at, text, errors),
+            _ => self.checked(at, text, true, errors),
         }
     }
 
-    /// A value of which something is left when it is cut out of another.
-    fn part(&self, at: At<'_>, text: &str, errors: &mut Errors) -> Option<Box<[u8]>> {
+    /// A value that is cut out of another, `at_end` or anywhere else.
+    fn part(&self, at: At<'_>, text: &str, at_end: bool, errors: &mut Errors) -> Option<Box<[u8]>> {
         if text.is_empty() {
             errors.add(at, "is empty, which everything has: use present");
             return None;
         }
-        self.checked(at, text, errors)
+        self.checked(at, text, at_end, errors)
     }
 
-    fn checked(&self, at: At<'_>, text: &str, errors: &mut Errors) -> Option<Box<[u8]>> {
+    fn checked(
+        &self,
+        at: At<'_>,
+        text: &str,
+        at_end: bool,
+        errors: &mut Errors,
+    ) -> Option<Box<[u8]>> {
         let value: Box<[u8]> = match self.kind {
             Kind::Path if text.contains('?') => {
                 let message = format!("{text:?} has a ?, where the path ends: use query");
@@ -214,7 +220,7 @@ impl Text {
                 return None;
             }
             // Compared in the form in which a request's host is.
-            Kind::Host => {
+            Kind::Host if at_end => {
                 let host = normalized(text.as_bytes());
                 if host.len() != text.len() {
                     let message = format!(
@@ -225,6 +231,7 @@ impl Text {
                 }
                 host.into()
             }
+            Kind::Host => text.to_ascii_lowercase().into_bytes().into(),
             Kind::Method => method(at, text, errors)?,
             _ => text.as_bytes().into(),
         };

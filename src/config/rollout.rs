@@ -110,8 +110,8 @@ fn metrics(at: At<'_>, raw: Option<&str>, errors: &mut Errors) -> Metrics {
 /// The versions of a rollout, of which other parts speak by name.
 pub(super) struct Versions {
     pub list: Vec<Version>,
-    /// Whether the list is what the configuration says: otherwise a name that is not
-    /// found may be one of those that are left out.
+    /// Whether the list is what the configuration says, and sound: otherwise a name that is
+    /// not found may be one of those that are left out, or stand there by mistake.
     complete: bool,
 }
 
@@ -162,7 +162,7 @@ impl Versions {
             }
         }
         Self {
-            complete: list.len() == count,
+            complete: list.len() == count && seen.len() == count,
             list,
         }
     }

@@ -44,7 +44,20 @@ pub fn network(text: &str) -> Result<IpNet, String> {
             "{text:?} has bits beyond its prefix: write {canonical}, or more of a prefix"
         ));
     }
-    Ok(canonical)
+    Ok(unmapped(canonical))
+}
+
+/// IPv4 in the clothes of IPv6 as what it is, since that is what addresses are compared as.
+fn unmapped(network: IpNet) -> IpNet {
+    /// The bits of a mapped address before those of the IPv4 one.
+    const PREFIX: u8 = 96;
+    let length = network.prefix_len().checked_sub(PREFIX);
+    match (network.network().to_canonical(), length) {
+        (IpAddr::V4(address), Some(length)) if network.network().is_ipv6() => {
+            IpNet::new(IpAddr::V4(address), length).unwrap_or(network)
+        }
+        _ => network,
+    }
 }
 
 #[cfg(test)]
@@ -64,6 +77,9 @@ mod tests {
             ("2001:db8::/32", "2001:db8:ffff::1", true),
             ("2001:db8::/32", "2001:db9::1", false),
             ("::/0", "::1", true),
+            ("::ffff:10.0.0.0/104", "10.255.0.1", true),
+            ("::ffff:10.0.0.0/104", "11.0.0.1", false),
+            ("::ffff:10.0.0.1", "10.0.0.1", true),
             ("10.0.0.0/8", " 10.0.0.1 ", true),
             ("10.0.0.0/8", "10.0.0.1:80", false),
             ("10.0.0.0/8", "10.0.0.1, 10.0.0.2", false),

@@ -7,6 +7,7 @@
 //! | `cases.rs` | the table of decisions that the library is tested with |
 //! | `decisions.rs` | modes, rules, scopes, several rollouts |
 //! | `headers.rs` | what is written for upstreams, clients and logs |
+//! | `expose.rs` | headers of single rollouts, identities, levels of metrics |
 //! | `forged.rs` | headers that clients have no business sending |
 //! | `spoofing/` | all that clients can forge, in twelve ways |
 //! | `tokens.rs` | what reaches divvy of a JSON Web Token |

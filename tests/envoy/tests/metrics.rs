@@ -23,9 +23,10 @@ fn every_reason() -> Value {
     let beta = json!({"header": "x-ring", "exact": "beta"});
     let rules = json!([{"name": "beta", "when": beta, "use": "v3"}]);
     let split = json!([{"version": "v2", "weight": 1}, {"version": "v3", "weight": 3}]);
-    let test = json!({"abTest": {"split": split, "traffic": 40}});
+    let layer = json!({"name": "page", "from": 10, "to": 70});
+    let test = json!({"abTest": {"split": split, "traffic": 40, "layer": layer}});
     let tags = without(rollout("tags", canary(50.0)), "target");
-    configuration(&[
+    let all = configuration(&[
         rollout_with("checkout", canary(20.0), json!({"rules": rules})),
         rollout("search", test),
         rollout("basket", everybody("v2")),
@@ -36,7 +37,9 @@ fn every_reason() -> Value {
             json!({"match": [{"path": {"prefix": "/pay"}}]}),
         ),
         tags,
-    ])
+        rollout("cart", json!({"follow": {"rollout": "checkout"}})),
+    ]);
+    with(all, json!({"holdout": {"name": "2026q4", "percent": 10}}))
 }
 
 /// The headers of request number `number`, and its path.
@@ -107,6 +110,9 @@ async fn count_exactly(clients: usize, each: usize) -> Result<()> {
     let all = [
         "active",
         "disabled",
+        "excluded",
+        "follow",
+        "holdout",
         "no_identity",
         "not_enrolled",
         "rule",

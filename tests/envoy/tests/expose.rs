@@ -1,0 +1,181 @@
+//! What single rollouts tell in headers of their own, who the user is said to be, and what is left
+//! out of the metrics.
+
+use anyhow::Result;
+use divvy_envoy_tests::{
+    Edge, REQUEST_LABELS, RESPONSE_LABELS, Setup, WEIGHT_LABELS, canary, configuration, everybody,
+    expect, rollout, rollout_with, seen_upstream, with,
+};
+use divvy_lab::client::{Response, request};
+use divvy_lab::jwt::{JwtAuthn, Key, valid};
+use serde_json::{Value, json};
+
+/// What the upstream saw of a header, as one text.
+fn upstream(answer: &Response, header: &str) -> Result<String> {
+    Ok(seen_upstream(answer, header)?.join("|"))
+}
+
+#[tokio::test]
+async fn a_rollout_tells_its_version_and_revision_in_headers_of_its_own() -> Result<()> {
+    let shop = json!({"match": [{"path": {"prefix": "/echo"}}], "revision": "7", "expose": {
+        "group": "X-ABTest-Group", "id": "X-ABTest-Id", "response": true,
+    }});
+    // It matches as well, and has the same header for its version: the first one is heard.
+    let all = json!({"expose": {"group": "x-abtest-group"}});
+    let edge = Edge::start(&configuration(&[
+        rollout_with("shop", everybody("v2"), shop),
+        rollout_with("all", everybody("v3"), all),
+    ]))
+    .await?;
+    let forged = [("x-abtest-group", "v9"), ("x-abtest-id", "shop@6")];
+    for headers in [&[][..], &forged] {
+        let answer = edge
+            .client
+            .get_with("/echo?header=x-abtest-group:v8", headers)
+            .await?;
+        assert_eq!(upstream(&answer, "x-abtest-group")?, "v2");
+        assert_eq!(upstream(&answer, "x-abtest-id")?, "shop@7");
+        assert_eq!(answer.header("x-abtest-group"), Some("v2"));
+        assert_eq!(answer.header("x-abtest-id"), Some("shop@7"));
+    }
+    // Where the first does not look, the second is heard, and it does not tell the client.
+    let answer = edge.client.get_with("/?echo=1", &forged).await?;
+    assert_eq!(answer.header("x-abtest-group"), None);
+    assert_eq!(upstream(&answer, "x-abtest-group")?, "v3");
+    assert_eq!(upstream(&answer, "x-abtest-id")?, "");
+    Ok(())
+}
+
+/// Identity sources of each kind, one after the other, with the header that says who was found.
+fn who_is_it() -> Value {
+    let sources = json!([
+        {"header": "x-user-id"}, {"cookie": "uid"}, {"query": "uid"}, {"jwtClaim": "sub"},
+        {"concat": [{"header": "x-tenant"}, {"header": "x-member"}]}, {"sourceIp": true},
+    ]);
+    let headers = json!({"route": "x-divvy-route", "identity": "x-gray-id"});
+    let narrow = json!({"match": [{"path": {"prefix": "/echo"}}]});
+    with(
+        configuration(&[
+            rollout_with("shop", canary(50.0), narrow),
+            rollout("green", everybody("v1")),
+        ]),
+        json!({"identity": sources, "headers": headers}),
+    )
+}
+
+#[tokio::test]
+async fn the_identity_is_told_upstream_if_it_was_given_and_somebody_looked_for_it() -> Result<()> {
+    let key = Key::number(1);
+    let edge = Setup::new(&who_is_it())?
+        .bootstrap(|edge| edge.with_jwt(&JwtAuthn::new(&key)))?
+        .start()
+        .await?;
+    let bearer = format!("Bearer {}", key.sign(&valid(&json!({"sub": "carol"}))));
+    let cases: [(&str, &[(&str, &str)], &str); 10] = [
+        ("/echo", &[("x-user-id", "alice")], "alice"),
+        ("/echo", &[("x-user-id", "  alice ")], "alice"),
+        ("/echo", &[("cookie", "uid=bob")], "bob"),
+        ("/echo?uid=d%20e", &[], "d e"),
+        ("/echo", &[("authorization", &bearer)], "carol"),
+        // No header can carry it, or it would be two.
+        ("/echo?uid=a%0d%0ax-evil:%201", &[], ""),
+        ("/echo?uid=a%00b", &[], ""),
+        // It was made, not given.
+        ("/echo", &[("x-tenant", "acme"), ("x-member", "m")], ""),
+        ("/echo", &[], ""),
+        // Nobody asked: blue/green needs no identity.
+        ("/?echo=1", &[("x-user-id", "alice")], ""),
+    ];
+    for (path, headers, identity) in cases {
+        for forged in [false, true] {
+            let mut headers = headers.to_vec();
+            if forged {
+                headers.extend([("x-gray-id", "admin"), ("x-gray-id", "root")]);
+            }
+            let answer = edge.client.get_with(path, &headers).await?;
+            assert_eq!(answer.status, 200, "{path} {headers:?}");
+            assert_eq!(
+                upstream(&answer, "x-gray-id")?,
+                identity,
+                "{path} {headers:?}"
+            );
+            assert_eq!(upstream(&answer, "x-evil")?, "", "{path}");
+        }
+    }
+    Ok(())
+}
+
+/// The draws are real ones, so the bounds are six standard deviations away: they are missed once in
+/// 500 million runs.
+#[tokio::test]
+async fn clients_that_carry_nothing_are_split_by_a_draw_for_each_request() -> Result<()> {
+    const REQUESTS: u64 = 2_000;
+    let configuration = with(
+        configuration(&[rollout("checkout", canary(20.0))]),
+        json!({"identity": [{"header": "x-user-id"}, {"random": true}]}),
+    );
+    let edge = Edge::start(&configuration).await?;
+    for _ in 0..REQUESTS {
+        let answer = edge
+            .client
+            .send(request("GET", "/", &[] as &[(&str, &str)], "")?)
+            .await?;
+        assert_eq!(answer.status, 200);
+    }
+    let on_v2 = edge.upstreams["v2"].requests();
+    assert!((293..=507).contains(&on_v2), "{on_v2} of {REQUESTS}");
+    // Somebody who has an identity is not drawn.
+    let before = edge.upstreams["v2"].requests();
+    for _ in 0..50 {
+        edge.get_as("user-1", "/").await?;
+    }
+    let more = edge.upstreams["v2"].requests() - before;
+    assert!(more == 0 || more == 50, "{more}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_rollout_counts_what_its_metrics_say() -> Result<()> {
+    let level = |level: &str| json!({"metrics": level});
+    let edge = Edge::start(&configuration(&[
+        rollout_with("all", everybody("v2"), level("responses")),
+        rollout_with("some", everybody("v2"), level("requests")),
+        rollout_with("none", everybody("v2"), level("off")),
+    ]))
+    .await?;
+    for _ in 0..3 {
+        edge.get_as("user-1", "/").await?;
+    }
+    let requests = expect([(["all", "v2", "active"], 3), (["some", "v2", "active"], 3)]);
+    edge.wait_for_counts("divvy_requests_total", &REQUEST_LABELS, &requests)
+        .await?;
+    let responses = expect([(["all", "v2", "2xx"], 3)]);
+    edge.wait_for_counts("divvy_responses_total", &RESPONSE_LABELS, &responses)
+        .await?;
+    let durations = expect([(["all", "v2"], 3)]);
+    edge.wait_for_counts(
+        "divvy_request_duration_ms_count",
+        &WEIGHT_LABELS,
+        &durations,
+    )
+    .await?;
+    let weights = expect([(["all", "v2"], 1_000_000), (["some", "v2"], 1_000_000)]);
+    edge.wait_for_counts("divvy_weight_ppm", &WEIGHT_LABELS, &weights)
+        .await?;
+    // No series of one that counts nothing, not even at 0.
+    let metrics = edge.metrics().await?;
+    for metric in [
+        "divvy_requests_total",
+        "divvy_responses_total",
+        "divvy_weight_ppm",
+    ] {
+        let rollouts = metrics.labels(metric);
+        assert!(
+            rollouts
+                .iter()
+                .all(|labels| labels["divvy_rollout"] != "none"),
+            "{metric}"
+        );
+    }
+    Ok(())
+}
