@@ -60,11 +60,15 @@ fn takes_part(decision: &Decision) -> bool {
     decision.reason == Reason::Split
 }
 
-/// Users in neither, the first, the second or both.
-fn table(users: &[Vec<Decision>], [one, other]: [&dyn Fn(&[Decision]) -> bool; 2]) -> [f64; 4] {
+const fn is_on_b(decision: &Decision) -> bool {
+    decision.version.0 == 1
+}
+
+/// Users of whom something is true of neither, the first, the second or both decisions.
+fn table(users: &[Vec<Decision>], holds: impl Fn(&Decision) -> bool) -> [f64; 4] {
     let mut table = [0.0; 4];
     for user in users {
-        let place = usize::from(one(user)) + 2 * usize::from(other(user));
+        let place = usize::from(holds(&user[0])) + 2 * usize::from(holds(&user[1]));
         table[place] += 1.0;
     }
     table
@@ -119,8 +123,7 @@ fn tests_in_different_layers_are_independent_of_each_other() {
             json!({"holdout": false}),
         ),
     ]);
-    let in_test = |nth: usize| move |user: &[Decision]| takes_part(&user[nth]);
-    let takes = table(&users, [&in_test(0), &in_test(1)]);
+    let takes = table(&users, takes_part);
     let chi = chi_square(takes);
     assert!(
         chi < ONE_IN_TEN_THOUSAND,
@@ -132,8 +135,7 @@ fn tests_in_different_layers_are_independent_of_each_other() {
         .filter(|user| user.iter().all(takes_part))
         .collect();
     assert!(both.len() > 20_000, "{}", both.len());
-    let on_b = |nth: usize| move |user: &[Decision]| user[nth].version.0 == 1;
-    let arms = table(&both, [&on_b(0), &on_b(1)]);
+    let arms = table(&both, is_on_b);
     let chi = chi_square(arms);
     assert!(chi < ONE_IN_TEN_THOUSAND, "arms: {arms:?}: χ² = {chi}");
 }
@@ -147,8 +149,7 @@ fn tests_of_one_salt_are_not_independent() {
         twin
     };
     let users = decided(&[twin("one", "a"), twin("two", "b")]);
-    let on_b = |nth: usize| move |user: &[Decision]| user[nth].version.0 == 1;
-    assert!(chi_square(table(&users, [&on_b(0), &on_b(1)])) > 10_000.0);
+    assert!(chi_square(table(&users, is_on_b)) > 10_000.0);
 }
 
 #[test]

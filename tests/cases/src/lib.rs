@@ -7,6 +7,7 @@
 
 pub mod claims;
 pub mod matrix;
+pub mod source;
 
 use std::collections::BTreeMap;
 

@@ -71,7 +71,8 @@ async fn the_identity_is_told_upstream_if_it_was_given_and_somebody_looked_for_i
         .start()
         .await?;
     let bearer = format!("Bearer {}", key.sign(&valid(&json!({"sub": "carol"}))));
-    let cases: [(&str, &[(&str, &str)], &str); 10] = [
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(&str, Headers<'_>, &str); 10] = [
         ("/echo", &[("x-user-id", "alice")], "alice"),
         ("/echo", &[("x-user-id", "  alice ")], "alice"),
         ("/echo", &[("cookie", "uid=bob")], "bob"),
