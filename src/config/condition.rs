@@ -23,7 +23,6 @@ pub(super) fn compile(
         return None;
     }
     let deeper = depth.saturating_add(1);
-    let operator = raw.operator();
     let mut whole: Vec<Option<Condition>> = Vec::new();
     if let Some(parts) = raw.all.take() {
         let parts = list(at.field("all"), parts, deeper, build, errors);
@@ -48,7 +47,7 @@ pub(super) fn compile(
             errors,
         );
     }
-    let sources = sources(at, raw, build, errors);
+    let (sources, operator) = sources(at, raw, build, errors);
     match (whole.len(), sources.len()) {
         (1, 0) => {
             no_operator(at, &operator, errors);
@@ -116,13 +115,14 @@ fn no_operator(at: At<'_>, operator: &Operator, errors: &mut Errors) {
     }
 }
 
-/// The sources that are named; `None` for one with something wrong.
+/// The sources that are named, `None` for one with something wrong; and what they are held
+/// against.
 fn sources(
     at: At<'_>,
     raw: shape::Condition,
     build: &mut Build,
     errors: &mut Errors,
-) -> Vec<Option<Source>> {
+) -> (Vec<Option<Source>>, Operator) {
     let mut found = Vec::new();
     let headers = &mut build.headers;
     if let Some(name) = &raw.header {
@@ -166,7 +166,7 @@ fn sources(
             found.push(Some(source));
         }
     }
-    found
+    (found, raw.operator)
 }
 
 const fn kind_of(source: &Source) -> Kind {

@@ -116,14 +116,16 @@ pub(super) struct Fields(Map<String, Value>);
 
 impl Fields {
     /// The fields of a value, if it is an object and has no others than these.
-    pub(super) fn of(value: Value, known: &[&str]) -> Result<Self, ShapeError> {
+    pub(super) fn of(value: Value, known: &[&[&str]]) -> Result<Self, ShapeError> {
         let Value::Object(map) = value else {
             return Err(ShapeError::mismatch(&value, "an object"));
         };
-        match map.keys().find(|key| !known.contains(&key.as_str())) {
+        let is_known = |key: &str| known.iter().any(|known| known.contains(&key));
+        match map.keys().find(|key| !is_known(key)) {
             None => Ok(Self(map)),
             Some(key) => {
-                let known: Vec<_> = known.iter().map(|key| format!("`{key}`")).collect();
+                let known = known.iter().copied().flatten();
+                let known: Vec<_> = known.map(|key| format!("`{key}`")).collect();
                 let expected = match known.as_slice() {
                     [one] => one.clone(),
                     [one, other] => format!("{one} or {other}"),
@@ -145,28 +147,42 @@ impl Fields {
     }
 }
 
-/// Defines a struct that is read from an object: each field with its name there.
+/// Defines a struct that is read from an object: each field with its name there, and at the
+/// end perhaps another such struct whose fields stand in the same object.
 macro_rules! shape {
     (
         $(#[$attribute:meta])*
         pub(super) struct $name:ident {
             $($key:literal => $field:ident: $type:ty,)*
+            $(.. $rest:ident: $rest_type:ty,)?
         }
     ) => {
         $(#[$attribute])*
         #[derive(Debug)]
         pub(super) struct $name {
             $(pub $field: $type,)*
+            $(pub $rest: $rest_type,)?
+        }
+
+        impl $name {
+            const KEYS: &[&str] = &[$($key),*];
+
+            fn take(
+                fields: &mut $crate::config::read::Fields,
+            ) -> Result<Self, $crate::config::read::ShapeError> {
+                Ok(Self {
+                    $($field: fields.take($key)?,)*
+                    $($rest: <$rest_type>::take(fields)?,)?
+                })
+            }
         }
 
         impl $crate::config::read::Read for $name {
             fn read(
                 value: serde_json::Value,
             ) -> Result<Self, $crate::config::read::ShapeError> {
-                let mut fields = $crate::config::read::Fields::of(value, &[$($key),*])?;
-                Ok(Self {
-                    $($field: fields.take($key)?,)*
-                })
+                let known = &[Self::KEYS, $(<$rest_type>::KEYS)?];
+                Self::take(&mut $crate::config::read::Fields::of(value, known)?)
             }
         }
     };

@@ -117,41 +117,12 @@ shape! {
         "assigned" => assigned: Option<Assigned>,
         "jwtPayload" => jwt_payload: Option<String>,
         "type" => claim_type: Option<String>,
-        "exact" => exact: Option<String>,
-        "prefix" => prefix: Option<String>,
-        "suffix" => suffix: Option<String>,
-        "contains" => contains: Option<String>,
-        "in" => r#in: Option<Items<String>>,
-        "present" => present: Option<bool>,
-        "regex" => regex: Option<String>,
-        "semver" => semver: Option<String>,
-        "range" => range: Option<Range>,
-        "cidr" => cidr: Option<OneOrMany>,
-        "ignoreCase" => ignore_case: Option<bool>,
-    }
-}
-
-impl Condition {
-    /// The operators among the fields.
-    pub(super) fn operator(&mut self) -> Operator {
-        Operator {
-            exact: self.exact.take(),
-            prefix: self.prefix.take(),
-            suffix: self.suffix.take(),
-            contains: self.contains.take(),
-            r#in: self.r#in.take(),
-            present: self.present.take(),
-            regex: self.regex.take(),
-            semver: self.semver.take(),
-            range: self.range.take(),
-            cidr: self.cidr.take(),
-            ignore_case: self.ignore_case.take(),
-        }
+        .. operator: Operator,
     }
 }
 
 shape! {
-    /// Exactly one of the fields, beside `ignore_case`.
+    /// Exactly one of the fields, beside `ignoreCase`.
     pub(super) struct Operator {
         "exact" => exact: Option<String>,
         "prefix" => prefix: Option<String>,
