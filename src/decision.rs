@@ -1,6 +1,12 @@
 //! What was decided, and why: values that everything behind the decision reads.
 
-use crate::policy::{RolloutId, VersionId};
+/// The number of a rollout in its policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RolloutId(pub u16);
+
+/// The number of a version in its rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct VersionId(pub u16);
 
 /// Why a version was chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,6 +3,7 @@
 //! [`crate::config`] makes it, [`crate::decide`] and [`crate::output`] read it.
 
 use crate::bucket::{Gate, Share, Span, Split};
+pub use crate::decision::{RolloutId, VersionId};
 use crate::identity::Identification;
 use crate::matching::{Condition, ScopeIndex};
 use crate::request::{HeaderId, Names};
@@ -110,14 +111,6 @@ pub enum Role {
     /// Who the user is, where a decision needed it.
     Identity,
 }
-
-/// The number of a rollout in its policy.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RolloutId(pub u16);
-
-/// The number of a version in its rollout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct VersionId(pub u16);
 
 /// One decision about one service.
 #[derive(Clone, Debug)]

@@ -20,6 +20,7 @@ mod scope;
 mod shape;
 mod strategy;
 mod values;
+mod versions;
 
 use serde_json::Value;
 

@@ -8,10 +8,11 @@ use super::headers::Use;
 use super::shape::{self, Items};
 use super::strategy::{self, Around};
 use super::values::{percent, unique};
-use super::{MAX_RULES, MAX_VERSIONS, condition, names, scope};
+use super::versions::Versions;
+use super::{MAX_RULES, condition, names, scope};
 use crate::bucket::{Gate, Key};
 use crate::matching::Scope;
-use crate::policy::{Expose, Metrics, Role, Rollout, Rule, Version, VersionId};
+use crate::policy::{Expose, Metrics, Role, Rollout, Rule};
 
 /// Compiles a rollout, and the entries of its `match`.
 pub(super) fn compile(
@@ -104,84 +105,6 @@ fn metrics(at: At<'_>, raw: Option<&str>, errors: &mut Errors) -> Metrics {
             errors.add(at, message);
             Metrics::Responses
         }
-    }
-}
-
-/// The versions of a rollout, of which other parts speak by name.
-pub(super) struct Versions {
-    pub list: Vec<Version>,
-    /// Whether the list is what the configuration says, and sound: otherwise a name that is
-    /// not found may be one of those that are left out, or stand there by mistake.
-    complete: bool,
-}
-
-impl Versions {
-    fn compile(
-        at: At<'_>,
-        rollout: &str,
-        common: Option<&str>,
-        raw: Items<shape::Version>,
-        errors: &mut Errors,
-    ) -> Self {
-        let place = at.field("versions");
-        let count = raw.len();
-        if count == 0 {
-            errors.add(place, "is empty");
-        }
-        let raw = raw.at_most(MAX_VERSIONS, "versions", place, errors);
-        let mut seen = BTreeSet::new();
-        let mut without_target = Vec::new();
-        let list = raw.each(place, errors, |at, version, errors| {
-            let name = version.name;
-            names::version(at.field("name"), &name, errors);
-            unique(at.field("name"), &name, &mut seen, errors);
-            let target = match (&version.target, common) {
-                (Some(own), _) => names::target(at.field("target"), own, &name, errors),
-                // What is wrong with the common one is reported once, below.
-                (None, Some(common)) => names::target(at, common, &name, &mut Errors::default()),
-                (None, None) => {
-                    without_target.push(at.to_string());
-                    None
-                }
-            };
-            Some(Version {
-                member: names::member(rollout, &name),
-                name: name.into(),
-                target,
-            })
-        });
-        if let Some(common) = common {
-            names::target(at.field("target"), common, "v", errors);
-        }
-        if without_target.len() < list.len() {
-            for path in without_target {
-                errors.add(
-                    At::Root.below(&path),
-                    "has no target while others have: give all one, or the rollout a common one",
-                );
-            }
-        }
-        Self {
-            complete: list.len() == count && seen.len() == count,
-            list,
-        }
-    }
-
-    pub(super) fn find(&self, at: At<'_>, name: &str, errors: &mut Errors) -> Option<VersionId> {
-        let found = self.position(name);
-        if found.is_none() && self.complete && !self.list.is_empty() {
-            let names: Vec<_> = self.list.iter().map(|version| &*version.name).collect();
-            errors.add(at, format!("{name:?} is not one of {}", names.join(", ")));
-        }
-        found
-    }
-
-    /// The number of a version, if it is one of them.
-    pub(super) fn position(&self, name: &str) -> Option<VersionId> {
-        let found = (0..)
-            .zip(&self.list)
-            .find(|(_, version)| *version.name == *name);
-        found.map(|(number, _)| VersionId(number))
     }
 }
 

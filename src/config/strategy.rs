@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::build::Build;
 use super::error::{At, Errors};
-use super::rollout::Versions;
 use super::shape;
 use super::values::{percent, unique, weight};
+use super::versions::Versions;
 use super::{MAX_VERSIONS, names};
 use crate::bucket::{Gate, Key, Purpose, Share, Span, Split};
 use crate::policy::{AbTest, Strategy};

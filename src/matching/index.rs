@@ -5,7 +5,7 @@
 //! under the request's host.
 
 use super::{Scope, Test};
-use crate::policy::RolloutId;
+use crate::decision::RolloutId;
 use crate::request::{Request, host};
 use crate::table::Table;
 

@@ -18,9 +18,8 @@ pub use index::ScopeIndex;
 pub use scope::Scope;
 pub use test::Test;
 
-use crate::decision::{Decision, version_of};
+use crate::decision::{Decision, RolloutId, VersionId, version_of};
 use crate::identity::Who;
-use crate::policy::{RolloutId, VersionId};
 use crate::request::{ClaimId, CookieId, HeaderId, LabelId, QueryId, Request};
 
 /// Where a condition looks.
