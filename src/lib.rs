@@ -13,6 +13,9 @@
 //! 4. [`output`] says what follows: header changes and labels, as values;
 //! 5. `filter`, on wasm32 alone, talks to the proxy.
 //!
+//! Beside it, [`guardrail`] watches how the versions do, holds back the ramps of canaries
+//! and sends a bad version's users back to stable.
+//!
 //! Everything but `filter` is pure: no host calls, no clock, no randomness.
 //!
 //! ```
@@ -60,6 +63,7 @@ pub mod decide;
 pub mod decision;
 #[cfg(target_arch = "wasm32")]
 mod filter;
+pub mod guardrail;
 pub mod identity;
 pub mod matching;
 pub mod output;

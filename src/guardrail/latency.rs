@@ -1,0 +1,221 @@
+//! Latencies in buckets at most 3 % wide.
+//!
+//! Buckets grow with what they hold, so the width is relative: a comparison with a multiple
+//! of another version's quantile becomes a shift by whole buckets, whatever the service's
+//! speed. From half a millisecond to two minutes; what is beyond falls into the outermost.
+//!
+//! A slot of a window holds few different latencies and is stored sparse, as
+//! [`Histogram`]; what is summed up or counted into is [`Dense`].
+
+use std::time::Duration;
+
+use super::wire::{Reader, Writer};
+
+/// How many buckets there are.
+pub const BUCKETS: usize = 420;
+/// How much wider each bucket is than the one before it.
+const GROWTH: f64 = 1.03;
+/// The upper edge of the first bucket, in seconds.
+const FLOOR: f64 = 0.0005;
+
+/// The bucket of a latency.
+pub fn bucket(latency: Duration) -> u16 {
+    let ratio = latency.as_secs_f64() / FLOOR;
+    if ratio < 1.0 {
+        return 0;
+    }
+    let place = libm::floor(libm::log(ratio) / libm::log(GROWTH)) + 1.0;
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "small, not negative, and `as` saturates"
+    )]
+    let place = place as usize;
+    u16::try_from(place.min(BUCKETS.saturating_sub(1))).unwrap_or_default()
+}
+
+/// The upper edge of a bucket.
+pub fn upper_edge(bucket: usize) -> Duration {
+    let bucket = u16::try_from(bucket.min(BUCKETS)).unwrap_or_default();
+    Duration::try_from_secs_f64(FLOOR * libm::pow(GROWTH, f64::from(bucket))).unwrap_or_default()
+}
+
+/// How many buckets lie between a latency and this multiple of it, rounded up.
+pub fn shift(times: f64) -> usize {
+    let buckets = libm::ceil(libm::log(times.max(1.0)) / libm::log(GROWTH) - 1e-9);
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "not negative, and `as` saturates"
+    )]
+    let shift = buckets as usize;
+    shift.min(BUCKETS)
+}
+
+/// Counts by bucket, of which most are 0.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Histogram(Vec<(u16, u32)>);
+
+/// Counts by bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dense([u32; BUCKETS]);
+
+impl Default for Dense {
+    fn default() -> Self {
+        Self([0; BUCKETS])
+    }
+}
+
+impl Dense {
+    /// Counts requests in a bucket.
+    pub fn count(&mut self, bucket: u16, requests: u32) {
+        if let Some(count) = self.0.get_mut(usize::from(bucket)) {
+            *count = count.saturating_add(requests);
+        }
+    }
+
+    /// Counts all that another histogram has.
+    pub fn add(&mut self, other: &Histogram) {
+        for (bucket, requests) in &other.0 {
+            self.count(*bucket, *requests);
+        }
+    }
+
+    /// How many there are.
+    pub fn total(&self) -> u32 {
+        self.0.iter().copied().fold(0, u32::saturating_add)
+    }
+
+    /// The same without the zeros.
+    pub fn sparse(&self) -> Histogram {
+        let counts = (0..).zip(self.0).filter(|(_, requests)| *requests > 0);
+        Histogram(counts.collect())
+    }
+
+    /// For each bucket, how many requests were slower than everything in it.
+    pub fn slower(&self) -> [u32; BUCKETS] {
+        let mut tails = [0; BUCKETS];
+        let mut tail: u32 = 0;
+        for (slot, count) in tails.iter_mut().zip(self.0).rev() {
+            *slot = tail;
+            tail = tail.saturating_add(count);
+        }
+        tails
+    }
+}
+
+impl Histogram {
+    /// Whether nothing was counted.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Counts all that another histogram has.
+    pub fn add(&mut self, other: &Self) {
+        if self.is_empty() {
+            self.clone_from(other);
+        } else if !other.is_empty() {
+            let mut sum = Dense::default();
+            sum.add(self);
+            sum.add(other);
+            *self = sum.sparse();
+        }
+    }
+
+    /// Neighbours are close, so the distance to the one before takes a byte.
+    pub(super) fn encode(&self, to: &mut Writer) {
+        to.length(self.0.len());
+        let mut before = 0;
+        for (bucket, requests) in &self.0 {
+            to.number(u64::from(bucket.saturating_sub(before)));
+            to.number(u64::from(*requests));
+            before = *bucket;
+        }
+    }
+
+    pub(super) fn decode(from: &mut Reader<'_>) -> Option<Self> {
+        let length = from.length(BUCKETS)?;
+        let mut counts = Vec::with_capacity(length);
+        let mut bucket: u16 = 0;
+        for _ in 0..length {
+            bucket = bucket.checked_add(u16::try_from(from.number()?).ok()?)?;
+            counts.push((bucket, from.small()?));
+        }
+        (usize::from(bucket) < BUCKETS).then_some(Self(counts))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_holds_what_is_at_most_three_percent_apart() {
+        for micros in (500..2_000_000).step_by(37) {
+            let latency = Duration::from_micros(micros);
+            let bucket = usize::from(bucket(latency));
+            let edges = [bucket - 1, bucket].map(|b| upper_edge(b).as_secs_f64());
+            let within = latency.as_secs_f64();
+            assert!(
+                edges[0] <= within + 1e-9 && within <= edges[1] + 1e-9,
+                "{micros}"
+            );
+            assert!(edges[1] / edges[0] < 1.030_001);
+        }
+    }
+
+    #[test]
+    fn what_is_beyond_falls_into_the_outermost_buckets() {
+        assert_eq!(bucket(Duration::ZERO), 0);
+        assert_eq!(bucket(Duration::from_micros(499)), 0);
+        assert_eq!(usize::from(bucket(Duration::MAX)), BUCKETS - 1);
+        assert!(usize::from(bucket(Duration::from_secs(115))) < BUCKETS - 1);
+    }
+
+    #[test]
+    fn a_multiple_is_a_shift_that_is_rounded_up() {
+        for (times, buckets) in [
+            (0.5, 0),
+            (1.0, 0),
+            (1.01, 1),
+            (1.03, 1),
+            (1.1, 4),
+            (2.0, 24),
+            (f64::INFINITY, BUCKETS),
+            (f64::NAN, 0),
+        ] {
+            assert_eq!(shift(times), buckets, "{times}");
+        }
+    }
+
+    #[test]
+    fn the_tails_are_what_is_slower_than_a_bucket() {
+        let mut dense = Dense::default();
+        for (bucket, requests) in [(3, 5), (7, 2), (419, 1)] {
+            dense.count(bucket, requests);
+        }
+        let tails = dense.slower();
+        for (bucket, tail) in [(0, 8), (2, 8), (3, 3), (6, 3), (7, 1), (418, 1), (419, 0)] {
+            assert_eq!(tails[bucket], tail, "{bucket}");
+        }
+    }
+
+    #[test]
+    fn sums_do_not_depend_on_the_order_and_survive_the_wire() {
+        let histogram = |counts: &[(u16, u32)]| Histogram(counts.to_vec());
+        let one = histogram(&[(0, 1), (5, 2), (300, 70_000)]);
+        let other = histogram(&[(5, 3), (6, 1), (419, u32::MAX)]);
+        let (mut sum, mut reversed) = (one.clone(), other.clone());
+        sum.add(&other);
+        reversed.add(&one);
+        assert_eq!(sum, reversed);
+        let expected = [(0, 1), (5, 5), (6, 1), (300, 70_000), (419, u32::MAX)];
+        assert_eq!(sum, histogram(&expected));
+        let mut writer = Writer::default();
+        sum.encode(&mut writer);
+        let bytes = writer.into_bytes();
+        let mut reader = Reader::new(&bytes);
+        assert_eq!(Histogram::decode(&mut reader), Some(sum));
+        assert!(reader.is_done());
+    }
+}

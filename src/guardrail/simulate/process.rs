@@ -1,0 +1,342 @@
+//! One proxy: workers with a VM each, that share a store, over its life of pushes and
+//! restarts.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use super::TICK;
+use super::store::Store;
+use super::traffic::{Behaviour, Stream, Traffic};
+use crate::bucket::Share;
+use crate::guardrail::window::Errors;
+use crate::guardrail::{Arm, Local, Plan, Standing, State, Ticked, Transition, fraction};
+
+/// How often a VM tries to write before it waits for the next tick.
+const TRIES: u32 = 8;
+
+/// What a proxy is and what it meets.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Its configuration.
+    pub plan: Rc<Plan>,
+    /// How many workers it has.
+    pub workers: usize,
+    /// How many requests a second the rollout has in this proxy, all workers together.
+    pub rate: f64,
+    /// The canary's share where the plan has no ramp.
+    pub weight: Share,
+    /// How stable and canary answer.
+    pub behaviours: [Behaviour; 2],
+    /// When it starts, in milliseconds since the Unix epoch.
+    pub start: u64,
+    /// What its randomness comes from.
+    pub seed: u64,
+}
+
+/// What a push does to the VMs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vms {
+    /// They stay, and get another root.
+    Kept,
+    /// They are replaced.
+    New,
+}
+
+/// One proxy. See the module.
+#[derive(Clone, Debug)]
+pub struct Process {
+    setup: Setup,
+    traffic: Traffic,
+    now: u64,
+    store: Store,
+    workers: Vec<Worker>,
+    log: Vec<(u64, Transition)>,
+    sent: [Errors; 2],
+    given_up: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Worker {
+    roots: VecDeque<Root>,
+    ticked: Option<u64>,
+    /// The state that its last tick came to.
+    view: Option<State>,
+    /// The share that its streams are for, and they.
+    streams: Option<(Share, [Stream; 2])>,
+}
+
+/// A configuration in a VM. The last one gets the new streams, the others have ended all
+/// of theirs.
+#[derive(Clone, Debug)]
+struct Root {
+    plan: Rc<Plan>,
+    local: Local,
+}
+
+/// A root between reading and writing.
+struct Turn {
+    worker: usize,
+    in_charge: bool,
+    root: Root,
+    read: Option<(State, Ticked, u32)>,
+    tries: u32,
+}
+
+impl Root {
+    fn new(plan: &Rc<Plan>) -> Self {
+        Self {
+            plan: Rc::clone(plan),
+            local: Local::new(plan),
+        }
+    }
+}
+
+impl Worker {
+    fn new(plan: &Rc<Plan>) -> Self {
+        Self {
+            roots: VecDeque::from([Root::new(plan)]),
+            ticked: None,
+            view: None,
+            streams: None,
+        }
+    }
+}
+
+impl Process {
+    /// A proxy that has just started.
+    pub fn new(setup: Setup) -> Self {
+        let workers = (0..setup.workers).map(|_| Worker::new(&setup.plan));
+        Self {
+            traffic: Traffic::new(setup.seed),
+            now: setup.start,
+            store: Store::default(),
+            workers: workers.collect(),
+            log: Vec::new(),
+            sent: Default::default(),
+            given_up: 0,
+            setup,
+        }
+    }
+
+    /// A second of traffic, then a tick in each VM.
+    pub fn tick(&mut self) {
+        self.now = self.now.saturating_add(TICK);
+        for index in 0..self.workers.len() {
+            let share = self.share_of_worker(index);
+            self.serve(index, share);
+        }
+        self.merge();
+    }
+
+    /// A tick without traffic.
+    pub fn idle(&mut self) {
+        self.now = self.now.saturating_add(TICK);
+        self.merge();
+    }
+
+    /// So many seconds of traffic, or until something happens to a version. Whether something did.
+    pub fn run(&mut self, seconds: u64) -> bool {
+        let before = self.log.len();
+        for _ in 0..seconds {
+            self.tick();
+            if self.log.len() > before {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Another configuration.
+    pub fn push(&mut self, plan: &Rc<Plan>, vms: Vms) {
+        self.setup.plan = Rc::clone(plan);
+        for worker in &mut self.workers {
+            if vms == Vms::New {
+                worker.ticked = None;
+                worker.view = None;
+            }
+            // The old root writes what it has with its last tick, or in `on_done`.
+            worker.roots.push_back(Root::new(plan));
+            worker.streams = None;
+        }
+    }
+
+    /// The process ends and a new one starts.
+    pub fn restart(&mut self) {
+        self.store = Store::default();
+        let workers = self.workers.len();
+        self.workers = (0..workers)
+            .map(|_| Worker::new(&self.setup.plan))
+            .collect();
+    }
+
+    /// The versions answer differently from now on.
+    pub fn behave(&mut self, behaviours: [Behaviour; 2]) {
+        self.setup.behaviours = behaviours;
+        for worker in &mut self.workers {
+            worker.streams = None;
+        }
+    }
+
+    /// Sets the clock.
+    pub const fn set_clock(&mut self, now: u64) {
+        self.now = now;
+    }
+
+    /// What it reads.
+    pub const fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// What happened, and when.
+    pub fn log(&self) -> &[(u64, Transition)] {
+        &self.log
+    }
+
+    /// The requests that stable and the canary got so far, and those that failed.
+    pub const fn sent(&self) -> [Errors; 2] {
+        self.sent
+    }
+
+    /// How often a VM was too late to write, and how often it gave up until the next tick.
+    pub const fn contention(&self) -> (u64, u64) {
+        (self.store.conflicts, self.given_up)
+    }
+
+    /// What all VMs know.
+    pub fn state(&self) -> Option<State> {
+        State::open(&self.setup.plan, self.store.get().0, true)
+    }
+
+    /// How many bytes that takes.
+    pub fn stored(&self) -> usize {
+        self.store.get().0.map_or(0, <[u8]>::len)
+    }
+
+    /// The share of users that the canary has now.
+    pub fn share(&self) -> Share {
+        share(&self.setup, self.state().as_ref(), self.now)
+    }
+
+    fn share_of_worker(&self, index: usize) -> Share {
+        let view = self.workers.get(index).and_then(|w| w.view.as_ref());
+        share(&self.setup, view, self.now)
+    }
+
+    fn serve(&mut self, index: usize, share: Share) {
+        let setup = &self.setup;
+        let Some(worker) = self.workers.get_mut(index) else {
+            return;
+        };
+        let streams = match worker.streams {
+            Some((of, streams)) if of == share => streams,
+            _ => streams_of(setup, share),
+        };
+        worker.streams = Some((share, streams));
+        let Some(root) = worker.roots.back_mut() else {
+            return;
+        };
+        for ((arm, stream), sent) in [Arm::STABLE, Arm(1)]
+            .into_iter()
+            .zip(&streams)
+            .zip(&mut self.sent)
+        {
+            let counts = self.traffic.tick(&root.plan, &mut root.local, arm, stream);
+            sent.requests = sent.requests.saturating_add(counts.requests);
+            sent.failures = sent.failures.saturating_add(counts.failures);
+        }
+    }
+
+    /// All roots read, merge and write, in any order and in between each other.
+    fn merge(&mut self) {
+        let mut turns = VecDeque::new();
+        for (worker, roots) in self.workers.iter_mut().map(|w| &mut w.roots).enumerate() {
+            let newest = roots.len().saturating_sub(1);
+            let turn = |(index, root)| Turn {
+                worker,
+                in_charge: index == newest,
+                root,
+                read: None,
+                tries: 0,
+            };
+            turns.extend(std::mem::take(roots).into_iter().enumerate().map(turn));
+        }
+        while !turns.is_empty() {
+            let next = self.traffic.pick(turns.len());
+            let Some(turn) = turns.get_mut(next) else {
+                break;
+            };
+            if self.step(turn)
+                && let Some(turn) = turns.swap_remove_back(next)
+            {
+                self.done(turn);
+            }
+        }
+        for worker in &mut self.workers {
+            worker.ticked = Some(self.now);
+        }
+    }
+
+    /// A root reads, or writes. Whether its turn is over.
+    fn step(&mut self, turn: &mut Turn) -> bool {
+        let Turn { root, .. } = turn;
+        let ticked = self.workers.get(turn.worker).and_then(|w| w.ticked);
+        let Some((state, what, cas)) = turn.read.take() else {
+            let (bytes, cas) = self.store.get();
+            let Some(mut state) = State::open(&root.plan, bytes, turn.in_charge) else {
+                return true;
+            };
+            let what = state.tick(&root.plan, &root.local, self.now, ticked, turn.in_charge);
+            turn.read = Some((state, what, cas));
+            return false;
+        };
+        if what.changed && !self.store.swap(state.encode(), cas) {
+            turn.tries = turn.tries.saturating_add(1);
+            self.given_up = self.given_up.saturating_add(u64::from(turn.tries == TRIES));
+            return turn.tries == TRIES;
+        }
+        root.local.merged(&root.plan, &state);
+        let happened = what.transitions.into_iter();
+        self.log
+            .extend(happened.map(|transition| (self.now, transition)));
+        if turn.in_charge
+            && let Some(worker) = self.workers.get_mut(turn.worker)
+        {
+            worker.view = Some(state);
+        }
+        true
+    }
+
+    fn done(&mut self, turn: Turn) {
+        let Some(worker) = self.workers.get_mut(turn.worker) else {
+            return;
+        };
+        if turn.in_charge {
+            worker.roots.push_back(turn.root);
+        } else if turn.tries == TRIES {
+            // It ticks on until it could write.
+            worker.roots.push_front(turn.root);
+        }
+    }
+}
+
+fn share(setup: &Setup, state: Option<&State>, now: u64) -> Share {
+    let standing = state.map(|state| state.standing(&setup.plan, Arm(1)));
+    if standing == Some(Standing::RolledBack) {
+        return Share::NONE;
+    }
+    match (&setup.plan.ramp, state) {
+        (None, _) => setup.weight,
+        (Some(_), Some(state)) => state.weight(&setup.plan, Arm(1), now),
+        (Some(ramp), None) => ramp.scheduled(now),
+    }
+}
+
+fn streams_of(setup: &Setup, share: Share) -> [Stream; 2] {
+    let workers = u32::try_from(setup.workers.max(1)).unwrap_or(u32::MAX);
+    let rate = setup.rate / f64::from(workers);
+    let [stable, canary] = setup.behaviours;
+    [
+        Stream::new(rate * fraction(share.rest()), stable),
+        Stream::new(rate * fraction(share), canary),
+    ]
+}

@@ -1,0 +1,147 @@
+//! Requests, and how a version answers them.
+
+use std::time::Duration;
+
+use rand_distr::{Distribution, LogNormal, Poisson, StandardUniform};
+use rand_pcg::Pcg64Mcg;
+use rand_pcg::rand_core::SeedableRng;
+
+use super::TICK;
+use crate::guardrail::window::Errors;
+use crate::guardrail::{Arm, Local, Plan, Sample};
+
+/// How a version answers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Behaviour {
+    /// The share of requests that fail.
+    pub errors: f64,
+    /// How long it takes, if that matters.
+    pub pace: Option<Pace>,
+}
+
+/// How long answers take: log-normal, as most services are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pace {
+    /// Half of them take longer.
+    pub median: Duration,
+    /// How far they are apart: the deviation of the logarithm.
+    pub spread: f64,
+}
+
+impl Behaviour {
+    /// Fails this share of the requests.
+    pub const fn failing(errors: f64) -> Self {
+        Self { errors, pace: None }
+    }
+
+    /// Never fails, and half of the answers take this long.
+    pub const fn slow(median: Duration, spread: f64) -> Self {
+        Self {
+            errors: 0.0,
+            pace: Some(Pace { median, spread }),
+        }
+    }
+}
+
+/// A source of requests.
+#[derive(Clone, Debug)]
+pub struct Traffic {
+    random: Pcg64Mcg,
+}
+
+/// The requests of one version at a rate, with what is costly worked out.
+#[derive(Clone, Copy, Debug)]
+pub struct Stream {
+    all: Option<Poisson<f64>>,
+    good: Option<Poisson<f64>>,
+    bad: Option<Poisson<f64>>,
+    errors: f64,
+    pace: Option<LogNormal<f64>>,
+}
+
+impl Stream {
+    /// So many requests a second.
+    pub fn new(rate: f64, behaviour: Behaviour) -> Self {
+        #[allow(clippy::cast_precision_loss, reason = "a thousand")]
+        let expected = rate * TICK as f64 / 1_000.0;
+        // There is no such distribution with mean 0.
+        let poisson = |mean| Poisson::new(mean).ok();
+        let pace = behaviour.pace.and_then(|pace| {
+            let location = libm::log(pace.median.as_secs_f64());
+            LogNormal::new(location, pace.spread).ok()
+        });
+        Self {
+            all: poisson(expected),
+            good: poisson(expected * (1.0 - behaviour.errors)),
+            bad: poisson(expected * behaviour.errors),
+            errors: behaviour.errors,
+            pace,
+        }
+    }
+}
+
+impl Traffic {
+    /// The requests that this seed stands for.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            random: Pcg64Mcg::seed_from_u64(seed),
+        }
+    }
+
+    /// From 0 to below 1.
+    pub fn fraction(&mut self) -> f64 {
+        StandardUniform.sample(&mut self.random)
+    }
+
+    /// One of so many.
+    pub fn pick(&mut self, of: usize) -> usize {
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "small, not negative, and `as` saturates"
+        )]
+        let pick = (self.fraction() * of as f64) as usize;
+        pick.min(of.saturating_sub(1))
+    }
+
+    /// The requests of one tick, counted. How many they were.
+    pub fn tick(&mut self, plan: &Plan, local: &mut Local, arm: Arm, stream: &Stream) -> Errors {
+        let each = plan.guardrail.consecutive_errors.is_some() || stream.pace.is_some();
+        if !each {
+            let (good, failures) = (self.draw(stream.good), self.draw(stream.bad));
+            let requests = good.saturating_add(failures);
+            let counts = Errors { requests, failures };
+            if requests > 0 {
+                local.count(arm, counts);
+            }
+            return counts;
+        }
+        let mut counts = Errors::default();
+        for _ in 0..self.draw(stream.all) {
+            let fails = self.fraction() < stream.errors;
+            let latency = stream.pace.map(|pace| pace.sample(&mut self.random));
+            let latency = latency.and_then(|secs| Duration::try_from_secs_f64(secs).ok());
+            let sample = if fails {
+                Sample::Failure
+            } else {
+                Sample::Success
+            };
+            let _ = local.record(plan, arm, sample, latency);
+            counts.requests = counts.requests.saturating_add(1);
+            counts.failures = counts.failures.saturating_add(u32::from(fails));
+        }
+        counts
+    }
+
+    fn draw(&mut self, distribution: Option<Poisson<f64>>) -> u32 {
+        let drawn = distribution.map_or(0.0, |poisson| poisson.sample(&mut self.random));
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "whole, not negative, and `as` saturates"
+        )]
+        let drawn = drawn as u32;
+        drawn
+    }
+}

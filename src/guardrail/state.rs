@@ -1,0 +1,380 @@
+//! What all VMs of a process know about a rollout: counts, verdicts, where its ramp was
+//! held back. One small blob in shared data, merged by compare-and-swap.
+//!
+//! A caller reads the blob, opens it, ticks, writes it back, and begins anew where somebody
+//! else wrote in between:
+//!
+//! ```
+//! # use divvy::guardrail::*;
+//! # let plan = Plan::new("1", Guardrail::default(), None, "v1", ["v2"]);
+//! # let (local, shared, now) = (&mut Local::new(&plan), None::<(Vec<u8>, u32)>, 0);
+//! # let (ticked_before, in_charge) = (None, true);
+//! # let swap = |_: Vec<u8>| true;
+//! let bytes = shared.as_ref().map(|(bytes, _)| &bytes[..]);
+//! if let Some(mut state) = State::open(&plan, bytes, in_charge) {
+//!     let ticked = state.tick(&plan, local, now, ticked_before, in_charge);
+//!     if !ticked.changed || swap(state.encode()) {
+//!         local.merged(&plan, &state);
+//!         for transition in &ticked.transitions {
+//!             println!("{}", transition.line(&plan));
+//!         }
+//!     } // else: read it again, a bounded number of times; else: with the next tick
+//! }
+//! ```
+//!
+//! Whoever does not get new streams is not **in charge**: the root of a configuration that
+//! another one followed. It adds what its last requests had to say, if that is still of the
+//! same revision and counted by the same limits, and judges nothing.
+
+use super::blob;
+use super::local::Local;
+use super::ramp::Ramp;
+use super::transition::{Change, Transition};
+use super::verdict::{self, Cause};
+use super::version::{Phase, Standing, Version, observed};
+use super::window::{Counts, Errors, Lengths, Span};
+use super::{Arm, Plan, millis};
+use crate::bucket::Share;
+
+/// How far apart the clocks of two reads may be in the wrong order. What is more is a clock
+/// that was set back.
+const SLACK: u64 = 5_000;
+/// Ticks come every second. Where more time than this passed between two, the clock jumped.
+const JUMP: u64 = 60_000;
+/// How often a state is written although nothing happened, so that it knows the time.
+const HEARTBEAT: u64 = 10_000;
+
+/// What all VMs of a process know about a rollout. See the module.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    pub(super) revision: u64,
+    /// By which limits was counted.
+    pub(super) counted: u64,
+    /// When it was last written.
+    pub(super) seen: u64,
+    pub(super) versions: Vec<Version>,
+}
+
+/// What came of a tick.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ticked {
+    /// Whether the state has to be written.
+    pub changed: bool,
+    /// What happened, to be logged by whoever writes it.
+    pub transitions: Vec<Transition>,
+}
+
+impl State {
+    /// The state in these bytes. A new one where there are none, or none of this layout and
+    /// revision, for who is in charge; `None` for others, who have nothing to say then.
+    pub fn open(plan: &Plan, bytes: Option<&[u8]>, in_charge: bool) -> Option<Self> {
+        let found = bytes.and_then(blob::decode);
+        let mut state = match found.filter(|state| state.revision == plan.revision) {
+            Some(state) => state,
+            None if in_charge => Self {
+                revision: plan.revision,
+                counted: plan.counted(),
+                seen: 0,
+                versions: Vec::new(),
+            },
+            None => return None,
+        };
+        if state.counted != plan.counted() {
+            if !in_charge {
+                return None;
+            }
+            state.counted = plan.counted();
+            state.forget_counts();
+        }
+        if in_charge {
+            state.settle(plan);
+        }
+        Some(state)
+    }
+
+    /// Has each version of the plan, and of others those that a verdict holds: they may
+    /// come back with the next configuration.
+    fn settle(&mut self, plan: &Plan) {
+        let planned = || plan.arms().filter_map(|(arm, _)| plan.digest(arm));
+        let keeps = |version: &Version| {
+            version.phase != Phase::Healthy || planned().any(|name| name == version.name)
+        };
+        self.versions.retain(keeps);
+        // What was counted of the others is old when they come back.
+        for version in &mut self.versions {
+            if !planned().any(|name| name == version.name) {
+                version.forget_counts();
+            }
+        }
+        for name in planned() {
+            if !self.versions.iter().any(|version| version.name == name) {
+                self.versions.push(Version {
+                    name,
+                    ..Version::default()
+                });
+            }
+        }
+        let extra = self.versions.len().saturating_sub(blob::MAX_VERSIONS);
+        // The strangers first, which are at the front or among the planned.
+        let mut dropped: usize = 0;
+        self.versions.retain(|version| {
+            let drops = dropped < extra && !planned().any(|name| name == version.name);
+            dropped = dropped.saturating_add(usize::from(drops));
+            !drops
+        });
+    }
+
+    /// As bytes, at most 16 KiB.
+    pub fn encode(&self) -> Vec<u8> {
+        blob::encode(self)
+    }
+
+    /// Merges what a worker counted and, in charge, judges. `ticked_before` is this
+    /// worker's last tick, by which it knows that its clock jumped.
+    pub fn tick(
+        &mut self,
+        plan: &Plan,
+        local: &Local,
+        now: u64,
+        ticked_before: Option<u64>,
+        in_charge: bool,
+    ) -> Ticked {
+        let mut transitions = Vec::new();
+        let mut changed = false;
+        let beats = now.abs_diff(self.seen) >= HEARTBEAT;
+        let now = self.settle_clock(plan, now, ticked_before, &mut transitions);
+        self.merge(plan, local, now);
+        if in_charge {
+            for (arm, _) in plan.arms().skip(1) {
+                let noted = self.noted(plan, arm);
+                transitions.extend(self.judge(plan, local, arm, now));
+                changed |= self.noted(plan, arm) != noted;
+            }
+        }
+        changed |= beats || !local.is_empty() || !transitions.is_empty();
+        if changed {
+            self.seen = now;
+        }
+        Ticked {
+            changed,
+            transitions,
+        }
+    }
+
+    /// The time that the state goes by. It survives a clock that was set: back, and what
+    /// was counted is forgotten; ahead, and no ramp and no recovery is taken along.
+    fn settle_clock(
+        &mut self,
+        plan: &Plan,
+        now: u64,
+        ticked_before: Option<u64>,
+        transitions: &mut Vec<Transition>,
+    ) -> u64 {
+        let back = self.seen.saturating_sub(now);
+        if back > SLACK {
+            self.forget_counts();
+            self.shift(|instant| instant.saturating_sub(back));
+            self.seen = now;
+        }
+        let before = ticked_before.unwrap_or(now);
+        let ahead = now.saturating_sub(before.max(self.seen));
+        if ahead > JUMP && ticked_before.is_some() {
+            self.shift(|instant| instant.saturating_add(ahead));
+            if let Some(ramp) = &plan.ramp {
+                let arms = plan.arms().skip(1).map(|(arm, _)| arm);
+                for arm in arms {
+                    let weight = self.weight(plan, arm, before);
+                    let Some(version) = self.version_mut(plan, arm) else {
+                        continue;
+                    };
+                    // After a freeze or a rollback it goes on by itself, from less.
+                    let held = matches!(
+                        version.phase,
+                        Phase::Frozen { .. } | Phase::RolledBack { .. }
+                    );
+                    if weight < ramp.scheduled(now) && !held {
+                        version.pace = Some((weight, now));
+                        let change = Change::HeldBack { weight };
+                        transitions.push(Transition { arm, change });
+                    }
+                }
+            }
+            self.seen = now;
+        }
+        now.max(self.seen)
+    }
+
+    fn shift(&mut self, by: impl Fn(u64) -> u64) {
+        for version in &mut self.versions {
+            version.slow_since = None;
+            version.pace = version.pace.map(|(weight, since)| (weight, by(since)));
+            match &mut version.phase {
+                Phase::Healthy => {}
+                Phase::Observed { until } => *until = by(*until),
+                Phase::Frozen { until, .. } | Phase::RolledBack { until, .. } => {
+                    *until = until.map(&by);
+                }
+            }
+        }
+    }
+
+    fn forget_counts(&mut self) {
+        self.versions.iter_mut().for_each(Version::forget_counts);
+    }
+
+    fn merge(&mut self, plan: &Plan, local: &Local, now: u64) {
+        if local.is_empty() {
+            return;
+        }
+        let guardrail = &plan.guardrail;
+        for (arm, _) in plan.arms() {
+            let Some(version) = self.version_mut(plan, arm) else {
+                continue;
+            };
+            let (errors, latencies) = (local.errors(arm), local.latencies(arm));
+            if let Some(limit) = &guardrail.errors
+                && errors.requests > 0
+            {
+                let lengths = Lengths::of(limit.window);
+                version.errors.add(lengths, now, &errors);
+            }
+            if let Some(limit) = &guardrail.latency
+                && latencies.requests() > 0
+            {
+                let lengths = Lengths::of(limit.window);
+                version.latencies.add(lengths, now, &latencies);
+            }
+        }
+    }
+
+    fn judge(&mut self, plan: &Plan, local: &Local, arm: Arm, now: u64) -> Option<Transition> {
+        let breach = self.breach(plan, local, arm, now);
+        let weight = self.weight(plan, arm, now);
+        let version = self.version_mut(plan, arm)?;
+        let change = match version.phase {
+            Phase::Healthy => version.trip(plan, breach?, weight, now)?,
+            Phase::Observed { until } => match breach {
+                Some(_) => {
+                    version.phase = observed(plan, now);
+                    return None;
+                }
+                None if now < until => return None,
+                None => {
+                    version.phase = Phase::Healthy;
+                    Change::Settled
+                }
+            },
+            Phase::Frozen { weight, until } => {
+                version.begin_anew(until, now)?;
+                version.pace = Some((weight, now));
+                Change::Thawed { weight }
+            }
+            Phase::RolledBack { until, .. } => {
+                version.begin_anew(until, now)?;
+                let weight = plan.ramp.as_ref().map(Ramp::first);
+                version.pace = weight.map(|weight| (weight, now));
+                Change::Recovered { weight }
+            }
+        };
+        Some(Transition { arm, change })
+    }
+
+    /// What a verdict may change without anything having happened.
+    fn noted(&self, plan: &Plan, arm: Arm) -> Option<(Phase, Option<u64>)> {
+        let version = self.version(plan, arm)?;
+        Some((version.phase, version.slow_since))
+    }
+
+    /// The limit that a version breaches.
+    fn breach(&mut self, plan: &Plan, local: &Local, arm: Arm, now: u64) -> Option<Cause> {
+        let guardrail = &plan.guardrail;
+        let min = guardrail.min_requests.max(1);
+        let version = self.version(plan, arm)?;
+        if matches!(
+            version.phase,
+            Phase::Frozen { .. } | Phase::RolledBack { .. }
+        ) {
+            return None;
+        }
+        if let Some(failures) = guardrail.consecutive_errors
+            && local.is_run_of(plan, arm, version.attempt)
+        {
+            return Some(Cause::Consecutive { failures });
+        }
+        let stable = self.version(plan, Arm::STABLE);
+        let failing = guardrail.errors.as_ref().and_then(|limit| {
+            let stable = stable.map(|stable| &stable.errors);
+            verdict::errors(limit, min, &version.errors, stable, now)
+        });
+        let limit = guardrail.latency.as_ref();
+        let slow = limit.and_then(|limit| {
+            let stable = stable.map(|stable| &stable.latencies);
+            verdict::slowness(limit, min, &version.latencies, stable, now)
+        });
+        let lasting = limit.map_or(0, |limit| millis(limit.lasting));
+        let version = self.version_mut(plan, arm)?;
+        let since = slow.map(|_| version.slow_since.unwrap_or(now));
+        version.slow_since = since;
+        let lasts = since.is_some_and(|since| now.saturating_sub(since) >= lasting);
+        failing.or(slow.filter(|_| lasts))
+    }
+
+    /// The weight of a canary that grows, before the guardrail takes anything away: which
+    /// users are the canary's. [`Share::NONE`] without a ramp.
+    pub fn weight(&self, plan: &Plan, arm: Arm, now: u64) -> Share {
+        let Some(ramp) = &plan.ramp else {
+            return Share::NONE;
+        };
+        let version = self.version(plan, arm);
+        let weight = match version.and_then(|version| version.pace) {
+            Some((weight, since)) => ramp.paced(weight, since, now),
+            None => ramp.scheduled(now),
+        };
+        match version.map(|version| version.phase) {
+            // Who is rolled back is so with the users it had; no others follow.
+            Some(Phase::Frozen { weight: held, .. } | Phase::RolledBack { weight: held, .. }) => {
+                weight.min(held)
+            }
+            _ => weight,
+        }
+    }
+
+    /// The requests of a version and its failures, as far back as anything is known.
+    pub fn known(&self, plan: &Plan, arm: Arm, now: u64) -> Errors {
+        let limit = plan.guardrail.errors.as_ref();
+        let version = self.version(plan, arm);
+        limit
+            .zip(version)
+            .map_or_else(Errors::default, |(limit, version)| {
+                let lengths = Lengths::of(limit.window);
+                // Somebody else's clock may be a little ahead.
+                let now = now.max(self.seen);
+                version.errors.total(lengths, now, Span::LONGEST)
+            })
+    }
+
+    /// How a version stands.
+    pub fn standing(&self, plan: &Plan, arm: Arm) -> Standing {
+        match self.version(plan, arm).map(|version| version.phase) {
+            Some(Phase::RolledBack { .. }) => Standing::RolledBack,
+            Some(Phase::Frozen { .. }) => Standing::Frozen,
+            _ => Standing::Healthy,
+        }
+    }
+
+    pub(super) fn attempt(&self, plan: &Plan, arm: Arm) -> u32 {
+        self.version(plan, arm).map_or(0, |version| version.attempt)
+    }
+
+    pub(super) fn version(&self, plan: &Plan, arm: Arm) -> Option<&Version> {
+        let name = plan.digest(arm)?;
+        self.versions.iter().find(|version| version.name == name)
+    }
+
+    fn version_mut(&mut self, plan: &Plan, arm: Arm) -> Option<&mut Version> {
+        let name = plan.digest(arm)?;
+        self.versions
+            .iter_mut()
+            .find(|version| version.name == name)
+    }
+}

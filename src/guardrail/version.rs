@@ -1,0 +1,131 @@
+//! What is known about one version: its counts, how it stands, when it is tried again.
+
+use std::time::Duration;
+
+use super::transition::Change;
+use super::verdict::Cause;
+use super::window::{Errors, Latencies, Ring};
+use super::{OnBreach, Plan, millis};
+use crate::bucket::Share;
+
+/// The longest time until a version is tried again.
+const LONGEST: Duration = Duration::from_hours(24);
+
+/// What is known about one version.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Version {
+    pub name: u64,
+    pub phase: Phase,
+    /// How often it was rolled back or frozen.
+    pub trips: u32,
+    /// Goes up whenever its counts begin anew.
+    pub attempt: u32,
+    /// From which weight its ramp goes on, and since when.
+    pub pace: Option<(Share, u64)>,
+    /// Since when its latency breaches a limit.
+    pub slow_since: Option<u64>,
+    pub errors: Ring<Errors>,
+    pub latencies: Ring<Latencies>,
+}
+
+/// How a version stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) enum Phase {
+    #[default]
+    Healthy,
+    /// Breached a limit, to no effect; over at this instant unless it does so again.
+    Observed {
+        until: u64,
+    },
+    Frozen {
+        weight: Share,
+        until: Option<u64>,
+    },
+    RolledBack {
+        weight: Share,
+        until: Option<u64>,
+    },
+}
+
+/// What `divvy_guardrail_state` says of a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Standing {
+    /// Within its limits, or only observed.
+    Healthy,
+    /// Its ramp goes no further.
+    Frozen,
+    /// Stable serves its share.
+    RolledBack,
+}
+
+impl Standing {
+    /// The value of the gauge.
+    pub const fn gauge(self) -> u64 {
+        self as u64
+    }
+}
+
+impl Version {
+    /// Does what a breach leads to.
+    pub fn trip(&mut self, plan: &Plan, cause: Cause, weight: Share, now: u64) -> Option<Change> {
+        let guardrail = &plan.guardrail;
+        let again_in = guardrail.recover_after.map(|after| {
+            let times = 1_u32.checked_shl(self.trips).unwrap_or(u32::MAX);
+            after.saturating_mul(times).min(LONGEST.max(after))
+        });
+        let until = again_in.map(|again_in| now.saturating_add(millis(again_in)));
+        let (phase, change) = match guardrail.on_breach {
+            OnBreach::Observe => {
+                self.phase = observed(plan, now);
+                return Some(Change::Observed { cause });
+            }
+            OnBreach::Freeze => {
+                let change = Change::Frozen {
+                    cause,
+                    weight,
+                    again_in,
+                };
+                (Phase::Frozen { weight, until }, change)
+            }
+            OnBreach::Rollback => {
+                let change = Change::RolledBack { cause, again_in };
+                (Phase::RolledBack { weight, until }, change)
+            }
+        };
+        self.phase = phase;
+        self.trips = self.trips.saturating_add(1);
+        self.attempt = self.attempt.wrapping_add(1);
+        self.forget_counts();
+        Some(change)
+    }
+
+    /// Makes it healthy, with nothing counted, if it is time.
+    pub fn begin_anew(&mut self, until: Option<u64>, now: u64) -> Option<()> {
+        if now < until? {
+            return None;
+        }
+        self.phase = Phase::Healthy;
+        self.attempt = self.attempt.wrapping_add(1);
+        // What ended in the meantime had begun before.
+        self.forget_counts();
+        Some(())
+    }
+
+    pub fn forget_counts(&mut self) {
+        self.slow_since = None;
+        self.errors = Ring::default();
+        self.latencies = Ring::default();
+    }
+}
+
+/// Until a breach is over that is only reported: as long as the limits look back.
+pub(super) fn observed(plan: &Plan, now: u64) -> Phase {
+    let guardrail = &plan.guardrail;
+    let errors = guardrail.errors.map(|limit| limit.window);
+    let latency = guardrail.latency.map(|limit| limit.window);
+    let longest = errors.max(latency).unwrap_or(Duration::from_mins(1));
+    Phase::Observed {
+        until: now.saturating_add(millis(longest)),
+    }
+}

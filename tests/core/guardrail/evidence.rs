@@ -1,0 +1,143 @@
+//! Noise does not trip, and what is bad does, soon.
+//!
+//! The thousand proxy-days are drawn a second at a time: how many requests succeed and how
+//! many fail in each is Poisson, which is what drawing them one by one would come to.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use divvy::guardrail::simulate::{Behaviour, Detection, Setup, detect, quiet_days, table};
+use divvy::guardrail::{Guardrail, Plan};
+
+use super::{NOON, latency, one_percent, over_stable, percent, plan};
+
+fn trips_at_half_the_limit(rate: f64, seed: u64) -> u32 {
+    let plan = plan("1", one_percent());
+    quiet_days(&plan, rate, Behaviour::failing(0.005), 1_000, seed)
+}
+
+#[test]
+fn at_half_the_limit_and_a_request_in_three_seconds_a_thousand_days_pass() {
+    assert!(trips_at_half_the_limit(0.3, 1) <= 1);
+}
+
+#[test]
+fn at_half_the_limit_and_a_request_a_second_a_thousand_days_pass() {
+    assert!(trips_at_half_the_limit(1.0, 2) <= 1);
+}
+
+#[test]
+fn at_half_the_limit_and_five_requests_a_second_a_thousand_days_pass() {
+    assert!(trips_at_half_the_limit(5.0, 3) <= 1);
+}
+
+#[test]
+fn at_half_the_limit_and_twenty_requests_a_second_a_thousand_days_pass() {
+    assert!(trips_at_half_the_limit(20.0, 4) <= 1);
+}
+
+/// A proxy with two workers that sends the canary so many requests a second, a tenth of
+/// all; both versions do well until they do not.
+fn found(guardrail: Guardrail, rate: f64, good: Behaviour, bad: Behaviour) -> Detection {
+    let setup = Setup {
+        plan: plan("1", guardrail),
+        workers: 2,
+        rate: rate * 10.0,
+        weight: percent(10.0),
+        behaviours: [good, good],
+        start: NOON,
+        seed: 5,
+    };
+    detect(&setup, [good, bad], 21, 600)
+}
+
+#[test]
+fn errors_are_noticed_soon() {
+    // Median and slowest of 21 tries, in seconds.
+    for (rate, errors, median, worst) in [
+        (20.0, 1.0, 2, 3),
+        (20.0, 0.05, 30, 60),
+        (100.0, 0.05, 15, 25),
+        (20.0, 0.2, 8, 15),
+        (5.0, 1.0, 4, 6),
+        (5.0, 0.2, 15, 30),
+        (1.0, 1.0, 15, 30),
+        (0.3, 1.0, 45, 90),
+    ] {
+        let [good, bad] = [0.001, errors].map(Behaviour::failing);
+        let found = found(one_percent(), rate, good, bad);
+        let (Some(half), Some(all)) = (found.median(), found.worst()) else {
+            panic!("{rate}/s, {errors}: not noticed");
+        };
+        assert!(
+            half <= median && all <= worst,
+            "{rate}/s, {errors}: {half} s, {all} s"
+        );
+    }
+}
+
+#[test]
+fn errors_over_stable_are_noticed_soon_too() {
+    let [good, bad] = [0.02, 0.1].map(Behaviour::failing);
+    let found = found(over_stable(), 20.0, good, bad);
+    assert!(
+        found.worst().is_some_and(|seconds| seconds <= 60),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn twice_the_latency_is_noticed_within_a_minute() {
+    let pace = |millis| Behaviour::slow(Duration::from_millis(millis), 0.4);
+    for guardrail in [latency(Some(320), None), latency(None, Some(1.2))] {
+        let found = found(guardrail, 20.0, pace(150), pace(300));
+        assert!(
+            found.worst().is_some_and(|seconds| seconds <= 15),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
+fn a_version_that_is_like_stable_does_not_trip_whatever_stable_does() {
+    // No margin at all would be enough to tell apart what is alike.
+    let mut guardrail = over_stable();
+    guardrail.latency = latency(None, Some(1.1)).latency;
+    let pace = Behaviour::slow(Duration::from_millis(150), 0.4);
+    let good = Behaviour {
+        errors: 0.01,
+        ..pace
+    };
+    let pace = Behaviour::slow(Duration::from_millis(600), 0.8);
+    let bad = Behaviour {
+        errors: 0.3,
+        ..pace
+    };
+    let setup = Setup {
+        plan: plan("1", guardrail),
+        workers: 2,
+        rate: 20.0,
+        weight: percent(50.0),
+        behaviours: [good, good],
+        start: NOON,
+        seed: 6,
+    };
+    let found = detect(&setup, [bad, bad], 20, 3_600);
+    assert_eq!(found.noticed(), 0, "{found:?}");
+}
+
+/// Prints the tables of the documentation:
+/// `cargo test -p divvy --test guardrail -- --ignored --nocapture the_table`
+#[test]
+#[ignore = "takes minutes and proves nothing: it prints the tables of the documentation"]
+fn the_table_of_the_documentation() {
+    const RATES: [f64; 6] = [0.3, 1.0, 5.0, 20.0, 100.0, 500.0];
+    const ERRORS: [f64; 6] = [1.0, 0.5, 0.2, 0.1, 0.05, 0.03];
+    for seconds in [30, 300] {
+        let mut guardrail = one_percent();
+        guardrail.errors.as_mut().unwrap().window = Duration::from_secs(seconds);
+        let plan: Rc<Plan> = plan("1", guardrail);
+        println!("errors: {{max: 1, window: {seconds}s}}, false trips at 0.5 %\n");
+        println!("{}", table(&plan, 0.005, &RATES, &ERRORS, 1_000));
+    }
+}

@@ -1,0 +1,148 @@
+//! The guardrail and the ramp, from outside: as a state machine, and over simulated days.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::disallowed_macros,
+    missing_docs,
+    reason = "a test"
+)]
+
+mod evidence;
+mod lifecycle;
+mod merging;
+mod verdicts;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use divvy::bucket::Share;
+use divvy::guardrail::window::Errors;
+use divvy::guardrail::{
+    Arm, ErrorLimit, Guardrail, LatencyLimit, Local, Plan, Ramp, State, Step, Transition,
+};
+
+/// A Monday noon, in milliseconds since the Unix epoch.
+const NOON: u64 = 1_796_644_800_000;
+const SECOND: u64 = 1_000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+const V2: Arm = Arm(1);
+
+fn percent(percent: f64) -> Share {
+    Share::from_percent(percent).unwrap()
+}
+
+/// At most 1 % of errors in 30 seconds.
+fn one_percent() -> Guardrail {
+    Guardrail {
+        errors: Some(ErrorLimit {
+            max: Some(percent(1.0)),
+            over_stable: None,
+            window: Duration::from_secs(30),
+        }),
+        ..Guardrail::default()
+    }
+}
+
+/// At most 1 % over stable.
+fn over_stable() -> Guardrail {
+    let mut guardrail = one_percent();
+    let errors = guardrail.errors.as_mut().unwrap();
+    (errors.max, errors.over_stable) = (None, Some(percent(1.0)));
+    guardrail
+}
+
+/// 95 % within 320 ms, or within 1.2 times stable's, of the requests of 30 seconds.
+fn latency(max: Option<u64>, times_stable: Option<f64>) -> Guardrail {
+    Guardrail {
+        latency: Some(LatencyLimit {
+            quantile: 0.95,
+            max: max.map(Duration::from_millis),
+            times_stable,
+            window: Duration::from_secs(30),
+            lasting: Duration::ZERO,
+        }),
+        ..Guardrail::default()
+    }
+}
+
+fn plan(revision: &str, guardrail: Guardrail) -> Rc<Plan> {
+    Rc::new(Plan::new(revision, guardrail, None, "v1", ["v2"]))
+}
+
+/// 5 %, 25 % and 50 % for ten minutes each, then all, from noon on.
+fn ramp() -> Ramp {
+    let step = |weight, hold: Option<u64>| Step {
+        weight: percent(weight),
+        hold: hold.map(Duration::from_mins),
+    };
+    let ten = Some(10);
+    let steps = [(5.0, ten), (25.0, ten), (50.0, ten), (100.0, None)];
+    let steps = steps.map(|(weight, hold)| step(weight, hold));
+    Ramp::new(NOON, steps.to_vec()).unwrap()
+}
+
+fn plan_with_ramp(guardrail: Guardrail) -> Rc<Plan> {
+    Rc::new(Plan::new("1", guardrail, Some(ramp()), "v1", ["v2"]))
+}
+
+/// One worker, with the state in its hands.
+struct Worker {
+    plan: Rc<Plan>,
+    state: State,
+    local: Local,
+    now: u64,
+}
+
+impl Worker {
+    fn new(plan: &Rc<Plan>) -> Self {
+        Self {
+            state: State::open(plan, None, true).unwrap(),
+            local: Local::new(plan),
+            plan: Rc::clone(plan),
+            now: NOON,
+        }
+    }
+
+    fn count(&mut self, arm: Arm, requests: u32, failures: u32) {
+        self.local.count(arm, Errors { requests, failures });
+    }
+
+    /// What a tick at this instant brings.
+    fn tick_at(&mut self, now: u64) -> Vec<Transition> {
+        let before = Some(self.now);
+        self.now = now;
+        let bytes = self.state.encode();
+        self.state = State::open(&self.plan, Some(&bytes), true).unwrap();
+        let ticked = self.state.tick(&self.plan, &self.local, now, before, true);
+        self.local.merged(&self.plan, &self.state);
+        ticked.transitions
+    }
+
+    /// Ticks each second until this instant; what they bring, as the log has it.
+    fn until(&mut self, end: u64) -> Vec<(u64, String)> {
+        let mut log = Vec::new();
+        while self.now < end {
+            let transitions = self.tick_at((self.now + SECOND).min(end));
+            let lines = transitions.iter().map(|transition| {
+                let line = transition.line(&self.plan).to_string();
+                (self.now, line)
+            });
+            log.extend(lines);
+        }
+        log
+    }
+
+    /// Half of these requests fail.
+    fn fails(&mut self) {
+        self.count(V2, 40, 20);
+    }
+
+    fn weight(&self) -> Share {
+        self.state.weight(&self.plan, V2, self.now)
+    }
+}
