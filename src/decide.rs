@@ -8,14 +8,17 @@
 //!    `no_identity`. An A/B test first keeps out those in the `holdout`, then those who are
 //!    `excluded` by its layer, then those whom its `traffic` does not let in,
 //!    `not_enrolled`. Otherwise `split`, `active` or `follow`
+//! 4. a version that the guardrail has taken back → stable, `rolled_back`; not where a rule
+//!    without `percent` asked for it, since somebody looks at that version on purpose
 //!
 //! A decision is a value; nothing here talks to anybody.
 
 use crate::bucket::Gate;
 use crate::decision::{Decision, Reason, version_of};
+use crate::guardrail::OnBreach;
 use crate::identity::{Identity, Who};
 use crate::matching::Facts;
-use crate::policy::{AbTest, Policy, Rollout, Rule, Strategy, VersionId};
+use crate::policy::{AbTest, Policy, Rollout, RolloutId, Rule, Strategy, VersionId, Weight};
 use crate::request::Request;
 
 /// All that was decided for a request.
@@ -41,12 +44,7 @@ pub fn decide<'a>(policy: &'a Policy, request: &'a Request<'_>) -> Outcome<'a> {
             who: &who,
             decisions: &decisions,
         };
-        let (version, reason) = decide_one(rollout, &facts);
-        decisions.push(Decision {
-            rollout: id,
-            version,
-            reason,
-        });
+        decisions.push(decide_one(id, rollout, &facts));
     }
     Outcome {
         decisions,
@@ -64,6 +62,7 @@ pub fn decide_unread(policy: &Policy) -> Outcome<'_> {
             rollout: *id,
             version,
             reason: Reason::Error,
+            judged: false,
         })
     });
     Outcome {
@@ -72,14 +71,34 @@ pub fn decide_unread(policy: &Policy) -> Outcome<'_> {
     }
 }
 
-fn decide_one(rollout: &Rollout, facts: &Facts<'_, '_, '_>) -> (VersionId, Reason) {
+fn decide_one(id: RolloutId, rollout: &Rollout, facts: &Facts<'_, '_, '_>) -> Decision {
+    let stable = rollout.stable;
+    let decided = |version, reason, judged| Decision {
+        rollout: id,
+        version,
+        reason,
+        judged,
+    };
     if !rollout.enabled {
-        return (rollout.stable, Reason::Disabled);
+        return decided(stable, Reason::Disabled, false);
     }
-    if let Some(rule) = rollout.rules.iter().find(|rule| applies(rule, facts)) {
-        return (rule.version, Reason::Rule);
+    let decision = match rollout.rules.iter().find(|rule| applies(rule, facts)) {
+        Some(rule) => {
+            let judged = rule.percent.is_some() && rule.version != stable;
+            decided(rule.version, Reason::Rule, judged)
+        }
+        None => match choose(id, rollout, facts) {
+            Ok((version, reason)) => decided(version, reason, true),
+            Err(reason) => decided(stable, reason, false),
+        },
+    };
+    if decision.judged
+        && decision.version != stable
+        && rollout.is_rolled_back(id, decision.version, facts.request.outside())
+    {
+        return decided(stable, Reason::RolledBack, false);
     }
-    choose(rollout, facts).unwrap_or((rollout.stable, Reason::NoIdentity))
+    decision
 }
 
 fn applies(rule: &Rule, facts: &Facts<'_, '_, '_>) -> bool {
@@ -87,18 +106,34 @@ fn applies(rule: &Rule, facts: &Facts<'_, '_, '_>) -> bool {
     rule.when.holds(facts) && rule.percent.as_ref().is_none_or(lets_in)
 }
 
-/// The strategy's answer, or `None` if it needs to know the user and there is none.
-fn choose(rollout: &Rollout, facts: &Facts<'_, '_, '_>) -> Option<(VersionId, Reason)> {
+/// The strategy's answer, or the reason why it has none.
+fn choose(
+    id: RolloutId,
+    rollout: &Rollout,
+    facts: &Facts<'_, '_, '_>,
+) -> Result<(VersionId, Reason), Reason> {
     let stable = rollout.stable;
-    Some(match &rollout.strategy {
-        Strategy::Canary { version, gate } => {
-            let admitted = match gate.foregone() {
+    Ok(match &rollout.strategy {
+        Strategy::Canary {
+            version,
+            line,
+            weight,
+        } => {
+            let share = match weight {
+                Weight::Fixed(share) => Some(*share),
+                Weight::Clock => {
+                    let request = facts.request;
+                    rollout.clocked(id, *version, request.now(), request.outside())
+                }
+            };
+            let share = share.ok_or(Reason::Error)?;
+            let admitted = match share.foregone() {
                 Some(admitted) => admitted,
-                None => gate.admits(facts.who.anybody()?),
+                None => share.admits(line.position(facts.who.anybody().ok_or(Reason::NoIdentity)?)),
             };
             (if admitted { *version } else { stable }, Reason::Split)
         }
-        Strategy::AbTest(test) => assign(test, stable, facts)?,
+        Strategy::AbTest(test) => assign(test, stable, facts).ok_or(Reason::NoIdentity)?,
         Strategy::BlueGreen { active } => (*active, Reason::Active),
         Strategy::Follow { leader, versions } => {
             let chosen = version_of(facts.decisions, *leader);
@@ -158,9 +193,22 @@ pub fn possible(rollout: &Rollout) -> Vec<(VersionId, Reason)> {
     if rollout.strategy.needs_identity() {
         answers.push((stable, Reason::NoIdentity));
     }
+    let guarded = rollout.plan.as_ref().filter(|plan| plan.is_guarded());
+    if guarded.is_some_and(|plan| plan.on_breach() == OnBreach::Rollback) {
+        answers.push((stable, Reason::RolledBack));
+    }
     match &rollout.strategy {
-        Strategy::Canary { version, gate } => {
-            let versions = [(stable, gate.share().rest()), (*version, gate.share())];
+        Strategy::Canary {
+            version,
+            weight: Weight::Clock,
+            ..
+        } => answers.extend([(stable, Reason::Split), (*version, Reason::Split)]),
+        Strategy::Canary {
+            version,
+            weight: Weight::Fixed(share),
+            ..
+        } => {
+            let versions = [(stable, share.rest()), (*version, *share)];
             let some = versions.iter().filter(|(_, share)| share.ppm() > 0);
             answers.extend(some.map(|(version, _)| (*version, Reason::Split)));
         }

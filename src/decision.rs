@@ -30,13 +30,15 @@ pub enum Reason {
     Active,
     /// Another rollout has chosen the version of this name.
     Follow,
+    /// The guardrail took the version back.
+    RolledBack,
     /// Something went wrong on the request path.
     Error,
 }
 
 impl Reason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Disabled,
         Self::Rule,
         Self::NoIdentity,
@@ -46,6 +48,7 @@ impl Reason {
         Self::Split,
         Self::Active,
         Self::Follow,
+        Self::RolledBack,
         Self::Error,
     ];
 
@@ -61,6 +64,7 @@ impl Reason {
             Self::Split => "split",
             Self::Active => "active",
             Self::Follow => "follow",
+            Self::RolledBack => "rolled_back",
             Self::Error => "error",
         }
     }
@@ -75,6 +79,10 @@ pub struct Decision {
     pub version: VersionId,
     /// Why.
     pub reason: Reason,
+    /// Whether what comes of it counts for the guardrail: the decisions that it could take
+    /// back, and those of stable that they are compared with. Where somebody asked for a
+    /// version, as a tester does, it says nothing about users.
+    pub judged: bool,
 }
 
 /// The version that was chosen for a rollout, if it has been asked by now.

@@ -58,6 +58,7 @@
 )]
 
 pub mod bucket;
+pub mod class;
 pub mod config;
 pub mod decide;
 pub mod decision;

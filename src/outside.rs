@@ -1,6 +1,10 @@
 //! What a decision may need to know that is not in the request's headers.
 
 use std::fmt::Debug;
+use std::rc::Rc;
+
+use crate::decision::RolloutId;
+use crate::guardrail::State;
 
 /// Tells what is not in the headers. Asked at most once in a request for each thing, and
 /// only where a decision depends on it: each answer costs a call to the proxy.
@@ -14,6 +18,17 @@ pub trait Outside: Debug {
 
     /// 128 random bits.
     fn random(&self) -> Option<[u8; 16]>;
+
+    /// Milliseconds since 1970.
+    fn now(&self) -> Option<u64> {
+        None
+    }
+
+    /// What is known about a rollout whose versions are watched. `None` where nothing has
+    /// happened yet.
+    fn state(&self, _rollout: RolloutId) -> Option<Rc<State>> {
+        None
+    }
 }
 
 /// Knows nothing.

@@ -2,10 +2,12 @@
 //!
 //! [`crate::config`] makes it, [`crate::decide`] and [`crate::output`] read it.
 
-use crate::bucket::{Gate, Share, Span, Split};
+use crate::bucket::{Gate, Key, Share, Span, Split};
 pub use crate::decision::{RolloutId, VersionId};
+use crate::guardrail::{Arm, Plan, Standing};
 use crate::identity::Identification;
 use crate::matching::{Condition, ScopeIndex};
+use crate::outside::Outside;
 use crate::request::{HeaderId, Names};
 
 /// The headers that divvy writes unless the configuration names others. They are
@@ -75,12 +77,12 @@ impl Policy {
         self.owned.get(id.own_index()?)
     }
 
-    /// The shares of all rollouts' versions now, in their order.
-    pub fn shares(&self) -> Vec<Shares> {
+    /// The shares of all rollouts' versions at the moment, in their order.
+    pub fn shares(&self, outside: &dyn Outside) -> Vec<Shares> {
         let mut all: Vec<Shares> = Vec::with_capacity(self.rollouts.len());
-        for rollout in &self.rollouts {
+        for (id, rollout) in self.numbered() {
             // Leaders stand earlier in the list.
-            let shares = rollout.shares(|leader| all.get(usize::from(leader.0)));
+            let shares = rollout.shares(id, outside, |leader| all.get(usize::from(leader.0)));
             all.push(shares);
         }
         all
@@ -133,6 +135,10 @@ pub struct Rollout {
     pub routes: bool,
     /// Headers of its own.
     pub expose: Option<Expose>,
+    /// How its versions are watched, and how its canary grows.
+    pub plan: Option<Plan>,
+    /// By version: what the plan calls it.
+    pub arms: Vec<Option<Arm>>,
 }
 
 /// What is counted for a rollout.
@@ -165,10 +171,52 @@ impl Rollout {
         self.versions.get(usize::from(id.0))
     }
 
-    fn shares<'s>(&self, of: impl FnOnce(RolloutId) -> Option<&'s Shares>) -> Shares {
+    /// What the guardrail calls a version; `None` where it does not watch it.
+    pub fn arm(&self, version: VersionId) -> Option<Arm> {
+        *self.arms.get(usize::from(version.0))?
+    }
+
+    /// Whether the guardrail has taken a version back.
+    pub fn is_rolled_back(&self, id: RolloutId, version: VersionId, outside: &dyn Outside) -> bool {
+        let (Some(plan), Some(arm)) = (&self.plan, self.arm(version)) else {
+            return false;
+        };
+        let state = outside.state(id);
+        plan.standing(state.as_deref(), arm) == Standing::RolledBack
+    }
+
+    /// How many users a canary has that grows by the clock; `None` where there is no clock.
+    pub fn clocked(
+        &self,
+        id: RolloutId,
+        canary: VersionId,
+        now: Option<u64>,
+        outside: &dyn Outside,
+    ) -> Option<Share> {
+        let (plan, arm) = (self.plan.as_ref()?, self.arm(canary)?);
+        Some(plan.weight(outside.state(id).as_deref(), arm, now?))
+    }
+
+    fn shares<'s>(
+        &self,
+        id: RolloutId,
+        outside: &dyn Outside,
+        of: impl FnOnce(RolloutId) -> Option<&'s Shares>,
+    ) -> Shares {
         let mut shares: Shares = match &self.strategy {
             _ if !self.enabled => Vec::new(),
-            Strategy::Canary { version, gate } => vec![(*version, gate.share())],
+            Strategy::Canary {
+                version, weight, ..
+            } => {
+                let share = match weight {
+                    Weight::Fixed(share) => *share,
+                    Weight::Clock => {
+                        let clocked = self.clocked(id, *version, outside.now(), outside);
+                        clocked.unwrap_or(Share::NONE)
+                    }
+                };
+                vec![(*version, share)]
+            }
             Strategy::AbTest(test) => {
                 let admitted = test.share();
                 let arms = test.split.shares();
@@ -183,8 +231,11 @@ impl Rollout {
                     .collect()
             }
         };
-        // Stable has the rest, whether as an arm or for those who are not let in.
-        shares.retain(|(version, _)| *version != self.stable);
+        // Stable has the rest: as an arm, for those who are not let in, and for those whose
+        // version was taken back.
+        shares.retain(|(version, _)| {
+            *version != self.stable && !self.is_rolled_back(id, *version, outside)
+        });
         let others = shares
             .iter()
             .fold(Share::NONE, |sum, (_, share)| sum.plus(*share));
@@ -228,8 +279,10 @@ pub enum Strategy {
     Canary {
         /// The new version.
         version: VersionId,
-        /// Who gets it.
-        gate: Gate,
+        /// Where users stand who may get it.
+        line: Key,
+        /// How many of them do.
+        weight: Weight,
     },
     /// Those who are let in are split between the arms.
     AbTest(AbTest),
@@ -245,6 +298,15 @@ pub enum Strategy {
         /// By the leader's versions: the one of the same name here.
         versions: Vec<Option<VersionId>>,
     },
+}
+
+/// How many users a canary has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// As many as the configuration says.
+    Fixed(Share),
+    /// As many as the clock says, by the rollout's [`Plan`].
+    Clock,
 }
 
 /// A test between several versions.
@@ -289,7 +351,10 @@ impl Strategy {
     /// Whether it cannot choose without knowing who the user is.
     pub fn needs_identity(&self) -> bool {
         match self {
-            Self::Canary { gate, .. } => gate.foregone().is_none(),
+            Self::Canary { weight, .. } => match weight {
+                Weight::Fixed(share) => share.foregone().is_none(),
+                Weight::Clock => true,
+            },
             Self::AbTest(test) => test.needs_identity(),
             Self::BlueGreen { .. } | Self::Follow { .. } => false,
         }

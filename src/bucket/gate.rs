@@ -22,14 +22,9 @@ impl Gate {
         self.share
     }
 
-    /// The answer where it is the same for everybody, so that nobody has to be asked
-    /// who they are.
+    /// The answer where it is the same for everybody.
     pub fn foregone(&self) -> Option<bool> {
-        match self.share {
-            Share::NONE => Some(false),
-            Share::ALL => Some(true),
-            _ => None,
-        }
+        self.share.foregone()
     }
 
     /// Whether this user passes.

@@ -179,6 +179,16 @@ impl Share {
         Self(self.0.saturating_add(other.0).min(POSITIONS))
     }
 
+    /// Whether somebody is in, where it is the same for everybody, so that nobody has to be
+    /// asked who they are.
+    pub fn foregone(self) -> Option<bool> {
+        match self {
+            Self::NONE => Some(false),
+            Self::ALL => Some(true),
+            _ => None,
+        }
+    }
+
     /// Whether somebody at this position is in.
     pub const fn admits(self, position: Position) -> bool {
         position.0 < self.0

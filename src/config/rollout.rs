@@ -9,10 +9,11 @@ use super::shape::{self, Items};
 use super::strategy::{self, Around};
 use super::values::{percent, unique};
 use super::versions::Versions;
-use super::{MAX_RULES, condition, names, scope};
+use super::{MAX_RULES, condition, guardrail, names, scope};
 use crate::bucket::{Gate, Key};
+use crate::guardrail::{Arm, Guardrail, Plan, Ramp};
 use crate::matching::Scope;
-use crate::policy::{Expose, Metrics, Role, Rollout, Rule};
+use crate::policy::{Expose, Metrics, Role, Rollout, Rule, Strategy, Version, VersionId};
 
 /// Compiles a rollout, and the entries of its `match`.
 pub(super) fn compile(
@@ -52,23 +53,41 @@ pub(super) fn compile(
         versions: &versions,
     };
     let strategy = strategy::compile(at.field("strategy"), raw.strategy, &around, build, errors);
+    let (strategy, ramp) = strategy.map_or((None, None), |(strategy, ramp)| (Some(strategy), ramp));
     let revision = raw.revision.unwrap_or_default();
     names::revision(at.field("revision"), &revision, errors);
     let label = format!("{}@{revision}", raw.name);
     let expose = raw
         .expose
         .map(|raw| expose(at.field("expose"), &raw, label, build, errors));
+    let guardrail = raw
+        .guardrail
+        .map(|raw| guardrail::compile(at.field("guardrail"), raw, ramp.is_some(), errors));
+    if guardrail.is_some() && versions.list.len() == 1 {
+        let message = "watches the versions beside stable, and there is none";
+        errors.add(at.field("guardrail"), message);
+    }
+    let plan = plan(
+        &revision,
+        guardrail,
+        ramp,
+        &raw.stable,
+        strategy.as_ref(),
+        &versions,
+    );
     let metrics = metrics(at.field("metrics"), raw.metrics.as_deref(), errors);
     let rollout = Rollout {
         name: raw.name.into(),
         enabled: raw.enabled.unwrap_or(true),
         metrics,
-        versions: versions.list,
         stable: stable?,
         rules: rules.unwrap_or_default(),
         strategy: strategy?,
         routes,
         expose,
+        arms: arms_of(plan.as_ref(), &versions.list),
+        plan,
+        versions: versions.list,
     };
     Some((rollout, scopes.unwrap_or_default()))
 }
@@ -93,6 +112,39 @@ fn expose(
         label: label.into(),
         response: raw.response.unwrap_or_default(),
     }
+}
+
+/// How the versions are watched: all of them but stable, or the one that grows.
+fn plan(
+    revision: &str,
+    guardrail: Option<Option<Guardrail>>,
+    ramp: Option<Ramp>,
+    stable: &str,
+    strategy: Option<&Strategy>,
+    versions: &Versions,
+) -> Option<Plan> {
+    if guardrail.is_none() && ramp.is_none() {
+        return None;
+    }
+    let grows = |id: VersionId| match strategy {
+        Some(Strategy::Canary { version, .. }) if ramp.is_some() => *version == id,
+        _ => true,
+    };
+    let others = (0..).map(VersionId).zip(&versions.list);
+    let guarded: Vec<_> = others
+        .filter(|(id, version)| *version.name != *stable && grows(*id))
+        .map(|(_, version)| &*version.name)
+        .collect();
+    let guardrail = guardrail.flatten().unwrap_or_default();
+    Some(Plan::new(revision, guardrail, ramp, stable, guarded))
+}
+
+fn arms_of(plan: Option<&Plan>, versions: &[Version]) -> Vec<Option<Arm>> {
+    let Some(plan) = plan else {
+        return Vec::new();
+    };
+    let arms = versions.iter().map(|version| plan.find(&version.name));
+    arms.collect()
 }
 
 fn metrics(at: At<'_>, raw: Option<&str>, errors: &mut Errors) -> Metrics {

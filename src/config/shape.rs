@@ -62,6 +62,7 @@ shape! {
         "stable" => stable: String,
         "rules" => rules: Option<Items<Rule>>,
         "strategy" => strategy: Strategy,
+        "guardrail" => guardrail: Option<Guardrail>,
         "expose" => expose: Option<Expose>,
     }
 }
@@ -172,7 +173,27 @@ shape! {
 shape! {
     pub(super) struct Canary {
         "version" => version: String,
+        "weight" => weight: Option<f64>,
+        "start" => start: Option<String>,
+        "steps" => steps: Option<Items<Step>>,
+        "ramp" => ramp: Option<Ramp>,
+    }
+}
+
+shape! {
+    pub(super) struct Step {
         "weight" => weight: f64,
+        "hold" => hold: Option<String>,
+    }
+}
+
+shape! {
+    pub(super) struct Ramp {
+        "from" => from: f64,
+        "by" => by: f64,
+        "to" => to: f64,
+        "every" => every: String,
+        "then" => then: Option<f64>,
     }
 }
 
@@ -209,5 +230,34 @@ shape! {
 shape! {
     pub(super) struct Follow {
         "rollout" => rollout: String,
+    }
+}
+
+shape! {
+    pub(super) struct Guardrail {
+        "minRequests" => min_requests: Option<f64>,
+        "errors" => errors: Option<ErrorLimit>,
+        "latency" => latency: Option<LatencyLimit>,
+        "consecutiveErrors" => consecutive_errors: Option<f64>,
+        "onBreach" => on_breach: Option<String>,
+        "recoverAfter" => recover_after: Option<String>,
+    }
+}
+
+shape! {
+    pub(super) struct ErrorLimit {
+        "max" => max: Option<f64>,
+        "overStable" => over_stable: Option<f64>,
+        "window" => window: Option<String>,
+    }
+}
+
+shape! {
+    pub(super) struct LatencyLimit {
+        "quantile" => quantile: f64,
+        "max" => max: Option<String>,
+        "timesStable" => times_stable: Option<f64>,
+        "window" => window: Option<String>,
+        "for" => lasting: Option<String>,
     }
 }

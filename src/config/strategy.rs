@@ -7,9 +7,13 @@ use super::error::{At, Errors};
 use super::shape;
 use super::values::{percent, unique, weight};
 use super::versions::Versions;
-use super::{MAX_VERSIONS, names};
+use super::{MAX_VERSIONS, names, ramp};
 use crate::bucket::{Gate, Key, Purpose, Share, Span, Split};
+use crate::guardrail::Ramp;
 use crate::policy::{AbTest, Strategy};
+
+/// A strategy, with the ramp of a canary that has one.
+pub(super) type Compiled = (Strategy, Option<Ramp>);
 
 /// The rollout around a strategy.
 pub(super) struct Around<'a> {
@@ -25,7 +29,7 @@ pub(super) fn compile(
     around: &Around<'_>,
     build: &mut Build,
     errors: &mut Errors,
-) -> Option<Strategy> {
+) -> Option<Compiled> {
     let shape::Strategy {
         canary,
         ab_test,
@@ -34,25 +38,25 @@ pub(super) fn compile(
     } = raw;
     match (canary, ab_test, blue_green, follow) {
         (Some(raw), None, None, None) => {
-            let strategy = canary_of(at.field("canary"), &raw, around, errors)?;
+            let (strategy, ramp) = canary_of(at.field("canary"), raw, around, errors)?;
             if strategy.needs_identity() {
                 build.needs_anybody(at, errors);
             }
-            Some(strategy)
+            Some((strategy, ramp))
         }
         (None, Some(raw), None, None) => {
             let strategy = ab_test_of(at.field("abTest"), raw, around, build, errors)?;
             if strategy.needs_identity() {
                 build.needs_somebody(at, errors);
             }
-            Some(strategy)
+            Some((strategy, None))
         }
         (None, None, Some(raw), None) => {
             let at = at.field("blueGreen");
             let active = around
                 .versions
                 .find(at.field("active"), &raw.active, errors)?;
-            Some(Strategy::BlueGreen { active })
+            Some((Strategy::BlueGreen { active }, None))
         }
         (None, None, None, Some(raw)) => {
             let at = at.field("follow");
@@ -61,10 +65,11 @@ pub(super) fn compile(
                 .find(at.field("rollout"), &raw.rollout, errors)?;
             let mine = |name: &str| around.versions.position(name);
             let versions = leader.versions.as_ref()?.iter();
-            Some(Strategy::Follow {
+            let strategy = Strategy::Follow {
                 leader: leader.id,
                 versions: versions.map(|name| mine(name)).collect(),
-            })
+            };
+            Some((strategy, None))
         }
         (None, None, None, None) => {
             errors.add(at, "names no strategy: canary, abTest, blueGreen or follow");
@@ -79,10 +84,10 @@ pub(super) fn compile(
 
 fn canary_of(
     at: At<'_>,
-    raw: &shape::Canary,
+    raw: shape::Canary,
     around: &Around<'_>,
     errors: &mut Errors,
-) -> Option<Strategy> {
+) -> Option<Compiled> {
     let version = around
         .versions
         .find(at.field("version"), &raw.version, errors);
@@ -93,11 +98,13 @@ fn canary_of(
         );
         errors.add(at.field("version"), message);
     }
-    let share = percent(at.field("weight"), raw.weight, errors)?;
-    Some(Strategy::Canary {
+    let (weight, ramp) = ramp::weight(at, raw, errors)?;
+    let strategy = Strategy::Canary {
         version: version?,
-        gate: Gate::new(Key::new(Purpose::Gate, around.salt), share),
-    })
+        line: Key::new(Purpose::Gate, around.salt),
+        weight,
+    };
+    Some((strategy, ramp))
 }
 
 fn ab_test_of(

@@ -1,6 +1,8 @@
 //! Values that stand in several places: percentages, weights, names that must be unique.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+use std::time::{Duration, SystemTime};
 
 use super::error::{At, Errors};
 use super::read;
@@ -35,6 +37,61 @@ pub(super) fn weight(at: At<'_>, number: f64, errors: &mut Errors) -> Option<u32
         reason = "checked above"
     )]
     Some(number as u32)
+}
+
+/// A whole number within these bounds.
+pub(super) fn count(
+    at: At<'_>,
+    number: f64,
+    bounds: RangeInclusive<u32>,
+    errors: &mut Errors,
+) -> Option<u32> {
+    let within = f64::from(*bounds.start())..=f64::from(*bounds.end());
+    if number.fract() != 0.0 || !within.contains(&number) {
+        let [low, high] = [bounds.start(), bounds.end()];
+        let number = read::shown(number);
+        errors.add(
+            at,
+            format!("{number} is no whole number from {low} to {high}"),
+        );
+        return None;
+    }
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked above"
+    )]
+    Some(number as u32)
+}
+
+/// A duration such as `30s` within these bounds.
+pub(super) fn duration(
+    at: At<'_>,
+    text: &str,
+    bounds: RangeInclusive<Duration>,
+    errors: &mut Errors,
+) -> Option<Duration> {
+    let found = humantime::parse_duration(text).ok();
+    let found = found.filter(|duration| bounds.contains(duration));
+    if found.is_none() {
+        let [low, high] =
+            [bounds.start(), bounds.end()].map(|end| humantime::format_duration(*end));
+        let message = format!("{text:?} is no duration from {low} to {high}, such as 90s or 10m");
+        errors.add(at, message);
+    }
+    found
+}
+
+/// An instant such as `2026-12-01T09:00:00Z`, in milliseconds since 1970.
+pub(super) fn instant(at: At<'_>, text: &str, errors: &mut Errors) -> Option<u64> {
+    let found = humantime::parse_rfc3339(text).ok();
+    let since = found.and_then(|instant| instant.duration_since(SystemTime::UNIX_EPOCH).ok());
+    let found = since.and_then(|since| u64::try_from(since.as_millis()).ok());
+    if found.is_none() {
+        let message = format!("{text:?} is no instant: write it in UTC as 2026-12-01T09:00:00Z");
+        errors.add(at, message);
+    }
+    found
 }
 
 /// Notes a name that was there before.

@@ -198,6 +198,41 @@ impl Plan {
         (0..).map(Arm).zip(self.arms.iter().map(|arm| &*arm.name))
     }
 
+    /// The number of a version, if it is stable or guarded.
+    pub fn find(&self, name: &str) -> Option<Arm> {
+        let mut arms = self.arms();
+        arms.find(|(_, of)| *of == name).map(|(arm, _)| arm)
+    }
+
+    /// The weight of a canary that grows, by what is known about the rollout.
+    pub fn weight(&self, state: Option<&State>, arm: Arm, now: u64) -> Share {
+        let scheduled = || self.ramp.as_ref().map(|ramp| ramp.scheduled(now));
+        match state {
+            Some(state) => state.weight(self, arm, now),
+            None => scheduled().unwrap_or(Share::NONE),
+        }
+    }
+
+    /// How a version stands, by what is known about the rollout.
+    pub fn standing(&self, state: Option<&State>, arm: Arm) -> Standing {
+        state.map_or(Standing::Healthy, |state| state.standing(self, arm))
+    }
+
+    /// Whether there are limits to judge by.
+    pub fn is_guarded(&self) -> bool {
+        self.guardrail != Guardrail::default()
+    }
+
+    /// Whether latency is judged.
+    pub const fn times(&self) -> bool {
+        self.guardrail.latency.is_some()
+    }
+
+    /// What a breach leads to.
+    pub const fn on_breach(&self) -> OnBreach {
+        self.guardrail.on_breach
+    }
+
     /// The name of a version.
     pub fn name(&self, arm: Arm) -> &str {
         self.arm(arm).map_or("", |arm| &arm.name)

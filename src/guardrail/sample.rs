@@ -13,7 +13,7 @@
 
 use std::time::Duration;
 
-use crate::output::{Class, client_is_gone};
+use crate::class::{Class, client_is_gone};
 
 /// Envoy's response flags for what the upstream did, or did not do.
 const UPSTREAM: u64 = UH | UT | UR | UF | UC | UO | URX | UPE;

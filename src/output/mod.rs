@@ -1,11 +1,10 @@
 //! What follows from decisions: header changes and labels, as values.
 
-mod class;
 mod series;
 
 use std::borrow::Cow;
 
-pub use class::{Class, client_is_gone};
+pub use crate::class::{Class, client_is_gone};
 pub use series::{duration_series, request_series, response_series, series, weight_series};
 
 use crate::decide::Outcome;

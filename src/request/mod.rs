@@ -41,6 +41,7 @@ pub struct Request<'a> {
     claims: OnceCell<Vec<OnceCell<claim::Value>>>,
     source: OnceCell<Option<Address>>,
     random: OnceCell<Option<Box<[u8]>>>,
+    now: OnceCell<Option<u64>>,
 }
 
 impl<'a> Request<'a> {
@@ -59,6 +60,7 @@ impl<'a> Request<'a> {
             claims: OnceCell::new(),
             source: OnceCell::new(),
             random: OnceCell::new(),
+            now: OnceCell::new(),
         }
     }
 
@@ -92,6 +94,11 @@ impl<'a> Request<'a> {
     pub const fn with_outside(mut self, outside: &'a dyn Outside) -> Self {
         self.outside = outside;
         self
+    }
+
+    /// Who can be asked for what is not in the headers.
+    pub const fn outside(&self) -> &'a dyn Outside {
+        self.outside
     }
 
     fn read(&mut self, name: &[u8], value: &'a [u8]) {
@@ -209,6 +216,12 @@ impl<'a> Request<'a> {
             Some(format!("{bits:032x}").into_bytes().into())
         });
         random.as_deref()
+    }
+
+    /// When the request was decided, in milliseconds since 1970: the same whenever this
+    /// request is asked.
+    pub fn now(&self) -> Option<u64> {
+        *self.now.get_or_init(|| self.outside.now())
     }
 
     /// Whether this is a gRPC call, whose status comes in trailers. By the content type,
