@@ -6,7 +6,7 @@
 use super::share_of_ppm;
 use super::state::State;
 use super::version::{Phase, Version};
-use super::window::{Errors, Latencies, Ring};
+use super::window::Window;
 use super::wire::{Reader, Writer};
 use crate::bucket::Share;
 
@@ -15,29 +15,26 @@ use crate::bucket::Share;
 const LAYOUT: u64 = 1;
 /// The most versions that a state has: those of a rollout, and as many that left it while
 /// a verdict held them.
-pub(super) const MAX_VERSIONS: usize = 64;
+const MAX_VERSIONS: usize = 64;
 /// The most bytes that a state has.
 pub const MAX_BYTES: usize = 16 * 1024;
 
 /// A state as bytes.
-pub(super) fn encode(state: &State) -> Vec<u8> {
-    let bytes = all(state);
-    if bytes.len() <= MAX_BYTES {
-        return bytes;
-    }
+pub(super) fn encode(state: &mut State) -> Vec<u8> {
+    let mut bytes = all(state);
     // A rollout of many versions whose latencies are all over the place. To forget the
     // oldest of them weakens the evidence, and never makes any up.
-    let mut state = state.clone();
-    loop {
+    while bytes.len() > MAX_BYTES {
         let mut forgot = false;
         for version in &mut state.versions {
             forgot |= version.latencies.forget_oldest_histogram();
         }
-        let bytes = all(&state);
-        if bytes.len() <= MAX_BYTES || !forgot {
-            return bytes;
+        if !forgot {
+            break;
         }
+        bytes = all(state);
     }
+    bytes
 }
 
 fn all(state: &State) -> Vec<u8> {
@@ -118,7 +115,7 @@ fn version(from: &mut Reader<'_>) -> Option<Version> {
         attempt,
         pace: since.map(|since| (weight, since)),
         slow_since: from.maybe()?,
-        errors: Ring::<Errors>::decode(from)?,
-        latencies: Ring::<Latencies>::decode(from)?,
+        errors: Window::decode(from)?,
+        latencies: Window::decode(from)?,
     })
 }

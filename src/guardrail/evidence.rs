@@ -34,6 +34,14 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Both together.
+    pub const fn plus(self, other: Self) -> Self {
+        Self {
+            bad: self.bad.saturating_add(other.bad),
+            all: self.all.saturating_add(other.all),
+        }
+    }
+
     /// The share that is bad.
     pub fn share(self) -> f64 {
         f64::from(self.bad) / f64::from(self.all.max(1))

@@ -36,8 +36,15 @@ pub fn bucket(latency: Duration) -> u16 {
 
 /// The upper edge of a bucket.
 pub fn upper_edge(bucket: usize) -> Duration {
-    let bucket = u16::try_from(bucket.min(BUCKETS)).unwrap_or_default();
-    Duration::try_from_secs_f64(FLOOR * libm::pow(GROWTH, f64::from(bucket))).unwrap_or_default()
+    // For the log alone, so it may take its time; libm's pow takes 2 KB.
+    let edge = (0..bucket.min(BUCKETS)).fold(FLOOR, |edge, _| edge * GROWTH);
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "not negative, and `as` saturates"
+    )]
+    let nanos = (edge * 1e9) as u64;
+    Duration::from_nanos(nanos)
 }
 
 /// How many buckets lie between a latency and this multiple of it, rounded up.

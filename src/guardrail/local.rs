@@ -2,23 +2,23 @@
 
 use std::time::Duration;
 
+use super::evidence::Tally;
 use super::latency::{Dense, Histogram, bucket};
 use super::state::State;
-use super::window::{Errors, Latencies};
+use super::window::Counts;
 use super::{Arm, Plan, Sample};
 
 /// What one worker has counted since its last tick, for one rollout; and how many failures
 /// in a row it has seen, which no other worker needs to know.
 #[derive(Clone, Debug)]
 pub struct Local {
-    arms: Box<[Counted]>,
+    arms: Vec<Counted>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Counted {
-    errors: Errors,
-    timed: u32,
-    slow: u32,
+    errors: Tally,
+    slow: Tally,
     /// Where a limit compares quantiles.
     buckets: Option<Box<Dense>>,
     /// Failures in a row.
@@ -43,39 +43,36 @@ impl Local {
         sample: Sample,
         latency: Option<Duration>,
     ) -> bool {
-        let (requests, failures) = match sample {
+        let bad = match sample {
             Sample::None => return false,
-            Sample::Success => (1, 0),
-            Sample::Failure => (1, 1),
+            Sample::Success => 0,
+            Sample::Failure => 1,
         };
         if let Some(latency) = latency {
             self.time(plan, arm, latency);
         }
-        self.count(arm, Errors { requests, failures });
+        self.count(arm, Tally { bad, all: 1 });
         self.is_run(plan, arm)
     }
 
     /// Counts requests in bulk, the failures last.
-    pub fn count(&mut self, arm: Arm, counts: Errors) {
+    pub fn count(&mut self, arm: Arm, tally: Tally) {
         let Some(counted) = self.get_mut(arm) else {
             return;
         };
-        let errors = &mut counted.errors;
-        errors.requests = errors.requests.saturating_add(counts.requests);
-        errors.failures = errors.failures.saturating_add(counts.failures);
-        if counts.failures < counts.requests {
+        counted.errors = counted.errors.plus(tally);
+        if tally.bad < tally.all {
             counted.run = 0;
         }
-        counted.run = counted.run.saturating_add(counts.failures);
+        counted.run = counted.run.saturating_add(tally.bad);
     }
 
     fn time(&mut self, plan: &Plan, arm: Arm, latency: Duration) {
         let (Some(limit), Some(counted)) = (&plan.guardrail.latency, self.get_mut(arm)) else {
             return;
         };
-        counted.timed = counted.timed.saturating_add(1);
-        let slow = limit.max.is_some_and(|max| latency > max);
-        counted.slow = counted.slow.saturating_add(u32::from(slow));
+        let bad = u32::from(limit.max.is_some_and(|max| latency > max));
+        counted.slow = counted.slow.plus(Tally { bad, all: 1 });
         if limit.times_stable.is_some() {
             let buckets = counted.buckets.get_or_insert_default();
             buckets.count(bucket(latency), 1);
@@ -99,21 +96,23 @@ impl Local {
     /// Whether there is nothing to merge.
     pub fn is_empty(&self) -> bool {
         let mut arms = self.arms.iter();
-        arms.all(|arm| arm.errors.requests == 0 && arm.timed == 0)
+        arms.all(|arm| arm.errors.all == 0)
     }
 
-    pub(super) fn errors(&self, arm: Arm) -> Errors {
-        self.get(arm).map(|arm| arm.errors).unwrap_or_default()
+    pub(super) fn errors(&self, arm: Arm) -> Counts {
+        Counts {
+            tally: self.get(arm).map(|arm| arm.errors).unwrap_or_default(),
+            histogram: Histogram::default(),
+        }
     }
 
-    pub(super) fn latencies(&self, arm: Arm) -> Latencies {
+    pub(super) fn latencies(&self, arm: Arm) -> Counts {
         let Some(counted) = self.get(arm) else {
-            return Latencies::default();
+            return Counts::default();
         };
         let buckets = counted.buckets.as_ref();
-        Latencies {
-            requests: counted.timed,
-            slow: counted.slow,
+        Counts {
+            tally: counted.slow,
             histogram: buckets.map_or_else(Histogram::default, |buckets| buckets.sparse()),
         }
     }

@@ -160,7 +160,7 @@ pub struct Plan {
     /// version.
     pub(super) ramp: Option<Ramp>,
     /// Stable, then the guarded ones.
-    arms: Box<[Named]>,
+    arms: Vec<Named>,
 }
 
 #[derive(Clone, Debug)]
@@ -182,11 +182,14 @@ impl Plan {
     ) -> Self {
         let named = |name: &str| Named {
             name: name.into(),
-            digest: digest(name.bytes()),
+            digest: digest(name.bytes().map(u64::from)),
         };
-        let arms = std::iter::once(stable).chain(guarded).map(named).collect();
+        let mut arms = vec![named(stable)];
+        for name in guarded {
+            arms.push(named(name));
+        }
         Self {
-            revision: digest(revision.bytes()),
+            revision: digest(revision.bytes().map(u64::from)),
             guardrail,
             ramp,
             arms,
@@ -249,28 +252,29 @@ impl Plan {
 
     /// Tells apart what is counted: counts by other limits or windows cannot be added.
     fn counted(&self) -> u64 {
-        let errors = self.guardrail.errors.map(|limit| millis(limit.window));
-        let latency = self.guardrail.latency.map(|limit| {
-            let max = limit.max.map_or(0, |max| micros(max).saturating_add(1));
-            [
-                millis(limit.window),
-                max,
-                u64::from(limit.times_stable.is_some()),
-            ]
-        });
-        let latency = latency.unwrap_or_default();
-        let parts = [errors.unwrap_or_default()].into_iter().chain(latency);
-        digest(parts.flat_map(u64::to_le_bytes))
+        let mut parts = [0; 4];
+        if let Some(limit) = &self.guardrail.errors {
+            parts[0] = millis(limit.window);
+        }
+        if let Some(limit) = &self.guardrail.latency {
+            parts[1] = millis(limit.window);
+            parts[2] = limit.max.map_or(0, |max| micros(max).saturating_add(1));
+            parts[3] = u64::from(limit.times_stable.is_some());
+        }
+        digest(parts)
     }
 }
 
-/// 64 bits of FNV-1a, for telling a handful of things apart.
-fn digest(bytes: impl Iterator<Item = u8>) -> u64 {
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
+/// FNV-1a by whole words, for telling a handful of things apart.
+fn digest(words: impl IntoIterator<Item = u64>) -> u64 {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    for word in words {
+        hash = (hash ^ word).wrapping_mul(0x0100_0000_01b3);
+    }
+    hash
 }
 
+#[cfg_attr(target_arch = "wasm32", inline(never))]
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -27,12 +27,13 @@
 //! same revision and counted by the same limits, and judges nothing.
 
 use super::blob;
+use super::evidence::Tally;
 use super::local::Local;
 use super::ramp::Ramp;
 use super::transition::{Change, Transition};
 use super::verdict::{self, Cause};
 use super::version::{Phase, Standing, Version, observed};
-use super::window::{Counts, Errors, Lengths, Span};
+use super::window::{Lengths, Span};
 use super::{Arm, Plan, millis};
 use crate::bucket::Share;
 
@@ -43,6 +44,8 @@ const SLACK: u64 = 5_000;
 const JUMP: u64 = 60_000;
 /// How often a state is written although nothing happened, so that it knows the time.
 const HEARTBEAT: u64 = 10_000;
+/// How many verdicts on versions that are no longer there are remembered.
+const MAX_STRANGERS: usize = 32;
 
 /// What all VMs of a process know about a rollout. See the module.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,37 +98,32 @@ impl State {
     /// Has each version of the plan, and of others those that a verdict holds: they may
     /// come back with the next configuration.
     fn settle(&mut self, plan: &Plan) {
-        let planned = || plan.arms().filter_map(|(arm, _)| plan.digest(arm));
-        let keeps = |version: &Version| {
-            version.phase != Phase::Healthy || planned().any(|name| name == version.name)
-        };
-        self.versions.retain(keeps);
-        // What was counted of the others is old when they come back.
-        for version in &mut self.versions {
-            if !planned().any(|name| name == version.name) {
+        let mut strangers: usize = 0;
+        self.versions.retain_mut(|version| {
+            let planned = plan.arms.iter().any(|arm| arm.digest == version.name);
+            if !planned {
+                // What was counted of it is old when it comes back.
                 version.forget_counts();
+                strangers = strangers.saturating_add(1);
             }
-        }
-        for name in planned() {
-            if !self.versions.iter().any(|version| version.name == name) {
+            planned || (version.phase != Phase::Healthy && strangers <= MAX_STRANGERS)
+        });
+        for arm in &plan.arms {
+            if !self
+                .versions
+                .iter()
+                .any(|version| version.name == arm.digest)
+            {
                 self.versions.push(Version {
-                    name,
+                    name: arm.digest,
                     ..Version::default()
                 });
             }
         }
-        let extra = self.versions.len().saturating_sub(blob::MAX_VERSIONS);
-        // The strangers first, which are at the front or among the planned.
-        let mut dropped: usize = 0;
-        self.versions.retain(|version| {
-            let drops = dropped < extra && !planned().any(|name| name == version.name);
-            dropped = dropped.saturating_add(usize::from(drops));
-            !drops
-        });
     }
 
-    /// As bytes, at most 16 KiB.
-    pub fn encode(&self) -> Vec<u8> {
+    /// As bytes, at most 16 KiB. Where that is too little, it forgets latencies.
+    pub fn encode(&mut self) -> Vec<u8> {
         blob::encode(self)
     }
 
@@ -147,7 +145,9 @@ impl State {
         if in_charge {
             for (arm, _) in plan.arms().skip(1) {
                 let noted = self.noted(plan, arm);
-                transitions.extend(self.judge(plan, local, arm, now));
+                if let Some(transition) = self.judge(plan, local, arm, now) {
+                    transitions.push(transition);
+                }
                 changed |= self.noted(plan, arm) != noted;
             }
         }
@@ -233,13 +233,13 @@ impl State {
             };
             let (errors, latencies) = (local.errors(arm), local.latencies(arm));
             if let Some(limit) = &guardrail.errors
-                && errors.requests > 0
+                && errors.tally.all > 0
             {
                 let lengths = Lengths::of(limit.window);
                 version.errors.add(lengths, now, &errors);
             }
             if let Some(limit) = &guardrail.latency
-                && latencies.requests() > 0
+                && latencies.tally.all > 0
             {
                 let lengths = Lengths::of(limit.window);
                 version.latencies.add(lengths, now, &latencies);
@@ -340,16 +340,16 @@ impl State {
     }
 
     /// The requests of a version and its failures, as far back as anything is known.
-    pub fn known(&self, plan: &Plan, arm: Arm, now: u64) -> Errors {
+    pub fn known(&self, plan: &Plan, arm: Arm, now: u64) -> Tally {
         let limit = plan.guardrail.errors.as_ref();
         let version = self.version(plan, arm);
         limit
             .zip(version)
-            .map_or_else(Errors::default, |(limit, version)| {
+            .map_or_else(Tally::default, |(limit, version)| {
                 let lengths = Lengths::of(limit.window);
                 // Somebody else's clock may be a little ahead.
                 let now = now.max(self.seen);
-                version.errors.total(lengths, now, Span::LONGEST)
+                version.errors.tally(lengths, now, Span::LONGEST)
             })
     }
 
@@ -366,11 +366,13 @@ impl State {
         self.version(plan, arm).map_or(0, |version| version.attempt)
     }
 
+    #[cfg_attr(target_arch = "wasm32", inline(never))]
     pub(super) fn version(&self, plan: &Plan, arm: Arm) -> Option<&Version> {
         let name = plan.digest(arm)?;
         self.versions.iter().find(|version| version.name == name)
     }
 
+    #[cfg_attr(target_arch = "wasm32", inline(never))]
     fn version_mut(&mut self, plan: &Plan, arm: Arm) -> Option<&mut Version> {
         let name = plan.digest(arm)?;
         self.versions

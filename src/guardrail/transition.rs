@@ -139,8 +139,40 @@ pub(super) struct Shown<T>(pub T);
 
 impl fmt::Display for Shown<Share> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} %", f64::from(self.0.ppm()) / 10_000.0)
+        decimal(u64::from(self.0.ppm()), f)?;
+        f.write_str(" %")
     }
+}
+
+impl fmt::Display for Shown<f64> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "not negative, and `as` saturates"
+        )]
+        let ten_thousandths = libm::round(self.0 * 10_000.0) as u64;
+        decimal(ten_thousandths, f)
+    }
+}
+
+/// So many ten thousandths. The standard library's formatting of floating point numbers
+/// would add 18 KB to the filter.
+fn decimal(ten_thousandths: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{}", ten_thousandths / 10_000)?;
+    let mut rest = ten_thousandths % 10_000;
+    if rest > 0 {
+        f.write_str(".")?;
+    }
+    let mut unit = 1_000;
+    while let Some(digit) = rest.checked_div(unit)
+        && rest > 0
+    {
+        write!(f, "{digit}")?;
+        rest = rest.checked_rem(unit).unwrap_or_default();
+        unit /= 10;
+    }
+    Ok(())
 }
 
 impl fmt::Display for Shown<Duration> {
@@ -161,6 +193,35 @@ mod tests {
     use super::super::evidence::Tally;
     use super::super::{Guardrail, Plan};
     use super::*;
+
+    #[test]
+    fn numbers_are_as_a_configuration_has_them() {
+        for (number, text) in [
+            (0.0, "0"),
+            (1.0, "1"),
+            (1.05, "1.05"),
+            (0.9999, "0.9999"),
+            (0.0001, "0.0001"),
+            (33.3333, "33.3333"),
+            (1_000.5, "1000.5"),
+        ] {
+            assert_eq!(Shown(number).to_string(), text);
+        }
+        for (percent, text) in [(0.0001, "0.0001 %"), (5.0, "5 %"), (100.0, "100 %")] {
+            let share = Share::from_percent(percent).unwrap();
+            assert_eq!(Shown(share).to_string(), text);
+        }
+        for (millis, text) in [
+            (0, "0ms"),
+            (320, "320ms"),
+            (1_500, "1500ms"),
+            (90_000, "90s"),
+            (120_000, "2m"),
+            (86_400_000, "24h"),
+        ] {
+            assert_eq!(Shown(Duration::from_millis(millis)).to_string(), text);
+        }
+    }
 
     #[test]
     fn a_line_says_which_limit_what_was_seen_and_what_happens_next() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::evidence::{self, ENOUGH, ENOUGH_COMPARED, Tally};
 use super::latency;
 use super::transition::Shown;
-use super::window::{Errors, Latencies, Lengths, Ring};
+use super::window::{Lengths, Window};
 use super::{ErrorLimit, LatencyLimit, fraction};
 use crate::bucket::Share;
 
@@ -80,7 +80,7 @@ impl fmt::Display for Cause {
                 max,
                 quantile,
             } => {
-                let max = Shown(*max);
+                let (max, quantile) = (Shown(*max), Shown(*quantile));
                 write!(
                     f,
                     "{bad} of {all} requests took longer than latency.max, {max}, for quantile \
@@ -93,7 +93,8 @@ impl fmt::Display for Cause {
                 times,
                 quantile,
             } => {
-                let stable = Shown(*stable);
+                let (stable, times) = (Shown(*stable), Shown(*times));
+                let quantile = Shown(*quantile);
                 write!(
                     f,
                     "{bad} of {all} requests took longer than latency.timesStable, {times} times \
@@ -107,26 +108,16 @@ impl fmt::Display for Cause {
     }
 }
 
-impl From<Errors> for Tally {
-    fn from(errors: Errors) -> Self {
-        Self {
-            bad: errors.failures,
-            all: errors.requests,
-        }
-    }
-}
-
 /// The limit on errors that is breached.
 pub(super) fn errors(
     limit: &ErrorLimit,
     min_requests: u32,
-    version: &Ring<Errors>,
-    stable: Option<&Ring<Errors>>,
+    version: &Window,
+    stable: Option<&Window>,
     now: u64,
 ) -> Option<Cause> {
     let lengths = Lengths::of(limit.window);
-    let span = version.span(lengths, now, min_requests)?;
-    let tally = Tally::from(version.total(lengths, now, span));
+    let (span, tally) = version.enough(lengths, now, min_requests)?;
     if tally.bad == 0 {
         return None;
     }
@@ -137,7 +128,7 @@ pub(super) fn errors(
     }
     let margin = limit.over_stable?;
     // The same span, so that what hits both at a time is seen on both sides.
-    let stable = Tally::from(stable?.total(lengths, now, span));
+    let stable = stable?.tally(lengths, now, span);
     let enough = stable.all >= min_requests;
     (enough && tally.above_other(stable, fraction(margin)) > ENOUGH_COMPARED).then_some(
         Cause::OverStable {
@@ -152,29 +143,25 @@ pub(super) fn errors(
 pub(super) fn slowness(
     limit: &LatencyLimit,
     min_requests: u32,
-    version: &Ring<Latencies>,
-    stable: Option<&Ring<Latencies>>,
+    version: &Window,
+    stable: Option<&Window>,
     now: u64,
 ) -> Option<Cause> {
     let lengths = Lengths::of(limit.window);
-    let span = version.span(lengths, now, min_requests)?;
+    let (span, tally) = version.enough(lengths, now, min_requests)?;
     let quantile = limit.quantile;
-    if let Some(max) = limit.max {
-        let mut tally = Tally::default();
-        for counts in version.within(lengths, now, span) {
-            tally.bad = tally.bad.saturating_add(counts.slow);
-            tally.all = tally.all.saturating_add(counts.requests);
-        }
-        if tally.above(1.0 - quantile) > ENOUGH {
-            return Some(Cause::Slow {
-                tally,
-                max,
-                quantile,
-            });
-        }
+    if let Some(max) = limit.max
+        && tally.above(1.0 - quantile) > ENOUGH
+    {
+        return Some(Cause::Slow {
+            tally,
+            max,
+            quantile,
+        });
     }
     let (times, stable) = (limit.times_stable?, stable?);
-    let [version, stable] = [version, stable].map(|ring| ring.by_bucket(lengths, now, span));
+    let version = version.by_bucket(lengths, now, span);
+    let stable = stable.by_bucket(lengths, now, span);
     if version.total() < min_requests || stable.total() < min_requests {
         return None;
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::transition::Change;
 use super::verdict::Cause;
-use super::window::{Errors, Latencies, Ring};
+use super::window::Window;
 use super::{OnBreach, Plan, millis};
 use crate::bucket::Share;
 
@@ -24,8 +24,8 @@ pub(super) struct Version {
     pub pace: Option<(Share, u64)>,
     /// Since when its latency breaches a limit.
     pub slow_since: Option<u64>,
-    pub errors: Ring<Errors>,
-    pub latencies: Ring<Latencies>,
+    pub errors: Window,
+    pub latencies: Window,
 }
 
 /// How a version stands.
@@ -114,8 +114,8 @@ impl Version {
 
     pub fn forget_counts(&mut self) {
         self.slow_since = None;
-        self.errors = Ring::default();
-        self.latencies = Ring::default();
+        self.errors = Window::default();
+        self.latencies = Window::default();
     }
 }
 

@@ -8,7 +8,7 @@ use super::TICK;
 use super::store::Store;
 use super::traffic::{Behaviour, Stream, Traffic};
 use crate::bucket::Share;
-use crate::guardrail::window::Errors;
+use crate::guardrail::evidence::Tally;
 use crate::guardrail::{Arm, Local, Plan, Standing, State, Ticked, Transition, fraction};
 
 /// How often a VM tries to write before it waits for the next tick.
@@ -51,7 +51,7 @@ pub struct Process {
     store: Store,
     workers: Vec<Worker>,
     log: Vec<(u64, Transition)>,
-    sent: [Errors; 2],
+    sent: [Tally; 2],
     given_up: u64,
 }
 
@@ -193,7 +193,7 @@ impl Process {
     }
 
     /// The requests that stable and the canary got so far, and those that failed.
-    pub const fn sent(&self) -> [Errors; 2] {
+    pub const fn sent(&self) -> [Tally; 2] {
         self.sent
     }
 
@@ -240,9 +240,8 @@ impl Process {
             .zip(&streams)
             .zip(&mut self.sent)
         {
-            let counts = self.traffic.tick(&root.plan, &mut root.local, arm, stream);
-            sent.requests = sent.requests.saturating_add(counts.requests);
-            sent.failures = sent.failures.saturating_add(counts.failures);
+            let tally = self.traffic.tick(&root.plan, &mut root.local, arm, stream);
+            *sent = sent.plus(tally);
         }
     }
 
@@ -280,7 +279,7 @@ impl Process {
     fn step(&mut self, turn: &mut Turn) -> bool {
         let Turn { root, .. } = turn;
         let ticked = self.workers.get(turn.worker).and_then(|w| w.ticked);
-        let Some((state, what, cas)) = turn.read.take() else {
+        let Some((mut state, what, cas)) = turn.read.take() else {
             let (bytes, cas) = self.store.get();
             let Some(mut state) = State::open(&root.plan, bytes, turn.in_charge) else {
                 return true;

@@ -7,7 +7,7 @@ use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::SeedableRng;
 
 use super::TICK;
-use crate::guardrail::window::Errors;
+use crate::guardrail::evidence::Tally;
 use crate::guardrail::{Arm, Local, Plan, Sample};
 
 /// How a version answers.
@@ -106,18 +106,18 @@ impl Traffic {
     }
 
     /// The requests of one tick, counted. How many they were.
-    pub fn tick(&mut self, plan: &Plan, local: &mut Local, arm: Arm, stream: &Stream) -> Errors {
+    pub fn tick(&mut self, plan: &Plan, local: &mut Local, arm: Arm, stream: &Stream) -> Tally {
         let each = plan.guardrail.consecutive_errors.is_some() || stream.pace.is_some();
         if !each {
-            let (good, failures) = (self.draw(stream.good), self.draw(stream.bad));
-            let requests = good.saturating_add(failures);
-            let counts = Errors { requests, failures };
-            if requests > 0 {
-                local.count(arm, counts);
+            let (good, bad) = (self.draw(stream.good), self.draw(stream.bad));
+            let all = good.saturating_add(bad);
+            let tally = Tally { bad, all };
+            if all > 0 {
+                local.count(arm, tally);
             }
-            return counts;
+            return tally;
         }
-        let mut counts = Errors::default();
+        let mut tally = Tally::default();
         for _ in 0..self.draw(stream.all) {
             let fails = self.fraction() < stream.errors;
             let latency = stream.pace.map(|pace| pace.sample(&mut self.random));
@@ -128,10 +128,10 @@ impl Traffic {
                 Sample::Success
             };
             let _ = local.record(plan, arm, sample, latency);
-            counts.requests = counts.requests.saturating_add(1);
-            counts.failures = counts.failures.saturating_add(u32::from(fails));
+            let bad = u32::from(fails);
+            tally = tally.plus(Tally { bad, all: 1 });
         }
-        counts
+        tally
     }
 
     fn draw(&mut self, distribution: Option<Poisson<f64>>) -> u32 {

@@ -194,7 +194,7 @@ fn a_clock_that_is_set_back_does_not_trip_and_what_was_decided_lasts_no_longer()
         worker.until(worker.now + SECOND);
         assert_eq!(worker.tick_at((worker.now).saturating_sub(back)), []);
         // Nothing that was counted before is known any more.
-        assert_eq!(worker.state.known(&plan, V2, worker.now).requests, 0);
+        assert_eq!(worker.state.known(&plan, V2, worker.now).all, 0);
         worker.fails();
         worker.until(worker.now + SECOND);
         assert_eq!(worker.state.standing(&plan, V2), Standing::RolledBack);
@@ -216,7 +216,7 @@ fn two_vms_whose_clocks_are_milliseconds_apart_lose_nothing() {
         let jitter = if tick % 2 == 0 { 0 } else { 30 };
         worker.tick_at(NOON + MINUTE - jitter);
     }
-    assert_eq!(worker.state.known(&plan, V2, worker.now).requests, 200);
+    assert_eq!(worker.state.known(&plan, V2, worker.now).all, 200);
 }
 
 fn process(plan: &Rc<Plan>, start: u64, errors: f64) -> Process {
@@ -277,9 +277,9 @@ fn a_verdict_survives_pushes_and_not_a_new_revision_or_a_restart() {
         proxy.push(&first, vms);
         assert!(!proxy.run(60));
         assert_eq!(proxy.share(), Share::NONE);
-        let before = proxy.sent()[1].requests;
+        let before = proxy.sent()[1].all;
         assert!(!proxy.run(60));
-        assert_eq!(proxy.sent()[1].requests, before, "nobody is sent there");
+        assert_eq!(proxy.sent()[1].all, before, "nobody is sent there");
         // A new revision begins anew, A again after B too.
         for plan in [&second, &first] {
             proxy.push(plan, vms);
@@ -304,10 +304,7 @@ fn outcomes_of_another_revision_are_dropped_and_roots_that_drain_only_count() {
     assert_eq!(State::open(&first, Some(&bytes), false), None);
     // Of the same revision, it counts, and leaves the verdict to others.
     let mut local = Local::new(&second);
-    let counts = divvy::guardrail::window::Errors {
-        requests: 40,
-        failures: 20,
-    };
+    let counts = divvy::guardrail::evidence::Tally { bad: 20, all: 40 };
     local.count(V2, counts);
     let mut state = State::open(&second, Some(&bytes), false).unwrap();
     let ticked = state.tick(&second, &local, worker.now, None, false);

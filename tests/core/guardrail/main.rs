@@ -20,7 +20,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use divvy::bucket::Share;
-use divvy::guardrail::window::Errors;
+use divvy::guardrail::evidence::Tally;
 use divvy::guardrail::{
     Arm, ErrorLimit, Guardrail, LatencyLimit, Local, Plan, Ramp, State, Step, Transition,
 };
@@ -109,7 +109,11 @@ impl Worker {
     }
 
     fn count(&mut self, arm: Arm, requests: u32, failures: u32) {
-        self.local.count(arm, Errors { requests, failures });
+        let tally = Tally {
+            bad: failures,
+            all: requests,
+        };
+        self.local.count(arm, tally);
     }
 
     /// What a tick at this instant brings.

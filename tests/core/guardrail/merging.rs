@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use divvy::guardrail::blob::MAX_BYTES;
+use divvy::guardrail::evidence::Tally;
 use divvy::guardrail::simulate::{Behaviour, Process, Setup, Traffic, Vms};
-use divvy::guardrail::window::Errors;
 use divvy::guardrail::{Arm, Guardrail, Local, Plan, Sample, State};
 
 use super::{NOON, V2, Worker, latency, one_percent, percent, plan};
@@ -31,7 +31,7 @@ fn process(plan: &Rc<Plan>, workers: usize) -> Process {
     })
 }
 
-fn known(process: &Process, plan: &Plan) -> [Errors; 2] {
+fn known(process: &Process, plan: &Plan) -> [Tally; 2] {
     let state = process.state().unwrap();
     [Arm::STABLE, V2].map(|arm| state.known(plan, arm, process.now()))
 }
@@ -52,7 +52,7 @@ fn eight_vms_that_write_at_the_same_time_lose_no_count() {
         process.idle();
     }
     let sent = process.sent();
-    assert!(sent[0].requests > 800_000 && sent[1].failures > 60_000);
+    assert!(sent[0].all > 800_000 && sent[1].bad > 60_000);
     assert_eq!(known(&process, &plan), sent);
 }
 
