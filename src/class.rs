@@ -61,14 +61,6 @@ impl Class {
         }
     }
 
-    /// The class of a `:status` header.
-    pub fn of_status(status: &[u8]) -> Self {
-        let code = std::str::from_utf8(status)
-            .ok()
-            .and_then(|s| s.parse().ok());
-        Self::of_code(code.unwrap_or(0))
-    }
-
     /// The class of a stream that ended without a code, by Envoy's response flags.
     pub const fn of_flags(flags: u64) -> Self {
         // UH, UT, UR, UF, UC, UO, URX: the upstream's doing.
@@ -85,6 +77,19 @@ impl Class {
     pub const fn is_grpc_failure(status: u64) -> bool {
         matches!(status, 2 | 4 | 8 | 13 | 14 | 15)
     }
+}
+
+/// The code of a `:status` header; 0 for what is none.
+pub fn code(status: &[u8]) -> u64 {
+    let text = std::str::from_utf8(status).ok();
+    text.and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+/// Whether a `content-type` says that the response is a stream of events, which ends when
+/// its reader has enough.
+pub fn is_event_stream(content_type: &[u8]) -> bool {
+    let kind = content_type.split(|byte| *byte == b';').next();
+    kind.is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream"))
 }
 
 /// Whether Envoy's response flags say that the client went away: DC, or DR where it reset
@@ -117,9 +122,9 @@ mod tests {
             ("2xx", Class::None),
             ("99999999999999999999999", Class::None),
         ] {
-            assert_eq!(Class::of_status(status.as_bytes()), class, "{status}");
+            assert_eq!(Class::of_code(code(status.as_bytes())), class, "{status}");
         }
-        assert_eq!(Class::of_status(b"\xff"), Class::None);
+        assert_eq!(code(b"\xff"), 0);
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! A configuration in force: the policy and the series it counts in.
 
+use std::cell::Cell;
+
 use super::host::MetricKind;
 use super::metrics::Series;
 use crate::decide::possible;
 use crate::decision::{Decision, Reason};
 use crate::output::{self, Class};
+use crate::outside::Outside;
 use crate::policy::{Metrics, Policy, Rollout, RolloutId, Shares};
 
 /// For how many rollouts the series exist from the start. To define a metric takes the
@@ -12,10 +15,10 @@ use crate::policy::{Metrics, Policy, Rollout, RolloutId, Shares};
 pub const DEFINED_AT_ONCE: usize = 50;
 
 /// A policy with all that the filter works out once.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Active {
     pub policy: Policy,
-    shares: Vec<Shares>,
+    shares: Cell<Vec<Shares>>,
     series: Vec<RolloutSeries>,
 }
 
@@ -55,10 +58,9 @@ impl Active {
                     .collect(),
             })
             .collect();
-        let shares = policy.shares();
         let active = Self {
             policy,
-            shares,
+            shares: Cell::default(),
             series,
         };
         for (id, rollout) in active.policy.numbered().take(DEFINED_AT_ONCE) {
@@ -73,6 +75,7 @@ impl Active {
                 rollout: id,
                 version,
                 reason,
+                judged: false,
             };
             let _ = self.requests(&decision);
             let _ = self.duration(&decision);
@@ -82,15 +85,38 @@ impl Active {
         }
     }
 
-    /// What each version of a rollout has now.
-    pub fn shares(&self, id: RolloutId) -> impl Iterator<Item = (&str, u32)> {
+    /// Works out anew what each version has.
+    pub fn update_shares(&self, outside: &dyn Outside) {
+        self.shares.set(self.policy.shares(outside));
+    }
+
+    /// What each version of a rollout has, by its name.
+    pub fn shares(&self, id: RolloutId) -> Vec<(&str, u32)> {
+        let all = self.shares.take();
+        let shares = all.get(usize::from(id.0));
         let rollout = self.policy.rollout(id);
-        let shares = self.shares.get(usize::from(id.0));
         let versions = rollout.into_iter().flat_map(|rollout| &rollout.versions);
-        versions.zip(0..).map(move |(version, number)| {
+        let by_name = versions.zip(0..).map(|(version, number)| {
             let mut shares = shares.into_iter().flatten();
             let share = shares.find(|(of, _)| of.0 == number);
             (&*version.name, share.map_or(0, |(_, share)| share.ppm()))
+        });
+        let by_name = by_name.collect();
+        self.shares.set(all);
+        by_name
+    }
+
+    /// Whether a decision is one that a guardrail judges, and whether one of those looks at
+    /// how long responses take.
+    pub fn is_judged(&self, decisions: &[Decision]) -> (bool, bool) {
+        let plans = decisions.iter().filter(|decision| decision.judged);
+        let plans = plans.filter_map(|decision| {
+            let rollout = self.policy.rollout(decision.rollout)?;
+            rollout.arm(decision.version)?;
+            rollout.plan.as_ref().filter(|plan| plan.is_guarded())
+        });
+        plans.fold((false, false), |(_, times), plan| {
+            (true, times || plan.times())
         })
     }
 

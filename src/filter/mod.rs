@@ -4,6 +4,8 @@
 //! - [`metrics`] gives series their numbers;
 //! - [`marks`] remembers for the process which configurations were accepted;
 //! - [`active`] is a configuration in force, with all that was worked out for it;
+//! - [`watch`] counts what came of requests, and merges and judges it with the other VMs;
+//! - [`proxy`] is what the decisions can ask;
 //! - [`state`] is what the root and the streams of one configuration share;
 //! - [`root`] takes configurations, [`stream`] handles requests.
 //!
@@ -14,9 +16,11 @@ mod active;
 mod host;
 mod marks;
 mod metrics;
+mod proxy;
 mod root;
 mod state;
 mod stream;
+mod watch;
 
 use proxy_wasm::traits::RootContext;
 

@@ -16,6 +16,9 @@ use crate::config::{self, Errors};
 const STRICT: &str = "DIVVY_STRICT";
 /// How often a root looks after its gauges and, if it is inert, says so.
 const TICK_MILLIS: u32 = 5_000;
+/// The same where versions are watched: so long a bad one is let be at most, once there is
+/// evidence.
+const WATCH_MILLIS: u32 = 1_000;
 
 /// One configuration of one plugin. Streams hold on to what they began with.
 pub struct Root {
@@ -32,7 +35,11 @@ impl Root {
     fn take(&mut self, plugin: &str, digest: u128, active: Active, inert: Option<Errors>) {
         self.state = Rc::new(State::new(plugin, digest, active, inert));
         self.state.show_gauges();
-        host::tick_every(TICK_MILLIS);
+        host::tick_every(if self.state.watch.is_empty() {
+            TICK_MILLIS
+        } else {
+            WATCH_MILLIS
+        });
     }
 
     /// Whether to accept an invalid configuration and do nothing by it.
@@ -44,7 +51,12 @@ impl Root {
     }
 }
 
-impl Context for Root {}
+impl Context for Root {
+    fn on_done(&mut self) -> bool {
+        self.state.flush();
+        true
+    }
+}
 
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
@@ -99,7 +111,7 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
-        self.state.look_after_gauges();
+        self.state.tick();
     }
 
     fn get_type(&self) -> Option<ContextType> {

@@ -1,20 +1,21 @@
 //! One request and its response.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use proxy_wasm::traits::{Context, HttpContext};
 use proxy_wasm::types::Action;
 
 use super::host::{self, Headers};
+use super::proxy::Proxy;
 use super::state::State;
+use crate::class::{self, Class, client_is_gone};
 use crate::decide::{self, Outcome};
 use crate::decision::{Decision, Reason};
-use crate::output::{self, Class, HeaderChange};
-use crate::outside::Outside;
+use crate::guardrail::Ended;
+use crate::output::{self, HeaderChange};
 use crate::policy::Policy;
-use crate::request::Request;
-
-const NANOS_PER_MILLI: u64 = 1_000_000;
+use crate::request::{Pairs, Request};
 
 /// What is kept of a request until its response has been counted.
 pub struct Stream {
@@ -22,13 +23,24 @@ pub struct Stream {
     decisions: Vec<Decision>,
     /// Whether a decision's rollout counts responses.
     counting: bool,
+    /// Whether a guardrail judges what comes of a decision, and how long it takes.
+    judged: bool,
+    timed: bool,
     /// When the request came, on the monotonic clock.
     started: Option<u64>,
     /// A gRPC call: its status comes after the headers, so it is counted at the end.
     grpc: bool,
-    /// The class by the response's code, once there is one.
-    class: Option<Class>,
+    /// How it was answered, once it was.
+    answer: Option<Answer>,
     counted: bool,
+}
+
+/// The beginning of a response.
+#[derive(Clone, Copy, Default)]
+struct Answer {
+    code: u64,
+    latency: Option<Duration>,
+    event_stream: bool,
 }
 
 impl Stream {
@@ -37,9 +49,11 @@ impl Stream {
             state,
             decisions: Vec::new(),
             counting: false,
+            judged: false,
+            timed: false,
             started: None,
             grpc: false,
-            class: None,
+            answer: None,
             counted: false,
         }
     }
@@ -59,7 +73,10 @@ impl Stream {
             Ok(block) if !block.is_empty() => Request::from_block(&policy.names, block).ok(),
             _ => None,
         };
-        let request = request.map(|request| request.with_outside(&Proxy));
+        let proxy = Proxy {
+            watch: &state.watch,
+        };
+        let request = request.map(|request| request.with_outside(&proxy));
         let mut all = true;
         let change = |change| all &= apply(Headers::Request, &change);
         let outcome = match &request {
@@ -103,15 +120,39 @@ impl Stream {
         }
     }
 
-    fn record_duration(&self) {
-        let now = host::monotonic_nanos();
-        let (Some(started), Some(now)) = (self.started, now) else {
-            return;
+    /// What there is to know when the response begins. Where event streams are told from
+    /// other responses, all headers are read at once: they cost as much as one.
+    fn answer(&self) -> Answer {
+        let latency = self.started.and_then(|started| {
+            let now = host::monotonic_nanos()?;
+            Some(Duration::from_nanos(now.saturating_sub(started)))
+        });
+        if !(self.judged && self.timed) {
+            let status = host::header(Headers::Response, ":status").unwrap_or_default();
+            return Answer {
+                code: class::code(&status),
+                latency,
+                event_stream: false,
+            };
+        }
+        let block = host::header_block(Headers::Response).unwrap_or_default();
+        let mut answer = Answer {
+            latency,
+            ..Answer::default()
         };
-        let millis = now
-            .saturating_sub(started)
-            .checked_div(NANOS_PER_MILLI)
-            .unwrap_or_default();
+        for (name, value) in Pairs::new(&block).into_iter().flatten().flatten() {
+            match name {
+                b":status" => answer.code = class::code(value),
+                b"content-type" => answer.event_stream = class::is_event_stream(value),
+                _ => {}
+            }
+        }
+        answer
+    }
+
+    fn record_duration(&self, latency: Option<Duration>) {
+        let millis = latency.and_then(|latency| u64::try_from(latency.as_millis()).ok());
+        let Some(millis) = millis else { return };
         for decision in &self.decisions {
             if let Some(id) = self.state.active.duration(decision) {
                 host::record(id, millis);
@@ -120,29 +161,8 @@ impl Stream {
     }
 }
 
-/// Whether a gRPC call that was answered with 200 failed. Where no status came, Envoy says
-/// "unknown", which is no failure of the service if the client went away first.
-fn grpc_failed() -> bool {
-    let status = host::number_property("response\0grpc_status");
-    status.is_some_and(Class::is_grpc_failure) && !output::client_is_gone(response_flags())
-}
-
 fn response_flags() -> u64 {
     host::number_property("response\0flags").unwrap_or_default()
-}
-
-/// Asks the proxy for what is not in the headers.
-#[derive(Debug)]
-struct Proxy;
-
-impl Outside for Proxy {
-    fn property(&self, path: &str) -> Option<Vec<u8>> {
-        host::property(path).ok()
-    }
-
-    fn random(&self) -> Option<[u8; 16]> {
-        host::random_bits()
-    }
 }
 
 /// Removes every header of divvy's, whether or not it is there.
@@ -170,8 +190,10 @@ impl HttpContext for Stream {
         if self.decisions.is_empty() {
             return Action::Continue;
         }
-        self.counting = self.state.active.counts_responses(&self.decisions);
-        if self.counting {
+        let active = &self.state.active;
+        self.counting = active.counts_responses(&self.decisions);
+        (self.judged, self.timed) = active.is_judged(&self.decisions);
+        if self.counting || self.timed {
             self.started = host::monotonic_nanos();
         }
         self.state.show_weights_of(&self.decisions);
@@ -185,18 +207,19 @@ impl HttpContext for Stream {
 
     fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
         // Envoy does not call twice, but what it would mean is clear.
-        if self.decisions.is_empty() || self.class.is_some() {
+        if self.decisions.is_empty() || self.answer.is_some() {
             return Action::Continue;
         }
-        if self.counting {
-            self.record_duration();
-            let status = host::header(Headers::Response, ":status").unwrap_or_default();
-            let class = Class::of_status(&status);
-            self.class = Some(class);
+        if self.counting || self.judged {
+            let answer = self.answer();
+            self.answer = Some(answer);
             // A gRPC call is always answered with 200 and may still fail by its status.
-            self.grpc &= status == b"200";
-            if !self.grpc {
-                self.count(class);
+            self.grpc &= answer.code == 200;
+            if self.counting {
+                self.record_duration(answer.latency);
+                if !self.grpc {
+                    self.count(Class::of_code(answer.code));
+                }
             }
         }
         // The response goes on whether or not the client is told.
@@ -210,20 +233,45 @@ impl HttpContext for Stream {
     /// The end of the stream, whether or not there was a response. Streams that ended
     /// before this filter saw the request have decided nothing.
     fn on_log(&mut self) {
-        if self.counted || !self.counting {
+        let counts = self.counting && !self.counted;
+        if !counts && !self.judged {
             return;
         }
-        let class = match self.class {
-            Some(_) if self.grpc && grpc_failed() => Class::GrpcError,
-            Some(class) => class,
-            None => {
-                let code = host::number_property("response\0code").unwrap_or_default();
-                match Class::of_code(code) {
-                    Class::None => Class::of_flags(response_flags()),
-                    class => class,
-                }
-            }
+        let answer = self.answer.unwrap_or_else(|| Answer {
+            code: host::number_property("response\0code").unwrap_or_default(),
+            ..Answer::default()
+        });
+        // Where no status came, Envoy says "unknown".
+        let grpc_status = if self.grpc && self.answer.is_some() {
+            host::number_property("response\0grpc_status")
+        } else {
+            None
         };
-        self.count(class);
+        let failed = grpc_status.is_some_and(Class::is_grpc_failure);
+        let class = Class::of_code(answer.code);
+        // Asked for only where it matters: 500 ns.
+        let flags = if self.judged || failed || class == Class::None {
+            response_flags()
+        } else {
+            0
+        };
+        if counts {
+            self.count(match class {
+                Class::None => Class::of_flags(flags),
+                // No failure of the service if the client went away first.
+                _ if failed && !client_is_gone(flags) => Class::GrpcError,
+                class => class,
+            });
+        }
+        if self.judged {
+            let ended = Ended {
+                code: answer.code,
+                grpc_status,
+                flags,
+                event_stream: answer.event_stream,
+                latency: answer.latency,
+            };
+            self.state.judge(&self.decisions, &ended);
+        }
     }
 }

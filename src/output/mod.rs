@@ -5,7 +5,9 @@ mod series;
 use std::borrow::Cow;
 
 pub use crate::class::{Class, client_is_gone};
-pub use series::{duration_series, request_series, response_series, series, weight_series};
+pub use series::{
+    duration_series, guardrail_series, request_series, response_series, series, weight_series,
+};
 
 use crate::decide::Outcome;
 use crate::decision::Decision;

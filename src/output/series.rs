@@ -38,6 +38,11 @@ pub fn weight_series(rollout: &str, version: &str) -> String {
     series(&place(rollout, version), "divvy_weight_ppm")
 }
 
+/// `divvy_guardrail_state` of one version.
+pub fn guardrail_series(rollout: &str, version: &str) -> String {
+    series(&place(rollout, version), "divvy_guardrail_state")
+}
+
 const fn place<'a>(rollout: &'a str, version: &'a str) -> [(&'static str, &'a str); 2] {
     [("divvy_rollout", rollout), ("divvy_version", version)]
 }

@@ -1,0 +1,39 @@
+//! The proxy as the decisions see it: whom to ask for what is not in the headers.
+
+use std::fmt;
+use std::rc::Rc;
+
+use super::host;
+use super::watch::{self, Watch};
+use crate::guardrail::State;
+use crate::outside::Outside;
+use crate::policy::RolloutId;
+
+/// Asks the proxy, and what this VM knows about the rollouts that it watches.
+pub struct Proxy<'w> {
+    pub watch: &'w Watch,
+}
+
+impl fmt::Debug for Proxy<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Proxy")
+    }
+}
+
+impl Outside for Proxy<'_> {
+    fn property(&self, path: &str) -> Option<Vec<u8>> {
+        host::property(path).ok()
+    }
+
+    fn random(&self) -> Option<[u8; 16]> {
+        host::random_bits()
+    }
+
+    fn now(&self) -> Option<u64> {
+        watch::now()
+    }
+
+    fn state(&self, rollout: RolloutId) -> Option<Rc<State>> {
+        self.watch.state(rollout)
+    }
+}
