@@ -17,7 +17,7 @@ pub struct Pattern(Regex);
 impl Pattern {
     /// How many bytes of several values, of a repeated header or a list, are looked at: for
     /// each value its own and a few more.
-    pub const MAX_BYTES: usize = 8 * MAX_VALUE;
+    pub const MAX_BYTES: usize = 4 * MAX_VALUE;
 
     /// Compiles a pattern.
     ///
