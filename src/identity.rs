@@ -83,8 +83,8 @@ impl Identification {
         request: &'a Request<'_>,
     ) -> Option<Cow<'a, [u8]>> {
         let mut joined = Vec::new();
-        for part in parts {
-            if !joined.is_empty() {
+        for (nth, part) in parts.iter().enumerate() {
+            if nth > 0 {
                 joined.push(SEPARATOR);
             }
             joined.extend_from_slice(&self.usable(part, request)?);

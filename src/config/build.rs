@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::error::{At, Errors};
 use super::headers::Headers;
-use super::{MAX_REGEXES, read};
+use super::{MAX_REGEXES, names, read};
 use crate::bucket::{Gate, Share};
 use crate::policy::{RolloutId, VersionId};
 
@@ -19,6 +19,8 @@ pub(super) struct Build {
     pub headers: Headers,
     pub identity: Identities,
     pub holdout: Option<Gate>,
+    /// Whether there is one, be it valid or not.
+    pub has_holdout: bool,
     /// Rollouts that stand earlier in the list.
     pub earlier: Earlier,
     pub layers: Layers,
@@ -40,6 +42,7 @@ impl Build {
             headers,
             identity: Identities::None,
             holdout: None,
+            has_holdout: false,
             earlier: Earlier::default(),
             layers: Layers::default(),
             regexes: 0,
@@ -121,8 +124,8 @@ impl Leader {
         let versions = self.versions.as_ref()?;
         let found = (0..).zip(versions).find(|(_, version)| ***version == *name);
         if found.is_none() {
-            let names: Vec<_> = versions.iter().map(|version| &**version).collect();
-            errors.add(at, format!("{name:?} is not one of {}", names.join(", ")));
+            let names = versions.iter().map(|version| &**version);
+            errors.add(at, names::not_one_of(name, names));
         }
         found.map(|(number, _)| VersionId(number))
     }

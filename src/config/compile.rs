@@ -8,6 +8,7 @@ use super::build::{Build, Identities};
 use super::error::{At, Errors};
 use super::headers::{Headers, Use};
 use super::read::Read;
+use super::rollout::Compiled;
 use super::shape::{self, Items};
 use super::{MAX_ROLLOUTS, identity, json, names, rollout, values};
 use crate::identity::Identification;
@@ -73,6 +74,7 @@ fn compile_config(config: shape::Config, whole: bool, errors: &mut Errors) -> Po
     if !whole {
         build.identity = Identities::Lasting;
     }
+    build.has_holdout = config.holdout.is_some() || !whole;
     build.holdout = identity::holdout(config.holdout, errors);
     let (rollouts, scopes) = rollouts(config.rollouts, &mut build, errors);
     let (names, owned, written) = build.headers.into_parts();
@@ -108,12 +110,15 @@ fn rollouts(
         let id = build.earlier.next();
         build.earlier.gaps = matches!(at, At::Index(_, place) if place > usize::from(id.0));
         let compiled = rollout::compile(at, raw, build, errors);
-        let versions = compiled.as_ref().map(|(rollout, _)| {
-            let versions = rollout.versions.iter();
+        let sound = compiled.as_ref().filter(|compiled| compiled.complete);
+        let versions = sound.map(|compiled| {
+            let versions = compiled.rollout.versions.iter();
             versions.map(|version| version.name.clone()).collect()
         });
         build.earlier.add(&name, versions);
-        let (rollout, scopes) = compiled?;
+        let Compiled {
+            rollout, scopes, ..
+        } = compiled?;
         index.add(id, scopes);
         Some(rollout)
     });

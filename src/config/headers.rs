@@ -25,6 +25,7 @@ pub(super) struct Headers {
     uses: Vec<Use>,
     /// Roles whose header is named, but not validly.
     misnamed: Vec<Role>,
+    too_many_claims: bool,
 }
 
 /// What a header of divvy's is for. Rollouts may share one of their own, as long as it
@@ -47,6 +48,7 @@ impl Headers {
             owned: Vec::new(),
             uses: Vec::new(),
             misnamed: Vec::new(),
+            too_many_claims: false,
         };
         let written_by_default = raw.is_none();
         let root = At::Root;
@@ -202,7 +204,7 @@ impl Headers {
     ) -> Option<(ClaimId, ClaimType)> {
         let before = errors.count();
         let place = at.field("jwtClaim");
-        let path = raw.path.into_list(place, errors);
+        let path = raw.path.into_list(place, errors)?;
         if path.is_empty() || path.len() > MAX_CLAIM_DEPTH {
             let message = format!("is no path of 1 to {MAX_CLAIM_DEPTH} names");
             errors.add(place, message);
@@ -233,13 +235,14 @@ impl Headers {
             return None;
         }
         let path = path.iter().map(String::as_str);
-        let id = self.names.claim(Claim::new(payload, path, kind));
-        if self.names.claims() > MAX_CLAIMS {
+        let claim = Claim::new(payload, path, kind);
+        let id = self.names.claim(claim, MAX_CLAIMS);
+        if id.is_none() && !self.too_many_claims {
+            self.too_many_claims = true;
             let message = format!("is one claim more than {MAX_CLAIMS}, the most that are read");
             errors.add(place, message);
-            return None;
         }
-        Some((id, kind))
+        Some((id?, kind))
     }
 
     pub(super) fn into_parts(self) -> (Names, Vec<OwnedHeader>, Vec<(Role, HeaderId)>) {

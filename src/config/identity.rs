@@ -28,18 +28,15 @@ pub(super) fn sources(
     };
     let list = list.at_most(MAX_IDENTITY_SOURCES, "sources", at, errors);
     let count = list.len();
-    let sources = list.each(at, errors, |at, raw, errors| {
-        source(at, raw, true, build, errors)
-    });
     let random = |source: &IdentitySource| matches!(source, IdentitySource::Random);
-    if let Some(place) = sources.iter().position(random)
-        && place.saturating_add(1) < sources.len()
-    {
-        errors.add(
-            at.index(place),
-            "random stands last: it always yields something",
-        );
-    }
+    let sources = list.each(at, errors, |at, raw, errors| {
+        let source = source(at, raw, true, build, errors)?;
+        let last = matches!(at, At::Index(_, place) if place.saturating_add(1) == count);
+        if random(&source) && !last {
+            errors.add(at, "random stands last: it always yields something");
+        }
+        Some(source)
+    });
     // What could not be read may have been anything.
     build.identity = if sources.len() < count || !sources.iter().all(random) {
         Identities::Lasting

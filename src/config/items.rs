@@ -101,11 +101,15 @@ impl Read for OneOrMany {
 }
 
 impl OneOrMany {
-    /// The strings, those of them that are ones.
-    pub(super) fn into_list(self, at: At<'_>, errors: &mut Errors) -> Vec<String> {
+    /// The strings; `None` if some of them are none.
+    pub(super) fn into_list(self, at: At<'_>, errors: &mut Errors) -> Option<Vec<String>> {
         match self {
-            Self::One(text) => vec![text],
-            Self::Many(items) => items.each(at, errors, |_, text, _| Some(text)),
+            Self::One(text) => Some(vec![text]),
+            Self::Many(items) => {
+                let count = items.len();
+                let list = items.each(at, errors, |_, text, _| Some(text));
+                (list.len() == count).then_some(list)
+            }
         }
     }
 }

@@ -97,6 +97,20 @@ fn check(at: At<'_>, name: &str, valid: bool, pattern: &str, errors: &mut Errors
     }
 }
 
+/// That a name is none of these. What is too long to be one of them is cut, since there may
+/// be thousands of such messages.
+pub(super) fn not_one_of<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> String {
+    let mut message = format!("{name:?} is not one of ");
+    for (nth, name) in names.enumerate() {
+        if nth > 0 {
+            message.push_str(", ");
+        }
+        let end = name.floor_char_boundary(MAX_NAME);
+        message.push_str(name.get(..end).unwrap_or_default());
+    }
+    message
+}
+
 /// Checks that a name can be a label.
 fn not_cut(at: At<'_>, name: &str, errors: &mut Errors) {
     if let Some(part) = CUT_BY_ISTIO.iter().find(|part| name.contains(*part)) {

@@ -8,7 +8,7 @@ use memchr::memmem::Finder;
 use super::build::Build;
 use super::error::{At, Errors};
 use super::names;
-use super::shape::{self, Operator};
+use super::shape::{self, OneOrMany, Operator};
 use crate::matching::Test;
 use crate::matching::network::{Networks, network};
 use crate::matching::number::Range;
@@ -139,14 +139,18 @@ fn text_operator(
     if let Some(ends) = operator.range {
         return range(at, &ends, errors).map(Test::Range);
     }
-    let list = operator.cidr?.into_list(at, errors);
-    if list.is_empty() {
-        errors.add(at, "is empty");
-    }
-    let list = list
-        .iter()
-        .filter_map(|text| told(at, network(text), errors));
-    Some(Test::Cidr(Networks::new(list.collect())))
+    let networks = match operator.cidr? {
+        OneOrMany::One(text) => told(at, network(&text), errors).into_iter().collect(),
+        OneOrMany::Many(list) => {
+            if list.is_empty() {
+                errors.add(at, "is empty");
+            }
+            list.each(at, errors, |at, text, errors| {
+                told(at, network(&text), errors)
+            })
+        }
+    };
+    Some(Test::Cidr(Networks::new(networks)))
 }
 
 /// The value, or a note of what is wrong with it.
@@ -232,6 +236,7 @@ impl Text {
                 host.into()
             }
             Kind::Host => text.to_ascii_lowercase().into_bytes().into(),
+            Kind::Method if self.ignore_case => method(at, &text.to_ascii_uppercase(), errors)?,
             Kind::Method => method(at, text, errors)?,
             _ => text.as_bytes().into(),
         };

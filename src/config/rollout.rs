@@ -15,13 +15,22 @@ use crate::guardrail::{Arm, Guardrail, Plan, Ramp};
 use crate::matching::Scope;
 use crate::policy::{Expose, Metrics, Role, Rollout, Rule, Strategy, Version, VersionId};
 
-/// Compiles a rollout, and the entries of its `match`.
+/// A rollout as it was compiled.
+pub(super) struct Compiled {
+    pub rollout: Rollout,
+    /// The entries of its `match`.
+    pub scopes: Vec<Scope>,
+    /// Whether its versions are what the configuration says.
+    pub complete: bool,
+}
+
+/// Compiles a rollout.
 pub(super) fn compile(
     at: At<'_>,
     raw: shape::Rollout,
     build: &mut Build,
     errors: &mut Errors,
-) -> Option<(Rollout, Vec<Scope>)> {
+) -> Option<Compiled> {
     names::rollout(at.field("name"), &raw.name, errors);
     if let Some(salt) = &raw.salt {
         names::other(at.field("salt"), salt, errors);
@@ -76,6 +85,7 @@ pub(super) fn compile(
         &versions,
     );
     let metrics = metrics(at.field("metrics"), raw.metrics.as_deref(), errors);
+    let complete = versions.complete;
     let rollout = Rollout {
         name: raw.name.into(),
         enabled: raw.enabled.unwrap_or(true),
@@ -89,7 +99,11 @@ pub(super) fn compile(
         plan,
         versions: versions.list,
     };
-    Some((rollout, scopes.unwrap_or_default()))
+    Some(Compiled {
+        rollout,
+        scopes: scopes.unwrap_or_default(),
+        complete,
+    })
 }
 
 fn expose(

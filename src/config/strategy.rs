@@ -141,7 +141,7 @@ fn ab_test_of(
     let layer = raw
         .layer
         .map(|layer| layer_of(at.field("layer"), &layer, around, build, errors));
-    if raw.holdout == Some(true) && build.holdout.is_none() && errors.is_empty() {
+    if raw.holdout == Some(true) && !build.has_holdout {
         errors.add(
             at.field("holdout"),
             "there is no holdout to obey: name one at the top",

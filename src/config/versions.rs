@@ -13,7 +13,7 @@ pub(super) struct Versions {
     pub list: Vec<Version>,
     /// Whether the list is what the configuration says, and sound: otherwise a name that is
     /// not found may be one of those that are left out, or stand there by mistake.
-    complete: bool,
+    pub complete: bool,
 }
 
 impl Versions {
@@ -71,8 +71,8 @@ impl Versions {
     pub(super) fn find(&self, at: At<'_>, name: &str, errors: &mut Errors) -> Option<VersionId> {
         let found = self.position(name);
         if found.is_none() && self.complete && !self.list.is_empty() {
-            let names: Vec<_> = self.list.iter().map(|version| &*version.name).collect();
-            errors.add(at, format!("{name:?} is not one of {}", names.join(", ")));
+            let names = self.list.iter().map(|version| &*version.name);
+            errors.add(at, names::not_one_of(name, names));
         }
         found
     }

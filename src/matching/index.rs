@@ -9,8 +9,9 @@ use crate::decision::RolloutId;
 use crate::request::{Request, host};
 use crate::table::Table;
 
-/// No host name is longer, so a longer one is not taken apart label by label.
-const LONGEST_HOST: usize = 255;
+/// Up to so many paths of one scope are looked up under each of its hosts: the table has an
+/// entry for each pair of them.
+const MAX_PAIRS: usize = 64;
 
 /// The `match` of all rollouts.
 #[derive(Clone, Debug, Default)]
@@ -74,7 +75,8 @@ impl ScopeIndex {
         let mut found = self.everywhere.clone();
         self.look_in(&self.any_host, request, &mut found);
         let host = request.host.as_deref().unwrap_or_default();
-        if host.len() <= LONGEST_HOST {
+        // A longer one is not taken apart label by label.
+        if host.len() <= host::LONGEST {
             if let Some(paths) = self.hosts.get(host) {
                 self.look_in(paths, request, &mut found);
             }
@@ -153,9 +155,14 @@ impl ScopeIndex {
 
 impl Paths {
     fn add(&mut self, scope: &Scope, number: usize) {
+        // One host has no more pairs than paths.
+        let more_hosts = scope.hosts.len().saturating_sub(1);
+        let pairs = |paths: usize| paths.saturating_mul(more_hosts);
         let (table, paths): (_, Vec<&[u8]>) = match &scope.path {
             Some(Test::Exact(path)) => (&mut self.exact, vec![path]),
-            Some(Test::In(paths)) => (&mut self.exact, paths.iter().map(|p| &**p).collect()),
+            Some(Test::In(paths)) if pairs(paths.len()) <= MAX_PAIRS => {
+                (&mut self.exact, paths.iter().map(|path| &**path).collect())
+            }
             Some(Test::PathPrefix(prefix)) => (&mut self.prefix, vec![prefix]),
             _ => return self.others.push(number),
         };

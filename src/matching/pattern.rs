@@ -5,6 +5,8 @@ use regex_lite::{Regex, RegexBuilder};
 /// The longest value that is looked at, in bytes: matching takes time in proportion to the
 /// lengths of pattern and value.
 const MAX_VALUE: usize = 1_024;
+/// The most groups: matching takes memory for each of them in each state.
+const MAX_GROUPS: usize = 16;
 /// The most memory that a compiled pattern may take, in bytes.
 const MAX_SIZE: usize = 64 << 10;
 
@@ -13,8 +15,9 @@ const MAX_SIZE: usize = 64 << 10;
 pub struct Pattern(Regex);
 
 impl Pattern {
-    /// How many lines of a repeated header are looked at.
-    pub const MAX_LINES: usize = 8;
+    /// How many bytes of several values, of a repeated header or a list, are looked at: for
+    /// each value its own and a few more.
+    pub const MAX_BYTES: usize = 4 * MAX_VALUE;
 
     /// Compiles a pattern.
     ///
@@ -23,13 +26,25 @@ impl Pattern {
     pub fn new(pattern: &str, ignore_case: bool) -> Result<Self, String> {
         // By itself first: `a)|(b` is no pattern, though it would be one in parentheses.
         build(pattern, ignore_case)?;
-        build(&format!(r"\A(?:{pattern})\z"), ignore_case).map(Self)
+        let whole = build(&format!(r"\A(?:{pattern})\z"), ignore_case).or_else(|_| {
+            // It ends with a comment, `(?x)`, which has swallowed the parenthesis.
+            build(&format!("\\A(?:{pattern}\n)\\z"), ignore_case)
+        })?;
+        if whole.captures_len() > MAX_GROUPS.saturating_add(1) {
+            return Err(format!(
+                "{pattern:?} has more than {MAX_GROUPS} groups: write (?:…) for those that only hold \
+                 together"
+            ));
+        }
+        Ok(Self(whole))
     }
 
     /// Whether it matches the whole of a value.
     pub fn matches(&self, value: &[u8]) -> bool {
         value.len() <= MAX_VALUE
-            && std::str::from_utf8(value).is_ok_and(|value| self.0.is_match(value))
+            // A regex keeps the memory that a match took, and there may be 200 of them: the
+            // copy, which shares the pattern, gives it back.
+            && std::str::from_utf8(value).is_ok_and(|value| self.0.clone().is_match(value))
     }
 }
 
@@ -60,6 +75,8 @@ mod tests {
             ("(?i)ab", "AB", true),
             ("[0-9]{3}", "123", true),
             (r"\d+", "１２", false),
+            ("(?x) a  # one", "a", true),
+            ("(?x) a  # one", "a\n", false),
         ] {
             let compiled = Pattern::new(pattern, false).unwrap();
             assert_eq!(
@@ -81,7 +98,15 @@ mod tests {
 
     #[test]
     fn what_is_no_pattern_or_too_large_a_one_is_an_error() {
-        for pattern in ["(", "a)|(b", "[z-a]", "*", r"\p{L}", "(?:a{100}){100}"] {
+        for pattern in [
+            "(",
+            "a)|(b",
+            "[z-a]",
+            "*",
+            r"\p{L}",
+            "(?:a{100}){100}",
+            &"(a)".repeat(17),
+        ] {
             assert!(Pattern::new(pattern, false).is_err(), "{pattern}");
         }
     }

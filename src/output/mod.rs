@@ -47,11 +47,13 @@ pub fn change_request<'p>(
         let Some(header) = policy.owned(id) else {
             continue;
         };
-        let again = request.header_ids().take(nth).any(|other| other == id);
+        if request.header_ids().take(nth).any(|other| other == id) {
+            continue;
+        }
         let mut written = policy.written.iter();
         let replaced = exposed.iter().any(|shown| shown.id == id)
             || written.any(|(role, of)| *of == id && value(policy, outcome, *role).is_some());
-        if !again && !replaced {
+        if !replaced {
             change(HeaderChange::Remove(&header.name));
         }
     }

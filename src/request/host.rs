@@ -36,10 +36,14 @@ pub enum Pattern {
     Below(Box<[u8]>),
 }
 
+/// No host name is longer, so a longer one is none that a configuration can name.
+pub const LONGEST: usize = 255;
+
 impl Pattern {
     /// Whether a normalized host is one of them.
     pub fn matches(&self, host: &[u8]) -> bool {
         match self {
+            _ if host.len() > LONGEST => false,
             Self::Exact(name) => host == &**name,
             Self::Below(ending) => host
                 .strip_suffix(&**ending)

@@ -116,19 +116,18 @@ impl Names {
         self.labels.get(header.index())?.as_ref()
     }
 
-    /// The number of this claim, a new one if need be.
-    pub fn claim(&mut self, claim: Claim) -> ClaimId {
+    /// The number of this claim, a new one if need be and there are fewer than `most`.
+    pub fn claim(&mut self, claim: Claim, most: usize) -> Option<ClaimId> {
         let known = self.claims.iter().position(|other| *other == claim);
-        let number = known.unwrap_or_else(|| {
-            self.claims.push(claim);
-            self.claims.len().saturating_sub(1)
-        });
-        ClaimId(u32::try_from(number).unwrap_or(u32::MAX))
-    }
-
-    /// How many claims are asked for.
-    pub const fn claims(&self) -> usize {
-        self.claims.len()
+        let number = match known {
+            Some(number) => number,
+            None if self.claims.len() >= most => return None,
+            None => {
+                self.claims.push(claim);
+                self.claims.len().saturating_sub(1)
+            }
+        };
+        u32::try_from(number).ok().map(ClaimId)
     }
 
     /// The number of this header, if anything asks for it.

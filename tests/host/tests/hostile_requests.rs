@@ -170,3 +170,24 @@ fn long_requests_grow_the_memory_once() {
     assert_eq!(play(100), early);
     assert!(early <= 64, "{early} pages");
 }
+
+/// As dear as a regular expression gets: as many states as there may be, and values as long as
+/// are looked at, again and again.
+#[test]
+fn regular_expressions_look_at_a_bounded_part_of_a_header_that_comes_again_and_again() {
+    let pattern = format!("({})+x", ["[a-z]?"; 120].concat());
+    let configuration = rollouts(1, |_| json!({"header": "h", "regex": pattern}));
+    let lines = |count: usize| {
+        let line = "a".repeat(1_000);
+        (0..count).fold(Exchange::get("/"), |exchange, _| {
+            exchange.header("h", &line)
+        })
+    };
+    let (few, many) = (
+        extra_fuel(&configuration, &lines(5)),
+        extra_fuel(&configuration, &lines(59)),
+    );
+    println!("{few} for 5 lines, {many} for 59");
+    // What is not looked at is still read.
+    assert!(many <= few + few / 10, "{few}, then {many}");
+}

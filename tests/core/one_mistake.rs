@@ -1,0 +1,188 @@
+//! A mistake is said once, where it is, and what is no mistake is not called one.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_macros,
+    missing_docs,
+    reason = "a test"
+)]
+
+use divvy::outside::Outside;
+use divvy::request::Request;
+use divvy::{config, decide};
+use serde_json::{Value, json};
+
+fn rollout(name: &str, strategy: &Value) -> Value {
+    json!({
+        "name": name,
+        "versions": [{"name": "v1"}, {"name": "v2"}],
+        "stable": "v1",
+        "strategy": strategy,
+    })
+}
+
+fn blue_green(name: &str) -> Value {
+    rollout(name, &json!({"blueGreen": {"active": "v1"}}))
+}
+
+fn rule(when: &Value) -> Value {
+    json!([{"name": "r", "when": when, "use": "v2"}])
+}
+
+/// One rollout with one rule.
+fn with_rule(when: &Value) -> Value {
+    let mut only = blue_green("a");
+    only["rules"] = rule(when);
+    json!({"identity": [{"header": "x-user-id"}], "rollouts": [only]})
+}
+
+fn errors_of(config: &Value) -> Vec<String> {
+    let errors = config::parse(config.to_string().as_bytes()).err();
+    errors.map_or(vec![], |e| e.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn a_part_of_a_host_may_end_with_a_dot_and_a_method_in_any_case_may_be_lower() {
+    for when in [
+        json!({"host": true, "prefix": "shop."}),
+        json!({"host": true, "contains": ".staging."}),
+        json!({"method": true, "exact": "get", "ignoreCase": true}),
+        json!({"header": "x", "regex": "(?x) a  # a comment"}),
+    ] {
+        assert_eq!(errors_of(&with_rule(&when)), [""; 0], "{when}");
+    }
+}
+
+#[test]
+fn a_list_of_which_no_element_can_be_read_is_not_called_empty_as_well() {
+    for (when, path) in [
+        (json!({"sourceIp": true, "cidr": [5]}), "cidr[0]"),
+        (json!({"jwtClaim": [5], "exact": "x"}), "jwtClaim[0]"),
+    ] {
+        let path = format!("rollouts[0].rules[0].when.{path}");
+        let error = format!("{path}: is a number where a string is meant");
+        assert_eq!(errors_of(&with_rule(&when)), [error]);
+    }
+}
+
+#[test]
+fn an_element_of_cidr_is_blamed_by_its_place() {
+    let when = json!({"sourceIp": true, "cidr": ["10.0.0.0/8", "x"]});
+    let errors = errors_of(&with_rule(&when));
+    let place = "rollouts[0].rules[0].when.cidr[1]: ";
+    assert!(errors.iter().all(|error| error.starts_with(place)));
+}
+
+#[test]
+fn a_random_identity_that_is_not_the_last_is_blamed_by_its_place() {
+    let sources = json!([{"header": ":path"}, {"random": true}, {"header": "x"}]);
+    let errors = errors_of(&json!({ "identity": sources }));
+    let about_random = |error: &String| error.starts_with("identity[1]: random stands last");
+    assert!(errors.iter().any(about_random), "{errors:?}");
+}
+
+#[test]
+fn a_version_whose_name_could_not_be_read_is_not_said_to_be_missing() {
+    let mut leader = blue_green("a");
+    leader["versions"] = json!([{"name": "v1"}, {"nam": "v2"}]);
+    let mut follower = blue_green("b");
+    follower["rules"] = rule(&json!({"assigned": {"rollout": "a", "version": "v2"}}));
+    assert_eq!(
+        errors_of(&json!({"rollouts": [leader, follower]})),
+        ["rollouts[0].versions[1]: unknown field `nam`, expected `name` or `target`"]
+    );
+}
+
+#[test]
+fn a_holdout_that_is_not_there_is_missed_whatever_else_is_wrong() {
+    let test = json!({"abTest": {"split": [{"version": "v2", "weight": 1}], "holdout": true}});
+    for name in ["a", "A"] {
+        let config = json!({"rollouts": [rollout(name, &test)]});
+        let missed = "rollouts[0].strategy.abTest.holdout: there is no holdout to obey";
+        let errors = errors_of(&config);
+        let found = errors.iter().any(|error| error.starts_with(missed));
+        assert!(found, "{name}: {errors:?}");
+    }
+}
+
+#[test]
+fn that_there_are_too_many_claims_is_said_once() {
+    let claims: Value = (0..210)
+        .map(|nth| json!({"jwtClaim": format!("c{}", nth % 205), "present": true}))
+        .collect();
+    assert_eq!(errors_of(&with_rule(&json!({ "any": claims }))).len(), 1);
+}
+
+/// A token with these groups.
+#[derive(Debug)]
+struct Groups(Vec<String>);
+
+impl Outside for Groups {
+    fn property(&self, _: &str) -> Option<Vec<u8>> {
+        let number = |length: usize| u32::try_from(length).unwrap().to_le_bytes();
+        let mut bytes = number(self.0.len()).to_vec();
+        for group in &self.0 {
+            bytes.extend([number(group.len()), number(0)].concat());
+        }
+        for group in &self.0 {
+            bytes.extend([group.as_bytes(), b"\0\0"].concat());
+        }
+        Some(bytes)
+    }
+
+    fn random(&self) -> Option<[u8; 16]> {
+        None
+    }
+}
+
+#[test]
+fn a_regular_expression_finds_a_group_of_a_token_wherever_it_stands() {
+    let when = json!({"jwtClaim": "groups", "type": "list", "regex": "banned-.*"});
+    let policy = config::parse(with_rule(&when).to_string().as_bytes()).unwrap();
+    for others in [0, 7, 8, 30] {
+        let mut groups: Vec<_> = (0..others).map(|nth| format!("g{nth}")).collect();
+        groups.push("banned-here".to_owned());
+        let token = Groups(groups);
+        let request = Request::from_headers(&policy.names, []).with_outside(&token);
+        let decided = decide::decide(&policy, &request).decisions;
+        let reasons: Vec<_> = decided.iter().map(|one| one.reason.name()).collect();
+        assert_eq!(reasons, ["rule"], "behind {others} others");
+    }
+}
+
+#[test]
+fn the_parts_of_an_identity_are_joined_by_a_separator_even_if_the_first_is_empty() {
+    let canary = json!({"canary": {"version": "v2", "weight": 50}});
+    let config = json!({
+        "ignoreIdentities": [],
+        "identity": [{"concat": [{"header": "a"}, {"header": "b"}]}],
+        "rollouts": [rollout("a", &canary)],
+    });
+    let policy = config::parse(config.to_string().as_bytes()).unwrap();
+    let headers = [(&b"a"[..], &b""[..]), (b"b", b"x")];
+    let request = Request::from_headers(&policy.names, headers);
+    let identity = decide::decide(&policy, &request).identity.unwrap();
+    assert_eq!(&*identity.bytes, b"\x1fx");
+}
+
+#[test]
+fn hosts_longer_than_any_are_looked_at_alike_by_the_index_and_by_each_scope() {
+    use divvy::matching::{Scope, ScopeIndex};
+    use divvy::policy::RolloutId;
+    use divvy::request::{Names, host};
+
+    let scope = Scope {
+        hosts: vec![host::Pattern::Below(b".example.com".as_slice().into())],
+        ..Scope::default()
+    };
+    let mut index = ScopeIndex::default();
+    index.add(RolloutId(0), vec![scope.clone()]);
+    let names = Names::default();
+    for length in [63, 300] {
+        let host = format!("{}.example.com", "x".repeat(length));
+        let headers = [(&b":authority"[..], host.as_bytes())];
+        let request = Request::from_headers(&names, headers);
+        let found = !index.find(&request).is_empty();
+        assert_eq!(found, scope.contains(&request), "{length}");
+    }
+}

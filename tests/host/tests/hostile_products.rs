@@ -1,0 +1,113 @@
+//! Configurations and requests whose parts multiply: each list is within its limit, and what
+//! is made of two of them must be bounded as well.
+
+use divvy_host_tests::fixture::{PLUGIN, ROOT_ID, from_user};
+use divvy_host_tests::{Configured, Exchange, Module, Process, RootId, Vm};
+use serde_json::{Value, json};
+
+/// What a VM may take at the very most, as in `hostile_configurations`.
+const PAGES: u64 = 96 * (1 << 20) / 65_536;
+/// Instructions that a configuration may take, as there.
+const FUEL: u64 = 6_000_000_000;
+
+fn list(count: usize, element: impl Fn(usize) -> Value) -> Value {
+    (0..count).map(element).collect()
+}
+
+/// A rollout `b` with one rule, behind others.
+fn configuration(mut rollouts: Vec<Value>, when: &Value) -> Value {
+    let mut last = blue_green("b");
+    last["rules"] = json!([{"name": "r", "when": when, "use": "v2"}]);
+    rollouts.push(last);
+    json!({"identity": [{"header": "x-user-id"}], "rollouts": rollouts})
+}
+
+fn blue_green(name: &str) -> Value {
+    json!({
+        "name": name,
+        "versions": [{"name": "v1"}, {"name": "v2"}],
+        "stable": "v1",
+        "strategy": {"blueGreen": {"active": "v1"}},
+    })
+}
+
+/// Configures a VM, accepted or not, within its share of time and memory.
+fn bounded(configuration: &Value) -> (Vm, Configured) {
+    let mut vm = Vm::start(&Module::metered_filter(), &Process::new()).unwrap();
+    let before = vm.fuel_used();
+    let configured = vm.configure(ROOT_ID, PLUGIN, configuration.to_string());
+    let configured = configured.unwrap_or_else(|trap| panic!("{trap}"));
+    let fuel = vm.fuel_used() - before;
+    assert!(fuel <= FUEL, "{fuel} instructions");
+    assert_small(&vm);
+    (vm, configured)
+}
+
+fn assert_small(vm: &Vm) {
+    assert!(vm.memory_pages() <= PAGES, "{} pages", vm.memory_pages());
+}
+
+fn fuel_of(vm: &mut Vm, root: RootId, exchange: &Exchange) -> u64 {
+    // The first one defines series.
+    vm.exchange(root, exchange).unwrap();
+    let before = vm.fuel_used();
+    vm.exchange(root, exchange).unwrap();
+    vm.fuel_used() - before
+}
+
+#[test]
+fn many_hosts_with_many_paths_take_no_memory_for_each_pair_of_them() {
+    let mut rollout = blue_green("a");
+    rollout["match"] = json!([{
+        "hosts": list(4_000, |nth| json!(format!("h{nth}"))),
+        "path": {"in": list(4_000, |nth| json!(format!("/{nth}")))},
+    }]);
+    bounded(&json!({"rollouts": [rollout]}));
+}
+
+#[test]
+fn claims_beyond_the_most_that_are_read_cost_no_more_than_their_errors() {
+    let claims = list(
+        24_000,
+        |nth| json!({"jwtClaim": format!("c{nth}"), "present": true}),
+    );
+    bounded(&configuration(vec![], &json!({"any": claims})));
+}
+
+#[test]
+fn versions_that_an_earlier_rollout_lacks_do_not_cost_the_length_of_its_list_each() {
+    let mut leader = blue_green("a");
+    leader["versions"] = list(32, |nth| {
+        let long = format!("n{nth}{}", "n".repeat(14_000));
+        let name = if nth == 0 { "v1" } else { &long };
+        json!({ "name": name })
+    });
+    let assigned = list(
+        11_000,
+        |_| json!({"assigned": {"rollout": "a", "version": "x"}}),
+    );
+    bounded(&configuration(vec![leader], &json!({"any": assigned})));
+}
+
+#[test]
+fn regular_expressions_with_many_groups_do_not_fill_the_memory_when_they_are_used() {
+    let groups = "(a)".repeat(600);
+    let regexes = list(200, |_| json!({"header": "h", "regex": groups}));
+    let (mut vm, configured) = bounded(&configuration(vec![], &json!({"any": regexes})));
+    let exchange = from_user("somebody").header("h", "aaaa");
+    vm.exchange(configured.root, &exchange).unwrap();
+    assert_small(&vm);
+}
+
+#[test]
+fn a_header_of_ours_that_is_forged_a_hundred_times_is_not_worked_out_a_hundred_times() {
+    let rollouts: Vec<_> = (0..20).map(|nth| blue_green(&format!("r{nth}"))).collect();
+    let (mut vm, configured) = bounded(&json!({ "rollouts": rollouts }));
+    let root = configured.root;
+    let plain = fuel_of(&mut vm, root, &from_user("somebody"));
+    let forged = (0..100).fold(from_user("somebody"), |exchange, _| {
+        exchange.header("x-divvy-assignment", "")
+    });
+    let forged = fuel_of(&mut vm, root, &forged);
+    assert!(forged < 10 * plain, "{forged} instead of {plain}");
+}
