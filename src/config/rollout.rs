@@ -52,6 +52,9 @@ pub(super) fn compile(
             scope::compile(at, raw, build, errors)
         })
     });
+    // A ramp with something wrong is one all the same.
+    let canary = raw.strategy.canary.as_ref();
+    let ramps = canary.is_some_and(|canary| canary.steps.is_some() || canary.ramp.is_some());
     let rules = raw
         .rules
         .map(|rules| compile_rules(at.field("rules"), rules, salt, &versions, build, errors));
@@ -71,7 +74,7 @@ pub(super) fn compile(
         .map(|raw| expose(at.field("expose"), &raw, label, build, errors));
     let guardrail = raw
         .guardrail
-        .map(|raw| guardrail::compile(at.field("guardrail"), raw, ramp.is_some(), errors));
+        .map(|raw| guardrail::compile(at.field("guardrail"), raw, ramps, errors));
     if guardrail.is_some() && versions.list.len() == 1 {
         let message = "watches the versions beside stable, and there is none";
         errors.add(at.field("guardrail"), message);

@@ -37,6 +37,17 @@ fn valid() -> Value {
                 {"name": "ring", "when": {"cookie": "ring", "in": ["beta"]}, "use": "v2", "percent": 50},
             ],
             "strategy": {"canary": {"version": "v2", "weight": 5.25}},
+            "guardrail": {
+                "minRequests": 20,
+                "errors": {"max": 1, "overStable": 0.5, "window": "30s"},
+                "latency": {
+                    "quantile": 0.95, "max": "320ms", "timesStable": 1.1, "window": "60s",
+                    "for": "2m",
+                },
+                "consecutiveErrors": 10,
+                "onBreach": "rollback",
+                "recoverAfter": "10m",
+            },
             "expose": {"group": "x-abtest-group", "id": "x-abtest-id", "response": true},
         }, {
             "name": "search",
@@ -58,6 +69,24 @@ fn valid() -> Value {
             "versions": [{"name": "v1"}, {"name": "v2"}],
             "stable": "v1",
             "strategy": {"follow": {"rollout": "checkout"}},
+        }, {
+            "name": "pay",
+            "versions": [{"name": "v1"}, {"name": "v2"}],
+            "stable": "v1",
+            "strategy": {"canary": {
+                "version": "v2",
+                "start": "2026-12-01T09:00:00Z",
+                "steps": [{"weight": 1, "hold": "10m"}, {"weight": 25}, {"weight": 100}],
+            }},
+        }, {
+            "name": "ship",
+            "versions": [{"name": "v1"}, {"name": "v2"}],
+            "stable": "v1",
+            "strategy": {"canary": {
+                "version": "v2",
+                "start": "2026-12-01T09:00:00Z",
+                "ramp": {"from": 5, "by": 5, "to": 50, "every": "2m", "then": 100},
+            }},
         }],
     })
 }
