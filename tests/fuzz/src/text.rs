@@ -1,0 +1,43 @@
+//! Requests as text, so that seeds and crashes can be read and written by hand.
+
+use crate::Pair;
+
+/// `name: value` lines. A line without a colon is a header without a value; the colon that
+/// a pseudo-header begins with belongs to its name.
+pub fn headers(text: &[u8]) -> Vec<Pair<'_>> {
+    let lines = text.split(|byte| *byte == b'\n');
+    lines
+        .filter(|line| !line.is_empty())
+        .map(|line| {
+            let colon = line.iter().skip(1).position(|byte| *byte == b':');
+            let Some(colon) = colon else {
+                return (line, &[][..]);
+            };
+            let (name, value) = line.split_at(colon + 1);
+            let value = &value[1..];
+            (name, value.strip_prefix(b" ").unwrap_or(value))
+        })
+        .collect()
+}
+
+/// The first line and the rest.
+pub fn first_line(text: &[u8]) -> (&[u8], &[u8]) {
+    match text.iter().position(|byte| *byte == b'\n') {
+        Some(end) => (&text[..end], &text[end + 1..]),
+        None => (text, &[]),
+    }
+}
+
+/// Headers as the host hands them over.
+pub fn block(headers: &[Pair<'_>]) -> Vec<u8> {
+    let number = |n: usize| u32::try_from(n).expect("inputs are small").to_le_bytes();
+    let mut block = number(headers.len()).to_vec();
+    for (name, value) in headers {
+        block.extend(number(name.len()));
+        block.extend(number(value.len()));
+    }
+    for (name, value) in headers {
+        block.extend([*name, b"\0", *value, b"\0"].concat());
+    }
+    block
+}
