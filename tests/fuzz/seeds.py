@@ -43,6 +43,31 @@ RICH_REQUESTS = [
         (b"x-user-id", b"1"),
         (b"x-user-id", b"2"),
     ],
+    [
+        (b":path", b"/page/start?age=20"),
+        (b"x-app-version", b"v2.3.0-beta.2"),
+        (b"x-traffic-label", b"tenant=acme;ring=beta"),
+        (b"x-real-ip", b"192.168.1.1"),
+        (b"user-agent", b"Mozilla/5.0 (X11) Firefox/140.0"),
+        (b"x-gray-id", b"forged"),
+        (b"x-abtest-group", b"forged"),
+        # What is not in the headers; only the target `headers` knows such lines.
+        (b"@sub", b"alice"),
+        (b"@address", b"[2001:db8:1:2::3]:4567"),
+        (b"@roles", struct.pack("<3I", 1, 5, 0) + b"staff\0\0"),
+        (b"@level", struct.pack("<d", 3)),
+        (b"@paying", b"\1"),
+        (b"@random", b"0123456789abcdef"),
+    ],
+]
+
+SEMVER = [">=2.3", ">=2.3.0-beta, <3", "v1", "=1.2.3+build", "<2,>1", "1.2.3.4"]
+VERSIONS = ["2.3", "v2.3.0-beta.1", "1.0.0+build", "3"]
+OPERATORS = [
+    (r"regex (?i)[a-z]+\d{1,3}|\x{41}", "Ab12"),
+    ("range 10.5", "-0010.50"),
+    ("cidr 10.0.0.0/8", "::ffff:10.1.2.3"),
+    ("cidr 2001:db8::/32", "2001:db8::1"),
 ]
 
 
@@ -63,6 +88,9 @@ def main(folder):
         + [compact(patched(rich, row)) for row in broken],
         "headers": [text(number, headers) for number, headers in requests],
         "block": [block(headers) for _, headers in requests],
+        "labels": [value for name, value in RICH_REQUESTS[2] if name == b"x-traffic-label"],
+        "semver": [f"{one}\n{version}".encode() for one in SEMVER for version in VERSIONS],
+        "operators": ["\n".join(pair).encode() for pair in OPERATORS],
         "cookies": [b"\n".join(values(headers, b"cookie")) for _, headers in requests],
         "path": [path for _, headers in requests for path in values(headers, b":path")],
         "host": [host for _, headers in requests for host in values(headers, b":authority")],

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-/// A header of such a request.
+/// A header of such a request, or a line that tells what is not in its headers.
 pub type Owned = (Vec<u8>, Vec<u8>);
 
 /// A handful of requests for this configuration, each of another user.
@@ -31,6 +31,8 @@ enum Place {
     Cookie(String),
     Query(String),
     Label(String, String),
+    Claim(String),
+    Source,
     Path,
     Method,
     Host,
@@ -50,6 +52,8 @@ impl Words {
             .or_else(|| text("cookie").map(Place::Cookie))
             .or_else(|| text("query").map(Place::Query))
             .or_else(|| label(map.get("label")))
+            .or_else(|| claim(map.get("jwtClaim")?).map(Place::Claim))
+            .or_else(|| map.contains_key("sourceIp").then_some(Place::Source))
             .or_else(|| map.contains_key("path").then_some(Place::Path))
             .or_else(|| map.contains_key("method").then_some(Place::Method))
             .or_else(|| map.contains_key("host").then_some(Place::Host));
@@ -100,6 +104,8 @@ impl Words {
                 Place::Label(name, key) => {
                     headers.push((name.to_ascii_lowercase(), format!("a=b;{key}={word}")));
                 }
+                Place::Claim(name) => headers.push((format!("@{name}"), word.to_owned())),
+                Place::Source => headers.push(("@address".to_owned(), address_in(word))),
                 Place::Cookie(name) => cookies.extend([name, "=", word, "; "]),
                 Place::Query(key) => {
                     let mark = if path.contains('?') { "&" } else { "?" };
@@ -108,6 +114,7 @@ impl Words {
                 Place::Path | Place::Method | Place::Host => {}
             }
         }
+        headers.push(("@random".to_owned(), user.clone()));
         headers.push((":path".to_owned(), path));
         headers.push((":authority".to_owned(), host));
         headers.push((":method".to_owned(), method));
@@ -125,6 +132,22 @@ fn label(value: Option<&Value>) -> Option<Place> {
     Some(Place::Label(text("header")?, text("key")?))
 }
 
+/// The last part of a claim's path.
+fn claim(value: &Value) -> Option<String> {
+    let last = value.as_array().map_or(Some(value), |path| path.last());
+    last?.as_str().map(str::to_owned)
+}
+
+/// An address of a network, with a port.
+fn address_in(network: &str) -> String {
+    let address = network.split('/').next().unwrap_or_default();
+    if address.contains(':') {
+        format!("[{address}]:80")
+    } else {
+        format!("{address}:80")
+    }
+}
+
 /// A value that the operator beside a source accepts, or may accept.
 fn word_for(leaf: &Value) -> Option<String> {
     let operators = [
@@ -133,7 +156,8 @@ fn word_for(leaf: &Value) -> Option<String> {
     let word = operators
         .iter()
         .find_map(|operator| leaf.get(*operator)?.as_str());
-    let word = word.or_else(|| leaf.get("in")?.get(0)?.as_str());
+    let first = |key: &str| leaf.get(key)?.get(0)?.as_str();
+    let word = word.or_else(|| first("in")).or_else(|| first("cidr"));
     // Of `>=2.3.0` the version.
     let word = word.map(|word| word.trim_start_matches(['<', '>', '=', '^', '~', ' ']));
     let range = || Some(leaf.get("range")?.get("min")?.to_string());

@@ -45,15 +45,7 @@ fn accepted(bytes: &[u8], policy: &Policy, inert: &Policy) {
             Err(errors) => panic!("refused when written differently: {errors}"),
         }
     }
-    for rollout in &policy.rollouts {
-        let parts = rollout.shares().into_iter().map(|(_, share)| share.ppm());
-        assert_eq!(
-            parts.sum::<u32>(),
-            1_000_000,
-            "the shares of {}",
-            rollout.name
-        );
-    }
+    invariants::of_shares(policy);
     for request in asks::requests(&config) {
         let headers = request.iter().map(|(name, value)| (&name[..], &value[..]));
         let headers: Vec<_> = headers.collect();
