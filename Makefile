@@ -5,7 +5,9 @@
 # Envoy that is fetched where ENVOY does not name one; envoy/fetch pins the hashes.
 ENVOY_VERSION ?= 1.40.0
 MATRIX := 1.36.4 1.37.0 1.38.2 1.39.3 1.40.0
+OLDEST := $(firstword $(MATRIX))
 FUNC_E_VERSION := v1.6.0
+CARGO_FUZZ_VERSION := 0.13.2
 
 WASM_TARGET := wasm32-wasip1
 WASM := target/divvy.wasm
@@ -21,18 +23,24 @@ NEEDS_ENVOY := $(if $(ENVOY),,$(FETCHED_ENVOY))
 BUILT_FUNC_E := target/func-e/func-e
 FUNC_E = $(or $(shell command -v func-e),$(BUILT_FUNC_E))
 
-PARTS := test-format test-lints test-lints-wasm test-unit test-host test-lab test-envoy
+PARTS := test-format test-lints test-lints-wasm test-lints-fuzz test-unit test-host test-lab test-envoy
+
+# What is instrumented for fuzzing stays apart from everything else that is built.
+CARGO_FUZZ := target/fuzz/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
+FUZZ_TARGETS := $(basename $(notdir $(wildcard tests/fuzz/src/bin/*.rs)))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help build envoy run check run-func-e demo test $(PARTS) test-matrix soak fmt clean toolchain
+.PHONY: help build envoy run check run-func-e demo test $(PARTS) test-matrix test-demo soak \
+  fuzz build-fuzz ci fmt clean toolchain
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo 'ENVOY=/path takes that Envoy, ENVOY_VERSION=$(ENVOY_VERSION) fetches another one,'
-	@echo 'CONFIG=file makes the demo serve and watch that file.'
+	@echo 'CONFIG=file makes the demo serve and watch that file, FUZZ_SECONDS=3600 fuzzes longer,'
+	@echo 'make fuzz-TARGET runs one of: $(FUZZ_TARGETS).'
 
 build: $(WASM) ## the deployable filter: target/divvy.wasm
 
@@ -83,12 +91,17 @@ test: toolchain ## formatting, lints, every test; sums up at the end
 
 test-format: toolchain ## is everything as cargo fmt leaves it?
 	cargo fmt --all --check
+	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 
 test-lints: toolchain ## clippy on everything that runs on this machine
 	cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
 
 test-lints-wasm: toolchain ## clippy on the filter as WebAssembly
 	cargo clippy $(LOCKED) --package divvy --lib --target $(WASM_TARGET) -- -D warnings
+
+test-lints-fuzz: toolchain ## clippy on the fuzz targets, which are a workspace of their own
+	cargo clippy $(LOCKED) --manifest-path tests/fuzz/Cargo.toml --target-dir $(CARGO_TARGET) \
+	  --no-default-features -- -D warnings
 
 test-unit: toolchain ## the core and the tools, doc tests included
 	cargo test $(LOCKED) --no-fail-fast --package divvy --package divvy-slim
@@ -108,12 +121,37 @@ test-matrix: toolchain ## the Envoy tests on every supported minor version
 test-envoy-%:
 	@$(MAKE) --no-print-directory test-envoy ENVOY= ENVOY_VERSION=$*
 
+test-demo: ## the demo as a person would use it
+	@.ci/demo
+
+test-demo-%:
+	@ENVOY= ENVOY_VERSION=$* .ci/demo
+
 soak: $(WASM) $(NEEDS_ENVOY) ## the long versions of the host and Envoy tests
 	DIVVY_SOAK=1 $(WITH_ENVOY) cargo test $(LOCKED) --no-fail-fast \
 	  --package divvy-host-tests --package divvy-envoy-tests -- --include-ignored
 
+export FUZZ_SECONDS FUZZ_JOBS
+fuzz: build-fuzz ## every fuzz target for a minute, two at a time
+	@python3 tests/fuzz/run.py $(FUZZ_TARGETS)
+
+fuzz-%: build-fuzz
+	@python3 tests/fuzz/run.py $*
+
+# Safe Rust has nothing for an address sanitizer to find, and without one the pinned stable
+# toolchain will do.
+build-fuzz: $(CARGO_FUZZ)
+	$(CARGO_FUZZ) build --sanitizer none --fuzz-dir tests/fuzz --target-dir target/fuzz/build
+
+$(CARGO_FUZZ): | toolchain
+	cargo install --locked --root '$(patsubst %/bin/,%,$(dir $@))' --version $(CARGO_FUZZ_VERSION) cargo-fuzz
+
+ci: ## all that has to pass before a change lands
+	@.ci/parts build test-demo test-demo-$(OLDEST) $(PARTS) test-envoy-$(OLDEST) fuzz
+
 fmt: toolchain ## format everything
 	cargo fmt --all
+	cargo fmt --manifest-path tests/fuzz/Cargo.toml
 
 clean: ## remove all that was built and fetched
 	rm -rf target

@@ -1,6 +1,6 @@
 //! From the bytes of a configuration to a [`Policy`], or to everything that is wrong.
 //!
-//! Three steps: `json` reads the text, `shape` and `tree` say which fields there
+//! Three steps: `json` reads the text, `shape` and `read` say which fields there
 //! are, and `compile` checks what they mean. All errors are collected, each with the path of
 //! what it is about, since whoever reads them wants to mend the file once.
 

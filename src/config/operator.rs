@@ -16,6 +16,10 @@ use crate::matching::pattern::Pattern;
 use crate::matching::version::Requirement;
 use crate::request::host::normalized;
 
+/// The longest path that is named, in bytes: a path is looked up at each of its slashes, as
+/// far as any that is named goes.
+const MAX_PATH: usize = 1_024;
+
 /// What the values of a source are like, as far as operators care.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -183,6 +187,13 @@ impl Text {
     /// A value that is compared from its beginning.
     fn whole(&self, at: At<'_>, text: &str, errors: &mut Errors) -> Option<Box<[u8]>> {
         match self.kind {
+            Kind::Path if text.len() > MAX_PATH => {
+                errors.add(
+                    at,
+                    format!("is longer than {MAX_PATH} bytes, the most for a path"),
+                );
+                None
+            }
             Kind::Path if !text.starts_with('/') && text != "*" => {
                 errors.add(at, format!("{text:?} is no path: it begins with /"));
                 None

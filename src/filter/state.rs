@@ -166,16 +166,17 @@ impl State {
     /// Shows the weights of rollouts that are beyond the first 50 and decide for the first
     /// time.
     pub fn show_weights_of(&self, decisions: &[Decision]) {
-        for decision in decisions {
-            if usize::from(decision.rollout.0) < DEFINED_AT_ONCE {
-                continue;
+        let beyond = |decision: &&Decision| usize::from(decision.rollout.0) >= DEFINED_AT_ONCE;
+        let mut late = self.late.take();
+        let mut gauges = Vec::new();
+        for decision in decisions.iter().filter(beyond) {
+            if late.insert(decision.rollout) {
+                gauges.extend(self.gauges_of(decision.rollout));
             }
-            let mut late = self.late.take();
-            let first = late.insert(decision.rollout);
-            self.late.set(late);
-            if first {
-                self.gauges.add(self.gauges_of(decision.rollout));
-            }
+        }
+        self.late.set(late);
+        if !gauges.is_empty() {
+            self.gauges.add(gauges);
         }
     }
 

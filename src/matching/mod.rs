@@ -92,8 +92,8 @@ impl Condition {
 fn leaf_holds(source: &Source, test: &Test, facts: &Facts<'_, '_, '_>) -> bool {
     let request = facts.request;
     let value = match source {
-        Source::Header(id) => return test.accepts_one_of(request.lines(*id)),
-        Source::Label(id) => return test.accepts_one_of(request.label(*id)),
+        Source::Header(id) => return test.accepts_one_sent(request.lines(*id)),
+        Source::Label(id) => return test.accepts_one_sent(request.label(*id)),
         Source::Claim(id) => return test.accepts_one_of(request.claim(*id)),
         Source::Cookie(id) => request.cookie(*id),
         Source::Query(id) => request.query_value(*id),

@@ -95,11 +95,11 @@ impl Value {
     }
 }
 
-/// Numbers, booleans and lists arrive as bytes that hardly any text has: those with
-/// control characters are no text.
+/// Numbers, booleans and lists arrive as bytes that hardly any text has: what has control
+/// characters, or is not UTF-8 as all of JSON is, is no text.
 fn text(bytes: Vec<u8>) -> Option<Vec<u8>> {
     let control = bytes.iter().any(u8::is_ascii_control);
-    (!control).then_some(bytes)
+    (!control && std::str::from_utf8(&bytes).is_ok()).then_some(bytes)
 }
 
 fn number(bytes: &[u8]) -> Option<Vec<u8>> {
@@ -165,11 +165,14 @@ mod tests {
     #[test]
     fn what_is_not_of_the_type_that_is_meant_is_missing() {
         let number = 42_f64.to_le_bytes();
+        // Neither has a control character.
+        let large = 9_007_199_254_740_991_f64.to_le_bytes();
         let list = b"\x01\0\0\0\x01\0\0\0\0\0\0\0a\0\0";
         for (bytes, kind, elements) in [
             (&b"alice"[..], ClaimType::String, &["alice"][..]),
             (b"", ClaimType::String, &[""]),
             (&number, ClaimType::String, &[]),
+            (&large, ClaimType::String, &[]),
             (b"\x01", ClaimType::String, &[]),
             (list, ClaimType::String, &[]),
             (b"\x01", ClaimType::Bool, &["true"]),

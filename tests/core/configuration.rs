@@ -3,6 +3,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
     clippy::disallowed_macros,
     missing_docs,
     reason = "a test"
@@ -314,4 +315,54 @@ fn a_refused_configuration_still_says_which_headers_to_strip() {
     let all = owned(custom);
     assert_eq!(all.len(), 5, "{all:?}");
     assert!(all.contains(&"x-where".to_owned()) && all.contains(&"x-who".to_owned()));
+}
+
+#[test]
+fn ranges_of_a_layer_may_touch() {
+    let mut config = valid();
+    let split = json!([{"version": "v1", "weight": 1}, {"version": "v2", "weight": 1}]);
+    for (from, to) in [(50, 100), (50, 51)] {
+        config["rollouts"][2]["strategy"] = json!({"abTest": {
+            "split": split, "layer": {"name": "page", "from": from, "to": to},
+        }});
+        assert_eq!(errors_of(&config), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn of_too_many_regular_expressions_the_first_is_named() {
+    let patterns = |count: usize| {
+        let list: Value = (0..count)
+            .map(|_| json!({"header": "a", "regex": "b"}))
+            .collect();
+        let mut config = valid();
+        config["rollouts"][0]["rules"][0]["when"] = json!({"any": list});
+        errors_of(&config)
+    };
+    assert_eq!(patterns(config::MAX_REGEXES), Vec::<String>::new());
+    assert_eq!(
+        patterns(config::MAX_REGEXES + 7),
+        [
+            "rollouts[0].rules[0].when.any[200].regex: is one regular expression more than 200, the most"
+        ]
+    );
+}
+
+#[test]
+fn what_a_refused_configuration_exposes_is_stripped_as_well() {
+    let mut config = valid();
+    config["rollouts"][0]["stable"] = json!("v9");
+    let policy = inert(config.to_string().as_bytes());
+    let names: Vec<_> = policy.owned.iter().map(|header| &*header.name).collect();
+    assert_eq!(
+        names,
+        [
+            "x-divvy-route",
+            "x-divvy-assignment",
+            "x-divvy-mirror",
+            "x-gray-id",
+            "x-abtest-group",
+            "x-abtest-id"
+        ]
+    );
 }

@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+"""Runs built fuzz targets: python3 tests/fuzz/run.py TARGET...
+
+Two at a time, FUZZ_SECONDS each (60), over the seeds and what earlier runs
+found; everything is kept below target/fuzz. `make fuzz` builds them and calls
+this. A crash is shown with its bytes, and every later run begins with it until
+it is mended or its file is removed. Ends with a table and the result; exit
+code 1 when a target failed.
+"""
+
+import base64
+import os
+import re
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+TARGET = HERE.parents[1] / "target" / "fuzz"
+SECONDS = int(os.environ.get("FUZZ_SECONDS") or 60)
+JOBS = int(os.environ.get("FUZZ_JOBS") or 2)
+
+# Larger inputs are rarely other ones, and slow.
+OPTIONS = ["-max_len=16384", "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"]
+# What is shown of a report, which names every frame of libFuzzer's too.
+REPORT_LINES = 60
+
+
+class Run:
+    """One target's run, and what libFuzzer said of it."""
+
+    def __init__(self, target):
+        self.target = target
+        self.artifacts = TARGET / "artifacts" / target
+        corpus = TARGET / "corpus" / target
+        seeds = TARGET / "seeds" / target
+        for folder in (self.artifacts, corpus, seeds, TARGET / "logs"):
+            folder.mkdir(parents=True, exist_ok=True)
+        command = [program(target), *OPTIONS]
+        command += [f"-max_total_time={SECONDS}", f"-artifact_prefix={self.artifacts}/"]
+        dictionary = TARGET / "seeds" / f"{target}.dict"
+        if dictionary.is_file():
+            command.append(f"-dict={dictionary}")
+        # New inputs go into the first folder. A crash that was found before comes first.
+        command += [corpus, seeds, self.artifacts]
+        log = TARGET / "logs" / f"{target}.log"
+        start = time.monotonic()
+        with log.open("wb") as output:
+            self.code = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False
+            ).returncode
+        self.seconds = time.monotonic() - start
+        self.log = log.read_text(errors="replace")
+
+    def last(self, pattern):
+        """The last number of that kind; 0 where there is none."""
+        found = re.findall(pattern, self.log)
+        return int(found[-1]) if found else 0
+
+    @property
+    def runs(self):
+        return self.last(r"stat::number_of_executed_units: (\d+)") or self.last(r"(?m)^#(\d+)\t")
+
+    @property
+    def coverage(self):
+        """Without instrumentation it is 0, and nothing was tried that deserves the name."""
+        return self.last(r"cov: (\d+)")
+
+    @property
+    def passed(self):
+        return self.code == 0 and self.coverage > 0
+
+    def report(self):
+        """What went wrong, with the input that shows it."""
+        lines = self.log.splitlines()
+        signs = ("panicked at", "ERROR: ", "Slow input")
+        begin = next((n for n, line in enumerate(lines) if any(s in line for s in signs)), 0)
+        print(f"\n{self.target} failed with code {self.code}:")
+        print("\n".join(lines[begin : begin + REPORT_LINES]))
+        for name in re.findall(r"Test unit written to (.+)", self.log):
+            show(Path(name.strip()))
+        # A crash of an earlier run is not written again.
+        known = [path for path in self.artifacts.iterdir() if path.name in self.log]
+        for path in known if "Test unit written to" not in self.log else []:
+            show(path)
+        print(f"Once more: {program(self.target)} FILE", flush=True)
+
+    def row(self):
+        verdict = "ok" if self.passed else "FAILED"
+        rate = self.last(r"stat::average_exec_per_sec:\s+(\d+)")
+        features = self.last(r"ft: (\d+)")
+        return (
+            f"{self.target:<12} {verdict:<7} {self.runs:>11} {self.seconds:>7.0f}s"
+            f" {self.coverage:>6} {features:>6} {rate:>8}"
+        )
+
+
+def program(target):
+    """Where cargo-fuzz leaves it: in a folder named by the platform."""
+    built = [p for p in TARGET.glob(f"build/*/release/{target}") if os.access(p, os.X_OK)]
+    if len(built) != 1:
+        sys.exit(f"{target}: there is no such target, or it is not built: make fuzz-{target}")
+    return built[0]
+
+
+def show(artifact):
+    """The bytes, so that a log is enough to have them."""
+    data = artifact.read_bytes()
+    print(f"{artifact}, {len(data)} bytes:\n{data!r}")
+    print(f"base64: {base64.b64encode(data).decode()}")
+
+
+def main(targets):
+    subprocess.run([sys.executable, HERE / "seeds.py", TARGET / "seeds"], check=True)
+    for target in targets:
+        program(target)
+    count = "one at a time" if JOBS == 1 else f"{JOBS} at a time"
+    print(f"{len(targets)} targets for {SECONDS} s each, {count}", flush=True)
+    with ThreadPoolExecutor(max_workers=JOBS) as pool:
+        runs = list(pool.map(Run, targets))
+    failed = [run for run in runs if not run.passed]
+    for run in failed:
+        run.report()
+    print(f"\n{'target':<12} {'':<7} {'runs':>11} {'time':>8} {'cov':>6} {'ft':>6} {'exec/s':>8}")
+    for run in runs:
+        print(run.row())
+    verdict = "FAILED" if failed else "ok"
+    print(f"\nfuzz result: {verdict}. {len(runs) - len(failed)} passed; {len(failed)} failed;")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,175 @@
+#!/usr/bin/env python3
+"""Makes the fuzz targets' first inputs: python3 tests/fuzz/seeds.py FOLDER
+
+They come from tests/cases, so that whatever the tables learn is fuzzed too. Each
+target gets a folder FOLDER/TARGET with a file per seed, named by its content;
+every key and short word of the configurations goes into FOLDER/config.dict,
+libFuzzer's dictionary. tests/fuzz/run.py calls this before each run.
+"""
+
+import hashlib
+import json
+import struct
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+CASES = HERE.parent / "cases"
+
+# What stands between the words of a configuration.
+PUNCTUATION = ["{", "}", "[", "]", ":", ",", "null", "true", "false", "1e9", "-1", "\\u0000"]
+
+# Requests for tests/fuzz/rich.json, whose number is 0: what it looks at is there, and so is
+# what only divvy may send, twice.
+RICH_REQUESTS = [
+    [
+        (b":method", b"GET"),
+        (b":authority", b"www.shop.example.com"),
+        (b":path", b"/checkout?preview=1&uid=%41%25"),
+        (b"cookie", b'ring=beta; uid="7"'),
+        (b"x-user-id", b"239701014"),
+        (b"x-divvy-route", b"forged"),
+        (b"x-divvy-route", b"twice"),
+        (b"x-divvy-assignment", b"checkout=v2;reason=rule"),
+        (b"x-divvy-mirror", b"forged"),
+        (b"x-divvy-mirror", b"twice"),
+    ],
+    [
+        (b":method", b"PUT"),
+        (b":authority", b"api.example.com:443"),
+        (b":path", b"/search/page.html"),
+        (b"x-canary", b"true"),
+        (b"x-bytes", b"\xc3\xbf"),
+        (b"x-user-id", b"1"),
+        (b"x-user-id", b"2"),
+    ],
+    [
+        (b":path", b"/page/start?age=20"),
+        (b"x-app-version", b"v2.3.0-beta.2"),
+        (b"x-traffic-label", b"tenant=acme;ring=beta"),
+        (b"x-real-ip", b"192.168.1.1"),
+        (b"user-agent", b"Mozilla/5.0 (X11) Firefox/140.0"),
+        (b"x-gray-id", b"forged"),
+        (b"x-abtest-group", b"forged"),
+        # What is not in the headers; only the target `headers` knows such lines.
+        (b"@sub", b"alice"),
+        (b"@address", b"[2001:db8:1:2::3]:4567"),
+        (b"@roles", struct.pack("<3I", 1, 5, 0) + b"staff\0\0"),
+        (b"@level", struct.pack("<d", 3)),
+        (b"@paying", b"\1"),
+        (b"@random", b"0123456789abcdef"),
+    ],
+]
+
+SEMVER = [">=2.3", ">=2.3.0-beta, <3", "v1", "=1.2.3+build", "<2,>1", "1.2.3.4"]
+VERSIONS = ["2.3", "v2.3.0-beta.1", "1.0.0+build", "3"]
+OPERATORS = [
+    (r"regex (?i)[a-z]+\d{1,3}|\x{41}", "Ab12"),
+    ("range 10.5", "-0010.50"),
+    ("cidr 10.0.0.0/8", "::ffff:10.1.2.3"),
+    ("cidr 2001:db8::/32", "2001:db8::1"),
+]
+
+
+def main(folder):
+    groups = json.loads((CASES / "decisions.json").read_text())
+    rich = json.loads((HERE / "rich.json").read_text())
+    # A header in the table: a character is a byte.
+    requests = [
+        (number, [[part.encode("latin-1") for part in pair] for pair in case["headers"]])
+        for number, group in enumerate(groups, 1)
+        for case in group["cases"]
+    ]
+    requests += [(0, headers) for headers in RICH_REQUESTS]
+    configs = [rich] + [group["config"] for group in groups]
+    broken = json.loads((CASES / "broken.json").read_text())
+    seeds = {
+        "config": [compact(config) for config in configs]
+        + [compact(patched(rich, row)) for row in broken],
+        "headers": [text(number, headers) for number, headers in requests],
+        "block": [block(headers) for _, headers in requests],
+        "labels": [value for name, value in RICH_REQUESTS[2] if name == b"x-traffic-label"],
+        "semver": [f"{one}\n{version}".encode() for one in SEMVER for version in VERSIONS],
+        "operators": ["\n".join(pair).encode() for pair in OPERATORS],
+        "cookies": [b"\n".join(values(headers, b"cookie")) for _, headers in requests],
+        "path": [path for _, headers in requests for path in values(headers, b":path")],
+        "host": [host for _, headers in requests for host in values(headers, b":authority")],
+    }
+    seeds["query"] = [path.partition(b"?")[2] for path in seeds["path"]]
+    for target, inputs in seeds.items():
+        write(folder / target, inputs)
+    words = {word for config in configs for word in words_of(config)}
+    lines = [entry(word) for word in PUNCTUATION + sorted(words)]
+    (folder / "config.dict").write_text("\n".join(lines) + "\n", encoding="ascii")
+
+
+def write(folder, inputs):
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in folder.iterdir():
+        stale.unlink()
+    for data in inputs:
+        (folder / hashlib.sha1(data).hexdigest()).write_bytes(data)
+
+
+def compact(config):
+    return json.dumps(config, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def patched(config, row):
+    """A configuration with one value put in, as tests/core does; as it is where the
+    place for it is missing."""
+    config = json.loads(json.dumps(config))
+    *way, last = row["at"].split("/")[1:]
+    node = config
+    try:
+        for step in way:
+            node = node[int(step) if isinstance(node, list) else step]
+        node[int(last) if isinstance(node, list) else last] = row["put"]
+    except (KeyError, IndexError, ValueError, TypeError):
+        pass
+    return config
+
+
+def values(headers, wanted):
+    return [value for name, value in headers if name == wanted]
+
+
+def text(number, headers):
+    """The lines that the target `headers` reads."""
+    lines = [str(number).encode()] + [name + b": " + value for name, value in headers]
+    return b"\n".join(lines)
+
+
+def block(headers):
+    """A header map as the host hands it over."""
+    data = struct.pack("<I", len(headers))
+    data += b"".join(struct.pack("<II", len(name), len(value)) for name, value in headers)
+    return data + b"".join(name + b"\0" + value + b"\0" for name, value in headers)
+
+
+def words_of(value):
+    """The keys, as they begin a field, and the strings."""
+    if isinstance(value, dict):
+        for key, child in value.items():
+            yield f'"{key}":'
+            yield from words_of(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from words_of(child)
+    elif isinstance(value, str) and len(value) <= 40:
+        yield json.dumps(value, ensure_ascii=False)
+
+
+def entry(word):
+    """A line of the dictionary."""
+    plain = "".join(
+        chr(byte) if 0x20 <= byte < 0x7F and byte not in b'"\\' else f"\\x{byte:02x}"
+        for byte in word.encode()
+    )
+    return f'"{plain}"'
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]))

@@ -1,0 +1,28 @@
+//! Header maps as the host hands them over, well formed or not.
+#![no_main]
+
+use divvy::request::{Malformed, Pairs, Request};
+use divvy_fuzz::{Pair, invariants, is_part, policies, text};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|block: &[u8]| {
+    let policy = policies::rich();
+    let pairs: Result<Vec<Pair<'_>>, Malformed> = Pairs::new(block).and_then(Iterator::collect);
+    let request = Request::from_block(&policy.names, block);
+    let Ok(pairs) = pairs else {
+        assert_eq!(request.err(), Some(Malformed));
+        // Malformed is the end: what follows is not read as if it were something.
+        if let Ok(pairs) = Pairs::new(block) {
+            assert!(pairs.skip_while(Result::is_ok).count() <= 1);
+        }
+        return;
+    };
+    invariants::hold(policy, &request.expect("its pairs are well formed"));
+    invariants::hold_for(policy, &pairs);
+    for (name, value) in &pairs {
+        assert!(is_part(name, block) && is_part(value, block));
+    }
+    // Nothing was made up and nothing swallowed: written again, they are what was read.
+    let again = text::block(&pairs);
+    assert!(block.is_empty() || block.starts_with(&again));
+});

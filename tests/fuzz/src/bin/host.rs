@@ -1,0 +1,71 @@
+//! The host of a request, and whom it belongs to.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use divvy::policy::Policy;
+use divvy::request::Request;
+use divvy::{config, output};
+use divvy_fuzz::{invariants, policies};
+use libfuzzer_sys::fuzz_target;
+
+static BELOW_SHOP: LazyLock<Policy> = LazyLock::new(|| {
+    let config = br#"{"rollouts": [{
+        "name": "shop", "match": [{"hosts": ["*.shop.example"]}],
+        "versions": [{"name": "v1"}], "stable": "v1", "strategy": {"blueGreen": {"active": "v1"}}
+    }]}"#;
+    config::parse(config).expect("it is valid")
+});
+
+fuzz_target!(|authority: &[u8]| {
+    let host = host_of(authority);
+    assert!(!host.iter().any(u8::is_ascii_uppercase));
+    assert!(host.len() <= authority.len());
+    assert!(
+        authority.to_ascii_lowercase().starts_with(&host),
+        "only an end is cut off"
+    );
+
+    // Neither capitals, nor a port, nor a final dot make it another one.
+    assert_eq!(host_of(&authority.to_ascii_uppercase()), host);
+    if !authority.contains(&b':') && !authority.starts_with(b"[") {
+        assert_eq!(host_of(&[authority, b":8080"].concat()), host);
+        if !authority.ends_with(b".") {
+            assert_eq!(host_of(&[authority, b"."].concat()), host);
+            assert_eq!(host_of(&[authority, b".:443"].concat()), host);
+            assert_eq!(host_of(&host), host);
+        }
+    }
+
+    let bracketed = [b"[2001:db8::", authority, b"]"].concat();
+    assert_eq!(
+        host_of(&[&bracketed, &b":80"[..]].concat()),
+        host_of(&bracketed)
+    );
+
+    // A wildcard is one label or more, and nothing that only ends alike.
+    let labels = host.strip_suffix(b".shop.example");
+    let below = labels.is_some_and(|labels| !labels.is_empty());
+    assert_eq!(
+        looked_at(authority),
+        below && host.len() <= invariants::LONGEST_HOST
+    );
+
+    let headers = [
+        (&b":authority"[..], authority),
+        (b":path", b"/checkout"),
+        (b":method", b"GET"),
+    ];
+    invariants::hold_for(policies::rich(), &headers);
+});
+
+fn host_of(authority: &[u8]) -> Vec<u8> {
+    let names = &policies::rich().names;
+    let request = Request::from_headers(names, [(&b":authority"[..], authority)]);
+    request.host.expect("there is a host").into_owned()
+}
+
+fn looked_at(authority: &[u8]) -> bool {
+    let decisions = invariants::hold_for(&BELOW_SHOP, &[(b":authority", authority)]);
+    output::assignment(&BELOW_SHOP, &decisions).is_some()
+}

@@ -1,0 +1,76 @@
+//! Requirements and versions: a line with the one, and behind it the other.
+#![no_main]
+
+use divvy::matching::version::Requirement;
+use divvy_fuzz::text;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    let (requirement, version) = text::first_line(bytes);
+    of_order(version);
+    of_numbers(bytes);
+    let Ok(requirement) = std::str::from_utf8(requirement) else {
+        return;
+    };
+    let parsed = match Requirement::parse(requirement) {
+        Ok(parsed) => parsed,
+        Err(error) => return assert!(!error.is_empty()),
+    };
+    let accepted = parsed.accepts(version);
+    // White space around it, a `v`, a build and the order of the comparators say nothing.
+    if let Ok(plain) = std::str::from_utf8(version).map(str::trim)
+        && plain.len() < 100
+    {
+        let accepts = |version: String| parsed.accepts(version.as_bytes());
+        assert_eq!(accepts(format!(" {plain} ")), accepted);
+        if plain.starts_with(|first: char| first.is_ascii_digit()) {
+            assert_eq!(accepts(format!("v{plain}")), accepted);
+            if !plain.contains('+') && accepted {
+                assert!(accepts(format!("{plain}+build.7")));
+            }
+        }
+    }
+    let mut parts: Vec<_> = requirement.split(',').collect();
+    parts.reverse();
+    let reversed = Requirement::parse(&parts.join(",")).expect("the same comparators");
+    assert_eq!(reversed.accepts(version), accepted);
+    // A comma is "and". Pre-releases pass where any comparator names one, so not for them.
+    if !requirement.contains('-') {
+        let each = |one: &&str| Requirement::parse(one).is_ok_and(|one| one.accepts(version));
+        assert_eq!(parts.iter().all(each), accepted);
+    }
+});
+
+/// What is a version, and no pre-release, lies on one side of each or is it.
+fn of_order(version: &[u8]) {
+    let accepts = |requirement: &str| {
+        let parsed = Requirement::parse(requirement).expect("it is a requirement");
+        parsed.accepts(version)
+    };
+    let sides = [accepts("<2.3"), accepts("2.3"), accepts(">2.3")];
+    let known = accepts(">=0");
+    assert_eq!(
+        sides.into_iter().filter(|side| *side).count(),
+        usize::from(known)
+    );
+    assert_eq!(accepts("<=2.3"), sides[0] || sides[1]);
+    assert_eq!(accepts(">=2.3"), sides[1] || sides[2]);
+}
+
+/// Versions are ordered as their numbers are.
+fn of_numbers(bytes: &[u8]) {
+    let Some((numbers, _)) = bytes.split_first_chunk::<6>() else {
+        return;
+    };
+    let [a, b, c, x, y, z] = *numbers;
+    let version = format!("{x}.{y}.{z}");
+    for (sign, holds) in [
+        (">=", (x, y, z) >= (a, b, c)),
+        (">", (x, y, z) > (a, b, c)),
+        ("<", (x, y, z) < (a, b, c)),
+        ("", (x, y, z) == (a, b, c)),
+    ] {
+        let requirement = Requirement::parse(&format!("{sign}{a}.{b}.{c}")).expect("it is one");
+        assert_eq!(requirement.accepts(version.as_bytes()), holds, "{sign}");
+    }
+}

@@ -1,0 +1,41 @@
+//! The policies that requests are decided under.
+
+use std::sync::LazyLock;
+
+use divvy::{config, policy::Policy};
+use serde_json::Value;
+
+/// A valid configuration for every feature there is, which the targets for parts of a
+/// request use.
+pub const RICH: &str = include_str!("../rich.json");
+
+/// The configurations of the table that the other suites read: whatever the table learns,
+/// the fuzz targets know.
+pub const CASES: &str = include_str!("../../cases/decisions.json");
+
+/// The rich one.
+pub fn rich() -> &'static Policy {
+    &ALL[0]
+}
+
+/// The one that a text names by its number: 0 is the rich one, and so is what is no number;
+/// the others are those of the table, from 1.
+pub fn named(number: &[u8]) -> &'static Policy {
+    let number = std::str::from_utf8(number)
+        .ok()
+        .and_then(|n| n.parse().ok());
+    ALL.get(number.unwrap_or(0)).unwrap_or(&ALL[0])
+}
+
+static ALL: LazyLock<Vec<Policy>> = LazyLock::new(|| {
+    let groups: Value = serde_json::from_str(CASES).expect("the table is JSON");
+    let groups = groups.as_array().expect("the table is a list").iter();
+    let configs = groups.map(|group| group["config"].to_string());
+    std::iter::once(RICH.to_owned())
+        .chain(configs)
+        .map(|config| match config::parse(config.as_bytes()) {
+            Ok(policy) => policy,
+            Err(errors) => panic!("{errors}\nin {config}"),
+        })
+        .collect()
+});

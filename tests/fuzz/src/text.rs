@@ -1,0 +1,81 @@
+//! Requests as text, so that seeds and crashes can be read and written by hand.
+
+use divvy::outside::Outside;
+
+use crate::Pair;
+
+/// `name: value` lines. A line without a colon is a header without a value; the colon that
+/// a pseudo-header begins with belongs to its name.
+pub fn headers(text: &[u8]) -> Vec<Pair<'_>> {
+    let lines = text.split(|byte| *byte == b'\n');
+    lines
+        .filter(|line| !line.is_empty())
+        .map(|line| {
+            let colon = line.iter().skip(1).position(|byte| *byte == b':');
+            let Some(colon) = colon else {
+                return (line, &[][..]);
+            };
+            let (name, value) = line.split_at(colon + 1);
+            let value = &value[1..];
+            (name, value.strip_prefix(b" ").unwrap_or(value))
+        })
+        .collect()
+}
+
+/// What is not in the headers, told by lines that begin with `@`: `@address: 10.0.0.1:80`,
+/// `@random: any bytes`, `@sub: alice`. Properties go by the last part of their path.
+#[derive(Debug, Default)]
+pub struct Told<'a>(Vec<Pair<'a>>);
+
+impl<'a> Told<'a> {
+    /// Sets such lines apart from the headers.
+    pub fn apart(lines: &[Pair<'a>]) -> (Self, Vec<Pair<'a>>) {
+        let (told, headers): (Vec<_>, _) =
+            lines.iter().partition(|(name, _)| name.starts_with(b"@"));
+        (Self(told), headers)
+    }
+
+    fn get(&self, name: &[u8]) -> Option<&'a [u8]> {
+        let mut told = self.0.iter();
+        let line = told.find(|(line, _)| line.strip_prefix(b"@") == Some(name))?;
+        Some(line.1)
+    }
+}
+
+impl Outside for Told<'_> {
+    fn property(&self, path: &str) -> Option<Vec<u8>> {
+        let last = path.rsplit('\0').next()?;
+        self.get(last.as_bytes()).map(<[u8]>::to_vec)
+    }
+
+    fn random(&self) -> Option<[u8; 16]> {
+        let told = self.get(b"random")?;
+        let mut bits = [0; 16];
+        bits.iter_mut()
+            .zip(told)
+            .for_each(|(bit, byte)| *bit = *byte);
+        Some(bits)
+    }
+}
+
+/// The first line and the rest.
+pub fn first_line(text: &[u8]) -> (&[u8], &[u8]) {
+    match text.iter().position(|byte| *byte == b'\n') {
+        Some(end) => (&text[..end], &text[end + 1..]),
+        None => (text, &[]),
+    }
+}
+
+/// Headers as the host hands them over.
+pub fn block(headers: &[Pair<'_>]) -> Vec<u8> {
+    let number = |n: usize| u32::try_from(n).expect("inputs are small").to_le_bytes();
+    let mut block = number(headers.len()).to_vec();
+    for (name, value) in headers {
+        block.extend(number(name.len()));
+        block.extend(number(value.len()));
+    }
+    for (name, value) in headers {
+        block.extend([*name, b"\0", *value, b"\0"].concat());
+    }
+    block
+}
