@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::host::{self, Swapped};
 use super::marks;
+use crate::guardrail::state::JUMP;
 use crate::guardrail::{Arm, Ended, Local, Plan, State};
 use crate::policy::{Policy, RolloutId};
 
@@ -72,6 +73,15 @@ impl Watch {
     /// The rollouts that are watched.
     pub fn rollouts(&self) -> impl Iterator<Item = RolloutId> {
         self.watched.iter().map(|watched| watched.rollout)
+    }
+
+    /// The time that ramps go by. Where the clock jumped ahead, that is still the last tick:
+    /// only the next one can hold the ramps back, and until then nobody goes along.
+    pub fn clock(&self) -> Option<u64> {
+        let now = now()?;
+        let ticked = self.ticked.get();
+        let jumped = |ticked: &u64| now.saturating_sub(*ticked) > JUMP;
+        Some(ticked.filter(jumped).unwrap_or(now))
     }
 
     /// What was known about a rollout at the last merge.
