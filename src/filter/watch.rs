@@ -105,6 +105,19 @@ impl Watch {
         urgent
     }
 
+    /// Looks what the process knows by now. Envoy may go back to an earlier configuration
+    /// without configuring it anew, and what the ones in between found out still holds.
+    pub fn refresh(&self, policy: &Policy) {
+        for watched in &self.watched {
+            let rollout = policy.rollout(watched.rollout);
+            let plan = rollout.and_then(|rollout| rollout.plan.as_ref());
+            if let (Some(plan), Some((bytes, _))) = (plan, host::shared(&watched.key)) {
+                let state = State::open(plan, Some(&bytes), true);
+                watched.state.set(state.map(Rc::new));
+            }
+        }
+    }
+
     /// Merges and judges all of them. Whoever is not in charge only adds its counts.
     pub fn tick(&self, policy: &Policy, in_charge: bool) {
         let Some(now) = now() else { return };
