@@ -150,8 +150,13 @@ impl Watch {
         for _ in 0..TRIES {
             let before = host::shared(&watched.key);
             let bytes = before.as_ref().map(|(bytes, _)| bytes.as_slice());
-            // Where another revision is in charge by now, this one has nothing to say.
             let Some(mut state) = State::open(plan, bytes, in_charge) else {
+                // Another revision is in charge by now, or other limits: what was counted is
+                // dropped, not kept for the day when this one comes back. Where the host says
+                // nothing, nothing is known.
+                if bytes.is_some() {
+                    local = Local::new(plan);
+                }
                 break;
             };
             let ticked = state.tick(plan, &local, now, self.ticked.get(), in_charge);
