@@ -4,7 +4,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use super::host;
-use super::watch::{self, Watch};
+use super::watch::Watch;
 use crate::guardrail::State;
 use crate::outside::Outside;
 use crate::policy::RolloutId;
@@ -30,7 +30,7 @@ impl Outside for Proxy<'_> {
     }
 
     fn now(&self) -> Option<u64> {
-        watch::now()
+        self.watch.clock()
     }
 
     fn state(&self, rollout: RolloutId) -> Option<Rc<State>> {

@@ -61,6 +61,8 @@ impl State {
     pub fn used(&self) {
         self.in_use.set(true);
         if !self.gauges.tell_of(self.digest) {
+            self.watch.refresh(&self.active.policy);
+            self.active.update_shares(&Proxy { watch: &self.watch });
             self.show_gauges();
         }
     }

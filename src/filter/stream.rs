@@ -105,6 +105,7 @@ impl Stream {
             if let Some(rollout) = policy.rollout(decision.rollout) {
                 decision.version = rollout.stable;
                 decision.reason = Reason::Error;
+                decision.judged = false;
             }
         }
         strip(policy);

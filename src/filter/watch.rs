@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::host::{self, Swapped};
 use super::marks;
+use crate::guardrail::state::JUMP;
 use crate::guardrail::{Arm, Ended, Local, Plan, State};
 use crate::policy::{Policy, RolloutId};
 
@@ -74,6 +75,15 @@ impl Watch {
         self.watched.iter().map(|watched| watched.rollout)
     }
 
+    /// The time that ramps go by. Where the clock jumped ahead, that is still the last tick:
+    /// only the next one can hold the ramps back, and until then nobody goes along.
+    pub fn clock(&self) -> Option<u64> {
+        let now = now()?;
+        let ticked = self.ticked.get();
+        let jumped = |ticked: &u64| now.saturating_sub(*ticked) > JUMP;
+        Some(ticked.filter(jumped).unwrap_or(now))
+    }
+
     /// What was known about a rollout at the last merge.
     pub fn state(&self, rollout: RolloutId) -> Option<Rc<State>> {
         let watched = self.get(rollout)?;
@@ -93,6 +103,19 @@ impl Watch {
             .is_some_and(|local| local.record(plan, arm, ended.sample(), ended.latency()));
         watched.local.set(local);
         urgent
+    }
+
+    /// Looks what the process knows by now. Envoy may go back to an earlier configuration
+    /// without configuring it anew, and what the ones in between found out still holds.
+    pub fn refresh(&self, policy: &Policy) {
+        for watched in &self.watched {
+            let rollout = policy.rollout(watched.rollout);
+            let plan = rollout.and_then(|rollout| rollout.plan.as_ref());
+            if let (Some(plan), Some((bytes, _))) = (plan, host::shared(&watched.key)) {
+                let state = State::open(plan, Some(&bytes), true);
+                watched.state.set(state.map(Rc::new));
+            }
+        }
     }
 
     /// Merges and judges all of them. Whoever is not in charge only adds its counts.
@@ -127,8 +150,13 @@ impl Watch {
         for _ in 0..TRIES {
             let before = host::shared(&watched.key);
             let bytes = before.as_ref().map(|(bytes, _)| bytes.as_slice());
-            // Where another revision is in charge by now, this one has nothing to say.
             let Some(mut state) = State::open(plan, bytes, in_charge) else {
+                // Another revision is in charge by now, or other limits: what was counted is
+                // dropped, not kept for the day when this one comes back. Where the host says
+                // nothing, nothing is known.
+                if bytes.is_some() {
+                    local = Local::new(plan);
+                }
                 break;
             };
             let ticked = state.tick(plan, &local, now, self.ticked.get(), in_charge);

@@ -41,7 +41,7 @@ use crate::bucket::Share;
 /// that was set back.
 const SLACK: u64 = 5_000;
 /// Ticks come every second. Where more time than this passed between two, the clock jumped.
-const JUMP: u64 = 60_000;
+pub const JUMP: u64 = 60_000;
 /// How often a state is written although nothing happened, so that it knows the time.
 const HEARTBEAT: u64 = 10_000;
 /// How many verdicts on versions that are no longer there are remembered.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use divvy_host_tests::fixture::{
     CANARY_USER, PLUGIN, ROOT_ID, accept, assignment, broken, canary, from_user, route,
@@ -57,6 +58,28 @@ fn configuration() -> Value {
         {"jwtClaim": ["realm", "uid"], "type": "number"},
         {"random": true},
     ]);
+    // Watched in each way there is, and one that grows by the clock.
+    let limits = json!({
+        "minRequests": 1, "consecutiveErrors": 1, "recoverAfter": "1s", "onBreach": "observe",
+        "errors": {"max": 1, "overStable": 1},
+        "latency": {"quantile": 0.95, "max": "1ms", "timesStable": 1.1},
+    });
+    configuration["rollouts"][0]["guardrail"] = limits;
+    let mut growing = configuration["rollouts"][0].clone();
+    for field in ["target", "rules"] {
+        growing.as_object_mut().unwrap().remove(field);
+    }
+    growing["name"] = json!("growing");
+    growing["guardrail"]["onBreach"] = json!("rollback");
+    growing["strategy"] = json!({"canary": {
+        "version": "v2", "start": "2026-11-01T00:00:00Z", "steps": [
+            {"weight": 5, "hold": "1h"}, {"weight": 100},
+        ],
+    }});
+    configuration["rollouts"]
+        .as_array_mut()
+        .unwrap()
+        .push(growing);
     let rollout = &mut configuration["rollouts"][0];
     rollout["expose"] = json!({"group": "x-group", "id": "x-id", "response": true});
     let rules = rollout["rules"].as_array_mut().unwrap();
@@ -96,6 +119,12 @@ fn life(vm: &mut Vm) -> Result<(), Trap> {
             for exchange in exchanges() {
                 let stream = vm.exchange(configured.root, &exchange)?;
                 assert_eq!(stream.local_response, None);
+            }
+            // Merged and judged, and then again after an hour that nobody saw.
+            for pause in [1, 2, 3_600] {
+                vm.process().clock().advance(Duration::from_secs(pause));
+                vm.tick(configured.root)?;
+                vm.exchange(configured.root, &exchanges()[0])?;
             }
         }
         vm.retire(configured.root)?;
@@ -248,7 +277,7 @@ fn without_the_headers_everybody_is_stable_for_the_reason_error() {
         let told = assignment(&stream);
         assert_eq!(
             told.as_deref(),
-            Some("checkout=v1;reason=error"),
+            Some("checkout=v1;reason=error, growing=v1;reason=error"),
             "{status:?}"
         );
     }

@@ -161,11 +161,69 @@ fn paths() -> Vec<Case> {
             user().without_response(0x40),
         ),
         path("ten matching rollouts", ten_rollouts(), user()),
+        path("guardrail: errors", guarded(ERRORS), user()),
+        path("guardrail: errors, stable", guarded(ERRORS), {
+            from_user("user-1")
+        }),
+        path("guardrail: errors, a failure", guarded(ERRORS), {
+            user().status(503)
+        }),
+        path("guardrail: errors, forced by a rule", guarded(ERRORS), {
+            user().header("x-canary", "true")
+        }),
+        path("guardrail: errors, gRPC", guarded(ERRORS), {
+            Exchange::grpc("/shop.Checkout/Pay", 0).header("x-user-id", CANARY_USER)
+        }),
+        path("guardrail: errors, upstream reset", guarded(ERRORS), {
+            user().without_response(0x40)
+        }),
+        path("guardrail: latency", guarded(LATENCY), user()),
+        path("guardrail: errors and latency", guarded(BOTH), user()),
+        path("guardrail: consecutiveErrors", guarded(CONSECUTIVE), user()),
+        path(
+            "guardrail: consecutiveErrors, a failure",
+            guarded(CONSECUTIVE),
+            user().status(503),
+        ),
+        path(
+            "guardrail: errors, metrics: off",
+            {
+                let mut configuration = guarded(ERRORS);
+                configuration["rollouts"][0]["metrics"] = json!("off");
+                configuration
+            },
+            user(),
+        ),
+        path("ramp", ramp(canary()), user()),
+        path("ramp, guardrail: errors", ramp(guarded(ERRORS)), user()),
         Case {
             listeners: 2,
             ..path("two listeners, one configuration", canary(), user())
         },
     ]
+}
+
+const ERRORS: &str = r#"{"errors": {"max": 1}}"#;
+const LATENCY: &str = r#"{"latency": {"quantile": 0.95, "max": "320ms"}}"#;
+const BOTH: &str = r#"{
+    "errors": {"max": 1, "overStable": 1},
+    "latency": {"quantile": 0.95, "max": "320ms", "timesStable": 1.1}
+}"#;
+const CONSECUTIVE: &str = r#"{"consecutiveErrors": 10}"#;
+
+fn guarded(guardrail: &str) -> Value {
+    let mut configuration = canary();
+    configuration["rollouts"][0]["guardrail"] = serde_json::from_str(guardrail).unwrap();
+    configuration
+}
+
+/// The same, where the canary grows by the clock, and has come to 25 %.
+fn ramp(mut configuration: Value) -> Value {
+    configuration["rollouts"][0]["strategy"] = json!({"canary": {
+        "version": "v2", "start": "2026-11-30T23:00:00Z",
+        "steps": [{"weight": 25, "hold": "2h"}, {"weight": 100}],
+    }});
+    configuration
 }
 
 fn ten_rollouts() -> Value {
@@ -249,6 +307,60 @@ fn the_full_path_makes_at_most_nine_calls_and_two_that_return_bytes() {
     assert_eq!(route(&stream).as_deref(), Some("v2"));
     assert!(counts.total() <= 9, "{:?}", counts.by_name());
     assert!(counts.returning_bytes() <= 2, "{:?}", counts.by_name());
+}
+
+/// A goal of its own as well: whatever the limits and however the request ends, a guardrail
+/// costs one call more than the same path without it, and what a ramp costs is the clock.
+#[test]
+fn a_guardrail_costs_one_more_call_at_most() {
+    let user = || from_user(CANARY_USER);
+    let without = canary();
+    for guardrail in [ERRORS, LATENCY, BOTH, CONSECUTIVE] {
+        for (name, exchange) in [
+            ("v2", user()),
+            ("stable", from_user("user-1")),
+            ("failure", user().status(503)),
+            ("rule", user().header("x-canary", "true")),
+            ("nobody", Exchange::get("/checkout/cart")),
+            ("reset", user().without_response(0x40)),
+            ("client gone", user().without_response(0x4000)),
+            (
+                "event stream",
+                user().response_header("content-type", "text/event-stream"),
+            ),
+            (
+                "gRPC",
+                Exchange::grpc("/p.S/M", 0).header("x-user-id", CANARY_USER),
+            ),
+            (
+                "gRPC fails",
+                Exchange::grpc("/p.S/M", 14).header("x-user-id", CANARY_USER),
+            ),
+        ] {
+            let calls = |configuration: &Value| {
+                let configuration = configuration.clone();
+                let exchange = exchange.clone();
+                let (counts, _) = play(&Case {
+                    name,
+                    listeners: 1,
+                    configuration,
+                    exchange,
+                });
+                (counts.total(), counts.returning_bytes())
+            };
+            let (before, bytes_before) = calls(&without);
+            let (after, bytes) = calls(&guarded(guardrail));
+            let context = format!("{guardrail}, {name}: {before} and then {after}");
+            assert!(after <= before + 1, "{context}");
+            assert!(bytes <= bytes_before + 1, "{context}");
+            // What a rule forced is not judged, nor what found nobody.
+            if matches!(name, "rule" | "nobody") {
+                assert_eq!(after, before, "{context}");
+            }
+            let growing = calls(&ramp(guarded(guardrail))).0;
+            assert!(growing <= after + 1, "{context}, growing {growing}");
+        }
+    }
 }
 
 #[test]

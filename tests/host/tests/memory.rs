@@ -1,8 +1,10 @@
 //! What requests leave behind in the VM: nothing, however they end.
 
+use std::time::Duration;
+
 use divvy_host_tests::fixture::{CANARY_USER, canary, configured, from_user, route};
 use divvy_host_tests::{Exchange, Headers, Process, RootId, StreamId, Vm};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Requests of many kinds: users, rules, long headers, gRPC, resets.
 fn traffic() -> Vec<Exchange> {
@@ -43,6 +45,58 @@ fn a_million_requests_take_no_more_memory_than_a_hundred_thousand() {
     assert_eq!(play(900_000), after_hundred_thousand);
     assert_eq!(process.counted("divvy_requests_total", &[]), 1_000_000);
     assert_eq!(process.counted("divvy_responses_total", &[]), 1_000_000);
+}
+
+/// Watched in every way there is: one rollout is only observed, one is taken back and tried
+/// again all the time, and one grows by the clock.
+fn watched() -> Value {
+    let mut configuration = canary();
+    let limits = json!({
+        "consecutiveErrors": 5, "onBreach": "observe", "recoverAfter": "30s",
+        "errors": {"max": 1, "overStable": 1, "window": "10s"},
+        "latency": {"quantile": 0.95, "max": "5ms", "timesStable": 1.1, "window": "10s"},
+    });
+    let mut observed = configuration["rollouts"][0].clone();
+    observed["guardrail"] = limits;
+    let mut tripping = observed.clone();
+    tripping["name"] = json!("tripping");
+    tripping["guardrail"]["onBreach"] = json!("rollback");
+    let mut growing = tripping.clone();
+    growing["name"] = json!("growing");
+    growing["strategy"] = json!({"canary": {
+        "version": "v2", "start": "2026-12-01T00:01:00Z",
+        "ramp": {"from": 5, "by": 5, "to": 50, "every": "1m", "then": 100},
+    }});
+    configuration["rollouts"] = json!([observed, tripping, growing]);
+    configuration
+}
+
+#[test]
+fn a_million_requests_under_a_guardrail_take_no_more_memory_than_a_hundred_thousand() {
+    let process = Process::new();
+    let (mut vm, root) = configured(&process, &watched());
+    let traffic = traffic();
+    let mut transitions = 0;
+    let mut play = |requests: usize| {
+        for (nth, exchange) in traffic.iter().cycle().take(requests).enumerate() {
+            let mut exchange = exchange.clone();
+            exchange.latency = Duration::from_millis(nth as u64 % 40);
+            vm.exchange(root, &exchange).unwrap();
+            if nth % 50 == 49 {
+                vm.tick(root).unwrap();
+                transitions += vm.take_log().len();
+            }
+        }
+        (
+            vm.memory_pages(),
+            vm.metric_ids(),
+            process.shared_keys().len(),
+        )
+    };
+    let after_hundred_thousand = play(100_000);
+    assert_eq!(play(900_000), after_hundred_thousand);
+    // It was not idle.
+    assert!(transitions > 20, "{transitions} transitions");
 }
 
 /// A stream and which of its callbacks have come.

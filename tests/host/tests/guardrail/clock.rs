@@ -1,0 +1,252 @@
+//! A clock that is set back or ahead, that jumps within a request, that the host refuses: no
+//! trap, no rollback, and no ramp goes along.
+
+use std::time::Duration;
+
+use divvy_host_tests::{Call, Process, Status};
+use serde_json::{Value, json};
+
+use super::{
+    HOUR, MANY, MINUTE, ROLLED_BACK, SECOND, STABLE_USER, Worker, guarded, midnight, one_percent,
+    ramp, request, standing, weight, with,
+};
+
+fn ramping() -> Value {
+    let guardrail = json!({
+        "errors": {"max": 1}, "latency": {"quantile": 0.95, "max": "320ms"},
+        "consecutiveErrors": 10, "recoverAfter": "10m",
+    });
+    with(guarded(guardrail), "strategy", ramp())
+}
+
+/// A quarter past midnight, at 5 %, with a share of failures that is well within the limit.
+fn at_five_percent(process: &Process) -> Worker {
+    let mut worker = Worker::new(process, &ramping());
+    worker.until(15 * MINUTE);
+    let users = worker.on_v2();
+    assert_eq!(weight(process, "v2"), Some(50_000));
+    let user = format!("user-{}", users[0]);
+    worker.answer(&user, 3, 503);
+    worker.answer(&user, 997, 200);
+    worker.second();
+    worker
+}
+
+#[test]
+fn a_clock_that_is_set_ahead_takes_no_user_along_not_even_before_the_next_tick() {
+    let day = 24 * HOUR;
+    for jump in [HOUR, day, 365 * day, Duration::from_nanos(u64::MAX / 2)] {
+        let process = Process::new();
+        let mut worker = at_five_percent(&process);
+        let before = worker.on_v2();
+        let now = process.clock().realtime();
+        process
+            .clock()
+            .set_realtime(now.saturating_add(jump.as_nanos() as u64));
+        assert_eq!(worker.on_v2(), before, "{jump:?}, before the tick");
+        worker.tick();
+        assert_eq!(worker.on_v2(), before, "{jump:?}, after the tick");
+        assert_eq!(weight(&process, "v2"), Some(50_000), "{jump:?}");
+        assert_eq!(standing(&process, "v2"), Some(0), "{jump:?}");
+        let line = "v2 goes on from 5 %, one step per hold: the clock jumped ahead";
+        assert_eq!(worker.transitions(), [line], "{jump:?}");
+    }
+}
+
+#[test]
+fn after_a_jump_ahead_the_ramp_goes_on_one_step_per_hold() {
+    let process = Process::new();
+    let mut worker = at_five_percent(&process);
+    let jumped = 15 * MINUTE + SECOND + HOUR;
+    process
+        .clock()
+        .set_realtime(midnight() + jumped.as_nanos() as u64);
+    worker.tick();
+    for (minute, percent) in [(9, 5), (10, 25), (19, 25), (20, 50), (30, 100)] {
+        worker.until(jumped + minute * MINUTE);
+        assert_eq!(weight(&process, "v2"), Some(percent * 10_000), "{minute}");
+    }
+}
+
+#[test]
+fn of_eight_vms_whose_clock_is_set_ahead_none_takes_the_ramp_along() {
+    let process = Process::new();
+    let mut workers: Vec<_> = (0..8).map(|_| Worker::new(&process, &ramping())).collect();
+    for step in 0..12 * 15 {
+        process.clock().advance(5 * SECOND);
+        // Not all at once: one of them each time is late.
+        for (nth, worker) in workers.iter_mut().enumerate() {
+            if nth != step % 8 {
+                worker.tick();
+            }
+        }
+    }
+    let now = process.clock().realtime();
+    process.clock().set_realtime(now + HOUR.as_nanos() as u64);
+    let before = workers[0].on_v2();
+    let mut lines = 0;
+    for worker in &mut workers {
+        assert_eq!(worker.on_v2(), before);
+        worker.tick();
+        assert_eq!(worker.on_v2(), before);
+        lines += worker.transitions().len();
+        assert_eq!(weight(&process, "v2"), Some(50_000));
+    }
+    assert_eq!(lines, 1, "one of them tells");
+}
+
+#[test]
+fn a_clock_that_is_set_back_rolls_nothing_back_and_adds_nobody() {
+    let now = 15 * MINUTE + SECOND;
+    for (name, to) in [
+        (
+            "an hour",
+            midnight() + now.as_nanos() as u64 - HOUR.as_nanos() as u64,
+        ),
+        ("a minute", midnight() + 14 * MINUTE.as_nanos() as u64),
+        ("to 1970", 0),
+    ] {
+        let process = Process::new();
+        let mut worker = at_five_percent(&process);
+        let before = worker.on_v2();
+        process.clock().set_realtime(to);
+        for _ in 0..3 {
+            let users = worker.on_v2();
+            assert!(users.iter().all(|user| before.contains(user)), "{name}");
+            assert_eq!(standing(&process, "v2"), Some(0), "{name}");
+            worker.second();
+        }
+        // And put right again, which is a jump ahead like any other.
+        process
+            .clock()
+            .set_realtime(midnight() + 2 * now.as_nanos() as u64);
+        for _ in 0..3 {
+            let users = worker.on_v2();
+            assert!(users.iter().all(|user| before.contains(user)), "{name}");
+            worker.second();
+        }
+        let lines = worker.transitions();
+        assert!(
+            lines.iter().all(|line| !line.contains("rolled back")),
+            "{name}: {lines:?}"
+        );
+        assert_eq!(standing(&process, "v2"), Some(0), "{name}");
+    }
+}
+
+#[test]
+fn a_verdict_lasts_as_long_as_it_said_whatever_the_clock_does() {
+    for jump in [1_i64, -1, 24, -24] {
+        let process = Process::new();
+        let configuration = guarded(json!({"errors": {"max": 1}, "recoverAfter": "10m"}));
+        let mut worker = Worker::new(&process, &configuration);
+        worker.until(SECOND);
+        worker.fail(MANY);
+        worker.second();
+        let start = process.clock().realtime();
+        let jumped = start.saturating_add_signed(jump * HOUR.as_nanos() as i64);
+        process.clock().set_realtime(jumped);
+        let mut passed = 0;
+        worker.tick();
+        while standing(&process, "v2") == Some(2) {
+            worker.second();
+            passed += 1;
+            assert!(passed < 700, "{jump} h: still rolled back");
+        }
+        assert!((598..=602).contains(&passed), "{jump} h: {passed} s");
+    }
+}
+
+#[test]
+fn a_clock_that_the_host_refuses_makes_no_verdict_and_leaves_a_ramp_to_stable() {
+    for status in [1, 12, 28, 52, u32::MAX] {
+        let process = Process::new();
+        let mut worker = at_five_percent(&process);
+        let user = format!("user-{}", worker.on_v2()[0]);
+        worker
+            .vm
+            .intercept(move |call| (call == Call::ClockTimeGet).then_some(Status(status)));
+        for _ in 0..3 {
+            worker.answer(STABLE_USER, MANY, 503);
+            worker.second();
+            let (told, route) = worker.ask(&user);
+            assert_eq!(told, "checkout=v1;reason=error", "{status}");
+            assert_eq!(route, "v1");
+            assert_eq!(standing(&process, "v2"), Some(0), "{status}");
+        }
+        worker.vm.stop_intercepting();
+        assert_eq!(worker.ask(&user).1, "v2", "{status}");
+        worker.second();
+        assert_eq!(standing(&process, "v2"), Some(0), "{status}");
+        assert_eq!(worker.transitions(), [""; 0]);
+    }
+}
+
+/// A canary of a fixed weight needs no clock to decide, and its counts wait.
+#[test]
+fn what_was_counted_while_the_clock_was_refused_counts_once_it_is_back() {
+    let process = Process::new();
+    let mut worker = Worker::new(&process, &one_percent());
+    worker
+        .vm
+        .intercept(|call| (call == Call::ClockTimeGet).then_some(Status(28)));
+    worker.fail(MANY);
+    worker.second();
+    assert_eq!(standing(&process, "v2"), Some(0));
+    worker.vm.stop_intercepting();
+    worker.second();
+    assert_eq!(worker.ask(super::CANARY_USER).0, ROLLED_BACK);
+}
+
+/// How long a response took is told by the clock that nobody sets.
+#[test]
+fn a_clock_that_jumps_while_requests_are_under_way_makes_none_of_them_slow() {
+    let guardrail = json!({
+        "errors": {"max": 1}, "latency": {"quantile": 0.95, "max": "320ms"},
+    });
+    for jump in [HOUR.as_nanos() as i64, -(HOUR.as_nanos() as i64)] {
+        let process = Process::new();
+        let mut worker = Worker::new(&process, &guarded(guardrail.clone()));
+        worker.until(SECOND);
+        let exchange = request(super::CANARY_USER);
+        let streams: Vec<_> = (0..100)
+            .map(|_| {
+                let id = worker.vm.open(worker.root).unwrap();
+                let headers = exchange.request.clone();
+                worker.vm.request_headers(id, headers, true).unwrap();
+                id
+            })
+            .collect();
+        let clock = process.clock();
+        clock.set_realtime(clock.realtime().saturating_add_signed(jump));
+        for id in streams {
+            let headers = exchange.response.clone().unwrap();
+            worker.vm.response_headers(id, headers, true).unwrap();
+            worker.vm.finish(id).unwrap();
+        }
+        worker.second();
+        worker.second();
+        assert_eq!(standing(&process, "v2"), Some(0), "{jump}");
+    }
+}
+
+/// No real one does, but a trap would be worse than a wrong latency.
+#[test]
+fn a_monotonic_clock_that_goes_back_makes_no_trap() {
+    let process = Process::new();
+    let mut worker = at_five_percent(&process);
+    let exchange = request(STABLE_USER);
+    let id = worker.vm.open(worker.root).unwrap();
+    worker
+        .vm
+        .request_headers(id, exchange.request.clone(), true)
+        .unwrap();
+    process.clock().set_monotonic(0);
+    worker
+        .vm
+        .response_headers(id, exchange.response.unwrap(), true)
+        .unwrap();
+    worker.vm.finish(id).unwrap();
+    worker.second();
+    assert_eq!(standing(&process, "v2"), Some(0));
+}

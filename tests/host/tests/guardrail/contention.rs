@@ -1,0 +1,232 @@
+//! Shared data that eight VMs write at once, that never lets one through, that refuses.
+
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use divvy_host_tests::fixture::CANARY_USER;
+use divvy_host_tests::{Call, Process, Status};
+use serde_json::json;
+
+use super::{
+    MANY, ROLLED_BACK, STABLE_USER, Worker, guarded, known, one_percent, patient, request,
+    standing, tally,
+};
+
+/// As often as the filter tries to write before it leaves that to the next tick.
+const TRIES: u64 = 16;
+const VMS: usize = 8;
+
+fn workers(process: &Process) -> Vec<Worker> {
+    let configuration = patient();
+    (0..VMS)
+        .map(|_| Worker::new(process, &configuration))
+        .collect()
+}
+
+/// The same with their first tick behind them, which writes the names of the gauges as well.
+fn settled(process: &Process) -> Vec<Worker> {
+    let mut workers = workers(process);
+    workers.iter_mut().for_each(Worker::tick);
+    workers
+}
+
+#[test]
+fn eight_vms_on_eight_threads_lose_no_count() {
+    const ROUNDS: u32 = 400;
+    let process = Process::new();
+    let threads = workers(&process).into_iter().map(|mut worker| {
+        thread::spawn(move || {
+            for _ in 0..ROUNDS {
+                worker.fail(1);
+                worker.answer(CANARY_USER, 2, 200);
+                worker.answer(STABLE_USER, 3, 200);
+                worker.tick();
+            }
+            worker
+        })
+    });
+    let threads: Vec<_> = threads.collect();
+    let workers = threads.into_iter().map(|thread| thread.join().unwrap());
+    // Who gave up still has its counts, until the next tick.
+    for mut worker in workers.collect::<Vec<_>>() {
+        worker.tick();
+    }
+    let all = u32::try_from(VMS).unwrap() * ROUNDS;
+    let expected = [tally(0, 3 * all), tally(all, 3 * all)];
+    assert_eq!(known(&process, &patient()), expected);
+}
+
+/// Lets `others` count a failure and write each time that `worker` is about to write; how
+/// often that was.
+fn interfere(worker: &mut Worker, others: Vec<Worker>, times: usize) -> Arc<AtomicU64> {
+    let writes = Arc::new(AtomicU64::new(0));
+    let seen = Arc::clone(&writes);
+    let others = Mutex::new(others);
+    let mut left = times;
+    worker.vm.intercept(move |call| {
+        if call != Call::SetSharedData {
+            return None;
+        }
+        let nth = seen.fetch_add(1, SeqCst);
+        if left > 0 {
+            left -= 1;
+            let mut others = others.lock().unwrap();
+            let place = usize::try_from(nth).unwrap() % others.len();
+            others[place].fail(1);
+            others[place].tick();
+        }
+        None
+    });
+    writes
+}
+
+#[test]
+fn a_vm_that_seven_others_are_ahead_of_merges_with_each_of_them() {
+    let process = Process::new();
+    let mut others = settled(&process);
+    let mut worker = others.pop().unwrap();
+    worker.answer(CANARY_USER, 5, 200);
+    let writes = interfere(&mut worker, others, 7);
+    worker.tick();
+    assert_eq!(writes.load(SeqCst), 8);
+    assert_eq!(known(&process, &patient())[1], tally(7, 12));
+}
+
+#[test]
+fn a_vm_that_others_are_always_ahead_of_gives_up_and_adds_its_counts_at_the_next_tick() {
+    let process = Process::new();
+    let mut others = settled(&process);
+    let mut worker = others.pop().unwrap();
+    worker.answer(CANARY_USER, 5, 200);
+    let writes = interfere(&mut worker, others, usize::MAX);
+    worker.tick();
+    assert_eq!(writes.load(SeqCst), TRIES);
+    let theirs = u32::try_from(TRIES).unwrap();
+    assert_eq!(known(&process, &patient())[1], tally(theirs, theirs));
+    worker.vm.stop_intercepting();
+    worker.tick();
+    assert_eq!(known(&process, &patient())[1], tally(theirs, theirs + 5));
+}
+
+#[test]
+fn two_vms_whose_very_first_writes_meet_both_count() {
+    let process = Process::new();
+    let mut others = workers(&process);
+    assert_eq!(process.shared_data(super::KEY), None);
+    let mut worker = others.pop().unwrap();
+    worker.answer(CANARY_USER, 5, 200);
+    interfere(&mut worker, others, 1);
+    worker.tick();
+    assert_eq!(known(&process, &patient())[1], tally(1, 6));
+}
+
+/// Only that one call fails, always.
+fn refuse(worker: &mut Worker, refused: Call, status: Status) {
+    worker
+        .vm
+        .intercept(move |call| (call == refused).then_some(status));
+}
+
+#[test]
+fn a_host_that_refuses_shared_data_is_served_and_what_was_counted_stays_for_the_next_tick() {
+    for call in [Call::GetSharedData, Call::SetSharedData] {
+        for status in Status::failures() {
+            let context = format!("{} answers {status:?}", call.name());
+            let process = Process::new();
+            let mut worker = Worker::new(&process, &one_percent());
+            refuse(&mut worker, call, status);
+            for _ in 0..3 {
+                worker.fail(MANY);
+                worker.second();
+                let told = worker.ask(CANARY_USER).0;
+                assert_eq!(told, "checkout=v2;reason=split", "{context}");
+                assert_eq!(worker.ask(STABLE_USER).1, "v1", "{context}");
+            }
+            assert_eq!(standing(&process, "v2"), Some(0), "{context}");
+            worker.vm.stop_intercepting();
+            worker.tick();
+            assert_eq!(worker.ask(CANARY_USER).0, ROLLED_BACK, "{context}");
+            let line = worker.transitions().join("\n");
+            let counts = "90 of 93 requests failed";
+            assert!(line.contains(counts), "{context}: {line}");
+        }
+    }
+}
+
+#[test]
+fn a_host_that_always_says_somebody_was_faster_is_asked_a_bounded_number_of_times() {
+    let process = Process::new();
+    let mut worker = Worker::new(&process, &one_percent());
+    worker.tick();
+    refuse(&mut worker, Call::SetSharedData, Status::CAS_MISMATCH);
+    for _ in 0..3 {
+        worker.fail(MANY);
+        worker.vm.take_counts();
+        worker.second();
+        let writes = worker.vm.take_counts().of(Call::SetSharedData);
+        assert_eq!(writes, TRIES);
+    }
+}
+
+/// A run of failures asks for a tick at once, with each request.
+#[test]
+fn a_run_of_failures_that_cannot_be_written_costs_each_request_a_bounded_number_of_calls() {
+    let process = Process::new();
+    let configuration = guarded(json!({"consecutiveErrors": 10}));
+    let mut worker = Worker::new(&process, &configuration);
+    refuse(&mut worker, Call::SetSharedData, Status::CAS_MISMATCH);
+    for _ in 0..MANY {
+        worker.vm.take_counts();
+        worker.fail(1);
+        let counts = worker.vm.take_counts();
+        assert!(counts.of(Call::SetSharedData) <= TRIES);
+        assert!(counts.total() <= 2 * TRIES + 20, "{:?}", counts.by_name());
+    }
+    worker.vm.stop_intercepting();
+    worker.fail(1);
+    assert_eq!(worker.ask(CANARY_USER).0, ROLLED_BACK);
+}
+
+#[test]
+fn eight_vms_that_see_the_same_breach_make_one_transition_of_it() {
+    let process = Process::new();
+    let configuration = one_percent();
+    let mut workers: Vec<_> = (0..VMS)
+        .map(|_| Worker::new(&process, &configuration))
+        .collect();
+    for worker in &mut workers {
+        worker.fail(MANY);
+    }
+    let threads = workers.into_iter().map(|mut worker| {
+        thread::spawn(move || {
+            for _ in 0..5 {
+                worker.tick();
+            }
+            let stream = worker.vm.exchange(worker.root, &request(CANARY_USER));
+            let told = divvy_host_tests::fixture::assignment(&stream.unwrap());
+            (worker.transitions().len(), told)
+        })
+    });
+    let threads: Vec<_> = threads.collect();
+    let mut lines = 0;
+    for thread in threads {
+        let (logged, told) = thread.join().unwrap();
+        assert_eq!(told.as_deref(), Some(ROLLED_BACK));
+        lines += logged;
+    }
+    assert_eq!(lines, 1);
+}
+
+/// Bytes of another program's, or of a later version of divvy.
+#[test]
+fn bytes_in_shared_data_that_are_no_state_are_replaced() {
+    for bytes in [&b""[..], b"\xff", &[0xff; 40_000], b"1", &[1; 300]] {
+        let process = Process::new();
+        process.set_shared_data(super::KEY, bytes, 0);
+        let mut worker = Worker::new(&process, &one_percent());
+        worker.fail(MANY);
+        worker.second();
+        assert_eq!(worker.ask(CANARY_USER).0, ROLLED_BACK, "{}", bytes.len());
+    }
+}

@@ -1,0 +1,71 @@
+//! A verdict while the host fails: each call answers each status. That there is no trap then
+//! is shown for the whole filter, this among it, by the suite of that name.
+
+use divvy_host_tests::fixture::{CANARY_USER, route};
+use divvy_host_tests::{Call, Process, Status};
+
+use super::lifecycle::rolled_back;
+use super::{Worker, request, standing};
+
+/// What a request and a tick of a watched rollout need of the host.
+const CALLS: [Call; 9] = [
+    Call::GetProperty,
+    Call::GetSharedData,
+    Call::SetSharedData,
+    Call::GetHeaderMapPairs,
+    Call::GetHeaderMapValue,
+    Call::ReplaceHeaderMapValue,
+    Call::ClockTimeGet,
+    Call::IncrementMetric,
+    Call::RecordMetric,
+];
+
+#[test]
+fn whatever_the_host_refuses_nobody_is_sent_to_what_was_taken_back() {
+    for call in CALLS {
+        for status in Status::failures().chain([Status::OK, Status(u32::MAX)]) {
+            let context = format!("{} answers {status:?}", call.name());
+            let process = Process::new();
+            let mut worker = rolled_back(&process);
+            worker
+                .vm
+                .intercept(move |made| (made == call).then_some(status));
+            for _ in 0..3 {
+                let stream = worker.vm.exchange(worker.root, &request(CANARY_USER));
+                let route = route(&stream.unwrap());
+                assert!(matches!(route.as_deref(), None | Some("v1")), "{context}");
+                worker.second();
+            }
+            worker.vm.stop_intercepting();
+            worker.second();
+            assert_eq!(worker.ask(CANARY_USER).1, "v1", "{context}");
+            assert_eq!(standing(&process, "v2"), Some(2), "{context}");
+        }
+    }
+}
+
+/// What a failing host makes of a response is no outcome of the version.
+#[test]
+fn a_host_that_refuses_the_end_of_a_request_takes_no_version_back() {
+    for call in [
+        Call::GetProperty,
+        Call::GetHeaderMapValue,
+        Call::GetHeaderMapPairs,
+        Call::ReplaceHeaderMapValue,
+        Call::ClockTimeGet,
+    ] {
+        for status in Status::failures() {
+            let process = Process::new();
+            let mut worker = Worker::new(&process, &super::one_percent());
+            worker
+                .vm
+                .intercept(move |made| (made == call).then_some(status));
+            worker.answer(CANARY_USER, 100, 200);
+            worker.second();
+            worker.vm.stop_intercepting();
+            worker.second();
+            let context = format!("{} answers {status:?}", call.name());
+            assert_eq!(standing(&process, "v2"), Some(0), "{context}");
+        }
+    }
+}
