@@ -88,7 +88,8 @@ fn decide_one(id: RolloutId, rollout: &Rollout, facts: &Facts<'_, '_, '_>) -> De
             decided(rule.version, Reason::Rule, judged)
         }
         None => match choose(id, rollout, facts) {
-            Ok((version, reason)) => decided(version, reason, true),
+            // Who follows a version that somebody asked for has been asked for as well.
+            Ok((version, reason)) => decided(version, reason, !follows_forced(rollout, facts)),
             Err(reason) => decided(stable, reason, false),
         },
     };
@@ -99,6 +100,19 @@ fn decide_one(id: RolloutId, rollout: &Rollout, facts: &Facts<'_, '_, '_>) -> De
         return decided(stable, Reason::RolledBack, false);
     }
     decision
+}
+
+/// Whether the rollout that this one follows was forced by a rule.
+fn follows_forced(rollout: &Rollout, facts: &Facts<'_, '_, '_>) -> bool {
+    let Strategy::Follow { leader, .. } = &rollout.strategy else {
+        return false;
+    };
+    let mut decisions = facts.decisions.iter();
+    let leading = decisions.find(|decision| decision.rollout == *leader);
+    leading.is_some_and(|decision| {
+        let followed = decision.reason == Reason::Follow || decision.reason == Reason::Rule;
+        followed && !decision.judged
+    })
 }
 
 fn applies(rule: &Rule, facts: &Facts<'_, '_, '_>) -> bool {

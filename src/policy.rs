@@ -88,6 +88,22 @@ impl Policy {
         all
     }
 
+    /// The rollouts whose shares change by themselves: those with a plan, and those that
+    /// follow them.
+    pub fn moving(&self) -> Vec<RolloutId> {
+        let mut moving: Vec<RolloutId> = Vec::new();
+        for (id, rollout) in self.numbered() {
+            let leads = match &rollout.strategy {
+                Strategy::Follow { leader, .. } => moving.binary_search(leader).is_ok(),
+                _ => false,
+            };
+            if rollout.plan.is_some() || leads {
+                moving.push(id);
+            }
+        }
+        moving
+    }
+
     /// All rollouts with their numbers.
     pub fn numbered(&self) -> impl Iterator<Item = (RolloutId, &Rollout)> {
         (0..).map(RolloutId).zip(&self.rollouts)
@@ -174,6 +190,13 @@ impl Rollout {
     /// What the guardrail calls a version; `None` where it does not watch it.
     pub fn arm(&self, version: VersionId) -> Option<Arm> {
         *self.arms.get(usize::from(version.0))?
+    }
+
+    /// The guardrail by which a version is judged, or that others are held against it.
+    pub fn guarded(&self, version: VersionId) -> Option<(&Plan, Arm)> {
+        let (plan, arm) = (self.plan.as_ref()?, self.arm(version)?);
+        let judged = plan.is_guarded() && (arm != Arm::STABLE || plan.compares());
+        judged.then_some((plan, arm))
     }
 
     /// Whether the guardrail has taken a version back.

@@ -36,13 +36,13 @@ pub(super) fn weight(
             if steps.len() < count {
                 return None;
             }
-            by_clock(at, start?, Ok(steps), errors)
+            by_clock(at, start, Ok(steps), errors)
         }
         (None, None, Some(ramp)) => {
             let start = beginning(at, raw.start.as_deref(), errors);
             let at = at.field("ramp");
             let steps = even(at, &ramp, errors)?.steps();
-            by_clock(at, start?, steps, errors)
+            by_clock(at, start, steps, errors)
         }
         (None, None, None) => {
             errors.add(at, "has no weight: weight, steps or ramp");
@@ -60,12 +60,13 @@ pub(super) fn weight(
 
 fn by_clock(
     at: At<'_>,
-    start: u64,
+    start: Option<u64>,
     steps: Result<Vec<Step>, Flaw>,
     errors: &mut Errors,
 ) -> Option<(Weight, Option<Ramp>)> {
-    match steps.and_then(|steps| Ramp::new(start, steps)) {
-        Ok(ramp) => Some((Weight::Clock, Some(ramp))),
+    // What is wrong with the steps is told without knowing when they begin.
+    match steps.and_then(|steps| Ramp::new(start.unwrap_or_default(), steps)) {
+        Ok(ramp) => start.map(|_| (Weight::Clock, Some(ramp))),
         Err(flaw) => {
             report(at, flaw, errors);
             None

@@ -75,7 +75,7 @@ pub(super) fn compile(
     let guardrail = raw
         .guardrail
         .map(|raw| guardrail::compile(at.field("guardrail"), raw, ramps, errors));
-    if guardrail.is_some() && versions.list.len() == 1 {
+    if guardrail.is_some() && versions.list.len() == 1 && versions.complete {
         let message = "watches the versions beside stable, and there is none";
         errors.add(at.field("guardrail"), message);
     }

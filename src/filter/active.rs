@@ -112,8 +112,7 @@ impl Active {
         let plans = decisions.iter().filter(|decision| decision.judged);
         let plans = plans.filter_map(|decision| {
             let rollout = self.policy.rollout(decision.rollout)?;
-            rollout.arm(decision.version)?;
-            rollout.plan.as_ref().filter(|plan| plan.is_guarded())
+            rollout.guarded(decision.version).map(|(plan, _)| plan)
         });
         plans.fold((false, false), |(_, times), plan| {
             (true, times || plan.times())

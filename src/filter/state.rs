@@ -12,9 +12,9 @@ use super::proxy::Proxy;
 use super::watch::Watch;
 use crate::config::Errors;
 use crate::decision::Decision;
-use crate::guardrail::{Arm, Ended};
+use crate::guardrail::Ended;
 use crate::output;
-use crate::policy::{Metrics, Rollout, RolloutId};
+use crate::policy::{Metrics, RolloutId};
 
 /// How often an inert filter says what is wrong.
 const NANOS_PER_REMINDER: u64 = 60_000_000_000;
@@ -35,14 +35,20 @@ pub struct State {
     seen_change: Cell<u32>,
     /// The rollouts beyond the first 50 whose weights are shown, since they decided.
     late: Cell<BTreeSet<RolloutId>>,
-    /// What this VM last showed of the rollouts that are watched.
-    shown: Cell<Vec<(String, u64)>>,
+    /// Whether a stream ever came.
+    ever_used: Cell<bool>,
+    /// The rollouts whose gauges change by themselves: those that are watched, and those
+    /// that follow them.
+    moving: Vec<RolloutId>,
+    /// What this VM last showed of those.
+    shown: Cell<Vec<Vec<u64>>>,
 }
 
 impl State {
     pub fn new(plugin: &str, digest: u128, active: Active, inert: Option<Errors>) -> Self {
         let watch = Watch::new(plugin, &active.policy);
         active.update_shares(&Proxy { watch: &watch });
+        let moving = active.policy.moving();
         Self {
             plugin: plugin.into(),
             gauges: Gauges::of(plugin),
@@ -53,6 +59,8 @@ impl State {
             in_use: Cell::new(false),
             seen_change: Cell::new(0),
             late: Cell::default(),
+            ever_used: Cell::new(false),
+            moving,
             shown: Cell::default(),
         }
     }
@@ -60,6 +68,7 @@ impl State {
     /// A stream came to this configuration, so the gauges have to tell of it.
     pub fn used(&self) {
         self.in_use.set(true);
+        self.ever_used.set(true);
         if !self.gauges.tell_of(self.digest) {
             self.watch.refresh(&self.active.policy);
             self.active.update_shares(&Proxy { watch: &self.watch });
@@ -93,21 +102,28 @@ impl State {
             self.watch.tick(&self.active.policy, self.is_in_charge());
         }
         self.look_after_gauges();
-        if !self.watch.is_empty() && self.is_in_charge() {
+        if !self.moving.is_empty() && self.gauges_are_its_own() {
             self.show_changes();
         }
     }
 
-    /// Hands over what was counted, since nobody will come back for it.
+    /// Hands over what was counted, since nobody will come back for it. Judging is for those
+    /// who go on.
     pub fn flush(&self) {
-        self.watch.tick(&self.active.policy, self.is_in_charge());
+        self.watch.tick(&self.active.policy, false);
     }
 
-    /// Whether new streams come to this configuration, as far as all VMs know: it judges,
-    /// and the gauges tell of it.
-    fn is_in_charge(&self) -> bool {
+    /// Whether the gauges tell of this configuration, as far as all VMs know.
+    fn gauges_are_its_own(&self) -> bool {
         let owner = self.gauges.owner();
         owner.is_some_and(|(digest, _)| digest == self.digest)
+    }
+
+    /// Whether new streams come to this configuration, which then judges. A configuration
+    /// that never got one, since Envoy refused what came with it or has it still warming,
+    /// must not end the verdicts of the one that is in force.
+    fn is_in_charge(&self) -> bool {
+        self.ever_used.get() && self.gauges_are_its_own()
     }
 
     /// Counts what came of a request for each rollout whose versions are watched.
@@ -117,7 +133,7 @@ impl State {
             let Some(rollout) = policy.rollout(decision.rollout) else {
                 continue;
             };
-            if let (Some(plan), Some(arm)) = (&rollout.plan, rollout.arm(decision.version))
+            if let Some((plan, arm)) = rollout.guarded(decision.version)
                 && self.watch.record(decision.rollout, plan, arm, ended)
             {
                 let in_charge = self.is_in_charge();
@@ -127,21 +143,28 @@ impl State {
     }
 
     /// Shows what has changed since the last tick: weights that grow, versions that are
-    /// taken back.
+    /// taken back. Values are compared, and names made only for those that differ.
     fn show_changes(&self) {
         self.active.update_shares(&Proxy { watch: &self.watch });
         let late = self.late.take();
-        let is_shown = |id: &RolloutId| usize::from(id.0) < DEFINED_AT_ONCE || late.contains(id);
-        let watched = self.watch.rollouts().filter(is_shown);
-        let now: Vec<_> = watched.flat_map(|id| self.gauges_of(id)).collect();
+        let mut before = self.shown.take();
+        before.resize(self.moving.len(), Vec::new());
+        let mut changed = Vec::new();
+        for (id, shown) in self.moving.iter().zip(&mut before) {
+            if usize::from(id.0) >= DEFINED_AT_ONCE && !late.contains(id) {
+                continue;
+            }
+            let now = self.values_of(*id);
+            if now != *shown {
+                changed.extend(self.gauges_of(*id));
+                *shown = now;
+            }
+        }
         self.late.set(late);
-        let before = self.shown.take();
-        let changed = now.iter().filter(|gauge| !before.contains(gauge));
-        let changed: Vec<_> = changed.cloned().collect();
+        self.shown.set(before);
         if !changed.is_empty() {
             self.gauges.add(changed);
         }
-        self.shown.set(now);
     }
 
     /// Makes the gauges tell of this configuration if streams come to it, which the other
@@ -184,24 +207,33 @@ impl State {
 
     /// The gauges of a rollout: what each version has now, and how the watched ones stand.
     fn gauges_of(&self, id: RolloutId) -> Vec<(String, u64)> {
-        let mut gauges = Vec::new();
-        let counted = |rollout: &&Rollout| rollout.metrics > Metrics::Off;
-        let Some(rollout) = self.active.policy.rollout(id).filter(counted) else {
-            return gauges;
+        let Some(rollout) = self.active.policy.rollout(id) else {
+            return Vec::new();
         };
-        for (version, share) in self.active.shares(id) {
-            let name = output::weight_series(&rollout.name, version);
-            gauges.push((name, u64::from(share)));
+        let names = rollout.versions.iter().map(|version| &*version.name);
+        let weights = names.filter(|_| rollout.metrics > Metrics::Off);
+        let weights = weights.map(|name| output::weight_series(&rollout.name, name));
+        let guarded = rollout.plan.iter().flat_map(|plan| plan.guarded());
+        let states = guarded.map(|(_, name)| output::guardrail_series(&rollout.name, name));
+        weights.chain(states).zip(self.values_of(id)).collect()
+    }
+
+    /// Their values, in the same order.
+    fn values_of(&self, id: RolloutId) -> Vec<u64> {
+        let mut values = Vec::new();
+        let Some(rollout) = self.active.policy.rollout(id) else {
+            return values;
+        };
+        if rollout.metrics > Metrics::Off {
+            let shares = self.active.shares(id).into_iter();
+            values.extend(shares.map(|(_, share)| u64::from(share)));
         }
         if let Some(plan) = &rollout.plan {
             let state = self.watch.state(id);
-            for (arm, version) in plan.arms().filter(|(arm, _)| *arm != Arm::STABLE) {
-                let standing = plan.standing(state.as_deref(), arm);
-                let name = output::guardrail_series(&rollout.name, version);
-                gauges.push((name, standing.gauge()));
-            }
+            let standing = |arm| plan.standing(state.as_deref(), arm);
+            values.extend(plan.guarded().map(|(arm, _)| standing(arm).gauge()));
         }
-        gauges
+        values
     }
 
     /// Says what is wrong, if this is an inert configuration and it is time.

@@ -28,6 +28,9 @@ pub struct Stream {
     timed: bool,
     /// When the request came, on the monotonic clock.
     started: Option<u64>,
+    /// When the last of it had come, where a guardrail looks at how long the response takes
+    /// from then on: a slow upload is its client's doing.
+    sent: Option<u64>,
     /// A gRPC call: its status comes after the headers, so it is counted at the end.
     grpc: bool,
     /// How it was answered, once it was.
@@ -39,6 +42,8 @@ pub struct Stream {
 #[derive(Clone, Copy, Default)]
 struct Answer {
     code: u64,
+    /// Since the request came, and since all of it had come.
+    duration: Option<Duration>,
     latency: Option<Duration>,
     event_stream: bool,
 }
@@ -52,6 +57,7 @@ impl Stream {
             judged: false,
             timed: false,
             started: None,
+            sent: None,
             grpc: false,
             answer: None,
             counted: false,
@@ -124,23 +130,26 @@ impl Stream {
     /// What there is to know when the response begins. Where event streams are told from
     /// other responses, all headers are read at once: they cost as much as one.
     fn answer(&self) -> Answer {
-        let latency = self.started.and_then(|started| {
-            let now = host::monotonic_nanos()?;
-            Some(Duration::from_nanos(now.saturating_sub(started)))
-        });
-        if !(self.judged && self.timed) {
-            let status = host::header(Headers::Response, ":status").unwrap_or_default();
-            return Answer {
-                code: class::code(&status),
-                latency,
-                event_stream: false,
-            };
-        }
-        let block = host::header_block(Headers::Response).unwrap_or_default();
+        let now = self.started.and_then(|_| host::monotonic_nanos());
+        let since = |begin: Option<u64>| {
+            let passed = now?.saturating_sub(begin?);
+            Some(Duration::from_nanos(passed))
+        };
         let mut answer = Answer {
-            latency,
+            duration: since(self.started),
+            latency: since(self.sent),
             ..Answer::default()
         };
+        let block = if self.judged && self.timed {
+            host::header_block(Headers::Response).unwrap_or_default()
+        } else {
+            Vec::new()
+        };
+        if block.is_empty() {
+            let status = host::header(Headers::Response, ":status").unwrap_or_default();
+            answer.code = class::code(&status);
+            return answer;
+        }
         for (name, value) in Pairs::new(&block).into_iter().flatten().flatten() {
             match name {
                 b":status" => answer.code = class::code(value),
@@ -151,8 +160,8 @@ impl Stream {
         answer
     }
 
-    fn record_duration(&self, latency: Option<Duration>) {
-        let millis = latency.and_then(|latency| u64::try_from(latency.as_millis()).ok());
+    fn record_duration(&self, duration: Option<Duration>) {
+        let millis = duration.and_then(|duration| u64::try_from(duration.as_millis()).ok());
         let Some(millis) = millis else { return };
         for decision in &self.decisions {
             if let Some(id) = self.state.active.duration(decision) {
@@ -185,7 +194,7 @@ fn apply(map: Headers, change: &HeaderChange<'_>) -> bool {
 impl Context for Stream {}
 
 impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+    fn on_http_request_headers(&mut self, _: usize, whole: bool) -> Action {
         self.state.used();
         self.assign();
         if self.decisions.is_empty() {
@@ -197,11 +206,22 @@ impl HttpContext for Stream {
         if self.counting || self.timed {
             self.started = host::monotonic_nanos();
         }
+        if whole {
+            self.sent = self.started;
+        }
         self.state.show_weights_of(&self.decisions);
         for decision in &self.decisions {
             if let Some(id) = self.state.active.requests(decision) {
                 host::increment(id);
             }
+        }
+        Action::Continue
+    }
+
+    fn on_http_request_body(&mut self, _: usize, last: bool) -> Action {
+        // An answer that comes before the end of its request says nothing about latency.
+        if last && self.timed && self.answer.is_none() {
+            self.sent = host::monotonic_nanos();
         }
         Action::Continue
     }
@@ -217,7 +237,7 @@ impl HttpContext for Stream {
             // A gRPC call is always answered with 200 and may still fail by its status.
             self.grpc &= answer.code == 200;
             if self.counting {
-                self.record_duration(answer.latency);
+                self.record_duration(answer.duration);
                 if !self.grpc {
                     self.count(Class::of_code(answer.code));
                 }

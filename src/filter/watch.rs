@@ -70,11 +70,6 @@ impl Watch {
         self.watched.is_empty()
     }
 
-    /// The rollouts that are watched.
-    pub fn rollouts(&self) -> impl Iterator<Item = RolloutId> {
-        self.watched.iter().map(|watched| watched.rollout)
-    }
-
     /// The time that ramps go by. Where the clock jumped ahead, that is still the last tick:
     /// only the next one can hold the ramps back, and until then nobody goes along.
     pub fn clock(&self) -> Option<u64> {
@@ -141,16 +136,18 @@ impl Watch {
 
     fn merge(&self, watched: &Watched, policy: &Policy, now: u64, in_charge: bool) {
         let rollout = policy.rollout(watched.rollout);
-        let (Some(plan), Some(mut local)) = (
-            rollout.and_then(|rollout| rollout.plan.as_ref()),
-            watched.local.take(),
-        ) else {
+        let Some(plan) = rollout.and_then(|rollout| rollout.plan.as_ref()) else {
+            return;
+        };
+        let Some(mut local) = watched.local.take() else {
             return;
         };
         for _ in 0..TRIES {
             let before = host::shared(&watched.key);
             let bytes = before.as_ref().map(|(bytes, _)| bytes.as_slice());
-            let Some(mut state) = State::open(plan, bytes, in_charge) else {
+            // Where nothing is there, there is nothing that could be ended.
+            let begins = in_charge || bytes.is_none();
+            let Some(mut state) = State::open(plan, bytes, begins) else {
                 // Another revision is in charge by now, or other limits: what was counted is
                 // dropped, not kept for the day when this one comes back. Where the host says
                 // nothing, nothing is known.

@@ -52,7 +52,9 @@ impl Local {
             self.time(plan, arm, latency);
         }
         self.count(arm, Tally { bad, all: 1 });
-        self.is_run(plan, arm)
+        // Once: a longer run has been told of, and is seen at the next tick if that failed.
+        let run = self.get(arm).map_or(0, |counted| counted.run);
+        bad > 0 && plan.guardrail.consecutive_errors == Some(run) && arm != Arm::STABLE
     }
 
     /// Counts requests in bulk, the failures last.

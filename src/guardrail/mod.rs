@@ -201,6 +201,13 @@ impl Plan {
         (0..).map(Arm).zip(self.arms.iter().map(|arm| &*arm.name))
     }
 
+    /// The versions that are guarded: all but stable, if there are limits.
+    pub fn guarded(&self) -> impl Iterator<Item = (Arm, &str)> {
+        let guarded = self.is_guarded();
+        self.arms()
+            .filter(move |(arm, _)| guarded && *arm != Arm::STABLE)
+    }
+
     /// The number of a version, if it is stable or guarded.
     pub fn find(&self, name: &str) -> Option<Arm> {
         let mut arms = self.arms();
@@ -224,6 +231,14 @@ impl Plan {
     /// Whether there are limits to judge by.
     pub fn is_guarded(&self) -> bool {
         self.guardrail != Guardrail::default()
+    }
+
+    /// Whether versions are held against stable, so that what comes of its requests counts.
+    pub fn compares(&self) -> bool {
+        let errors = self.guardrail.errors.as_ref();
+        let latency = self.guardrail.latency.as_ref();
+        errors.is_some_and(|limit| limit.over_stable.is_some())
+            || latency.is_some_and(|limit| limit.times_stable.is_some())
     }
 
     /// Whether latency is judged.

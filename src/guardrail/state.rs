@@ -108,6 +108,9 @@ impl State {
             }
             planned || (version.phase != Phase::Healthy && strangers <= MAX_STRANGERS)
         });
+        for version in &mut self.versions {
+            version.heed(plan);
+        }
         for arm in &plan.arms {
             if !self
                 .versions

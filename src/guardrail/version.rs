@@ -67,6 +67,26 @@ impl Standing {
 }
 
 impl Version {
+    /// Gives up what the plan no longer asks for: what was only observed is judged once a
+    /// breach leads to more, nothing stays frozen that has nowhere to grow, and without
+    /// limits nothing is held.
+    pub fn heed(&mut self, plan: &Plan) {
+        let on_breach = plan.guardrail.on_breach;
+        let can_freeze = on_breach == OnBreach::Freeze && plan.ramp.is_some();
+        match self.phase {
+            Phase::Healthy => {}
+            _ if !plan.is_guarded() => self.phase = Phase::Healthy,
+            Phase::Observed { .. } if on_breach != OnBreach::Observe => {
+                self.phase = Phase::Healthy;
+            }
+            Phase::Frozen { .. } if !can_freeze => {
+                self.phase = Phase::Healthy;
+                self.forget_counts();
+            }
+            _ => {}
+        }
+    }
+
     /// Does what a breach leads to.
     pub fn trip(&mut self, plan: &Plan, cause: Cause, weight: Share, now: u64) -> Option<Change> {
         let guardrail = &plan.guardrail;
