@@ -42,7 +42,6 @@ pub struct State {
 impl State {
     pub fn new(plugin: &str, digest: u128, active: Active, inert: Option<Errors>) -> Self {
         let watch = Watch::new(plugin, &active.policy);
-        active.update_shares(&Proxy { watch: &watch });
         Self {
             plugin: plugin.into(),
             gauges: Gauges::of(plugin),
@@ -65,7 +64,11 @@ impl State {
         }
     }
 
+    /// Makes the gauges tell of this configuration, by what the others know by now: they may
+    /// have judged since this one was configured or last had streams.
     pub fn show_gauges(&self) {
+        self.watch.recall(&self.active.policy);
+        self.active.update_shares(&Proxy { watch: &self.watch });
         let plugin = [("divvy_plugin", &*self.plugin)];
         let own = [
             (
