@@ -28,6 +28,9 @@ pub struct Stream {
     timed: bool,
     /// When the request came, on the monotonic clock.
     started: Option<u64>,
+    /// When all of it was there, where a guardrail looks at how long the answer takes: how
+    /// fast a client uploads is not for the service to answer for.
+    asked: Option<u64>,
     /// A gRPC call: its status comes after the headers, so it is counted at the end.
     grpc: bool,
     /// How it was answered, once it was.
@@ -39,6 +42,9 @@ pub struct Stream {
 #[derive(Clone, Copy, Default)]
 struct Answer {
     code: u64,
+    /// Since the request came.
+    duration: Option<Duration>,
+    /// Since all of it was there.
     latency: Option<Duration>,
     event_stream: bool,
 }
@@ -52,6 +58,7 @@ impl Stream {
             judged: false,
             timed: false,
             started: None,
+            asked: None,
             grpc: false,
             answer: None,
             counted: false,
@@ -123,23 +130,22 @@ impl Stream {
     /// What there is to know when the response begins. Where event streams are told from
     /// other responses, all headers are read at once: they cost as much as one.
     fn answer(&self) -> Answer {
-        let latency = self.started.and_then(|started| {
-            let now = host::monotonic_nanos()?;
-            Some(Duration::from_nanos(now.saturating_sub(started)))
-        });
-        if !(self.judged && self.timed) {
-            let status = host::header(Headers::Response, ":status").unwrap_or_default();
-            return Answer {
-                code: class::code(&status),
-                latency,
-                event_stream: false,
-            };
-        }
-        let block = host::header_block(Headers::Response).unwrap_or_default();
+        let now = self.started.and_then(|_| host::monotonic_nanos());
+        let since = |instant: Option<u64>| {
+            let nanos = now?.saturating_sub(instant?);
+            Some(Duration::from_nanos(nanos))
+        };
         let mut answer = Answer {
-            latency,
+            duration: since(self.started),
+            latency: since(self.asked),
             ..Answer::default()
         };
+        if !(self.judged && self.timed) {
+            let status = host::header(Headers::Response, ":status").unwrap_or_default();
+            answer.code = class::code(&status);
+            return answer;
+        }
+        let block = host::header_block(Headers::Response).unwrap_or_default();
         for (name, value) in Pairs::new(&block).into_iter().flatten().flatten() {
             match name {
                 b":status" => answer.code = class::code(value),
@@ -150,8 +156,15 @@ impl Stream {
         answer
     }
 
-    fn record_duration(&self, latency: Option<Duration>) {
-        let millis = latency.and_then(|latency| u64::try_from(latency.as_millis()).ok());
+    /// The request is there to its end.
+    fn is_asked(&mut self) {
+        if self.timed && self.asked.is_none() {
+            self.asked = host::monotonic_nanos();
+        }
+    }
+
+    fn record_duration(&self, duration: Option<Duration>) {
+        let millis = duration.and_then(|duration| u64::try_from(duration.as_millis()).ok());
         let Some(millis) = millis else { return };
         for decision in &self.decisions {
             if let Some(id) = self.state.active.duration(decision) {
@@ -184,7 +197,7 @@ fn apply(map: Headers, change: &HeaderChange<'_>) -> bool {
 impl Context for Stream {}
 
 impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
+    fn on_http_request_headers(&mut self, _: usize, is_all: bool) -> Action {
         self.state.used();
         self.assign();
         if self.decisions.is_empty() {
@@ -195,6 +208,7 @@ impl HttpContext for Stream {
         (self.judged, self.timed) = active.is_judged(&self.decisions);
         if self.counting || self.timed {
             self.started = host::monotonic_nanos();
+            self.asked = self.started.filter(|_| is_all);
         }
         self.state.show_weights_of(&self.decisions);
         for decision in &self.decisions {
@@ -202,6 +216,18 @@ impl HttpContext for Stream {
                 host::increment(id);
             }
         }
+        Action::Continue
+    }
+
+    fn on_http_request_body(&mut self, _: usize, is_end: bool) -> Action {
+        if is_end {
+            self.is_asked();
+        }
+        Action::Continue
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        self.is_asked();
         Action::Continue
     }
 
@@ -216,7 +242,7 @@ impl HttpContext for Stream {
             // A gRPC call is always answered with 200 and may still fail by its status.
             self.grpc &= answer.code == 200;
             if self.counting {
-                self.record_duration(answer.latency);
+                self.record_duration(answer.duration);
                 if !self.grpc {
                     self.count(Class::of_code(answer.code));
                 }
