@@ -76,7 +76,11 @@ impl State {
         }
     }
 
+    /// Makes the gauges tell of this configuration, by what the others know by now: they may
+    /// have judged since this one was configured or last had streams.
     pub fn show_gauges(&self) {
+        self.watch.recall(&self.active.policy);
+        self.active.update_shares(&Proxy { watch: &self.watch });
         let plugin = [("divvy_plugin", &*self.plugin)];
         let own = [
             (

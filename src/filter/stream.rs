@@ -205,6 +205,7 @@ impl HttpContext for Stream {
         (self.judged, self.timed) = active.is_judged(&self.decisions);
         if self.counting || self.timed {
             self.started = host::monotonic_nanos();
+            self.asked = self.started.filter(|_| is_all);
         }
         if whole {
             self.sent = self.started;

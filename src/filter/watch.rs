@@ -37,7 +37,7 @@ struct Watched {
 }
 
 impl Watch {
-    /// Watches what the policy says, beginning with what the process knows.
+    /// Watches what the policy says. What the process knows of it has to be recalled.
     pub fn new(plugin: &str, policy: &Policy) -> Self {
         let mut watched = Vec::new();
         let mut places = Vec::new();
@@ -48,20 +48,30 @@ impl Watch {
             };
             places.push(Some(watched.len()));
             let key = marks::key(plugin, "guardrail", &rollout.name);
-            let shared = host::shared(&key);
-            let bytes = shared.as_ref().map(|(bytes, _)| bytes.as_slice());
-            let state = State::open(plan, bytes, true).map(Rc::new);
             watched.push(Watched {
                 rollout: id,
                 key,
                 local: Cell::new(Some(Local::new(plan))),
-                state: Cell::new(state),
+                state: Cell::new(None),
             });
         }
         Self {
             watched,
             places,
             ticked: Cell::new(None),
+        }
+    }
+
+    /// Goes by what all VMs know: for whoever is in charge from now on.
+    pub fn recall(&self, policy: &Policy) {
+        for watched in &self.watched {
+            let rollout = policy.rollout(watched.rollout);
+            if let Some(plan) = rollout.and_then(|rollout| rollout.plan.as_ref()) {
+                let shared = host::shared(&watched.key);
+                let bytes = shared.as_ref().map(|(bytes, _)| bytes.as_slice());
+                let state = State::open(plan, bytes, true);
+                watched.state.set(state.map(Rc::new));
+            }
         }
     }
 

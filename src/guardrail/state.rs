@@ -68,13 +68,16 @@ pub struct Ticked {
 }
 
 impl State {
-    /// The state in these bytes. A new one where there are none, or none of this layout and
-    /// revision, for who is in charge; `None` for others, who have nothing to say then.
+    /// The state in these bytes, a new one where there are none: the first requests may end
+    /// after the configuration that they came to. Where they are none of this layout and
+    /// revision, a new one for who is in charge; `None` for others, who have nothing to say
+    /// then.
     pub fn open(plan: &Plan, bytes: Option<&[u8]>, in_charge: bool) -> Option<Self> {
+        let begins = in_charge || bytes.is_none();
         let found = bytes.and_then(blob::decode);
         let mut state = match found.filter(|state| state.revision == plan.revision) {
             Some(state) => state,
-            None if in_charge => Self {
+            None if begins => Self {
                 revision: plan.revision,
                 counted: plan.counted(),
                 seen: 0,
@@ -89,7 +92,7 @@ impl State {
             state.counted = plan.counted();
             state.forget_counts();
         }
-        if in_charge {
+        if begins {
             state.settle(plan);
         }
         Some(state)

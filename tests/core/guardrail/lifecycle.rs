@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use divvy::bucket::Share;
+use divvy::guardrail::evidence::Tally;
 use divvy::guardrail::simulate::{Behaviour, Process, Setup, Vms};
 use divvy::guardrail::{Arm, Guardrail, Local, OnBreach, Plan, Standing, State};
 
@@ -304,7 +305,7 @@ fn outcomes_of_another_revision_are_dropped_and_roots_that_drain_only_count() {
     assert_eq!(State::open(&first, Some(&bytes), false), None);
     // Of the same revision, it counts, and leaves the verdict to others.
     let mut local = Local::new(&second);
-    let counts = divvy::guardrail::evidence::Tally { bad: 20, all: 40 };
+    let counts = Tally { bad: 20, all: 40 };
     local.count(V2, counts);
     let mut state = State::open(&second, Some(&bytes), false).unwrap();
     let ticked = state.tick(&second, &local, worker.now, None, false);
@@ -324,4 +325,19 @@ fn each_proxy_of_a_fleet_acts_on_what_it_sees() {
     let shares = fleet.map(|proxy| proxy.share());
     let [none, some] = [Share::NONE, percent(10.0)];
     assert_eq!(shares, [some, some, none, some]);
+}
+
+#[test]
+fn the_first_outcomes_count_even_if_they_come_from_a_root_that_drains() {
+    let plan = plan("1", one_percent());
+    let mut local = Local::new(&plan);
+    let (bad, all) = (1, 3);
+    local.count(V2, Tally { bad, all });
+    // Nobody has ticked yet.
+    let mut state = State::open(&plan, None, false).unwrap();
+    let ticked = state.tick(&plan, &local, NOON, None, false);
+    assert!(ticked.changed && ticked.transitions.is_empty());
+    let bytes = state.encode();
+    let state = State::open(&plan, Some(&bytes), true).unwrap();
+    assert_eq!(state.known(&plan, V2, NOON), Tally { bad, all });
 }

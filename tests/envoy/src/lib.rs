@@ -14,6 +14,7 @@
 //! | `bytes.rs` | requests that are no text |
 //! | `reload.rs`, `start.rs` | pushes under load; good, bad and no configurations |
 //! | `metrics.rs`, `responses.rs` | what is counted, exactly |
+//! | `guardrail/` | verdicts, how soon they come, what they outlive; ramps |
 //! | `examples.rs`, `example_filters.rs` | the examples for users, with the requests of their page |
 //! | `alternatives.rs` | Envoy's own splits, and the way from there |
 //! | `documents.rs` | the README and the other documents say what is so |

@@ -1,0 +1,154 @@
+//! How soon a bad version is gone.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use divvy_envoy_tests::{REQUEST_LABELS, canary, soak};
+use divvy_lab::eventually;
+use divvy_lab::upstream::Behaviour;
+use serde_json::{Value, json};
+
+use super::load::Load;
+use super::{ROLLED_BACK, guarded, standing, start, transitions, weights};
+
+const PER_SECOND: u32 = 200;
+
+/// How v2, which a tenth of 200 requests a second come to, goes from good to bad, and what is to
+/// be said of it.
+struct Fall<'a> {
+    guardrail: Value,
+    good: Behaviour,
+    bad: Behaviour,
+    /// How soon it has to be gone.
+    within: Duration,
+    /// What the line in the log says between the counts and the semicolon.
+    said: &'a str,
+}
+
+impl Fall<'_> {
+    /// From the moment when v2 turns bad, how long it takes until the last request that it serves
+    /// is sent.
+    async fn time(&self, workers: u32) -> Result<Duration> {
+        let edge = start(&guarded(canary(10.0), self.guardrail.clone()), workers).await?;
+        let v2 = edge.upstreams.get("v2").context("v2")?;
+        v2.behave(self.good.clone());
+        let load = Load::start(&edge, PER_SECOND);
+        eventually("v2 to be well used", self.within, async || {
+            (v2.requests() >= 30).then_some(())
+        })
+        .await?;
+        assert_eq!(transitions(&edge, 0), [""; 0], "nothing is wrong yet");
+
+        v2.behave(self.bad.clone());
+        let turned = Instant::now();
+        // Everybody is served by stable: in a row so many that no worker was left out.
+        let quiet = usize::try_from(3 * PER_SECOND)?;
+        let patience = self.within + Duration::from_secs(10);
+        let last = eventually("stable to serve everybody", patience, async || {
+            let seen = load.seen();
+            let last = seen.iter().rposition(|answer| answer.by_v2)?;
+            (seen.len() - last > quiet).then(|| seen[last].sent)
+        })
+        .await?;
+        let took = last.saturating_duration_since(turned);
+        let back = load.seen().iter().filter(|seen| seen.taken_back).count();
+        assert!(back > 30, "only {back} were served by stable for v2");
+        drop(load);
+
+        assert_eq!(standing(&edge).await?, ROLLED_BACK);
+        assert_eq!(weights(&edge).await?, [1_000_000, 0]);
+        let requests = edge.counts("divvy_requests_total", &REQUEST_LABELS).await?;
+        let labels = ["checkout", "v1", "rolled_back"]
+            .map(str::to_owned)
+            .to_vec();
+        let counted = requests.get(&labels).copied().unwrap_or_default();
+        assert!(counted >= u64::try_from(back)?, "{requests:?}");
+        // One VM says it, once, with what it saw.
+        let lines = transitions(&edge, 0);
+        let [line] = &lines[..] else {
+            panic!("{lines:#?}");
+        };
+        let counts = line
+            .strip_prefix("v2 is rolled back to stable: ")
+            .and_then(|rest| rest.strip_suffix("; it stays so until the revision changes"))
+            .and_then(|rest| rest.strip_suffix(self.said))
+            .with_context(|| line.clone())?;
+        let (bad, all) = counts.split_once(" of ").context("k of n")?;
+        let (bad, all): (u64, u64) = (bad.parse()?, all.trim().parse()?);
+        assert!(0 < bad && bad <= all && 20 <= all, "{line}");
+        assert!(all <= v2.requests(), "{line}");
+        println!("{workers} workers: {:.2} s: {line}", took.as_secs_f64());
+        Ok(took)
+    }
+}
+
+fn failing(percent: f64) -> Behaviour {
+    Behaviour {
+        error_percent: percent,
+        ..Behaviour::default()
+    }
+}
+
+fn slow(delay: Duration) -> Behaviour {
+    Behaviour {
+        delay,
+        ..Behaviour::default()
+    }
+}
+
+/// In the long version the median of ten tries.
+async fn everything_fails(workers: u32) -> Result<()> {
+    let fall = Fall {
+        guardrail: json!({"errors": {"max": 1}}),
+        good: Behaviour::default(),
+        bad: failing(100.0),
+        within: Duration::from_secs(5),
+        said: " requests failed, errors.max is 1 %",
+    };
+    let mut tries = Vec::new();
+    for _ in 0..if soak() { 10 } else { 1 } {
+        tries.push(fall.time(workers).await?);
+    }
+    tries.sort();
+    let median = tries[tries.len() / 2];
+    println!("{workers} workers: median {median:.2?} of {tries:.2?}");
+    assert!(median < fall.within, "{median:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_version_that_fails_always_is_gone_in_5_seconds_with_2_workers() -> Result<()> {
+    everything_fails(2).await
+}
+
+#[tokio::test]
+async fn a_version_that_fails_always_is_gone_in_5_seconds_with_4_workers() -> Result<()> {
+    everything_fails(4).await
+}
+
+#[tokio::test]
+async fn five_percent_of_errors_where_one_is_allowed_are_gone_in_a_minute() -> Result<()> {
+    let fall = Fall {
+        guardrail: json!({"errors": {"max": 1}}),
+        good: Behaviour::default(),
+        bad: failing(5.0),
+        within: Duration::from_mins(1),
+        said: " requests failed, errors.max is 1 %",
+    };
+    assert!(fall.time(2).await? < fall.within);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_version_that_takes_twice_as_long_is_gone_in_a_minute() -> Result<()> {
+    let latency = json!({"quantile": 0.95, "max": "60ms", "window": "30s"});
+    let fall = Fall {
+        guardrail: json!({"latency": latency}),
+        good: slow(Duration::from_millis(40)),
+        bad: slow(Duration::from_millis(80)),
+        within: Duration::from_mins(1),
+        said: " requests took longer than latency.max, 60ms, for quantile 0.95",
+    };
+    assert!(fall.time(2).await? < fall.within);
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! What ends a verdict, and what comes of one that is no rollback.
+
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use divvy::outside::Nothing;
+use divvy_envoy_tests::{PATIENCE, canary, configuration, everybody, rollout, told};
+use divvy_lab::eventually;
+use serde_json::{Value, json};
+
+use super::{
+    CANARY, FROZEN, HEALTHY, TAKEN_BACK, all_say, canary_user, changed, decided, fail_three_times,
+    guarded, instant, now, policy, standing, start, told_everywhere, transition, transitions,
+    wait_until, wait_until_all_say, weights,
+};
+
+/// Ticks come every second, and a busy machine may take its time.
+const TICK: Duration = Duration::from_secs(2);
+
+#[tokio::test]
+async fn a_new_revision_ends_a_verdict_at_once() -> Result<()> {
+    let user = canary_user()?;
+    let first = guarded(canary(50.0), json!({"consecutiveErrors": 3}));
+    let edge = start(&first, 2).await?;
+    fail_three_times(&edge, &user).await?;
+    wait_until_all_say(&edge, &user, TAKEN_BACK).await?;
+    edge.put(&changed(first, json!({"revision": "2"}))).await?;
+    assert!(all_say(&edge, &user, CANARY).await?);
+    assert_eq!(standing(&edge).await?, HEALTHY);
+    assert_eq!(weights(&edge).await?, [500_000, 500_000]);
+    // And it trips anew.
+    fail_three_times(&edge, &user).await?;
+    wait_until_all_say(&edge, &user, TAKEN_BACK).await
+}
+
+#[tokio::test]
+async fn a_version_is_tried_again_after_a_time_that_doubles() -> Result<()> {
+    let user = canary_user()?;
+    let guardrail = json!({"consecutiveErrors": 3, "recoverAfter": "1s"});
+    let edge = start(&guarded(canary(50.0), guardrail), 2).await?;
+    for seconds in [1, 2] {
+        let wait = Duration::from_secs(seconds);
+        let begun = Instant::now();
+        let line = fail_three_times(&edge, &user).await?;
+        let end = format!("consecutiveErrors; it is tried again in {seconds}s");
+        assert!(line.ends_with(&end), "{line}");
+        let tripped = Instant::now();
+        let mark = edge.envoy.log_mark();
+        assert_eq!(transition(&edge, mark).await?, "v2 is tried again");
+        assert!(begun.elapsed() >= wait, "{:?}", begun.elapsed());
+        assert!(tripped.elapsed() < wait + TICK, "{:?}", tripped.elapsed());
+        wait_until_all_say(&edge, &user, CANARY).await?;
+        assert_eq!(standing(&edge).await?, HEALTHY);
+        assert_eq!(weights(&edge).await?, [500_000, 500_000]);
+    }
+    let line = fail_three_times(&edge, &user).await?;
+    assert!(line.ends_with("it is tried again in 4s"), "{line}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_only_observed_stays_in_the_log() -> Result<()> {
+    let user = canary_user()?;
+    let errors = json!({"max": 50, "window": "1s"});
+    let guardrail = json!({"errors": errors, "minRequests": 20, "onBreach": "observe"});
+    let edge = start(&guarded(canary(50.0), guardrail), 2).await?;
+    for _ in 0..20 {
+        edge.get_as(&user, "/?status=503").await?;
+    }
+    assert_eq!(
+        transition(&edge, 0).await?,
+        "v2 breaches its guardrail: 20 of 20 requests failed, errors.max is 50 %; nothing \
+        happens, onBreach is observe"
+    );
+    assert!(all_say(&edge, &user, CANARY).await?);
+    assert_eq!(standing(&edge).await?, HEALTHY);
+    assert_eq!(weights(&edge).await?, [500_000, 500_000]);
+    // The window stretches over ten seconds where it holds too little: good ones make it short.
+    let settled = async || {
+        edge.get_as(&user, "/").await.ok()?;
+        transitions(&edge, 0).into_iter().nth(1)
+    };
+    let line = eventually("the breach to be over", PATIENCE, settled).await?;
+    assert_eq!(line, "v2 is within its guardrail again");
+    Ok(())
+}
+
+/// A canary of 10 %, from `start` on, that goes on every two seconds.
+fn ramp(start: u64) -> Value {
+    let steps = json!([
+        {"weight": 10, "hold": "2s"},
+        {"weight": 60, "hold": "2s"},
+        {"weight": 100},
+    ]);
+    json!({"canary": {"version": "v2", "start": instant(start), "steps": steps}})
+}
+
+#[tokio::test]
+async fn a_freeze_holds_a_ramp_and_then_it_goes_on_step_by_step() -> Result<()> {
+    let user = canary_user()?;
+    let edge = start(&configuration(&[rollout("checkout", everybody("v1"))]), 2).await?;
+    let guardrail = json!({"consecutiveErrors": 3, "onBreach": "freeze", "recoverAfter": "3s"});
+    let begin = now()? + 500;
+    edge.put(&guarded(ramp(begin), guardrail)).await?;
+    wait_until_all_say(&edge, &user, CANARY).await?;
+    assert_eq!(
+        fail_three_times(&edge, &user).await?,
+        "v2 is frozen at 10 %: 3 requests in a row failed, consecutiveErrors; it goes on in 3s"
+    );
+    let mark = edge.envoy.log_mark();
+    // By the clock it would have 60 % by now.
+    wait_until(begin + 2_000 + 200).await?;
+    assert_eq!(standing(&edge).await?, FROZEN);
+    assert_eq!(weights(&edge).await?, [900_000, 100_000]);
+    let tenth = policy(&guarded(canary(10.0), json!({"consecutiveErrors": 3})))?;
+    for number in 0..100 {
+        let user = format!("user-{number}");
+        let answer = edge.get_as(&user, "/").await?;
+        assert_eq!(told(&answer), Some(&*decided(&tenth, &user, &Nothing)));
+    }
+    assert_eq!(transitions(&edge, mark), [""; 0], "it went on too early");
+
+    let line = transition(&edge, mark).await?;
+    assert_eq!(line, "v2 goes on from 10 %, one step per hold");
+    let thawed = Instant::now();
+    assert_eq!(weights(&edge).await?, [900_000, 100_000]);
+    eventually("the next step", PATIENCE, async || {
+        (weights(&edge).await.ok()? == [400_000, 600_000]).then_some(())
+    })
+    .await?;
+    let took = thawed.elapsed();
+    let hold = Duration::from_secs(2);
+    assert!(took < hold + TICK, "{took:?}");
+    assert_eq!(standing(&edge).await?, HEALTHY);
+    Ok(())
+}
+
+#[tokio::test]
+async fn after_a_rollback_a_ramp_begins_with_its_first_step() -> Result<()> {
+    let user = canary_user()?;
+    let guardrail = json!({"consecutiveErrors": 3, "recoverAfter": "1s"});
+    // By the clock it has long been at 100 %.
+    let edge = start(&guarded(ramp(now()? - 3_600_000), guardrail), 2).await?;
+    assert_eq!(weights(&edge).await?, [0, 1_000_000]);
+    fail_three_times(&edge, &user).await?;
+    wait_until_all_say(&edge, &user, TAKEN_BACK).await?;
+    let line = eventually("the second line", PATIENCE, async || {
+        transitions(&edge, 0).into_iter().nth(1)
+    });
+    assert_eq!(line.await?, "v2 is tried again, from the first step, 10 %");
+    let seen = RefCell::new(Vec::new());
+    eventually("the last step", PATIENCE, async || {
+        let weights = weights(&edge).await.ok()?;
+        seen.borrow_mut().push(weights[1]);
+        (weights[1] == 1_000_000).then_some(())
+    })
+    .await?;
+    let mut steps = seen.into_inner();
+    steps.dedup();
+    steps.retain(|weight| *weight > 0);
+    assert_eq!(steps, [100_000, 600_000, 1_000_000]);
+    let answers = told_everywhere(&edge, "anybody").await?;
+    assert!(answers.iter().any(|answer| told(answer) == Some(CANARY)));
+    Ok(())
+}

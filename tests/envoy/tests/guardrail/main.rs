@@ -1,0 +1,224 @@
+//! The guardrail and the ramp in a real Envoy: how soon a bad version is gone, what counts and
+//! what does not, what ends a verdict and what does not, and that nothing is lost on the way.
+
+mod counted;
+mod detected;
+mod ending;
+mod exact;
+mod lasting;
+mod load;
+mod ramps;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use divvy::decide::decide;
+use divvy::outside::Outside;
+use divvy::policy::Policy;
+use divvy::request::Request;
+use divvy::{config, output};
+use divvy_envoy_tests::{
+    Edge, PATIENCE, PLUGIN, Setup, WEIGHT_LABELS, configuration, counts, rollout_with, served_by,
+    told, with,
+};
+use divvy_lab::client::Response;
+use divvy_lab::eventually;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// The values of `divvy_guardrail_state`.
+const HEALTHY: u64 = 0;
+const FROZEN: u64 = 1;
+const ROLLED_BACK: u64 = 2;
+
+/// What the client is told.
+const STABLE: &str = "checkout=v1;reason=split";
+const CANARY: &str = "checkout=v2;reason=split";
+const TAKEN_BACK: &str = "checkout=v1;reason=rolled_back";
+
+/// The rollout `checkout` with this strategy, in its first revision, and this guardrail.
+fn guarded(strategy: Value, guardrail: Value) -> Value {
+    let fields = json!({"revision": "1", "guardrail": guardrail});
+    configuration(&[rollout_with("checkout", strategy, fields)])
+}
+
+/// The configuration with these fields of its first rollout added or replaced.
+fn changed(mut configuration: Value, fields: Value) -> Value {
+    let rollout = configuration["rollouts"][0].take();
+    configuration["rollouts"][0] = with(rollout, fields);
+    configuration
+}
+
+/// An edge without access logs, whose clusters speak what their clients do.
+async fn start(configuration: &Value, workers: u32) -> Result<Edge> {
+    Setup::new(configuration)?
+        .workers(workers)
+        .bootstrap(|edge| edge.with_downstream_protocol().without_access_log())?
+        .start()
+        .await
+}
+
+fn policy(configuration: &Value) -> Result<Policy> {
+    let policy = config::parse(configuration.to_string().as_bytes());
+    policy.map_err(|errors| anyhow!("{errors}"))
+}
+
+/// What the library tells this user, of whom it knows nothing else.
+fn decided(policy: &Policy, user: &str, outside: &dyn Outside) -> String {
+    let headers: [(&[u8], &[u8]); 3] = [
+        (b":path", b"/"),
+        (b":method", b"GET"),
+        (b"x-user-id", user.as_bytes()),
+    ];
+    let request = Request::from_headers(&policy.names, headers).with_outside(outside);
+    let assignment = output::assignment(policy, &decide(policy, &request).decisions);
+    assignment.unwrap_or_default()
+}
+
+/// A user who has v2 however few do.
+fn canary_user() -> Result<String> {
+    let policy = policy(&guarded(
+        json!({"canary": {"version": "v2", "weight": 1}}),
+        json!({"consecutiveErrors": 1}),
+    ))?;
+    let mut users = (0..).map(|number| format!("user-{number}"));
+    let is_canary = |user: &String| decided(&policy, user, &divvy::outside::Nothing) == CANARY;
+    users.find(is_canary).context("nobody has v2")
+}
+
+/// Milliseconds since 1970.
+fn now() -> Result<u64> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    Ok(u64::try_from(since.as_millis())?)
+}
+
+/// An instant as the configuration wants it.
+fn instant(millis: u64) -> String {
+    let since = Duration::from_millis(millis);
+    humantime::format_rfc3339_millis(UNIX_EPOCH + since).to_string()
+}
+
+/// How v2 stands, by the gauge.
+async fn standing(edge: &Edge) -> Result<u64> {
+    let of = [("divvy_rollout", "checkout"), ("divvy_version", "v2")];
+    let standing = edge.metrics().await?.get("divvy_guardrail_state", &of);
+    Ok(standing.context("no divvy_guardrail_state of v2")? as u64)
+}
+
+/// The shares of v1 and v2, by the gauges.
+async fn weights(edge: &Edge) -> Result<[u64; 2]> {
+    let weights = counts(&edge.metrics().await?, "divvy_weight_ppm", &WEIGHT_LABELS)?;
+    let of = |version: &str| {
+        let labels = ["checkout", version].map(str::to_owned).to_vec();
+        weights.get(&labels).copied().unwrap_or_default()
+    };
+    Ok(["v1", "v2"].map(of))
+}
+
+/// The lines of the log about the guardrail of `checkout`, without what stands before them.
+fn transitions(edge: &Edge, from: usize) -> Vec<String> {
+    let said = |line: &String| {
+        let (_, said) = line.split_once(&format!("wasm log {PLUGIN}"))?;
+        let (_, said) = said.split_once("rollout checkout: ")?;
+        Some(said.to_owned())
+    };
+    edge.envoy.log_since(from).iter().filter_map(said).collect()
+}
+
+/// Waits for the next line about the guardrail after those at `from`.
+async fn transition(edge: &Edge, from: usize) -> Result<String> {
+    eventually("a transition in the log", PATIENCE, async || {
+        transitions(edge, from).into_iter().next()
+    })
+    .await
+}
+
+/// Fails v2 for this user, three times in a row on one connection, which is as often as
+/// `consecutiveErrors: 3` puts up with. Returns the line that says what came of it.
+async fn fail_three_times(edge: &Edge, user: &str) -> Result<String> {
+    let mark = edge.envoy.log_mark();
+    for _ in 0..3 {
+        let answer = edge.get_as(user, "/?status=503").await?;
+        ensure!(
+            answer.status == 503 && told(&answer) == Some(CANARY),
+            "{answer:?}"
+        );
+    }
+    transition(edge, mark).await
+}
+
+/// Asks on connections of their own, so that all workers answer, what this user gets.
+async fn told_everywhere(edge: &Edge, user: &str) -> Result<Vec<Response>> {
+    let mut answers = Vec::new();
+    for _ in 0..24 {
+        let line = format!("x-user-id: {user}");
+        answers.push(edge.raw_get("/", &[line]).await?);
+    }
+    Ok(answers)
+}
+
+/// Whether all workers say this.
+async fn all_say(edge: &Edge, user: &str, what: &str) -> Result<bool> {
+    let answers = told_everywhere(edge, user).await?;
+    Ok(answers.iter().all(|answer| told(answer) == Some(what)))
+}
+
+/// Waits until all workers say this: each learns with its next tick what another one decided.
+async fn wait_until_all_say(edge: &Edge, user: &str, what: &str) -> Result<()> {
+    eventually(what, PATIENCE, async || {
+        let all = all_say(edge, user, what).await.ok()?;
+        all.then_some(())
+    })
+    .await
+}
+
+/// v2 is rolled back, in every worker and on every gauge, at once.
+async fn assert_rolled_back(edge: &Edge, user: &str, when: &str) -> Result<()> {
+    for answer in told_everywhere(edge, user).await? {
+        assert_eq!(told(&answer), Some(TAKEN_BACK), "{when}");
+        assert_eq!(served_by(&answer), Some("v1"), "{when}");
+    }
+    assert_eq!(standing(edge).await?, ROLLED_BACK, "{when}");
+    assert_eq!(weights(edge).await?, [1_000_000, 0], "{when}");
+    Ok(())
+}
+
+/// Waits until the clock is there.
+async fn wait_until(millis: u64) -> Result<()> {
+    let patience = Duration::from_millis(millis.saturating_sub(now()?)) + PATIENCE;
+    eventually("the clock", patience, async || {
+        (now().ok()? >= millis).then_some(())
+    })
+    .await
+}
+
+/// A request whose body has only begun, so it goes on for as long as it is wanted.
+struct Upload(TcpStream);
+
+impl Upload {
+    /// Begins it, and waits until this version has it.
+    async fn begin(edge: &Edge, user: &str, path: &str, version: &str) -> Result<Upload> {
+        let upstream = edge.upstreams.get(version).context("no such version")?;
+        let before = upstream.requests();
+        let mut stream = TcpStream::connect(edge.addr).await?;
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: shop\r\nx-user-id: {user}\r\n\
+            connection: close\r\ncontent-length: 4\r\n\r\nbe"
+        );
+        stream.write_all(head.as_bytes()).await?;
+        eventually("the upload to arrive", PATIENCE, async || {
+            (upstream.requests() > before).then_some(())
+        })
+        .await?;
+        Ok(Upload(stream))
+    }
+
+    /// Sends the rest, and reads the answer as it comes.
+    async fn end(mut self) -> Result<String> {
+        self.0.write_all(b"an").await?;
+        let mut answer = Vec::new();
+        self.0.read_to_end(&mut answer).await?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
+}

@@ -1,0 +1,157 @@
+//! Ramps go by the clock: what users get, and what the gauges say, is what the library says for
+//! the instant.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result};
+use divvy::outside::Outside;
+use divvy::policy::{Policy, RolloutId, VersionId};
+use divvy_envoy_tests::{Edge, PATIENCE, configuration, everybody, rollout, told};
+use divvy_lab::eventually;
+use serde_json::{Value, json};
+
+use super::{CANARY, STABLE, decided, guarded, instant, now, policy, start, wait_until, weights};
+
+/// The library at an instant.
+#[derive(Debug)]
+struct At(u64);
+
+impl Outside for At {
+    fn property(&self, _: &str) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn random(&self) -> Option<[u8; 16]> {
+        None
+    }
+
+    fn now(&self) -> Option<u64> {
+        Some(self.0)
+    }
+}
+
+fn ramp(start: u64, steps: Value) -> Value {
+    let strategy = json!({"canary": {"version": "v2", "start": instant(start), "steps": steps}});
+    guarded(strategy, json!({"errors": {"max": 1}}))
+}
+
+/// What the library says v2 has at this instant, in parts per million.
+fn share(policy: &Policy, at: u64) -> Result<u64> {
+    let rollout = policy.rollout(RolloutId(0)).context("a rollout")?;
+    let share = rollout.clocked(RolloutId(0), VersionId(1), Some(at), &At(at));
+    Ok(u64::from(share.context("a share")?.ppm()))
+}
+
+/// Asks for a user, and compares with what the library says for the instant, which lies between
+/// two that are known. Returns the answer if nothing changed in between.
+async fn ask(edge: &Edge, policy: &Policy, user: &str) -> Result<Option<String>> {
+    let before = now()?;
+    let answer = edge.get_as(user, "/").await?;
+    let after = now()?;
+    let answer = told(&answer).context("nobody was told")?.to_owned();
+    let possible = [before, after].map(|at| decided(policy, user, &At(at)));
+    assert!(possible.contains(&answer), "{answer}, not {possible:?}");
+    Ok((share(policy, before)? == share(policy, after)?).then_some(answer))
+}
+
+#[tokio::test]
+async fn a_ramp_that_began_long_ago_or_is_far_away_stands_where_the_library_says() -> Result<()> {
+    const HOUR: u64 = 3_600_000;
+    let now = now()?;
+    let steps =
+        || json!([{"weight": 1, "hold": "2h"}, {"weight": 30, "hold": "2h"}, {"weight": 50}]);
+    let gated = || json!([{"weight": 20, "hold": "1h"}, {"weight": 40}, {"weight": 100}]);
+    let edge = start(&ramp(now + HOUR, steps()), 2).await?;
+    for (name, configuration, ppm) in [
+        ("far away", ramp(now + HOUR, steps()), 0),
+        ("the first step", ramp(now - HOUR, steps()), 10_000),
+        ("the second step", ramp(now - 3 * HOUR, steps()), 300_000),
+        ("the last step", ramp(now - 5 * HOUR, steps()), 500_000),
+        ("a gate", ramp(now - 1_000 * HOUR, gated()), 400_000),
+    ] {
+        edge.push(&configuration).await?;
+        let policy = policy(&configuration)?;
+        assert_eq!(weights(&edge).await?, [1_000_000 - ppm, ppm], "{name}");
+        assert_eq!(share(&policy, now)?, ppm, "{name}");
+        for number in 0..200 {
+            let answer = ask(&edge, &policy, &format!("user-{number}")).await?;
+            assert!(answer.is_some(), "{name}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_ramp_begins_and_grows_while_it_is_watched_and_nobody_leaves() -> Result<()> {
+    let edge = start(&configuration(&[rollout("checkout", everybody("v1"))]), 2).await?;
+    let begin = now()? + 1_000;
+    let steps = json!([
+        {"weight": 10, "hold": "1s"},
+        {"weight": 50, "hold": "1s"},
+        {"weight": 90, "hold": "1s"},
+        {"weight": 100},
+    ]);
+    let configuration = ramp(begin, steps);
+    edge.put(&configuration).await?;
+    let policy = policy(&configuration)?;
+    let (mut seen, mut canaries) = (BTreeSet::new(), BTreeSet::new());
+    while now()? < begin + 3_500 {
+        for number in 0..40 {
+            let user = format!("user-{number}");
+            let answer = ask(&edge, &policy, &user).await?;
+            if answer.as_deref() == Some(CANARY) {
+                canaries.insert(user);
+            } else if answer.as_deref() == Some(STABLE) {
+                assert!(!canaries.contains(&user), "{user} has left");
+            }
+        }
+        // A tick writes the gauges each second, so they may be as old as that.
+        let earliest = now()?.saturating_sub(2_000);
+        let [_, ppm] = weights(&edge).await?;
+        let (first, last) = (share(&policy, earliest)?, share(&policy, now()?)?);
+        assert!(first <= ppm && ppm <= last, "{ppm}, not {first} to {last}");
+        seen.insert(ppm);
+    }
+    assert_eq!(canaries.len(), 40);
+    eventually("the last weight", PATIENCE, async || {
+        (weights(&edge).await.ok()? == [0, 1_000_000]).then_some(())
+    })
+    .await?;
+    assert!(seen.len() >= 4, "{seen:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_proxies_that_started_at_different_times_agree() -> Result<()> {
+    let begin = now()?;
+    let even = json!({"from": 5, "by": 5, "to": 100, "every": "1s"});
+    let strategy = json!({"canary": {"version": "v2", "start": instant(begin), "ramp": even}});
+    let configuration = guarded(strategy, json!({"errors": {"max": 1}}));
+    let policy = policy(&configuration)?;
+    let early = start(&configuration, 2).await?;
+    let first = share(&policy, now()?)?;
+    // Two steps later.
+    wait_until(now()? + 2_000).await?;
+    let late = start(&configuration, 2).await?;
+    assert!(share(&policy, now()?)? > first);
+    let mut compared = 0;
+    for number in 0..500 {
+        let user = format!("user-{number}");
+        let before = share(&policy, now()?)?;
+        let answers = [
+            ask(&early, &policy, &user).await?,
+            ask(&late, &policy, &user).await?,
+        ];
+        if before == share(&policy, now()?)? {
+            assert_eq!(answers[0], answers[1], "{user}");
+            compared += 1;
+        }
+    }
+    // The others were asked just when a step was over.
+    assert!(compared >= 480, "{compared}");
+    let shares = async |edge: &Edge| weights(edge).await.ok();
+    eventually("the same weights", PATIENCE, async || {
+        (shares(&early).await? == shares(&late).await?).then_some(())
+    })
+    .await
+}
