@@ -47,7 +47,6 @@ pub struct State {
 impl State {
     pub fn new(plugin: &str, digest: u128, active: Active, inert: Option<Errors>) -> Self {
         let watch = Watch::new(plugin, &active.policy);
-        active.update_shares(&Proxy { watch: &watch });
         let moving = active.policy.moving();
         Self {
             plugin: plugin.into(),
@@ -70,8 +69,6 @@ impl State {
         self.in_use.set(true);
         self.ever_used.set(true);
         if !self.gauges.tell_of(self.digest) {
-            self.watch.refresh(&self.active.policy);
-            self.active.update_shares(&Proxy { watch: &self.watch });
             self.show_gauges();
         }
     }

@@ -160,6 +160,14 @@ impl Stream {
         answer
     }
 
+    /// The request has come to its end. An answer that comes before says nothing about
+    /// latency.
+    fn all_is_sent(&mut self) {
+        if self.timed && self.answer.is_none() {
+            self.sent = host::monotonic_nanos();
+        }
+    }
+
     fn record_duration(&self, duration: Option<Duration>) {
         let millis = duration.and_then(|duration| u64::try_from(duration.as_millis()).ok());
         let Some(millis) = millis else { return };
@@ -205,7 +213,6 @@ impl HttpContext for Stream {
         (self.judged, self.timed) = active.is_judged(&self.decisions);
         if self.counting || self.timed {
             self.started = host::monotonic_nanos();
-            self.asked = self.started.filter(|_| is_all);
         }
         if whole {
             self.sent = self.started;
@@ -220,10 +227,14 @@ impl HttpContext for Stream {
     }
 
     fn on_http_request_body(&mut self, _: usize, last: bool) -> Action {
-        // An answer that comes before the end of its request says nothing about latency.
-        if last && self.timed && self.answer.is_none() {
-            self.sent = host::monotonic_nanos();
+        if last {
+            self.all_is_sent();
         }
+        Action::Continue
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        self.all_is_sent();
         Action::Continue
     }
 

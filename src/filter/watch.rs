@@ -67,10 +67,17 @@ impl Watch {
         for watched in &self.watched {
             let rollout = policy.rollout(watched.rollout);
             if let Some(plan) = rollout.and_then(|rollout| rollout.plan.as_ref()) {
+                let before = watched.state.take();
                 let shared = host::shared(&watched.key);
-                let bytes = shared.as_ref().map(|(bytes, _)| bytes.as_slice());
-                let state = State::open(plan, bytes, true);
-                watched.state.set(state.map(Rc::new));
+                // A host that says nothing takes back nothing.
+                let opened = match (&shared, &before) {
+                    (None, Some(_)) => None,
+                    (shared, _) => {
+                        let bytes = shared.as_ref().map(|(bytes, _)| bytes.as_slice());
+                        State::open(plan, bytes, true).map(Rc::new)
+                    }
+                };
+                watched.state.set(opened.or(before));
             }
         }
     }
@@ -110,19 +117,6 @@ impl Watch {
         urgent
     }
 
-    /// Looks what the process knows by now. Envoy may go back to an earlier configuration
-    /// without configuring it anew, and what the ones in between found out still holds.
-    pub fn refresh(&self, policy: &Policy) {
-        for watched in &self.watched {
-            let rollout = policy.rollout(watched.rollout);
-            let plan = rollout.and_then(|rollout| rollout.plan.as_ref());
-            if let (Some(plan), Some((bytes, _))) = (plan, host::shared(&watched.key)) {
-                let state = State::open(plan, Some(&bytes), true);
-                watched.state.set(state.map(Rc::new));
-            }
-        }
-    }
-
     /// Merges and judges all of them. Whoever is not in charge only adds its counts.
     pub fn tick(&self, policy: &Policy, in_charge: bool) {
         let Some(now) = now() else { return };
@@ -155,9 +149,7 @@ impl Watch {
         for _ in 0..TRIES {
             let before = host::shared(&watched.key);
             let bytes = before.as_ref().map(|(bytes, _)| bytes.as_slice());
-            // Where nothing is there, there is nothing that could be ended.
-            let begins = in_charge || bytes.is_none();
-            let Some(mut state) = State::open(plan, bytes, begins) else {
+            let Some(mut state) = State::open(plan, bytes, in_charge) else {
                 // Another revision is in charge by now, or other limits: what was counted is
                 // dropped, not kept for the day when this one comes back. Where the host says
                 // nothing, nothing is known.

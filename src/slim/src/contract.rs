@@ -9,7 +9,7 @@ use walrus::{ExportItem, ImportKind, Module};
 /// finds, so whatever is not named here costs a call into the VM per body
 /// chunk, trailer or connection for nothing: about 1 µs per request.
 /// `proxy_on_delete` has to stay, or the SDK's table of streams grows for ever.
-const REQUIRED: [&str; 14] = [
+const REQUIRED: [&str; 15] = [
     "memory",
     "_initialize",
     "proxy_abi_version_0_2_1",
@@ -18,8 +18,9 @@ const REQUIRED: [&str; 14] = [
     "proxy_on_configure",
     "proxy_on_tick",
     "proxy_on_request_headers",
-    // Once for each chunk of a body: a guardrail judges latency from the end of an upload.
+    // For requests with a body alone: a guardrail judges latency from the end of an upload.
     "proxy_on_request_body",
+    "proxy_on_request_trailers",
     "proxy_on_response_headers",
     "proxy_on_log",
     "proxy_on_done",

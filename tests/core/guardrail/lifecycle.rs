@@ -40,6 +40,7 @@ fn a_rollback_lasts_until_the_revision_changes() {
     // Other limits and other versions in the same revision change nothing about it.
     let limits = Guardrail {
         errors: None,
+        consecutive_errors: Some(5),
         ..guardrail(OnBreach::Rollback, None)
     };
     let others = Plan::new("1", limits, None, "v1", ["v3", "v2"]);

@@ -12,6 +12,7 @@
 )]
 
 mod evidence;
+mod heeding;
 mod lifecycle;
 mod merging;
 mod verdicts;

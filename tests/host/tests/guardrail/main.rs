@@ -46,7 +46,9 @@ fn one_percent() -> Value {
 
 /// Counts for ten hours, and comes to no verdict on what these tests send.
 fn patient() -> Value {
-    guarded(json!({"minRequests": 100_000, "errors": {"max": 1, "window": "1h"}}))
+    guarded(json!({
+        "minRequests": 100_000, "errors": {"max": 1, "overStable": 50, "window": "1h"},
+    }))
 }
 
 /// The same with something changed about its rollout.
