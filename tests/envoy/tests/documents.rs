@@ -11,14 +11,16 @@ use divvy_lab::workspace_root;
 use serde_json::{Value, json};
 
 /// All pages, from the root of the repository.
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: [&str; 11] = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "envoy/BUCKETING.md",
     "envoy/CONDITIONS.md",
     "envoy/CONFIGURATION.md",
+    "envoy/GUARDRAIL.md",
     "envoy/MIGRATING.md",
+    "envoy/STRATEGIES.md",
     "envoy/examples/README.md",
     "istio/README.md",
 ];
