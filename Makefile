@@ -26,7 +26,8 @@ PARTS := test-format test-lints test-lints-wasm test-unit test-host test-lab tes
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help build envoy run check run-func-e demo test $(PARTS) test-matrix soak fmt clean toolchain
+.PHONY: help build envoy run check run-func-e demo test $(PARTS) test-matrix soak \
+  guardrail-table fmt clean toolchain
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -108,9 +109,12 @@ test-matrix: toolchain ## the Envoy tests on every supported minor version
 test-envoy-%:
 	@$(MAKE) --no-print-directory test-envoy ENVOY= ENVOY_VERSION=$*
 
-soak: $(WASM) $(NEEDS_ENVOY) ## the long versions of the host and Envoy tests
+soak: $(WASM) $(NEEDS_ENVOY) ## the long versions of the tests
 	DIVVY_SOAK=1 $(WITH_ENVOY) cargo test $(LOCKED) --no-fail-fast \
-	  --package divvy-host-tests --package divvy-envoy-tests -- --include-ignored
+	  --package divvy --package divvy-host-tests --package divvy-envoy-tests -- --include-ignored
+
+guardrail-table: toolchain ## computes and checks the tables of envoy/GUARDRAIL.md
+	cargo test $(LOCKED) --package divvy --test guardrail -- --ignored --nocapture the_tables
 
 fmt: toolchain ## format everything
 	cargo fmt --all

@@ -33,8 +33,8 @@ fn readme() -> Result<String> {
     read("README.md")
 }
 
-/// The code blocks of a language. What is another program's configuration is marked `yaml before`,
-/// which looks the same to a reader.
+/// The code blocks of a language. What is another program's configuration is marked by a word
+/// behind the language, as in `yaml before`, which looks the same to a reader.
 fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
     let fence = format!("```{language}\n");
     let rest = text.split(&fence).skip(1);
