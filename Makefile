@@ -33,7 +33,7 @@ FUZZ_TARGETS := $(basename $(notdir $(wildcard tests/fuzz/src/bin/*.rs)))
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: help build envoy run check run-func-e demo test $(PARTS) test-matrix test-demo soak \
-  fuzz build-fuzz ci fmt clean toolchain
+  guardrail-table fuzz build-fuzz ci fmt clean toolchain
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -127,9 +127,12 @@ test-demo: ## the demo as a person would use it
 test-demo-%:
 	@ENVOY= ENVOY_VERSION=$* .ci/demo
 
-soak: $(WASM) $(NEEDS_ENVOY) ## the long versions of the host and Envoy tests
+soak: $(WASM) $(NEEDS_ENVOY) ## the long versions of the tests
 	DIVVY_SOAK=1 $(WITH_ENVOY) cargo test $(LOCKED) --no-fail-fast \
-	  --package divvy-host-tests --package divvy-envoy-tests -- --include-ignored
+	  --package divvy --package divvy-host-tests --package divvy-envoy-tests -- --include-ignored
+
+guardrail-table: toolchain ## computes and checks the tables of envoy/GUARDRAIL.md
+	cargo test $(LOCKED) --package divvy --test guardrail -- --ignored --nocapture the_tables
 
 export FUZZ_SECONDS FUZZ_JOBS
 fuzz: build-fuzz ## every fuzz target for a minute, two at a time

@@ -69,6 +69,7 @@ impl Watch {
             if let Some(plan) = rollout.and_then(|rollout| rollout.plan.as_ref()) {
                 let before = watched.state.take();
                 let shared = host::shared(&watched.key);
+                let shared = shared.filter(|(bytes, _)| !bytes.is_empty());
                 // A host that says nothing takes back nothing.
                 let opened = match (&shared, &before) {
                     (None, Some(_)) => None,

@@ -6,6 +6,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use divvy::guardrail::evidence::{ENOUGH, Tally};
 use divvy::guardrail::simulate::{Behaviour, Detection, Setup, detect, quiet_days, table};
 use divvy::guardrail::{Guardrail, Plan};
 
@@ -126,18 +127,53 @@ fn a_version_that_is_like_stable_does_not_trip_whatever_stable_does() {
     assert_eq!(found.noticed(), 0, "{found:?}");
 }
 
-/// Prints the tables of the documentation:
-/// `cargo test -p divvy --test guardrail -- --ignored --nocapture the_table`
+/// Fails unless the page has all of these lines, and shows what it should have.
+fn assert_in_page(texts: &[String]) {
+    let page = include_str!("../../../envoy/GUARDRAIL.md");
+    println!("{}", texts.join("\n"));
+    for text in texts {
+        assert!(page.contains(text), "envoy/GUARDRAIL.md lacks\n{text}");
+    }
+}
+
+/// `make guardrail-table`
 #[test]
-#[ignore = "takes minutes and proves nothing: it prints the tables of the documentation"]
-fn the_table_of_the_documentation() {
+#[ignore = "takes minutes: it computes the tables of envoy/GUARDRAIL.md anew"]
+fn the_tables_of_the_page_are_what_the_simulation_comes_to() {
     const RATES: [f64; 6] = [0.3, 1.0, 5.0, 20.0, 100.0, 500.0];
     const ERRORS: [f64; 6] = [1.0, 0.5, 0.2, 0.1, 0.05, 0.03];
+    let mut texts = Vec::new();
     for seconds in [30, 300] {
         let mut guardrail = one_percent();
         guardrail.errors.as_mut().unwrap().window = Duration::from_secs(seconds);
         let plan: Rc<Plan> = plan("1", guardrail);
-        println!("errors: {{max: 1, window: {seconds}s}}, false trips at 0.5 %\n");
-        println!("{}", table(&plan, 0.005, &RATES, &ERRORS, 1_000));
+        let table = table(&plan, 0.005, &RATES, &ERRORS, 1_000);
+        texts.push(format!(
+            "`errors: {{max: 1, window: {seconds}s}}`\n\n{table}"
+        ));
     }
+    let half = Behaviour::failing(0.005);
+    let trips = quiet_days(&plan("1", one_percent()), 1.0, half, 10_000, 7);
+    texts.push(format!("{trips} false trips in 10,000 proxy-days"));
+    assert_in_page(&texts);
+}
+
+#[test]
+fn the_page_says_how_many_requests_a_verdict_takes() {
+    const MILLION: u32 = 1_000_000;
+    let mut text = String::new();
+    for ppm in [1_000, 5_000, 10_000, 50_000] {
+        let limit = f64::from(ppm) / 1e6;
+        text += &format!("| {} % |", limit * 100.0);
+        for times in [2, 3, 5, 10] {
+            let tally = Tally {
+                bad: ppm * times,
+                all: MILLION,
+            };
+            let requests = (ENOUGH / tally.above(limit) * 1e6).ceil();
+            text += &format!(" {} |", requests.max(20.0));
+        }
+        text += "\n";
+    }
+    assert_in_page(&[text]);
 }

@@ -11,14 +11,16 @@ use divvy_lab::workspace_root;
 use serde_json::{Value, json};
 
 /// All pages, from the root of the repository.
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: [&str; 11] = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "envoy/BUCKETING.md",
     "envoy/CONDITIONS.md",
     "envoy/CONFIGURATION.md",
+    "envoy/GUARDRAIL.md",
     "envoy/MIGRATING.md",
+    "envoy/STRATEGIES.md",
     "envoy/examples/README.md",
     "istio/README.md",
 ];
@@ -31,8 +33,8 @@ fn readme() -> Result<String> {
     read("README.md")
 }
 
-/// The code blocks of a language. What is another program's configuration is marked `yaml before`,
-/// which looks the same to a reader.
+/// The code blocks of a language. What is another program's configuration is marked by a word
+/// behind the language, as in `yaml before`, which looks the same to a reader.
 fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
     let fence = format!("```{language}\n");
     let rest = text.split(&fence).skip(1);

@@ -7,10 +7,10 @@ use std::fs;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use divvy::request::Request;
 use divvy::{config, decide, output};
-use divvy_envoy_tests::{Edge, Setup, served_by, told};
+use divvy_envoy_tests::{Edge, PATIENCE, Setup, served_by, told};
 use divvy_lab::client::{Http2, Response, request};
 use divvy_lab::plugin::from_yaml_or_json;
-use divvy_lab::workspace_root;
+use divvy_lab::{eventually, workspace_root};
 use serde_json::{Value, json};
 
 /// Requests beyond those of the page, near misses most of them: the example, the request, the
@@ -217,6 +217,7 @@ async fn each_share_has_the_users_that_the_library_puts_there() -> Result<()> {
         ("follow", "", "/payments", 2),
         // Three arms beside two of the other layer, and two beside two: five by two, and the holdout.
         ("ab-test-layers", "", "/", 11),
+        ("guardrail", "", "/", 2),
         ("kill-switch", "", "/", 1),
     ] {
         let policy = config::parse(files[name].to_string().as_bytes());
@@ -261,5 +262,32 @@ async fn grpc_calls_are_told_apart_by_their_method() -> Result<()> {
         let status = answer.trailers.get("grpc-status");
         assert_eq!(status.map(|status| status.as_bytes()), Some(&b"0"[..]));
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_guardrail_takes_v2_back_when_the_shop_is_asked_to_fail() -> Result<()> {
+    let edge = Edge::start(&files()?["guardrail"]).await?;
+    let canary = "checkout=v2;reason=split";
+    let users = (1..=200).map(|user| user.to_string());
+    let mut of_v2 = Vec::new();
+    for user in users {
+        let answer = edge.get_as(&user, "/?status=503").await?;
+        if told(&answer) == Some(canary) {
+            of_v2.push(user);
+        }
+    }
+    let user = of_v2.first().context("nobody had v2")?;
+    let line = "v2 is rolled back to stable: ";
+    let taken_back = async || {
+        let answer = edge.get_as(user, "/").await.ok()?;
+        (told(&answer) == Some("checkout=v1;reason=rolled_back")).then_some(())
+    };
+    eventually("v2 is taken back", PATIENCE, taken_back).await?;
+    let wanted = |logged: &str| logged.contains(line);
+    edge.envoy.wait_for_log(wanted, PATIENCE).await?;
+    let tester = [("x-user-id", &**user), ("x-canary", "true")];
+    let answer = edge.client.get_with("/", &tester).await?;
+    assert_eq!(told(&answer), Some("checkout=v2;reason=rule"));
     Ok(())
 }

@@ -1,5 +1,6 @@
-//! The configuration reference (`envoy/CONFIGURATION.md` and `CONDITIONS.md`) is complete and right:
-//! every field that divvy knows has a row, no row is of another, each example is accepted, and each mistake has the message beside it.
+//! The configuration reference (`CONFIGURATION.md`, `CONDITIONS.md` and `STRATEGIES.md` of `envoy/`)
+//! is complete and right: every field that divvy knows has a row, no row is of another, each example
+//! is accepted, and each mistake has the message beside it.
 //!
 //! Above each table of fields a comment says to which place of the page's configuration it belongs:
 //! `<!-- at: /rollouts/0 -->` where examples and mistakes are put among what is there, and
@@ -7,7 +8,7 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::{fs, io};
 
 use anyhow::{Context, Result, bail, ensure};
 use divvy::config;
@@ -49,7 +50,8 @@ struct Page {
 impl Page {
     fn read() -> Result<Page> {
         let read = |page| fs::read_to_string(workspace_root().join("envoy").join(page));
-        let text = [read("CONFIGURATION.md")?, read("CONDITIONS.md")?].concat();
+        let pages = ["CONFIGURATION.md", "CONDITIONS.md", "STRATEGIES.md"].map(read);
+        let text = pages.into_iter().collect::<io::Result<String>>()?;
         let base = text
             .split("```yaml\n")
             .nth(1)
