@@ -64,6 +64,12 @@ impl ScopeIndex {
         &self.everywhere
     }
 
+    /// The entries of a rollout's `match`.
+    pub fn of(&self, rollout: RolloutId) -> impl Iterator<Item = &Scope> {
+        let of = self.scopes.iter().filter(move |(id, _)| *id == rollout);
+        of.map(|(_, scope)| scope)
+    }
+
     /// The rollouts that look at this request, in the order of the configuration.
     pub fn find(&self, request: &Request<'_>) -> Vec<RolloutId> {
         let mut found = self.everywhere.clone();
