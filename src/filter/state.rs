@@ -67,9 +67,13 @@ impl State {
     /// A stream came to this configuration, so the gauges have to tell of it.
     pub fn used(&self) {
         self.in_use.set(true);
-        self.ever_used.set(true);
+        let first = !self.ever_used.replace(true);
         if !self.gauges.tell_of(self.digest) {
             self.show_gauges();
+        }
+        // Not with the first tick: where pushes come faster than ticks, nobody would judge.
+        if first {
+            self.watch.tick(&self.active.policy, self.is_in_charge());
         }
     }
 

@@ -111,6 +111,8 @@ async fn four_workers_lose_no_request_over_ticks_pushes_and_verdicts() -> Result
         "errors": limit, "minRequests": served, "onBreach": "observe",
     })))
     .await?;
+    // Who never got a request does not judge. This one is nobody's, so it is not counted.
+    edge.client.get("/").await?;
     let line = eventually("the guardrail's counts", PATIENCE, async || {
         transitions(&edge, 0).into_iter().next()
     })

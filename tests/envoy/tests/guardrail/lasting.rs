@@ -145,6 +145,8 @@ async fn a_superseded_configuration_adds_its_late_counts_and_does_not_judge() ->
         json!({"errors": limit(0.0001), "minRequests": 3, "onBreach": "observe"}),
     ))
     .await?;
+    // Who never got a request does not judge. This one is nobody's, so it is not counted.
+    edge.client.get("/").await?;
     transition(&edge, 0).await?;
     let told = "v2 breaches its guardrail: 1 of 3 requests failed, errors.max is 0.0001 %; nothing \
         happens, onBreach is observe";
