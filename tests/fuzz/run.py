@@ -9,6 +9,7 @@ code 1 when a target failed.
 """
 
 import base64
+import fcntl
 import os
 import re
 import subprocess
@@ -112,7 +113,20 @@ def show(artifact):
     print(f"base64: {base64.b64encode(data).decode()}")
 
 
+def only_one():
+    """Two runs at once would write into each other's logs and seeds; the lock goes with the
+    process that holds it."""
+    TARGET.mkdir(parents=True, exist_ok=True)
+    lock = (TARGET / "lock").open("w", encoding="ascii")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        sys.exit(f"another run is under way in {TARGET}: wait for it, or use another checkout")
+    return lock
+
+
 def main(targets):
+    lock = only_one()
     subprocess.run([sys.executable, HERE / "seeds.py", TARGET / "seeds"], check=True)
     for target in targets:
         program(target)
@@ -127,6 +141,7 @@ def main(targets):
     for run in runs:
         print(run.row())
     verdict = "FAILED" if failed else "ok"
+    lock.close()
     print(f"\nfuzz result: {verdict}. {len(runs) - len(failed)} passed; {len(failed)} failed;")
     return 1 if failed else 0
 

@@ -74,9 +74,8 @@ OPERATORS = [
 def main(folder):
     groups = json.loads((CASES / "decisions.json").read_text())
     rich = json.loads((HERE / "rich.json").read_text())
-    # A header in the table: a character is a byte.
     requests = [
-        (number, [[part.encode("latin-1") for part in pair] for pair in case["headers"]])
+        (number, headers_of(case) + told(case))
         for number, group in enumerate(groups, 1)
         for case in group["cases"]
     ]
@@ -128,6 +127,37 @@ def patched(config, row):
     except (KeyError, IndexError, ValueError, TypeError):
         pass
     return config
+
+
+def headers_of(case):
+    """A header in the table: a character is a byte."""
+    return [[part.encode("latin-1") for part in pair] for pair in case["headers"]]
+
+
+def told(case):
+    """The lines for what is not in a case's headers; a nested claim goes by its own name."""
+    lines = [[b"@address", case["source"].encode()]] if "source" in case else []
+    open_claims = list((case.get("claims") or {}).items())
+    for name, value in open_claims:
+        if isinstance(value, dict):
+            open_claims.extend(value.items())
+        elif (data := claim(value)) is not None:
+            lines.append([b"@" + name.encode(), data])
+    return lines
+
+
+def claim(value):
+    """A claim as Envoy hands it over; None for what it cannot."""
+    if isinstance(value, bool):
+        return struct.pack("B", value)
+    if isinstance(value, (int, float)):
+        return struct.pack("<d", value)
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, list):
+        elements = [claim(element) for element in value]
+        return None if None in elements else block([(element, b"") for element in elements])
+    return None
 
 
 def values(headers, wanted):
