@@ -143,6 +143,9 @@ impl State {
             {
                 let in_charge = self.is_in_charge();
                 self.watch.merge_now(decision.rollout, policy, in_charge);
+                if in_charge {
+                    self.show_changes();
+                }
             }
         }
     }

@@ -1,14 +1,16 @@
 //! What a verdict outlives: whatever happens to configurations and VMs within one revision.
 
 use anyhow::{Context, Result};
-use divvy_envoy_tests::{Edge, canary, configuration, told};
+use divvy_envoy_tests::{Edge, PATIENCE, canary, configuration, told};
 use divvy_lab::envoy::Push;
+use divvy_lab::eventually;
 use divvy_lab::plugin::Plugin;
 use serde_json::{Value, json};
 
 use super::{
-    CANARY, HEALTHY, TAKEN_BACK, Upload, assert_rolled_back, canary_user, changed,
+    CANARY, HEALTHY, ROLLED_BACK, TAKEN_BACK, Upload, assert_rolled_back, canary_user, changed,
     fail_three_times, guarded, standing, start, transition, transitions, wait_until_all_say,
+    weights,
 };
 
 fn three_in_a_row(weight: f64) -> Value {
@@ -26,6 +28,12 @@ async fn rolled_back(configuration: &Value, workers: u32) -> Result<(Edge, Strin
         until the revision changes"
     );
     wait_until_all_say(&edge, &user, TAKEN_BACK).await?;
+    eventually("the gauges", PATIENCE, async || {
+        let says = standing(&edge).await.ok()? == ROLLED_BACK;
+        let shows = weights(&edge).await.ok()? == [1_000_000, 0];
+        (says && shows).then_some(())
+    })
+    .await?;
     assert_rolled_back(&edge, &user, "at first").await?;
     Ok((edge, user))
 }
