@@ -142,8 +142,7 @@ impl State {
                 && self.watch.record(decision.rollout, plan, arm, ended)
             {
                 let in_charge = self.is_in_charge();
-                self.watch.merge_now(decision.rollout, policy, in_charge);
-                if in_charge {
+                if self.watch.merge_now(decision.rollout, policy, in_charge) {
                     self.show_changes();
                 }
             }

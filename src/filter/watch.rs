@@ -127,10 +127,11 @@ impl Watch {
         self.ticked.set(Some(now));
     }
 
-    /// Merges and judges one of them at once.
-    pub fn merge_now(&self, rollout: RolloutId, policy: &Policy, in_charge: bool) {
-        if let (Some(watched), Some(now)) = (self.get(rollout), now()) {
-            self.merge(watched, policy, now, in_charge);
+    /// Merges and judges one of them at once. Whether that changed how a version stands.
+    pub fn merge_now(&self, rollout: RolloutId, policy: &Policy, in_charge: bool) -> bool {
+        match (self.get(rollout), now()) {
+            (Some(watched), Some(now)) => self.merge(watched, policy, now, in_charge),
+            _ => false,
         }
     }
 
@@ -139,14 +140,15 @@ impl Watch {
         self.watched.get(place?)
     }
 
-    fn merge(&self, watched: &Watched, policy: &Policy, now: u64, in_charge: bool) {
+    fn merge(&self, watched: &Watched, policy: &Policy, now: u64, in_charge: bool) -> bool {
         let rollout = policy.rollout(watched.rollout);
         let Some(plan) = rollout.and_then(|rollout| rollout.plan.as_ref()) else {
-            return;
+            return false;
         };
         let Some(mut local) = watched.local.take() else {
-            return;
+            return false;
         };
+        let mut changed = false;
         for _ in 0..TRIES {
             let before = host::shared(&watched.key);
             let bytes = before.as_ref().map(|(bytes, _)| bytes.as_slice());
@@ -172,6 +174,7 @@ impl Watch {
                 }
             }
             local.merged(plan, &state);
+            changed = !ticked.transitions.is_empty();
             for transition in &ticked.transitions {
                 let name = rollout.map_or("", |rollout| &rollout.name);
                 let line = transition.line(plan);
@@ -185,6 +188,7 @@ impl Watch {
             break;
         }
         watched.local.set(Some(local));
+        changed
     }
 }
 
