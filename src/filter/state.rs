@@ -72,7 +72,7 @@ impl State {
             self.show_gauges();
         }
         // Not with the first tick: where pushes come faster than ticks, nobody would judge.
-        if first {
+        if first && !self.watch.is_empty() {
             self.watch.tick(&self.active.policy, self.is_in_charge());
         }
     }
