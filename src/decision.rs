@@ -14,6 +14,8 @@ pub struct VersionId(pub u16);
 pub enum Reason {
     /// The rollout is switched off.
     Disabled,
+    /// A trusted proxy upstream has decided.
+    Inherited,
     /// A rule asked for it.
     Rule,
     /// A hash was needed and the request names nobody.
@@ -22,6 +24,8 @@ pub enum Reason {
     Holdout,
     /// The user lies outside the test's range of its layer.
     Excluded,
+    /// A cookie says that the user has had it.
+    Sticky,
     /// The A/B test's traffic gate kept the user out.
     NotEnrolled,
     /// By the user's position: a canary and the stable share beside it, an arm of a test.
@@ -38,12 +42,14 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Disabled,
+        Self::Inherited,
         Self::Rule,
         Self::NoIdentity,
         Self::Holdout,
         Self::Excluded,
+        Self::Sticky,
         Self::NotEnrolled,
         Self::Split,
         Self::Active,
@@ -52,14 +58,30 @@ impl Reason {
         Self::Error,
     ];
 
+    /// The one of this name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
+    }
+
+    /// Whether a strategy chose, and neither a person nor a doubt: what comes of it says how
+    /// a version does.
+    pub const fn is_chosen(self) -> bool {
+        matches!(
+            self,
+            Self::Split | Self::Sticky | Self::Active | Self::Follow
+        )
+    }
+
     /// As it stands in the assignment and in labels.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Disabled => "disabled",
+            Self::Inherited => "inherited",
             Self::Rule => "rule",
             Self::NoIdentity => "no_identity",
             Self::Holdout => "holdout",
             Self::Excluded => "excluded",
+            Self::Sticky => "sticky",
             Self::NotEnrolled => "not_enrolled",
             Self::Split => "split",
             Self::Active => "active",
@@ -83,6 +105,8 @@ pub struct Decision {
     /// back, and those of stable that they are compared with. Where somebody asked for a
     /// version, as a tester does, it says nothing about users.
     pub judged: bool,
+    /// Where it is inherited: why, there where it was decided first.
+    pub upstream: Option<Reason>,
 }
 
 /// The version that was chosen for a rollout, if it has been asked by now.

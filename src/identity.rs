@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
+use crate::chain::Upstream;
+use crate::cookies::SetCookie;
+use crate::matching::{Condition, Facts};
 use crate::request::{ClaimId, CookieId, HeaderId, QueryId, Request};
 
 /// The longest identity, in bytes; a longer one is unusable.
@@ -49,6 +52,8 @@ pub enum Origin {
     Made,
     /// A draw.
     Random,
+    /// Made up for a visitor who is nobody yet, and given as a cookie.
+    Minted,
 }
 
 /// How the policy finds out who the user is.
@@ -58,6 +63,17 @@ pub struct Identification {
     pub sources: Vec<IdentitySource>,
     /// Values that name nobody, trimmed.
     pub ignored: Vec<Box<[u8]>>,
+    /// How visitors get an identity of whom no source knows one.
+    pub mint: Option<Mint>,
+}
+
+/// How a visitor gets an identity.
+#[derive(Clone, Debug)]
+pub struct Mint {
+    /// In which cookie, the last of the sources.
+    pub set: SetCookie,
+    /// With which requests; with all where nothing is said.
+    pub when: Option<Condition>,
 }
 
 impl Identification {
@@ -128,7 +144,8 @@ impl Identification {
 pub struct Who<'a, 'r> {
     identification: &'a Identification,
     request: &'a Request<'r>,
-    identity: OnceCell<Option<Identity<'a>>>,
+    carried: OnceCell<Option<Identity<'a>>>,
+    minted: OnceCell<Option<Identity<'a>>>,
 }
 
 impl<'a, 'r> Who<'a, 'r> {
@@ -137,29 +154,64 @@ impl<'a, 'r> Who<'a, 'r> {
         Self {
             identification,
             request,
-            identity: OnceCell::new(),
+            carried: OnceCell::new(),
+            minted: OnceCell::new(),
         }
     }
 
     /// The identity, a random one if need be.
     pub fn anybody(&self) -> Option<&[u8]> {
-        self.look().map(|identity| &*identity.bytes)
+        let identity = self.carried().or_else(|| self.minted())?;
+        Some(&identity.bytes)
     }
 
     /// The identity of somebody who will have the same one with the next request.
     pub fn somebody(&self) -> Option<&[u8]> {
-        let identity = self.look()?;
+        self.named().or_else(|| match self.carried() {
+            Some(_) => None,
+            None => Some(&self.minted()?.bytes),
+        })
+    }
+
+    /// The identity of somebody who came with it. Who has none by now is not given one for
+    /// being asked after.
+    pub fn named(&self) -> Option<&[u8]> {
+        let identity = self.carried()?;
         (identity.origin != Origin::Random).then_some(&*identity.bytes)
     }
 
     /// What was found, if anybody looked.
     pub fn into_found(self) -> Option<Identity<'a>> {
-        self.identity.into_inner().flatten()
+        let carried = self.carried.into_inner().flatten();
+        carried.or_else(|| self.minted.into_inner().flatten())
     }
 
-    fn look(&self) -> Option<&Identity<'a>> {
-        self.identity
+    fn carried(&self) -> Option<&Identity<'a>> {
+        self.carried
             .get_or_init(|| self.identification.find(self.request))
             .as_ref()
+    }
+
+    fn minted(&self) -> Option<&Identity<'a>> {
+        let mint = self.identification.mint.as_ref()?;
+        let minted = self.minted.get_or_init(|| {
+            // Such a condition looks at what came with the request, so it cannot lead here.
+            let facts = Facts {
+                request: self.request,
+                who: self,
+                decisions: &[],
+                upstream: &Upstream::sent(self.request, None),
+            };
+            if mint.when.as_ref().is_some_and(|when| !when.holds(&facts)) {
+                return None;
+            }
+            let bits = self.request.outside().random()?;
+            let uuid = uuid::Builder::from_random_bytes(bits).into_uuid();
+            Some(Identity {
+                bytes: Cow::Owned(uuid.to_string().into_bytes()),
+                origin: Origin::Minted,
+            })
+        });
+        minted.as_ref()
     }
 }

@@ -7,8 +7,9 @@
 //! 1. [`config`] compiles a configuration into a [`policy`], or lists all that is wrong;
 //! 2. [`request`] is a borrowed view of a request's headers, as bytes; what is not in them
 //!    it gets from whoever implements [`outside`];
-//! 3. [`decide`] applies the policy to it: which rollouts look at it ([`matching`]), who
-//!    the user is ([`identity`]), where on the line that is ([`bucket`]), which version
+//! 3. [`decide`] applies the policy to it: which rollouts look at it ([`matching`]), what a
+//!    proxy upstream has decided ([`chain`]), who the user is ([`identity`]), where on the
+//!    line that is ([`bucket`]), what a cookie remembers of it ([`cookies`]), which version
 //!    that makes and for what reason ([`decision`]);
 //! 4. [`output`] says what follows: header changes and labels, as values;
 //! 5. `filter`, on wasm32 alone, talks to the proxy.
@@ -58,8 +59,10 @@
 )]
 
 pub mod bucket;
+pub mod chain;
 pub mod class;
 pub mod config;
+pub mod cookies;
 pub mod decide;
 pub mod decision;
 #[cfg(target_arch = "wasm32")]

@@ -27,9 +27,14 @@ impl Gate {
         self.share.foregone()
     }
 
+    /// Where this user lies on the gate's line.
+    pub fn position(&self, identity: &[u8]) -> Position {
+        self.key.position(identity)
+    }
+
     /// Whether this user passes.
     pub fn admits(&self, identity: &[u8]) -> bool {
-        self.share.admits(self.key.position(identity))
+        self.share.admits(self.position(identity))
     }
 }
 

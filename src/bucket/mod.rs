@@ -66,6 +66,11 @@ impl Key {
         Self::joined(&["v", salt, version])
     }
 
+    /// `e:<salt>:`, which with a revision behind it tells apart what cookies remember.
+    pub fn epoch(salt: &str) -> Self {
+        Self::joined(&["e", salt])
+    }
+
     fn joined(parts: &[&str]) -> Self {
         let mut key = parts.join(":");
         key.push(':');
@@ -110,6 +115,17 @@ fn score_of(hash: u64, weight: f64) -> f64 {
 pub struct Position(u32);
 
 impl Position {
+    /// The position in these decimal digits, if they are one as it is written.
+    pub fn read(digits: &[u8]) -> Option<Self> {
+        if digits.len() > 6 || (digits.len() > 1 && digits.starts_with(b"0")) {
+            return None;
+        }
+        if !digits.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        std::str::from_utf8(digits).ok()?.parse().ok().map(Self)
+    }
+
     /// The position as a number.
     pub const fn get(self) -> u32 {
         self.0

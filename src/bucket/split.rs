@@ -47,6 +47,11 @@ impl<V: Copy + PartialEq> Split<V> {
         }
     }
 
+    /// Whether this version can be chosen.
+    pub fn has(&self, version: V) -> bool {
+        self.arms.iter().any(|arm| arm.version == version)
+    }
+
     /// The versions that can be chosen, each with its share of the users.
     pub fn shares(&self) -> impl Iterator<Item = (V, Share)> {
         self.arms.iter().map(|arm| {

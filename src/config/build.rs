@@ -1,6 +1,6 @@
 //! What the parts of a configuration have to know of one another while they are compiled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::{At, Errors};
 use super::headers::Headers;
@@ -21,6 +21,12 @@ pub(super) struct Build {
     pub holdout: Option<Gate>,
     /// Whether there is one, be it valid or not.
     pub has_holdout: bool,
+    /// Whether one of the identity's sources is drawn for each request.
+    pub draws: bool,
+    /// Whether decisions of other proxies are honoured, so that a rollout may be theirs.
+    pub chained: bool,
+    /// The names of cookies that are given to clients.
+    pub given_cookies: BTreeSet<String>,
     /// Rollouts that stand earlier in the list.
     pub earlier: Earlier,
     pub layers: Layers,
@@ -43,6 +49,9 @@ impl Build {
             identity: Identities::None,
             holdout: None,
             has_holdout: false,
+            draws: false,
+            chained: false,
+            given_cookies: BTreeSet::new(),
             earlier: Earlier::default(),
             layers: Layers::default(),
             regexes: 0,
@@ -106,17 +115,33 @@ impl Earlier {
         self.next = self.next.saturating_add(1);
     }
 
-    pub(super) fn find(&self, at: At<'_>, name: &str, errors: &mut Errors) -> Option<&Leader> {
+    /// The rollout of this name.
+    ///
+    /// # Errors
+    /// `Err` where there is none: then it is one of a proxy upstream if those are honoured,
+    /// else a mistake, which is noted.
+    pub(super) fn find(
+        &self,
+        at: At<'_>,
+        name: &str,
+        chained: bool,
+        errors: &mut Errors,
+    ) -> Result<&Leader, NotHere> {
         let found = self.by_name.get(name);
-        if found.is_none() && !self.gaps {
+        if found.is_none() && chained {
+            names::rollout(at, name, errors);
+        } else if found.is_none() && !self.gaps {
             errors.add(
                 at,
                 format!("{name:?} is no rollout that stands earlier in the list"),
             );
         }
-        found
+        found.ok_or(NotHere)
     }
 }
+
+/// There is no such rollout here.
+pub(super) struct NotHere;
 
 impl Leader {
     /// The number of one of its versions.

@@ -10,7 +10,7 @@ use super::headers::{Headers, Use};
 use super::read::Read;
 use super::rollout::Compiled;
 use super::shape::{self, Items};
-use super::{MAX_ROLLOUTS, identity, json, names, rollout, values};
+use super::{MAX_ROLLOUTS, identity, json, names, rollout, trust, values};
 use crate::identity::Identification;
 use crate::matching::ScopeIndex;
 use crate::policy::{Policy, Rollout};
@@ -28,6 +28,7 @@ pub(super) fn compile(value: Value, bytes: &[u8], errors: &mut Errors) -> Option
                 version: None,
                 identity: list("identity").and_then(|value| Read::read(value).ok()),
                 ignore_identities: None,
+                trust: None,
                 holdout: None,
                 headers: None,
                 response_header: None,
@@ -67,10 +68,14 @@ fn compile_config(config: shape::Config, whole: bool, errors: &mut Errors) -> Po
         }
         Some(name)
     });
+    let (sources, mint) = identity::sources(config.identity, &mut build, errors);
     let identification = Identification {
-        sources: identity::sources(config.identity, &mut build, errors),
+        sources,
         ignored: identity::ignored(config.ignore_identities, errors),
+        mint,
     };
+    build.chained = config.trust.is_some() || !whole;
+    let chain = trust::compile(config.trust, &build, errors);
     if !whole {
         build.identity = Identities::Lasting;
     }
@@ -82,6 +87,7 @@ fn compile_config(config: shape::Config, whole: bool, errors: &mut Errors) -> Po
         fingerprint: 0,
         version: config.version.unwrap_or_default().into(),
         identification,
+        chain,
         owned,
         written,
         response_header: response_header.map(Into::into),

@@ -1,13 +1,13 @@
 //! Conditions: combinations, sources, and the operators that belong to them.
 
-use super::MAX_DEPTH;
-use super::build::Build;
+use super::build::{Build, NotHere};
 use super::error::{At, Errors};
 use super::headers::RawClaim;
 use super::identity::{no_claim, only_true};
 use super::operator::{self, Kind};
 use super::shape::{self, Items, Operator};
-use crate::matching::{Condition, Source};
+use super::{MAX_DEPTH, names};
+use crate::matching::{Assigned, Condition, Source};
 
 /// Compiles a condition that stands `depth` others deep.
 pub(super) fn compile(
@@ -100,11 +100,24 @@ fn assigned(
     build: &Build,
     errors: &mut Errors,
 ) -> Option<Condition> {
-    let rollout = build
+    let place = at.field("rollout");
+    let found = build
         .earlier
-        .find(at.field("rollout"), &raw.rollout, errors)?;
-    let version = rollout.version(at.field("version"), &raw.version, errors)?;
-    Some(Condition::Assigned(rollout.id, version))
+        .find(place, &raw.rollout, build.chained, errors);
+    let at = at.field("version");
+    let here = match found {
+        Ok(rollout) => Some((rollout.id, rollout.version(at, &raw.version, errors)?)),
+        Err(NotHere) if build.chained => {
+            names::other(at, &raw.version, errors);
+            None
+        }
+        Err(NotHere) => return None,
+    };
+    Some(Condition::Assigned(Assigned {
+        here,
+        rollout: raw.rollout.as_str().into(),
+        version: raw.version.as_str().into(),
+    }))
 }
 
 fn no_operator(at: At<'_>, operator: &Operator, errors: &mut Errors) {

@@ -57,6 +57,7 @@ impl Headers {
             [
                 ("route", raw.route, Role::Route),
                 ("assignment", raw.assignment, Role::Assignment),
+                ("mirror", raw.mirror, Role::Mirror),
                 ("identity", raw.identity, Role::Identity),
             ]
         });
@@ -71,8 +72,12 @@ impl Headers {
         }
         for (name, role) in DEFAULT_HEADERS {
             if headers.find(name).is_none() {
-                let written = role.filter(|_| written_by_default);
-                headers.add(name, written.map_or(Use::Strip, Use::Written));
+                let wanted = if written_by_default {
+                    Use::Written(role)
+                } else {
+                    Use::Strip
+                };
+                headers.add(name, wanted);
             }
         }
         headers
@@ -146,6 +151,12 @@ impl Headers {
         });
         self.uses.push(wanted);
         id
+    }
+
+    /// The header for this role.
+    pub(super) fn written(&self, role: Role) -> Option<HeaderId> {
+        let place = self.uses.iter().position(|of| *of == Use::Written(role));
+        self.owned.get(place?).map(|header| header.id)
     }
 
     /// Whether a header is named for this role.

@@ -5,9 +5,9 @@ use super::error::{At, Errors};
 use super::headers::RawClaim;
 use super::shape::{self, Items};
 use super::values::percent;
-use super::{MAX_CONCAT, MAX_IDENTITY_SOURCES, MAX_IGNORED, names};
+use super::{MAX_CONCAT, MAX_IDENTITY_SOURCES, MAX_IGNORED, cookies, names};
 use crate::bucket::{Gate, Key, Purpose};
-use crate::identity::IdentitySource;
+use crate::identity::{IdentitySource, Mint};
 use crate::request::ClaimType;
 
 /// Values that clients send when they have no user.
@@ -20,18 +20,32 @@ pub(super) fn sources(
     list: Option<Items<shape::Identity>>,
     build: &mut Build,
     errors: &mut Errors,
-) -> Vec<IdentitySource> {
+) -> (Vec<IdentitySource>, Option<Mint>) {
     let root = At::Root;
     let at = root.field("identity");
     let Some(list) = list else {
-        return Vec::new();
+        return (Vec::new(), None);
     };
     let list = list.at_most(MAX_IDENTITY_SOURCES, "sources", at, errors);
     let count = list.len();
     let random = |source: &IdentitySource| matches!(source, IdentitySource::Random);
-    let sources = list.each(at, errors, |at, raw, errors| {
-        let source = source(at, raw, true, build, errors)?;
+    // Who is only now given a cookie may be asked whether they have another identity.
+    build.identity = Identities::Lasting;
+    let mut mint = None;
+    let sources = list.each(at, errors, |at, mut raw, errors| {
         let last = matches!(at, At::Index(_, place) if place.saturating_add(1) == count);
+        if let Some(raw_mint) = raw.mint.take() {
+            let place = at.field("mint");
+            match &raw.cookie {
+                Some(name) => mint = cookies::mint(place, name, raw_mint, build, errors),
+                None => errors.add(place, "belongs to a cookie, and there is none here"),
+            }
+            if !last {
+                errors.add(place, "stands last: it always yields something");
+            }
+        }
+        let source = source(at, raw, true, build, errors)?;
+        build.draws |= random(&source);
         if random(&source) && !last {
             errors.add(at, "random stands last: it always yields something");
         }
@@ -45,7 +59,7 @@ pub(super) fn sources(
     } else {
         Identities::Random
     };
-    sources
+    (sources, mint)
 }
 
 /// Compiles one source; `outermost` is false within a `concat`.
@@ -68,6 +82,9 @@ fn source(
     if named.iter().filter(|named| **named).count() != 1 {
         errors.add(at, ONE_SOURCE);
         return None;
+    }
+    if raw.mint.is_some() {
+        errors.add(at.field("mint"), "is no part of another identity");
     }
     if raw.jwt_claim.is_none() {
         no_claim(

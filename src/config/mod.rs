@@ -7,12 +7,14 @@
 mod build;
 mod compile;
 mod condition;
+mod cookies;
 mod error;
 mod guardrail;
 mod headers;
 mod identity;
 mod items;
 mod json;
+mod mirror;
 mod names;
 mod operator;
 mod ramp;
@@ -21,6 +23,7 @@ mod rollout;
 mod scope;
 mod shape;
 mod strategy;
+mod trust;
 mod values;
 mod versions;
 

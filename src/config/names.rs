@@ -163,6 +163,19 @@ pub(super) fn cookie(at: At<'_>, name: &str, errors: &mut Errors) -> bool {
     valid
 }
 
+/// Whether a cookie can be for this domain and those below it.
+pub(super) fn is_domain(name: &str) -> bool {
+    let label = |label: &str| {
+        let bytes = label.as_bytes();
+        !label.is_empty()
+            && !label.starts_with('-')
+            && bytes
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+    };
+    name.len() <= MAX_HOST && name.split('.').all(label)
+}
+
 /// Checks the key of a query parameter, which is compared as it stands in the URL.
 pub(super) fn query_key(at: At<'_>, key: &str, errors: &mut Errors) -> bool {
     let valid = !key.is_empty() && !key.contains(['&', '=', '#', ' ']);

@@ -9,7 +9,7 @@ use super::shape::{self, Items};
 use super::strategy::{self, Around};
 use super::values::{percent, unique};
 use super::versions::Versions;
-use super::{MAX_RULES, condition, guardrail, names, scope};
+use super::{MAX_RULES, condition, cookies, guardrail, mirror, names, scope};
 use crate::bucket::{Gate, Key};
 use crate::guardrail::{Arm, Guardrail, Plan, Ramp};
 use crate::matching::Scope;
@@ -72,6 +72,20 @@ pub(super) fn compile(
     let expose = raw
         .expose
         .map(|raw| expose(at.field("expose"), &raw, label, build, errors));
+    let sticky = raw.sticky.map(|raw| {
+        let of = (salt.as_str(), revision.as_str());
+        cookies::sticky(
+            at.field("sticky"),
+            raw,
+            of,
+            strategy.as_ref(),
+            build,
+            errors,
+        )
+    });
+    let mirror = raw
+        .mirror
+        .map(|raw| mirror::compile(at.field("mirror"), raw, salt, &versions, build, errors));
     let guardrail = raw
         .guardrail
         .map(|raw| guardrail::compile(at.field("guardrail"), raw, ramps, errors));
@@ -97,6 +111,8 @@ pub(super) fn compile(
         rules: rules.unwrap_or_default(),
         strategy: strategy?,
         routes,
+        sticky: sticky.flatten(),
+        mirror: mirror.flatten(),
         expose,
         arms: arms_of(plan.as_ref(), &versions.list),
         plan,

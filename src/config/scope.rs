@@ -32,7 +32,7 @@ pub(super) fn compile(
 }
 
 /// The elements of a list that may be absent, but not empty.
-fn some_of<T>(
+pub(super) fn some_of<T>(
     at: At<'_>,
     list: Option<Items<String>>,
     errors: &mut Errors,

@@ -12,10 +12,19 @@ shape! {
         "version" => version: Option<String>,
         "identity" => identity: Option<Items<Identity>>,
         "ignoreIdentities" => ignore_identities: Option<Items<String>>,
+        "trust" => trust: Option<Trust>,
         "holdout" => holdout: Option<Holdout>,
         "headers" => headers: Option<Headers>,
         "responseHeader" => response_header: Option<String>,
         "rollouts" => rollouts: Option<Items<Rollout>>,
+    }
+}
+
+shape! {
+    /// One of the fields or both.
+    pub(super) struct Trust {
+        "principals" => principals: Option<Items<String>>,
+        "workload" => workload: Option<bool>,
     }
 }
 
@@ -30,6 +39,7 @@ shape! {
     pub(super) struct Headers {
         "route" => route: Option<String>,
         "assignment" => assignment: Option<String>,
+        "mirror" => mirror: Option<String>,
         "identity" => identity: Option<String>,
     }
 }
@@ -46,6 +56,41 @@ shape! {
         "random" => random: Option<bool>,
         "jwtPayload" => jwt_payload: Option<String>,
         "type" => claim_type: Option<String>,
+        "mint" => mint: Option<Mint>,
+    }
+}
+
+shape! {
+    pub(super) struct Mint {
+        "when" => when: Option<Condition>,
+        .. attributes: Attributes,
+    }
+}
+
+shape! {
+    pub(super) struct Sticky {
+        "cookie" => cookie: String,
+        .. attributes: Attributes,
+    }
+}
+
+shape! {
+    /// Of a cookie that is given to clients.
+    pub(super) struct Attributes {
+        "maxAge" => max_age: Option<String>,
+        "path" => path: Option<String>,
+        "domain" => domain: Option<String>,
+        "sameSite" => same_site: Option<String>,
+        "secure" => secure: Option<bool>,
+        "httpOnly" => http_only: Option<bool>,
+    }
+}
+
+shape! {
+    pub(super) struct Mirror {
+        "version" => version: String,
+        "percent" => percent: f64,
+        "methods" => methods: Option<Items<String>>,
     }
 }
 
@@ -62,7 +107,9 @@ shape! {
         "stable" => stable: String,
         "rules" => rules: Option<Items<Rule>>,
         "strategy" => strategy: Strategy,
+        "sticky" => sticky: Option<Sticky>,
         "guardrail" => guardrail: Option<Guardrail>,
+        "mirror" => mirror: Option<Mirror>,
         "expose" => expose: Option<Expose>,
     }
 }

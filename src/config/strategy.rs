@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::build::Build;
+use super::build::{Build, NotHere};
 use super::error::{At, Errors};
 use super::shape;
 use super::values::{percent, unique, weight};
@@ -60,16 +60,18 @@ pub(super) fn compile(
         }
         (None, None, None, Some(raw)) => {
             let at = at.field("follow");
-            let leader = build
-                .earlier
-                .find(at.field("rollout"), &raw.rollout, errors)?;
-            let mine = |name: &str| around.versions.position(name);
-            let versions = leader.versions.as_ref()?.iter();
-            let strategy = Strategy::Follow {
-                leader: leader.id,
-                versions: versions.map(|name| mine(name)).collect(),
+            let at = at.field("rollout");
+            let found = build.earlier.find(at, &raw.rollout, build.chained, errors);
+            let here = match found {
+                Ok(leader) => {
+                    let mine = |name: &str| around.versions.position(name);
+                    let versions = leader.versions.as_ref()?.iter();
+                    Some((leader.id, versions.map(|name| mine(name)).collect()))
+                }
+                Err(NotHere) => None,
             };
-            Some((strategy, None))
+            let leader = raw.rollout.into();
+            Some((Strategy::Follow { leader, here }, None))
         }
         (None, None, None, None) => {
             errors.add(at, "names no strategy: canary, abTest, blueGreen or follow");

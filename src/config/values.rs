@@ -74,12 +74,23 @@ pub(super) fn duration(
     let found = humantime::parse_duration(text).ok();
     let found = found.filter(|duration| bounds.contains(duration));
     if found.is_none() {
-        let [low, high] =
-            [bounds.start(), bounds.end()].map(|end| humantime::format_duration(*end));
+        let [low, high] = [bounds.start(), bounds.end()].map(|end| as_written(*end));
         let message = format!("{text:?} is no duration from {low} to {high}, such as 90s or 10m");
         errors.add(at, message);
     }
     found
+}
+
+/// A duration as somebody would write it: `400d`, which humantime counts in months.
+fn as_written(duration: Duration) -> String {
+    const DAY: u64 = 24 * 60 * 60;
+    match (
+        duration.as_secs().checked_div(DAY),
+        duration.as_secs().checked_rem(DAY),
+    ) {
+        (Some(days @ 1..), Some(0)) => format!("{days}d"),
+        _ => humantime::format_duration(duration).to_string(),
+    }
 }
 
 /// An instant such as `2026-12-01T09:00:00Z`, in milliseconds since 1970.

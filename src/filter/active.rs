@@ -70,12 +70,13 @@ impl Active {
     }
 
     fn define(&self, id: RolloutId, rollout: &Rollout) {
-        for (version, reason) in possible(rollout) {
+        for (version, reason) in possible(&self.policy, rollout) {
             let decision = Decision {
                 rollout: id,
                 version,
                 reason,
                 judged: false,
+                upstream: None,
             };
             let _ = self.requests(&decision);
             let _ = self.duration(&decision);

@@ -75,6 +75,13 @@ unsafe extern "C" {
         value: *const u8,
         value_size: usize,
     ) -> u32;
+    fn proxy_add_header_map_value(
+        map: u32,
+        key: *const u8,
+        key_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
     fn proxy_remove_header_map_value(map: u32, key: *const u8, key_size: usize) -> u32;
     fn proxy_get_property(
         path: *const u8,
@@ -143,6 +150,20 @@ pub fn set_header(map: Headers, name: &str, value: &[u8]) -> Result<(), Refused>
     // SAFETY: name and value are borrowed for the call.
     done(unsafe {
         proxy_replace_header_map_value(
+            map as u32,
+            name.as_ptr(),
+            name.len(),
+            value.as_ptr(),
+            value.len(),
+        )
+    })
+}
+
+/// Adds a line of a header to those that are there.
+pub fn add_header(map: Headers, name: &str, value: &[u8]) -> Result<(), Refused> {
+    // SAFETY: name and value are borrowed for the call.
+    done(unsafe {
+        proxy_add_header_map_value(
             map as u32,
             name.as_ptr(),
             name.len(),

@@ -10,6 +10,7 @@ use super::host::{self, Headers};
 use super::proxy::Proxy;
 use super::state::State;
 use crate::class::{self, Class, client_is_gone};
+use crate::cookies::is_shared;
 use crate::decide::{self, Outcome};
 use crate::decision::{Decision, Reason};
 use crate::guardrail::Ended;
@@ -21,6 +22,8 @@ use crate::request::{Pairs, Request};
 pub struct Stream {
     state: Rc<State>,
     decisions: Vec<Decision>,
+    /// What the client is given with the response, as values of `set-cookie`.
+    cookies: Vec<String>,
     /// Whether a decision's rollout counts responses.
     counting: bool,
     /// Whether a guardrail judges what comes of a decision, and how long it takes.
@@ -53,6 +56,7 @@ impl Stream {
         Self {
             state,
             decisions: Vec::new(),
+            cookies: Vec::new(),
             counting: false,
             judged: false,
             timed: false,
@@ -69,7 +73,7 @@ impl Stream {
         let state = Rc::clone(&self.state);
         let policy = &state.active.policy;
         // Without rollouts there is nothing to read for: three blind removals cost less.
-        if policy.rollouts.is_empty() {
+        if policy.rollouts.is_empty() && policy.chain.is_none() {
             strip(policy);
             return;
         }
@@ -89,6 +93,7 @@ impl Stream {
             Some(request) => {
                 let outcome = decide::decide(policy, request);
                 self.grpc = request.is_grpc();
+                self.cookies = output::cookies(policy, &outcome);
                 output::change_request(policy, request, &outcome, change);
                 outcome
             }
@@ -112,8 +117,10 @@ impl Stream {
                 decision.version = rollout.stable;
                 decision.reason = Reason::Error;
                 decision.judged = false;
+                decision.upstream = None;
             }
         }
+        self.cookies.clear();
         strip(policy);
     }
 
@@ -158,6 +165,30 @@ impl Stream {
             }
         }
         answer
+    }
+
+    /// Gives the client its cookies, beside those that the response has for it. Not with a
+    /// response that a cache may give to others.
+    fn give_cookies(&self) {
+        if self.cookies.is_empty() {
+            return;
+        }
+        // A host that does not say what is in it may have such a one.
+        let Ok(block) = host::header_block(Headers::Response) else {
+            return;
+        };
+        let Ok(pairs) = Pairs::new(&block) else {
+            return;
+        };
+        let shared = |(name, value): (&[u8], &[u8])| name == b"cache-control" && is_shared(value);
+        for pair in pairs {
+            if pair.map_or(true, shared) {
+                return;
+            }
+        }
+        for line in &self.cookies {
+            let _ = host::add_header(Headers::Response, "set-cookie", line.as_bytes());
+        }
     }
 
     /// The request has come to its end. An answer that comes before says nothing about
@@ -255,6 +286,7 @@ impl HttpContext for Stream {
                 }
             }
         }
+        self.give_cookies();
         // The response goes on whether or not the client is told.
         let policy = &self.state.active.policy;
         output::change_response(policy, &self.decisions, |change| {

@@ -18,6 +18,7 @@ pub use index::ScopeIndex;
 pub use scope::Scope;
 pub use test::Test;
 
+use crate::chain::Upstream;
 use crate::decision::{Decision, RolloutId, VersionId, version_of};
 use crate::identity::Who;
 use crate::request::{ClaimId, CookieId, HeaderId, LabelId, QueryId, Request};
@@ -44,7 +45,7 @@ pub enum Source {
     Host,
     /// The address that the request came from, without port.
     SourceIp,
-    /// The user's identity, unless it is a random one.
+    /// The user's identity, unless it is a random one or one that is only now given.
     Identity,
 }
 
@@ -59,8 +60,20 @@ pub enum Condition {
     Not(Box<Self>),
     /// What the source has passes the test.
     Leaf(Source, Test),
-    /// An earlier rollout has chosen this version.
-    Assigned(RolloutId, VersionId),
+    /// A rollout has chosen this version.
+    Assigned(Assigned),
+}
+
+/// What a rollout is to have chosen: an earlier one here or, if that decided nothing, one of
+/// a trusted proxy upstream.
+#[derive(Clone, Debug)]
+pub struct Assigned {
+    /// The rollout and version here, if there is such a rollout.
+    pub here: Option<(RolloutId, VersionId)>,
+    /// The rollout's name.
+    pub rollout: Box<str>,
+    /// The version's name.
+    pub version: Box<str>,
 }
 
 /// All that a condition can look at.
@@ -72,6 +85,8 @@ pub struct Facts<'f, 'a, 'r> {
     pub who: &'f Who<'a, 'r>,
     /// What has been decided for it so far.
     pub decisions: &'f [Decision],
+    /// What proxies upstream have decided.
+    pub upstream: &'f Upstream<'a, 'r>,
 }
 
 impl Condition {
@@ -82,10 +97,20 @@ impl Condition {
             Self::Any(parts) => parts.iter().any(|part| part.holds(facts)),
             Self::Not(inner) => !inner.holds(facts),
             Self::Leaf(source, test) => leaf_holds(source, test, facts),
-            Self::Assigned(rollout, version) => {
-                version_of(facts.decisions, *rollout) == Some(*version)
-            }
+            Self::Assigned(assigned) => assigned.holds(facts),
         }
+    }
+}
+
+impl Assigned {
+    fn holds(&self, facts: &Facts<'_, '_, '_>) -> bool {
+        if let Some((rollout, version)) = self.here
+            && let Some(chosen) = version_of(facts.decisions, rollout)
+        {
+            return chosen == version;
+        }
+        let decided = facts.upstream.about(&self.rollout);
+        decided.is_some_and(|member| member.version.as_ref() == Some(&self.version))
     }
 }
 
@@ -101,7 +126,7 @@ fn leaf_holds(source: &Source, test: &Test, facts: &Facts<'_, '_, '_>) -> bool {
         Source::Method => request.method,
         Source::Host => request.host.as_deref(),
         Source::SourceIp => request.source().map(|address| address.text.as_bytes()),
-        Source::Identity => facts.who.somebody(),
+        Source::Identity => facts.who.named(),
     };
     test.accepts_one_of(value.into_iter())
 }

@@ -84,7 +84,8 @@ pub fn change_blindly<'p>(
 fn value<'p>(policy: &'p Policy, outcome: &'p Outcome<'_>, role: Role) -> Option<Cow<'p, [u8]>> {
     Some(match role {
         Role::Route => route(policy, &outcome.decisions)?.as_bytes().into(),
-        Role::Assignment => assignment(policy, &outcome.decisions)?.into_bytes().into(),
+        Role::Assignment => whole_assignment(policy, outcome)?.into_bytes().into(),
+        Role::Mirror => mirror(policy, outcome)?.as_bytes().into(),
         Role::Identity => identity(outcome)?.into(),
     })
 }
@@ -124,10 +125,11 @@ fn exposed<'p>(policy: &'p Policy, decisions: &[Decision]) -> Vec<Shown<'p>> {
 }
 
 /// The identity as far as a header can carry it: what a client or a token gave, without
-/// control characters, which a query parameter may have.
+/// control characters, which a query parameter may have; and what a visitor was given, who
+/// comes with it as a cookie from now on.
 fn identity<'o>(outcome: &'o Outcome<'_>) -> Option<&'o [u8]> {
     let identity = outcome.identity.as_ref()?;
-    let given = identity.origin == Origin::Given;
+    let given = matches!(identity.origin, Origin::Given | Origin::Minted);
     let sound = given && !identity.bytes.iter().any(u8::is_ascii_control);
     sound.then_some(&*identity.bytes)
 }
@@ -167,32 +169,88 @@ pub fn route<'p>(policy: &'p Policy, decisions: &[Decision]) -> Option<&'p str> 
         .as_deref()
 }
 
-/// The assignment: an RFC 9651 dictionary with a member for each decision, as in
-/// `checkout=v2;reason=split, search=B;reason=rule`. `None` where nothing was decided.
-pub fn assignment(policy: &Policy, decisions: &[Decision]) -> Option<String> {
-    const REASON: &str = ";reason=";
-    let members = || {
-        decisions
-            .iter()
-            .filter_map(|decision| Some((version(policy, decision)?, decision.reason)))
+/// What the mirror header says.
+fn mirror<'p>(policy: &'p Policy, outcome: &Outcome<'_>) -> Option<&'p str> {
+    let (rollout, version) = outcome.mirror?;
+    let version = policy.rollout(rollout)?.version(version)?;
+    version.target.as_deref()
+}
+
+/// The assignment with what was decided upstream for somebody further down, in place of
+/// what was decided here about the same rollout without the version that it is about.
+fn whole_assignment(policy: &Policy, outcome: &Outcome<'_>) -> Option<String> {
+    let passed_on = &outcome.passed_on;
+    if passed_on.is_empty() {
+        return assignment(policy, &outcome.decisions);
+    }
+    let replaced = |decision: &&Decision| {
+        let rollout = policy.rollout(decision.rollout);
+        rollout.is_some_and(|rollout| passed_on.iter().any(|member| member.key == rollout.name))
     };
-    let length: usize = members()
-        .map(|(version, reason)| {
-            [&version.member, REASON, reason.name(), ", "]
-                .iter()
-                .fold(0_usize, |sum, part| sum.saturating_add(part.len()))
-        })
-        .fold(0, usize::saturating_add);
-    let mut text = String::with_capacity(length);
-    for (version, reason) in members() {
+    let mut text = joined(
+        policy,
+        outcome
+            .decisions
+            .iter()
+            .filter(|decision| !replaced(decision)),
+    );
+    for member in passed_on {
         if !text.is_empty() {
             text.push_str(", ");
         }
-        text.push_str(&version.member);
-        text.push_str(REASON);
-        text.push_str(reason.name());
+        text.push_str(&member.text);
     }
+    Some(text)
+}
+
+/// The assignment: an RFC 9651 dictionary with a member for each decision, as in
+/// `checkout=v2;reason=split, search=B;reason=rule`. `None` where nothing was decided.
+///
+/// What is inherited tells why it was decided upstream, so that whoever reads it there or
+/// further down can tell a share of users from somebody who was sent there:
+/// `checkout=v2;reason=inherited;upstream=split`.
+pub fn assignment(policy: &Policy, decisions: &[Decision]) -> Option<String> {
+    let text = joined(policy, decisions.iter());
     (!text.is_empty()).then_some(text)
+}
+
+fn joined<'d>(policy: &Policy, decisions: impl Iterator<Item = &'d Decision> + Clone) -> String {
+    const REASON: &str = ";reason=";
+    const UPSTREAM: &str = ";upstream=";
+    let parts = decisions
+        .filter_map(|decision| {
+            let (upstream, why) = match decision.upstream {
+                Some(reason) => (UPSTREAM, reason.name()),
+                None => ("", ""),
+            };
+            let member = &*version(policy, decision)?.member;
+            Some([", ", member, REASON, decision.reason.name(), upstream, why])
+        })
+        .flatten()
+        // Nothing stands before the first.
+        .skip(1);
+    let lengths = parts.clone().map(str::len);
+    let mut text = String::with_capacity(lengths.fold(0, usize::saturating_add));
+    text.extend(parts);
+    text
+}
+
+/// The values of the `set-cookie` headers that the client is given.
+pub fn cookies(policy: &Policy, outcome: &Outcome<'_>) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let (Some(mint), Some(identity)) = (&policy.identification.mint, &outcome.identity)
+        && identity.origin == Origin::Minted
+    {
+        lines.push(mint.set.line(&String::from_utf8_lossy(&identity.bytes)));
+    }
+    for (id, memory) in &outcome.memories {
+        if let Some(rollout) = policy.rollout(*id)
+            && let Some(sticky) = &rollout.sticky
+        {
+            lines.push(sticky.line(*memory, &rollout.versions));
+        }
+    }
+    lines
 }
 
 fn version<'p>(policy: &'p Policy, decision: &Decision) -> Option<&'p Version> {

@@ -150,6 +150,14 @@ impl<'a> Request<'a> {
         find(values, id.0).copied()
     }
 
+    /// The value of a cookie of which there is exactly one.
+    pub fn only_cookie(&self, id: CookieId) -> Option<&'a [u8]> {
+        let value = self.cookie(id)?;
+        let pairs = self.lines(HeaderId::COOKIE).flat_map(cookie::pairs);
+        let mut same = pairs.filter(|(name, _)| self.names.cookies.find(name) == Some(id.0));
+        same.nth(1).is_none().then_some(value)
+    }
+
     /// The percent-decoded value of a query parameter, the first of its key.
     pub fn query_value(&self, id: QueryId) -> Option<&[u8]> {
         let values = self.queries.get_or_init(|| {

@@ -149,7 +149,7 @@ impl Index {
             .map_or(next, |number| *number)
     }
 
-    fn find(&self, name: &[u8]) -> Option<u32> {
+    pub(super) fn find(&self, name: &[u8]) -> Option<u32> {
         self.0.get(name).copied()
     }
 

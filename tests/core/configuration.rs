@@ -153,7 +153,7 @@ fn all_errors_come_at_once_one_of_shape_for_each_element_and_every_one_of_meanin
         errors_of(&config),
         [
             "responseHeader: is a number where a string is meant",
-            "identity[0]: unknown field `heder`, expected one of `header`, `cookie`, `query`, `jwtClaim`, `sourceIp`, `concat`, `random`, `jwtPayload`, `type`",
+            "identity[0]: unknown field `heder`, expected one of `header`, `cookie`, `query`, `jwtClaim`, `sourceIp`, `concat`, `random`, `jwtPayload`, `type`, `mint`",
             "rollouts[0].name: \"A\" is no valid name: [a-z][a-z0-9._-]{0,63}",
             "rollouts[0].stable: \"v4\" is not one of v1, v2",
             "rollouts[0].rules[0].when.exact: is a number where a string is meant",

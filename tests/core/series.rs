@@ -61,7 +61,7 @@ fn every_answer_that_a_rollout_gives_was_foreseen_and_every_foreseen_one_is_give
             let mut config = rollout(&strategy);
             config["rollouts"][1]["enabled"] = enabled.into();
             let policy = config::parse(config.to_string().as_bytes()).unwrap();
-            let mut foreseen = possible(&policy.rollouts[1]);
+            let mut foreseen = possible(&policy, &policy.rollouts[1]);
             // What nobody plans for is foreseen once.
             let error = (policy.rollouts[1].stable, Reason::Error);
             assert!(foreseen.contains(&error));

@@ -27,7 +27,11 @@ pub fn hold_for(policy: &Policy, lines: &[Pair<'_>]) -> Vec<Decision> {
     let listed = listed.with_outside(&told);
     assert_eq!(outcome, decide::decide(policy, &listed), "block and list");
 
-    // What a client sends in headers of divvy's has no say in anything.
+    // What a client sends in headers of divvy's has no say in anything; what a proxy upstream
+    // sends may have.
+    if policy.chain.is_some() {
+        return outcome.decisions;
+    }
     let owned = |name: &[u8]| policy.owned.iter().any(|own| own.name.as_bytes() == name);
     let honest = headers.iter().copied().filter(|(name, _)| !owned(name));
     let honest = Request::from_headers(&policy.names, honest).with_outside(&told);
@@ -94,7 +98,7 @@ fn of_decision(policy: &Policy, decision: &Decision) {
         "a declared version"
     );
     let answer = (decision.version, decision.reason);
-    let possible = decide::possible(rollout);
+    let possible = decide::possible(policy, rollout);
     assert!(
         possible.contains(&answer),
         "{answer:?} is not in {possible:?}"

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 use divvy::outside::Outside;
-use divvy::policy::{Policy, RolloutId, VersionId};
+use divvy::policy::{Policy, RolloutId};
 use divvy_envoy_tests::{Edge, PATIENCE, configuration, everybody, rollout, told};
 use divvy_lab::eventually;
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ fn ramp(start: u64, steps: Value) -> Value {
 /// What the library says v2 has at this instant, in parts per million.
 fn share(policy: &Policy, at: u64) -> Result<u64> {
     let rollout = policy.rollout(RolloutId(0)).context("a rollout")?;
-    let share = rollout.clocked(RolloutId(0), VersionId(1), Some(at), &At(at));
+    let share = rollout.clocked(RolloutId(0), Some(at), &At(at));
     Ok(u64::from(share.context("a share")?.ppm()))
 }
 

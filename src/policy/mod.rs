@@ -2,21 +2,25 @@
 //!
 //! [`crate::config`] makes it, [`crate::decide`] and [`crate::output`] read it.
 
-use crate::bucket::{Gate, Key, Share, Span, Split};
+mod strategy;
+
+use crate::bucket::{Gate, Share};
+use crate::chain::Chain;
+use crate::cookies::Sticky;
 pub use crate::decision::{RolloutId, VersionId};
 use crate::guardrail::{Arm, Plan, Standing};
 use crate::identity::Identification;
 use crate::matching::{Condition, ScopeIndex};
 use crate::outside::Outside;
 use crate::request::{HeaderId, Names};
+pub use strategy::{AbTest, Strategy, Weight};
 
 /// The headers that divvy writes unless the configuration names others. They are
 /// stripped from requests in any case: whoever reads them trusts them.
-pub const DEFAULT_HEADERS: [(&str, Option<Role>); 3] = [
-    ("x-divvy-route", Some(Role::Route)),
-    ("x-divvy-assignment", Some(Role::Assignment)),
-    // Mirroring is not there yet, but routes for it may be.
-    ("x-divvy-mirror", None),
+pub const DEFAULT_HEADERS: [(&str, Role); 3] = [
+    ("x-divvy-route", Role::Route),
+    ("x-divvy-assignment", Role::Assignment),
+    ("x-divvy-mirror", Role::Mirror),
 ];
 
 /// All that divvy does with a request, compiled.
@@ -29,6 +33,8 @@ pub struct Policy {
     pub version: Box<str>,
     /// Who the user is.
     pub identification: Identification,
+    /// Whose decisions are honoured, and where they stand; `None`: nobody's.
+    pub chain: Option<Chain>,
     /// The request headers that are divvy's alone, by their numbers: replaced or removed on
     /// every request.
     pub owned: Vec<OwnedHeader>,
@@ -56,6 +62,7 @@ impl Default for Policy {
             fingerprint: 0,
             version: "".into(),
             identification: Identification::default(),
+            chain: None,
             owned: owned.into(),
             written: Vec::new(),
             response_header: None,
@@ -94,7 +101,10 @@ impl Policy {
         let mut moving: Vec<RolloutId> = Vec::new();
         for (id, rollout) in self.numbered() {
             let leads = match &rollout.strategy {
-                Strategy::Follow { leader, .. } => moving.binary_search(leader).is_ok(),
+                Strategy::Follow {
+                    here: Some((leader, _)),
+                    ..
+                } => moving.binary_search(leader).is_ok(),
                 _ => false,
             };
             if rollout.plan.is_some() || leads {
@@ -126,6 +136,8 @@ pub enum Role {
     Route,
     /// What was decided, for the service.
     Assignment,
+    /// The target that Envoy sends a copy to.
+    Mirror,
     /// Who the user is, where a decision needed it.
     Identity,
 }
@@ -149,6 +161,10 @@ pub struct Rollout {
     pub strategy: Strategy,
     /// Whether its versions have targets, so that it owns the route of a request.
     pub routes: bool,
+    /// How clients remember what it said.
+    pub sticky: Option<Sticky>,
+    /// Whose requests are copied, and where to.
+    pub mirror: Option<Mirror>,
     /// Headers of its own.
     pub expose: Option<Expose>,
     /// How its versions are watched, and how its canary grows.
@@ -168,6 +184,17 @@ pub enum Metrics {
     Responses,
 }
 
+/// Whose requests are copied to a version that does not serve them.
+#[derive(Clone, Debug)]
+pub struct Mirror {
+    /// Which version gets them.
+    pub version: VersionId,
+    /// How many users.
+    pub gate: Gate,
+    /// With which methods; none named: with all.
+    pub methods: Vec<Box<[u8]>>,
+}
+
 /// Headers that tell of one rollout alone.
 #[derive(Clone, Debug)]
 pub struct Expose {
@@ -185,6 +212,13 @@ impl Rollout {
     /// A version by its number.
     pub fn version(&self, id: VersionId) -> Option<&Version> {
         self.versions.get(usize::from(id.0))
+    }
+
+    /// The number of the version of this name.
+    pub fn version_of_name(&self, name: &str) -> Option<VersionId> {
+        let mut all = (0..).map(VersionId).zip(&self.versions);
+        all.find(|(_, version)| *version.name == *name)
+            .map(|(id, _)| id)
     }
 
     /// What the guardrail calls a version; `None` where it does not watch it.
@@ -209,14 +243,11 @@ impl Rollout {
     }
 
     /// How many users a canary has that grows by the clock; `None` where there is no clock.
-    pub fn clocked(
-        &self,
-        id: RolloutId,
-        canary: VersionId,
-        now: Option<u64>,
-        outside: &dyn Outside,
-    ) -> Option<Share> {
-        let (plan, arm) = (self.plan.as_ref()?, self.arm(canary)?);
+    pub fn clocked(&self, id: RolloutId, now: Option<u64>, outside: &dyn Outside) -> Option<Share> {
+        let Strategy::Canary { version, .. } = &self.strategy else {
+            return None;
+        };
+        let (plan, arm) = (self.plan.as_ref()?, self.arm(*version)?);
         Some(plan.weight(outside.state(id).as_deref(), arm, now?))
     }
 
@@ -234,7 +265,7 @@ impl Rollout {
                 let share = match weight {
                     Weight::Fixed(share) => *share,
                     Weight::Clock => {
-                        let clocked = self.clocked(id, *version, outside.now(), outside);
+                        let clocked = self.clocked(id, outside.now(), outside);
                         clocked.unwrap_or(Share::NONE)
                     }
                 };
@@ -246,9 +277,13 @@ impl Rollout {
                 arms.map(|(arm, share)| (arm, share.of(admitted))).collect()
             }
             Strategy::BlueGreen { active } => vec![(*active, Share::ALL)],
-            Strategy::Follow { leader, versions } => {
-                let mine = |id: VersionId| versions.get(usize::from(id.0)).copied().flatten();
-                let shares = of(*leader).into_iter().flatten();
+            Strategy::Follow { here, .. } => {
+                let (leader, versions) =
+                    here.as_ref().map_or((None, &[][..]), |(leader, versions)| {
+                        (Some(*leader), versions)
+                    });
+                let mine = |id: VersionId| *versions.get(usize::from(id.0))?;
+                let shares = leader.and_then(of).into_iter().flatten();
                 shares
                     .filter_map(|(version, share)| Some((mine(*version)?, *share)))
                     .collect()
@@ -293,93 +328,4 @@ pub struct Rule {
     pub version: VersionId,
     /// For how many of those who match; the others go on to the next rule.
     pub percent: Option<Gate>,
-}
-
-/// How a rollout chooses a version.
-#[derive(Clone, Debug)]
-pub enum Strategy {
-    /// A share of the users gets the new version, the rest stable.
-    Canary {
-        /// The new version.
-        version: VersionId,
-        /// Where users stand who may get it.
-        line: Key,
-        /// How many of them do.
-        weight: Weight,
-    },
-    /// Those who are let in are split between the arms.
-    AbTest(AbTest),
-    /// Everyone gets the active version.
-    BlueGreen {
-        /// Which that is.
-        active: VersionId,
-    },
-    /// Everyone gets the version that an earlier rollout has chosen.
-    Follow {
-        /// Which rollout that is.
-        leader: RolloutId,
-        /// By the leader's versions: the one of the same name here.
-        versions: Vec<Option<VersionId>>,
-    },
-}
-
-/// How many users a canary has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weight {
-    /// As many as the configuration says.
-    Fixed(Share),
-    /// As many as the clock says, by the rollout's [`Plan`].
-    Clock,
-}
-
-/// A test between several versions.
-#[derive(Clone, Debug)]
-pub struct AbTest {
-    /// Who is kept out of it, like out of all tests that obey the holdout.
-    pub holdout: Option<Gate>,
-    /// The range of its layer that it takes place in.
-    pub layer: Option<Span>,
-    /// Who is let in of those.
-    pub traffic: Gate,
-    /// Between what they are split.
-    pub split: Split<VersionId>,
-}
-
-impl AbTest {
-    /// How many of all users take part.
-    pub fn share(&self) -> Share {
-        let holdout = self.holdout.as_ref().map_or(Share::NONE, Gate::share);
-        let layer = self.layer.as_ref().map_or(Share::ALL, Span::share);
-        self.traffic.share().of(layer).of(holdout.rest())
-    }
-
-    /// Whether it cannot choose without knowing who the user is.
-    fn needs_identity(&self) -> bool {
-        let holdout = self.holdout.as_ref().and_then(Gate::foregone);
-        if self.holdout.is_some() && holdout != Some(false) {
-            return holdout.is_none();
-        }
-        if self.layer.as_ref().is_some_and(|layer| !layer.is_whole()) {
-            return true;
-        }
-        match self.traffic.foregone() {
-            Some(false) => false,
-            Some(true) => self.split.foregone().is_none(),
-            None => true,
-        }
-    }
-}
-
-impl Strategy {
-    /// Whether it cannot choose without knowing who the user is.
-    pub fn needs_identity(&self) -> bool {
-        match self {
-            Self::Canary { weight, .. } => match weight {
-                Weight::Fixed(share) => share.foregone().is_none(),
-                Weight::Clock => true,
-            },
-            Self::AbTest(test) => test.needs_identity(),
-            Self::BlueGreen { .. } | Self::Follow { .. } => false,
-        }
-    }
 }

@@ -1,0 +1,38 @@
+//! Copies of requests.
+
+use super::build::Build;
+use super::error::{At, Errors};
+use super::scope::some_of;
+use super::values::percent;
+use super::versions::Versions;
+use super::{operator, shape};
+use crate::bucket::{Gate, Key, Purpose};
+use crate::policy::{Mirror, Role};
+
+pub(super) fn compile(
+    at: At<'_>,
+    raw: shape::Mirror,
+    salt: &str,
+    versions: &Versions,
+    build: &Build,
+    errors: &mut Errors,
+) -> Option<Mirror> {
+    let version = versions.find(at.field("version"), &raw.version, errors);
+    let untargeted = versions.list.iter().all(|version| version.target.is_none());
+    if untargeted && versions.complete {
+        errors.add(at, "has nowhere to copy to: the versions have no target");
+    }
+    if !build.headers.has(Role::Mirror) {
+        errors.add(at, "there is no header to put it in: headers.mirror");
+    }
+    let share = percent(at.field("percent"), raw.percent, errors);
+    if share.is_some_and(|share| share.foregone().is_none()) {
+        build.needs_anybody(at.field("percent"), errors);
+    }
+    let methods = some_of(at.field("methods"), raw.methods, errors, operator::method);
+    Some(Mirror {
+        version: version?,
+        gate: Gate::new(Key::new(Purpose::Mirror, salt), share?),
+        methods,
+    })
+}

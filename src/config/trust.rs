@@ -1,0 +1,87 @@
+//! Whose decisions are honoured.
+
+use super::build::Build;
+use super::error::{At, Errors};
+use super::identity::only_true;
+use super::shape;
+use crate::chain::{Chain, Principal, Trust};
+use crate::policy::Role;
+
+/// The most principals: each is held against the peer's.
+const MAX_PRINCIPALS: usize = 100;
+
+const NO_URI: &str =
+    "is no URI of a peer, such as spiffe://cluster.local/ns/istio-system/sa/gateway";
+
+pub(super) fn compile(
+    raw: Option<shape::Trust>,
+    build: &Build,
+    errors: &mut Errors,
+) -> Option<Chain> {
+    let raw = raw?;
+    let root = At::Root;
+    let at = root.field("trust");
+    if raw.principals.is_none() && raw.workload.is_none() {
+        errors.add(at, "names nobody: principals, workload or both");
+    }
+    let principals = raw.principals.map(|list| {
+        let at = at.field("principals");
+        if list.is_empty() {
+            errors.add(at, "is empty: leave it out to trust no peer");
+        }
+        let list = list.at_most(MAX_PRINCIPALS, "principals", at, errors);
+        list.each(at, errors, |at, text, errors| principal(at, &text, errors))
+    });
+    if let Some(flag) = raw.workload {
+        only_true(at.field("workload"), flag, errors);
+    }
+    let header = build.headers.written(Role::Assignment);
+    if header.is_none() && !build.headers.has(Role::Assignment) {
+        errors.add(at, "there is no header to read it from: headers.assignment");
+    }
+    let trust = Trust {
+        principals: principals.unwrap_or_default(),
+        workload: raw.workload.unwrap_or_default(),
+    };
+    Some(Chain {
+        header: header?,
+        trust,
+    })
+}
+
+fn principal(at: At<'_>, text: &str, errors: &mut Errors) -> Option<Principal> {
+    let (prefix, open) = match text.strip_suffix('*') {
+        Some(prefix) => (prefix, true),
+        None => (text, false),
+    };
+    let visible = prefix.bytes().all(|byte| byte.is_ascii_graphic());
+    let Some((scheme, rest)) = prefix.split_once("://").filter(|_| visible) else {
+        errors.add(at, format!("{text:?} {NO_URI}"));
+        return None;
+    };
+    if prefix.contains('*') {
+        errors.add(
+            at,
+            format!("{text:?} has a * that is not its last character"),
+        );
+        return None;
+    }
+    // `spiffe://cluster.local*` is also the beginning of a domain of somebody else's.
+    let bounded = rest.find('/').is_some_and(|slash| slash > 0);
+    if scheme.is_empty() || rest.is_empty() || (open && !bounded) {
+        let message = if open {
+            format!(
+                "{text:?} has its * in the domain, where anybody may have a name: end that with /"
+            )
+        } else {
+            format!("{text:?} {NO_URI}")
+        };
+        errors.add(at, message);
+        return None;
+    }
+    Some(if open {
+        Principal::Prefix(prefix.into())
+    } else {
+        Principal::Exact(prefix.into())
+    })
+}

@@ -1,0 +1,100 @@
+//! What a rollout can decide.
+
+use crate::bucket::{Gate, Share};
+use crate::decision::{Reason, VersionId};
+use crate::guardrail::OnBreach;
+use crate::policy::{AbTest, Policy, Rollout, Strategy, Weight};
+
+/// Every answer that a rollout can give, so that its series exist before the first
+/// request. An answer that can come about in two ways is listed twice.
+pub fn possible(policy: &Policy, rollout: &Rollout) -> Vec<(VersionId, Reason)> {
+    let stable = rollout.stable;
+    let mut answers = vec![(stable, Reason::Error)];
+    if !rollout.enabled {
+        answers.push((stable, Reason::Disabled));
+        return answers;
+    }
+    let versions = || (0..).map(VersionId).zip(&rollout.versions);
+    if policy.chain.is_some() {
+        answers.extend(versions().map(|(version, _)| (version, Reason::Inherited)));
+    }
+    answers.extend(
+        rollout
+            .rules
+            .iter()
+            .map(|rule| (rule.version, Reason::Rule)),
+    );
+    if rollout.strategy.needs_identity() {
+        answers.push((stable, Reason::NoIdentity));
+    }
+    let guarded = rollout.plan.as_ref().filter(|plan| plan.is_guarded());
+    if guarded.is_some_and(|plan| plan.on_breach() == OnBreach::Rollback) {
+        answers.push((stable, Reason::RolledBack));
+    }
+    let sticky = rollout.sticky.as_ref();
+    match &rollout.strategy {
+        Strategy::Canary {
+            version,
+            weight: Weight::Clock,
+            ..
+        } => {
+            answers.extend([(stable, Reason::Split), (*version, Reason::Split)]);
+            answers.extend(sticky.map(|_| (*version, Reason::Sticky)));
+        }
+        Strategy::Canary {
+            version,
+            weight: Weight::Fixed(share),
+            ..
+        } => {
+            let versions = [(stable, share.rest()), (*version, *share)];
+            let some = versions.iter().filter(|(_, share)| share.ppm() > 0);
+            answers.extend(some.map(|(version, _)| (*version, Reason::Split)));
+            let held = sticky.filter(|_| *share > Share::NONE);
+            answers.extend(held.map(|_| (*version, Reason::Sticky)));
+        }
+        Strategy::AbTest(test) => possible_in(test, stable, sticky.is_some(), &mut answers),
+        Strategy::BlueGreen { active } => answers.push((*active, Reason::Active)),
+        Strategy::Follow { here, .. } => {
+            // Stable even if the leader has it not: it may not look at the request.
+            answers.push((stable, Reason::Follow));
+            let here = here
+                .iter()
+                .flat_map(|(_, versions)| versions.iter().flatten());
+            answers.extend(here.map(|version| (*version, Reason::Follow)));
+            // Upstream it may have chosen any of them.
+            if policy.chain.is_some() {
+                answers.extend(versions().map(|(version, _)| (version, Reason::Follow)));
+            }
+        }
+    }
+    answers
+}
+
+fn possible_in(
+    test: &AbTest,
+    stable: VersionId,
+    sticky: bool,
+    answers: &mut Vec<(VersionId, Reason)>,
+) {
+    let holdout = test.holdout.as_ref();
+    match holdout.map_or(Some(false), Gate::foregone) {
+        Some(false) => {}
+        None => answers.push((stable, Reason::Holdout)),
+        Some(true) => return answers.push((stable, Reason::Holdout)),
+    }
+    if test.layer.as_ref().is_some_and(|layer| !layer.is_whole()) {
+        answers.push((stable, Reason::Excluded));
+    }
+    if test.traffic.foregone() != Some(true) {
+        answers.push((stable, Reason::NotEnrolled));
+    }
+    if test.traffic.foregone() != Some(false) {
+        let arms = test.split.shares();
+        for (arm, _) in arms {
+            answers.push((arm, Reason::Split));
+            if sticky {
+                answers.push((arm, Reason::Sticky));
+            }
+        }
+    }
+}

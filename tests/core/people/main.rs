@@ -1,0 +1,147 @@
+//! People who come back, sign in and are shadowed: minted identities, sticky cookies, mirrors,
+//! and what proxies upstream have decided about them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::disallowed_macros,
+    missing_docs,
+    reason = "a test"
+)]
+
+mod chain;
+mod minted;
+mod mirror;
+mod sticky;
+
+use std::rc::Rc;
+
+use divvy::decision::RolloutId;
+use divvy::guardrail::State;
+use divvy::output::HeaderChange;
+use divvy::outside::Outside;
+use divvy::policy::Policy;
+use divvy::request::Request;
+use divvy::{config, decide, output};
+use serde_json::{Value, json};
+
+/// What is not in the headers.
+#[derive(Clone, Debug, Default)]
+struct World {
+    /// The bits of a draw.
+    draw: u128,
+    /// The URI in the peer's certificate.
+    peer: Option<&'static str>,
+    /// The direction of the listener.
+    direction: Option<u64>,
+    /// When it is.
+    now: Option<u64>,
+    /// What is known about the first rollout.
+    state: Option<Rc<State>>,
+}
+
+impl Outside for World {
+    fn property(&self, path: &str) -> Option<Vec<u8>> {
+        match path {
+            "connection\0uri_san_peer_certificate" => self.peer.map(Into::into),
+            "listener_direction" => Some(self.direction?.to_le_bytes().into()),
+            _ => None,
+        }
+    }
+
+    fn random(&self) -> Option<[u8; 16]> {
+        Some(self.draw.to_be_bytes())
+    }
+
+    fn now(&self) -> Option<u64> {
+        self.now
+    }
+
+    fn state(&self, _: RolloutId) -> Option<Rc<State>> {
+        self.state.clone()
+    }
+}
+
+/// What came of a request.
+#[derive(Debug, Default, PartialEq)]
+struct Answer {
+    assignment: Option<String>,
+    route: Option<String>,
+    mirror: Option<String>,
+    identity: Option<String>,
+    cookies: Vec<String>,
+}
+
+impl Answer {
+    fn assignment(&self) -> &str {
+        self.assignment.as_deref().unwrap_or_default()
+    }
+
+    /// The value of a cookie that is given.
+    fn cookie(&self, name: &str) -> Option<&str> {
+        let begin = format!("{name}=");
+        let mut lines = self.cookies.iter();
+        let line = lines.find_map(|line| line.strip_prefix(&begin))?;
+        line.split(';').next()
+    }
+}
+
+fn policy(config: &Value) -> Policy {
+    config::parse(config.to_string().as_bytes()).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn ask_in(world: &World, policy: &Policy, headers: &[(&str, &str)]) -> Answer {
+    let headers = headers
+        .iter()
+        .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+    let request = Request::from_headers(&policy.names, headers).with_outside(world);
+    let outcome = decide::decide(policy, &request);
+    let mut answer = Answer {
+        cookies: output::cookies(policy, &outcome),
+        ..Answer::default()
+    };
+    output::change_request(policy, &request, &outcome, |change| {
+        if let HeaderChange::Set(name, value) = change {
+            let value = Some(String::from_utf8(value.into_owned()).unwrap());
+            match name {
+                "x-divvy-assignment" => answer.assignment = value,
+                "x-divvy-route" => answer.route = value,
+                "x-divvy-mirror" => answer.mirror = value,
+                "x-user" => answer.identity = value,
+                other => panic!("{other} is set"),
+            }
+        }
+    });
+    answer
+}
+
+fn ask(policy: &Policy, headers: &[(&str, &str)]) -> Answer {
+    ask_in(&World::default(), policy, headers)
+}
+
+fn errors_of(config: &Value) -> Vec<String> {
+    let errors = config::parse(config.to_string().as_bytes()).err();
+    errors.map_or(vec![], |errors| {
+        errors.iter().map(ToString::to_string).collect()
+    })
+}
+
+/// A rollout of v1 and v2 by this strategy, with further fields.
+fn rollout(strategy: &Value, further: &Value) -> Value {
+    let mut rollout = json!({
+        "name": "checkout",
+        "target": "{version}",
+        "versions": [{"name": "v1"}, {"name": "v2"}],
+        "stable": "v1",
+        "strategy": strategy,
+    });
+    for (key, value) in further.as_object().unwrap() {
+        rollout[key] = value.clone();
+    }
+    rollout
+}
+
+fn canary(weight: f64) -> Value {
+    json!({"canary": {"version": "v2", "weight": weight}})
+}

@@ -1,0 +1,225 @@
+//! Visitors who are nobody yet.
+
+use super::*;
+
+fn config(mint: &Value, further: &Value) -> Value {
+    let mut config = json!({
+        "identity": [{"header": "x-user-id"}, {"cookie": "divvy_id", "mint": mint}],
+        "headers": {"route": "x-divvy-route", "assignment": "x-divvy-assignment", "identity": "x-user"},
+        "rollouts": [rollout(&canary(50.0), &json!({}))],
+    });
+    for (key, value) in further.as_object().unwrap() {
+        config[key] = value.clone();
+    }
+    config
+}
+
+#[test]
+fn the_first_request_is_decided_as_the_next_ones_will_be_that_bring_the_cookie() {
+    let policy = policy(&config(&json!({}), &json!({})));
+    let mut versions = [0, 0];
+    for draw in 0..1_000_u128 {
+        let world = World {
+            draw: draw.wrapping_mul(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef),
+            ..World::default()
+        };
+        let first = ask_in(&world, &policy, &[(":path", "/")]);
+        let given = first.cookie("divvy_id").unwrap().to_owned();
+        let parts: Vec<_> = given.split('-').collect();
+        let lengths: Vec<_> = parts.iter().map(|part| part.len()).collect();
+        assert_eq!(lengths, [8, 4, 4, 4, 12], "{given}");
+        assert!(parts[2].starts_with('4'), "{given}: version 4");
+        let variant = parts[3].starts_with(['8', '9', 'a', 'b']);
+        assert!(variant, "{given}: the RFC's variant");
+        assert_eq!(first.identity.as_deref(), Some(&*given));
+
+        let cookie = format!("a=b; divvy_id={given}");
+        let next = ask_in(&world, &policy, &[("cookie", &cookie)]);
+        assert_eq!(next.cookies, [""; 0], "it has one by now");
+        assert_eq!(
+            (&next.assignment, &next.identity),
+            (&first.assignment, &first.identity)
+        );
+        versions[usize::from(first.route.as_deref() == Some("v2"))] += 1;
+    }
+    assert!(versions.iter().all(|count| *count > 440), "{versions:?}");
+}
+
+#[test]
+fn a_cookie_has_the_attributes_that_are_asked_for_and_safe_ones_otherwise() {
+    for (mint, attributes) in [
+        (json!({}), "; Path=/; SameSite=Lax; Secure; HttpOnly"),
+        (
+            json!({"maxAge": "30d", "path": "/shop", "domain": "example.com", "sameSite": "Strict",
+                   "secure": true, "httpOnly": false}),
+            "; Path=/shop; Max-Age=2592000; Domain=example.com; SameSite=Strict; Secure",
+        ),
+        (
+            json!({"sameSite": "Lax", "secure": false}),
+            "; Path=/; SameSite=Lax; HttpOnly",
+        ),
+    ] {
+        let answer = ask(&policy(&config(&mint, &json!({}))), &[]);
+        assert!(answer.cookies[0].ends_with(attributes), "{answer:?}");
+        assert!(answer.cookies[0].starts_with("divvy_id="), "{answer:?}");
+    }
+}
+
+#[test]
+fn nobody_is_given_an_identity_without_need() {
+    let html = json!({"when": {"header": "accept", "contains": "text/html"}});
+    let other = json!({"match": [{"path": {"prefix": "/other"}}]});
+    let by_name = json!({"rules": [{"name": "staff", "when": {"identity": true, "in": ["alice"]}, "use": "v2"}]});
+    let rollouts = |rollout: Value| json!({"rollouts": [rollout]});
+    let green = json!({"blueGreen": {"active": "v2"}});
+    for (why, mint, further, headers, given) in [
+        (
+            "there is one",
+            json!({}),
+            json!({}),
+            vec![("x-user-id", "1")],
+            false,
+        ),
+        (
+            "what a header says is no one",
+            json!({}),
+            json!({}),
+            vec![("x-user-id", "0")],
+            true,
+        ),
+        (
+            "an empty cookie",
+            json!({}),
+            json!({}),
+            vec![("cookie", "divvy_id=")],
+            true,
+        ),
+        (
+            "a page is asked for",
+            html.clone(),
+            json!({}),
+            vec![("accept", "text/html,*/*")],
+            true,
+        ),
+        (
+            "no page is asked for",
+            html,
+            json!({}),
+            vec![("accept", "image/png")],
+            false,
+        ),
+        (
+            "no rollout looks",
+            json!({}),
+            rollouts(rollout(&canary(50.0), &other)),
+            vec![],
+            false,
+        ),
+        (
+            "a weight of 100",
+            json!({}),
+            rollouts(rollout(&canary(100.0), &json!({}))),
+            vec![],
+            false,
+        ),
+        (
+            "a weight of 0",
+            json!({}),
+            rollouts(rollout(&canary(0.0), &json!({}))),
+            vec![],
+            false,
+        ),
+        (
+            "everybody alike",
+            json!({}),
+            rollouts(rollout(&green, &json!({}))),
+            vec![],
+            false,
+        ),
+        (
+            "only named people",
+            json!({}),
+            rollouts(rollout(&green, &by_name)),
+            vec![],
+            false,
+        ),
+        (
+            "nobody is who has no identity",
+            json!({"when": {"identity": true, "present": false}}),
+            json!({}),
+            vec![],
+            true,
+        ),
+    ] {
+        let answer = ask(&policy(&config(&mint, &further)), &headers);
+        assert_eq!(
+            answer.cookie("divvy_id").is_some(),
+            given,
+            "{why}: {answer:?}"
+        );
+    }
+}
+
+#[test]
+fn who_is_refused_an_identity_is_nobody() {
+    let mint = json!({"when": {"header": "accept", "contains": "text/html"}});
+    let policy = policy(&config(&mint, &json!({})));
+    assert_eq!(
+        ask(&policy, &[]).assignment(),
+        "checkout=v1;reason=no_identity"
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_minted_cookie_is_said() {
+    for (identity, error) in [
+        (
+            json!([{"header": "x", "mint": {}}]),
+            "identity[0].mint: belongs to a cookie, and there is none here",
+        ),
+        (
+            json!([{"cookie": "a", "mint": {}}, {"header": "x"}]),
+            "identity[0].mint: stands last: it always yields something",
+        ),
+        (
+            json!([{"concat": [{"header": "x"}, {"cookie": "a", "mint": {}}]}]),
+            "identity[0].concat[1].mint: is no part of another identity",
+        ),
+        (
+            json!([{"cookie": "a", "mint": {"maxAge": "401d"}}]),
+            "identity[0].mint.maxAge: \"401d\" is no duration from 1s to 400d, such as 90s or 10m",
+        ),
+        (
+            json!([{"cookie": "a", "mint": {"path": "shop"}}]),
+            "identity[0].mint.path: \"shop\" is no path of a cookie: it begins with /",
+        ),
+        (
+            json!([{"cookie": "a", "mint": {"domain": "a b"}}]),
+            "identity[0].mint.domain: \"a b\" is no domain",
+        ),
+        (
+            json!([{"cookie": "a", "mint": {"sameSite": "lax"}}]),
+            "identity[0].mint.sameSite: \"lax\" is not one of Strict, Lax, None",
+        ),
+        (
+            json!([{"cookie": "a", "mint": {"sameSite": "None", "secure": false}}]),
+            "identity[0].mint.secure: has to be true where sameSite is None",
+        ),
+        (
+            json!([{"cookie": "__Secure-a", "mint": {"secure": false}}]),
+            "identity[0].mint.secure: has to be true for a cookie called \"__Secure-a\"",
+        ),
+        (
+            json!([{"cookie": "__Host-a", "mint": {"domain": "a.com"}}]),
+            "identity[0].mint: a cookie called \"__Host-a\" has no domain, and / as its path",
+        ),
+        (
+            json!([{"cookie": "a", "mint": {"when": {"assigned": {"rollout": "checkout", "version": "v2"}}}}]),
+            "identity[0].mint.when.assigned.rollout: \"checkout\" is no rollout that stands earlier in the list",
+        ),
+    ] {
+        let mut config = config(&json!({}), &json!({}));
+        config["identity"] = identity;
+        assert_eq!(errors_of(&config), [error]);
+    }
+}

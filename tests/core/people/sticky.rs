@@ -1,0 +1,380 @@
+//! Cookies that remember what a strategy said.
+
+use super::*;
+
+const STICKY: &str = "divvy_checkout";
+
+fn config(strategy: &Value, further: &Value) -> Value {
+    let mut rollout = rollout(
+        strategy,
+        &json!({"sticky": {"cookie": STICKY, "maxAge": "1h"}}),
+    );
+    for (key, value) in further.as_object().unwrap() {
+        rollout[key] = value.clone();
+    }
+    json!({
+        "identity": [{"header": "x-user-id"}, {"cookie": "divvy_id", "mint": {}}],
+        "rollouts": [rollout],
+    })
+}
+
+fn test(weights: [u32; 2], further: &Value) -> Value {
+    let mut test = json!({"split": [
+        {"version": "v1", "weight": weights[0]}, {"version": "v2", "weight": weights[1]},
+    ]});
+    for (key, value) in further.as_object().unwrap() {
+        test[key] = value.clone();
+    }
+    json!({ "abTest": test })
+}
+
+/// Asks with a user id and the cookie that came of an earlier answer.
+fn come_back(policy: &Policy, user: &str, cookie: &str) -> Answer {
+    let cookie = format!("{STICKY}={cookie}");
+    ask(policy, &[("x-user-id", user), ("cookie", &cookie)])
+}
+
+/// The cookie of a user's first request.
+fn first(policy: &Policy, user: &str) -> (String, Answer) {
+    let answer = ask(policy, &[("x-user-id", user)]);
+    let cookie = answer
+        .cookie(STICKY)
+        .unwrap_or_else(|| panic!("{answer:?}"));
+    (cookie.to_owned(), answer)
+}
+
+/// Some user whose first answer is this version.
+fn somebody_with(policy: &Policy, version: &str) -> (String, String) {
+    let users = (1..).map(|user: u32| user.to_string());
+    let mut found = users.map(|user| (first(policy, &user), user));
+    let ((cookie, _), user) = found
+        .find(|((_, answer), _)| answer.route.as_deref() == Some(version))
+        .unwrap();
+    (user, cookie)
+}
+
+#[test]
+fn what_the_strategy_said_is_written_once_and_not_renewed() {
+    let policy = policy(&config(&canary(50.0), &json!({})));
+    for (version, reason) in [("v1", "split"), ("v2", "sticky")] {
+        let (user, cookie) = somebody_with(&policy, version);
+        let parts: Vec<_> = cookie.split(':').collect();
+        assert_eq!(
+            (parts.len(), parts[0], parts[1].len(), parts[2]),
+            (4, "1", 8, version)
+        );
+        let again = come_back(&policy, &user, &cookie);
+        assert_eq!(
+            again.assignment(),
+            format!("checkout={version};reason={reason}")
+        );
+        assert_eq!(again.cookies, [""; 0]);
+    }
+    let line = &ask(&policy, &[("x-user-id", "1")]).cookies[0];
+    assert!(
+        line.ends_with("; Path=/; Max-Age=3600; SameSite=Lax; Secure; HttpOnly"),
+        "{line}"
+    );
+}
+
+#[test]
+fn signing_in_keeps_the_version() {
+    for strategy in [
+        canary(50.0),
+        test([1, 1], &json!({})),
+        test([1, 1], &json!({"traffic": 50})),
+    ] {
+        let policy = policy(&config(&strategy, &json!({})));
+        for visitor in 0..300 {
+            let (cookie, before) = first(&policy, &format!("visitor-{visitor}"));
+            let after = come_back(&policy, &format!("user-{visitor}"), &cookie);
+            // Who was not let in lies where they lay, and is not let in again.
+            assert_eq!(
+                after.route, before.route,
+                "{strategy}: {before:?} {after:?}"
+            );
+            assert_eq!(after.cookies, [""; 0], "{strategy}: {cookie}");
+        }
+    }
+}
+
+#[test]
+fn lowering_the_weight_moves_nobody_who_is_in_and_lets_nobody_new_in() {
+    let before = policy(&config(&canary(50.0), &json!({})));
+    let after = policy(&config(&canary(1.0), &json!({})));
+    for user in (1..300).map(|user: u32| user.to_string()) {
+        let (cookie, answer) = first(&before, &user);
+        let now = come_back(&after, &user, &cookie);
+        assert_eq!(now.route, answer.route, "{user}");
+    }
+    let everybody = policy(&config(&canary(100.0), &json!({})));
+    let (user, cookie) = somebody_with(&everybody, "v2");
+    assert_eq!(
+        come_back(&after, &user, &cookie).assignment(),
+        "checkout=v2;reason=sticky"
+    );
+}
+
+#[test]
+fn lowering_traffic_or_an_arms_weight_moves_nobody_who_is_in() {
+    let before = policy(&config(&test([1, 1], &json!({"traffic": 100})), &json!({})));
+    let after = policy(&config(
+        &test([1000, 1], &json!({"traffic": 1})),
+        &json!({}),
+    ));
+    for user in (1..200).map(|user: u32| user.to_string()) {
+        let (cookie, answer) = first(&before, &user);
+        let now = come_back(&after, &user, &cookie);
+        assert_eq!(now.route, answer.route, "{user}");
+        assert!(now.assignment().ends_with("reason=sticky"), "{now:?}");
+    }
+}
+
+#[test]
+fn who_was_not_let_in_is_let_in_when_traffic_grows_even_where_stable_is_an_arm() {
+    let before = policy(&config(&test([1, 1], &json!({"traffic": 10})), &json!({})));
+    let after = policy(&config(&test([1, 1], &json!({"traffic": 100})), &json!({})));
+    let users = (1..).map(|user: u32| user.to_string());
+    let outside = users.filter(|user| first(&before, user).1.assignment().contains("not_enrolled"));
+    for user in outside.take(50) {
+        let (cookie, _) = first(&before, &user);
+        assert!(cookie.contains("::"), "{cookie} names no version");
+        let now = come_back(&after, &user, &cookie);
+        assert!(now.assignment().ends_with("reason=split"), "{now:?}");
+        assert!(now.cookie(STICKY).is_some(), "and that is remembered");
+    }
+}
+
+#[test]
+fn a_canary_that_grows_takes_along_those_who_have_the_cookie() {
+    let before = policy(&config(&canary(1.0), &json!({})));
+    let after = policy(&config(&canary(100.0), &json!({})));
+    let (user, cookie) = somebody_with(&before, "v1");
+    let now = come_back(&after, "somebody-else-by-now", &cookie);
+    assert_eq!(now.assignment(), "checkout=v2;reason=split");
+    let written = now.cookie(STICKY).unwrap();
+    assert_eq!(
+        written,
+        cookie.replace(":v1:", ":v2:"),
+        "with the position that it had"
+    );
+    let back = come_back(&before, &user, written);
+    assert_eq!(back.assignment(), "checkout=v2;reason=sticky");
+}
+
+#[test]
+fn a_cookie_lets_go_when_it_does_not_hold() {
+    let before = policy(&config(&canary(50.0), &json!({})));
+    let (_, cookie) = somebody_with(&before, "v2");
+    // Who would have stable without it.
+    let (user, _) = somebody_with(&before, "v1");
+    let weightless = config(&canary(0.0), &json!({}));
+    let revised = config(&canary(50.0), &json!({"revision": "2"}));
+    let salted = config(&canary(50.0), &json!({"salt": "other"}));
+    let half = config(&canary(50.0), &json!({}));
+    let long = format!("{cookie}{}", "0".repeat(4_096));
+    for (why, config, cookie, released) in [
+        ("nothing", &half, cookie.clone(), false),
+        ("in quotes", &half, format!("\"{cookie}\""), false),
+        ("weight 0", &weightless, cookie.clone(), true),
+        ("a new revision", &revised, cookie.clone(), true),
+        ("a new salt", &salted, cookie.clone(), true),
+        (
+            "an unknown version",
+            &half,
+            cookie.replace("v2", "v9"),
+            true,
+        ),
+        ("garbage", &half, "garbage".to_owned(), true),
+        ("empty", &half, String::new(), true),
+        ("colons", &half, ":::".to_owned(), true),
+        ("one part more", &half, format!("{cookie}:1"), true),
+        ("4 KB", &half, long, true),
+        (
+            "another layout",
+            &half,
+            cookie.replacen("1:", "2:", 1),
+            true,
+        ),
+        (
+            "a position beyond the line",
+            &half,
+            "1:00000000:v2:1000000".to_owned(),
+            true,
+        ),
+        ("twice", &half, format!("{cookie}; {STICKY}={cookie}"), true),
+        (
+            "twice, differently",
+            &half,
+            format!("{cookie}; {STICKY}=x"),
+            true,
+        ),
+    ] {
+        let answer = come_back(&policy(config), &user, &cookie);
+        assert_eq!(
+            answer.assignment().ends_with("sticky"),
+            !released,
+            "{why}: {answer:?}"
+        );
+        // What no longer holds is written over, so that it does not come back to life.
+        assert_eq!(
+            answer.cookie(STICKY).is_some(),
+            released,
+            "{why}: {answer:?}"
+        );
+    }
+}
+
+#[test]
+fn no_position_is_read_but_one_as_it_is_written() {
+    let policy = policy(&config(&canary(50.0), &json!({})));
+    let (user, cookie) = somebody_with(&policy, "v2");
+    let begin = cookie.rsplit_once(':').unwrap().0;
+    for (position, read) in [
+        ("0", true),
+        ("999999", true),
+        ("1000000", false),
+        ("00", false),
+        ("+1", false),
+        ("-1", false),
+        ("", false),
+        ("1 ", false),
+        ("1x", false),
+        ("4294967297", false),
+    ] {
+        // Released and inside, a cookie is written; read, none is.
+        let cookie = format!("{begin}:{position};x=y");
+        let answer = come_back(&policy, &user, &cookie);
+        assert_eq!(
+            answer.cookies.is_empty(),
+            read || position == "1 ",
+            "{position}"
+        );
+    }
+}
+
+#[test]
+fn holdout_and_layer_say_of_the_new_identity_what_they_say() {
+    let strategy = test(
+        [1, 1],
+        &json!({"layer": {"name": "page", "from": 0, "to": 50}}),
+    );
+    let mut config = config(&strategy, &json!({}));
+    config["holdout"] = json!({"name": "q4", "percent": 20});
+    let policy = policy(&config);
+    let users: Vec<_> = (1..400).map(|user: u32| user.to_string()).collect();
+    let inside = |user: &&String| {
+        let answer = ask(&policy, &[("x-user-id", user)]);
+        answer.assignment().ends_with("split")
+    };
+    let cookie = first(&policy, users.iter().find(inside).unwrap()).0;
+    let mut seen = [0; 3];
+    for user in &users {
+        let without = ask(&policy, &[("x-user-id", user)]);
+        let with = come_back(&policy, user, &cookie);
+        let reasons = ["holdout", "excluded", "split"];
+        let place = reasons
+            .iter()
+            .position(|reason| without.assignment().ends_with(reason))
+            .unwrap();
+        seen[place] += 1;
+        let expected = ["holdout", "excluded", "sticky"][place];
+        assert!(
+            with.assignment().ends_with(expected),
+            "{without:?} {with:?}"
+        );
+        if place < 2 {
+            assert_eq!(
+                without.cookies.len() + with.cookies.len(),
+                0,
+                "nothing to remember"
+            );
+        }
+    }
+    assert!(seen.iter().all(|count| *count > 20), "{seen:?}");
+}
+
+#[test]
+fn who_is_nobody_has_a_canary_by_the_cookie_and_no_test() {
+    for (strategy, expected) in [
+        (canary(50.0), "checkout=v2;reason=sticky"),
+        (test([1, 1], &json!({})), "checkout=v1;reason=no_identity"),
+    ] {
+        let mut config = config(&strategy, &json!({}));
+        config["identity"] = json!([{"header": "x-user-id"}]);
+        let policy = policy(&config);
+        let (_, cookie) = somebody_with(&policy, "v2");
+        let answer = ask(&policy, &[("cookie", &format!("{STICKY}={cookie}"))]);
+        assert_eq!(answer.assignment(), expected);
+    }
+}
+
+#[test]
+fn nobody_is_asked_who_they_are_where_the_cookie_says_it_all() {
+    let policy = policy(&config(&canary(50.0), &json!({})));
+    let (_, cookie) = somebody_with(&policy, "v2");
+    let answer = ask(&policy, &[("cookie", &format!("{STICKY}={cookie}"))]);
+    assert_eq!(answer.cookie("divvy_id"), None);
+    let nobody = ask(&policy, &[]);
+    assert_eq!(
+        nobody.cookies.len(),
+        2,
+        "an identity and what it got: {nobody:?}"
+    );
+}
+
+#[test]
+fn rules_and_switches_write_nothing() {
+    let rule =
+        json!({"rules": [{"name": "r", "when": {"header": "x-t", "exact": "1"}, "use": "v2"}]});
+    let ruled = policy(&config(&canary(50.0), &rule));
+    assert_eq!(
+        ask(&ruled, &[("x-t", "1"), ("x-user-id", "1")]).cookies,
+        [""; 0]
+    );
+    let off = policy(&config(&canary(50.0), &json!({"enabled": false})));
+    assert_eq!(ask(&off, &[("x-user-id", "1")]).cookies, [""; 0]);
+}
+
+#[test]
+fn what_cannot_be_sticky_is_said() {
+    let follow = json!({"follow": {"rollout": "leader"}});
+    let leader = rollout(&canary(1.0), &json!({"name": "leader"}));
+    let with_leader = |rollout: Value| json!([leader, rollout]);
+    let sticky = |strategy: &Value| config(strategy, &json!({}))["rollouts"][0].clone();
+    let green = json!({"blueGreen": {"active": "v2"}});
+    let mut random = config(&canary(50.0), &json!({}));
+    random["identity"] = json!([{"header": "x"}, {"random": true}]);
+    let mut twice = config(&canary(50.0), &json!({}));
+    let mut other = sticky(&canary(50.0));
+    other["name"] = json!("other");
+    twice["rollouts"] = json!([sticky(&canary(50.0)), other]);
+    let mut same = config(&canary(50.0), &json!({}));
+    same["rollouts"][0]["sticky"]["cookie"] = json!("divvy_id");
+    let mut followed = config(&canary(50.0), &json!({}));
+    followed["rollouts"] = with_leader(sticky(&follow));
+    for (config, error) in [
+        (
+            config(&green, &json!({})),
+            "rollouts[0].sticky: has nothing to remember: a blueGreen is the same for everybody",
+        ),
+        (
+            followed,
+            "rollouts[1].sticky: has nothing to remember: make the rollout sticky that is followed",
+        ),
+        (
+            random,
+            "rollouts[0].sticky: would remember a draw: identity has random, which is anew each time",
+        ),
+        (
+            twice,
+            "rollouts[1].sticky.cookie: the cookie \"divvy_checkout\" is given by something else already",
+        ),
+        (
+            same,
+            "rollouts[0].sticky.cookie: the cookie \"divvy_id\" is given by something else already",
+        ),
+    ] {
+        assert_eq!(errors_of(&config), [error]);
+    }
+}
