@@ -5,7 +5,7 @@ use crate::outside::Outside;
 /// The URI in the certificate that the peer of the connection showed.
 const PEER: &str = "connection\0uri_san_peer_certificate";
 /// The direction of the listener's traffic, as its configuration says.
-const DIRECTION: &str = "listener_direction";
+const DIRECTION: &str = "xds\0listener_direction";
 /// Envoy's `TrafficDirection.OUTBOUND`, as the proxy hands over a number.
 const OUTBOUND: [u8; 8] = 2_u64.to_le_bytes();
 

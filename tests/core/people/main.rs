@@ -45,7 +45,7 @@ impl Outside for World {
     fn property(&self, path: &str) -> Option<Vec<u8>> {
         match path {
             "connection\0uri_san_peer_certificate" => self.peer.map(Into::into),
-            "listener_direction" => Some(self.direction?.to_le_bytes().into()),
+            "xds\0listener_direction" => Some(self.direction?.to_le_bytes().into()),
             _ => None,
         }
     }

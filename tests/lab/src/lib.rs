@@ -2,7 +2,7 @@
 //!
 //! The files that users start from run here as they are shipped ([`bootstrap`], [`plugin`]), on
 //! free ports, with an Envoy ([`envoy`]) that cannot outlive its test, and the ways to ask it
-//! things ([`client`], [`metrics`]). The feature `jwt` adds signed tokens. Nothing sleeps: whatever
+//! things ([`client`], [`metrics`]). The feature `jwt` adds signed tokens, `tls` certificates. Nothing sleeps: whatever
 //! takes time is polled for ([`eventually`]).
 //!
 //! ```no_run
@@ -43,6 +43,8 @@ mod process;
 mod push;
 mod raw;
 mod raw2;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod upstream;
 mod yaml;
 

@@ -92,6 +92,7 @@ use tokio::task::JoinHandle;
 
 pub use behaviour::Behaviour;
 pub use hyper::StatusCode;
+pub use shop::Shadow;
 use shop::Shop;
 
 /// A running server. Dropping it stops it and cuts its connections.
@@ -141,6 +142,12 @@ impl Upstream {
     /// Behaves like this from the next request on. The counting of shares starts anew.
     pub fn behave(&self, behaviour: Behaviour) {
         self.shop.behave(behaviour);
+    }
+
+    /// The copies of others' requests that have arrived.
+    #[must_use]
+    pub fn shadows(&self) -> Vec<Shadow> {
+        self.shop.shadows()
     }
 
     /// How many requests have arrived, those among them that were refused or reset included,

@@ -23,7 +23,19 @@ pub struct Shop {
     version: String,
     version_header: HeaderValue,
     requests: AtomicU64,
+    shadows: Mutex<Vec<Shadow>>,
     live: Mutex<Live>,
+}
+
+/// A copy of a request that went to another version.
+#[derive(Clone, Debug)]
+pub struct Shadow {
+    /// The method.
+    pub method: String,
+    /// The host, with Envoy's `-shadow`.
+    pub host: String,
+    /// The headers.
+    pub headers: HeaderMap,
 }
 
 impl Shop {
@@ -34,6 +46,7 @@ impl Shop {
             version_header: HeaderValue::from_str(version)
                 .with_context(|| format!("version {version:?} cannot stand in a header"))?,
             requests: AtomicU64::new(0),
+            shadows: Mutex::default(),
             live: Mutex::new(Live::new(Behaviour::default())),
         })
     }
@@ -46,6 +59,34 @@ impl Shop {
     /// Its name, as every answer carries it.
     pub fn version_header(&self) -> HeaderValue {
         self.version_header.clone()
+    }
+
+    /// The copies that have arrived.
+    pub fn shadows(&self) -> Vec<Shadow> {
+        let shadows = self.shadows.lock();
+        shadows.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps what came of a copy: Envoy puts `-shadow` behind its host.
+    fn note_shadow(&self, request: &Request<Incoming>) {
+        let authority = request.uri().authority().map(ToString::to_string);
+        let host = request
+            .headers()
+            .get("host")
+            .and_then(|host| host.to_str().ok());
+        let host = authority
+            .or_else(|| host.map(str::to_owned))
+            .unwrap_or_default();
+        let name = host.split(':').next().unwrap_or_default();
+        if name.ends_with("-shadow") {
+            let shadow = Shadow {
+                method: request.method().to_string(),
+                host,
+                headers: request.headers().clone(),
+            };
+            let shadows = self.shadows.lock();
+            shadows.unwrap_or_else(PoisonError::into_inner).push(shadow);
+        }
     }
 
     /// How many requests have arrived.
@@ -76,6 +117,7 @@ impl Shop {
             return Ok(answer.finish(self, wire, &parts, Knobs::default()));
         }
         self.requests.fetch_add(1, Ordering::Relaxed);
+        self.note_shadow(&request);
         let (knobs, complaint) = match Knobs::of(&request) {
             Ok(knobs) => (self.settle(&request, knobs), None),
             Err(line) => (Knobs::default(), Some(line)),

@@ -1,0 +1,52 @@
+//! People who come for the first time, sign in and are shadowed, on a real Envoy.
+
+mod minted;
+mod mirror;
+mod sticky;
+
+use anyhow::{Context, Result};
+use divvy_envoy_tests::{Edge, configuration, rollout_with, told, with};
+use divvy_lab::client::Response;
+use serde_json::{Value, json};
+
+/// A configuration of one rollout, `checkout`, where a visitor is given the cookie `divvy_id`.
+fn minting(strategy: Value, further: Value) -> Value {
+    let identity =
+        json!([{"header": "x-user-id"}, {"cookie": "divvy_id", "mint": {"maxAge": "30d"}}]);
+    let rollouts = [rollout_with("checkout", strategy, further)];
+    with(configuration(&rollouts), json!({"identity": identity}))
+}
+
+/// The cookies that an answer gives, each with its attributes.
+fn given(answer: &Response) -> Vec<String> {
+    let lines = answer.headers.get_all("set-cookie").iter();
+    lines
+        .map(|line| String::from_utf8_lossy(line.as_bytes()).into_owned())
+        .collect()
+}
+
+/// The value of a cookie that an answer gives.
+fn value_of(answer: &Response, name: &str) -> Option<String> {
+    let begin = format!("{name}=");
+    given(answer).iter().find_map(|line| {
+        let value = line.strip_prefix(&begin)?;
+        Some(value.split(';').next()?.to_owned())
+    })
+}
+
+/// GET with these cookies, and a user id unless it is empty.
+async fn get(edge: &Edge, user: &str, cookies: &str) -> Result<Response> {
+    let mut headers = Vec::new();
+    if !user.is_empty() {
+        headers.push(("x-user-id", user));
+    }
+    if !cookies.is_empty() {
+        headers.push(("cookie", cookies));
+    }
+    edge.client.get_with("/", &headers).await
+}
+
+/// What the client was told was decided.
+fn decision(answer: &Response) -> Result<&str> {
+    told(answer).context("the client is told")
+}
