@@ -32,14 +32,14 @@ FUZZ_TARGETS := $(basename $(notdir $(wildcard tests/fuzz/src/bin/*.rs)))
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help build envoy run check run-func-e demo test $(PARTS) test-matrix test-demo soak \
+.PHONY: help build envoy run check run-func-e demo run-built tour-built test $(PARTS) test-matrix test-demo soak \
   guardrail-table fuzz build-fuzz ci fmt clean toolchain
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
 	@echo 'ENVOY=/path takes that Envoy, ENVOY_VERSION=$(ENVOY_VERSION) fetches another one,'
-	@echo 'CONFIG=file makes the demo serve and watch that file, FUZZ_SECONDS=3600 fuzzes longer,'
+	@echo 'CONFIG=file makes the demo shop serve and watch that file, FUZZ_SECONDS=3600 fuzzes longer,'
 	@echo 'make fuzz-TARGET runs one of: $(FUZZ_TARGETS).'
 
 build: $(WASM) ## the deployable filter: target/divvy.wasm
@@ -69,17 +69,24 @@ envoy: $(FETCHED_ENVOY) ## fetch the pinned Envoy
 target/envoy/%/envoy:
 	@python3 envoy/fetch/fetch.py $*
 
-run: demo ## the demo on 127.0.0.1:10000; Ctrl-C stops it
+run: run-built ## the demo shop on 127.0.0.1:10000; Ctrl-C stops it
 	@exec env $(WITH_ENVOY) $(CARGO_TARGET)/debug/divvy-demo $(if $(CONFIG),--config '$(CONFIG)')
 
-check: demo ## does Envoy take CONFIG=file? Starts, asks, stops
+check: run-built ## does Envoy take CONFIG=file? Starts, asks, stops
 	@exec env $(WITH_ENVOY) $(CARGO_TARGET)/debug/divvy-demo --check $(if $(CONFIG),--config '$(CONFIG)')
 
-run-func-e: demo $(FUNC_E) ## the same demo, Envoy started by func-e
+run-func-e: run-built $(FUNC_E) ## the same, Envoy started by func-e
 	@exec env $(WITH_ENVOY) $(CARGO_TARGET)/debug/divvy-demo --func-e '$(abspath $(FUNC_E))' $(if $(CONFIG),--config '$(CONFIG)')
 
-demo: $(WASM) $(NEEDS_ENVOY)
+demo: tour-built ## a guided tour in the terminal, two minutes; DEMO_FAST=1 for the impatient
+	@exec env $(WITH_ENVOY) $(CARGO_TARGET)/debug/divvy-tour $(if $(SVG),--svg '$(SVG)')
+
+# Before anything runs, so that whoever waits for it waits for it alone.
+run-built: $(WASM) $(NEEDS_ENVOY)
 	cargo build $(LOCKED) --package divvy-demo
+
+tour-built: $(WASM) $(NEEDS_ENVOY)
+	cargo build $(LOCKED) --package divvy-tour
 
 $(BUILT_FUNC_E):
 	@command -v go >/dev/null || \
@@ -110,7 +117,7 @@ test-host: $(WASM) ## the built filter in a host of our own
 	cargo test $(LOCKED) --no-fail-fast --package divvy-host-tests
 
 test-lab: $(WASM) $(NEEDS_ENVOY) ## what the Envoy tests and the demo stand on
-	$(WITH_ENVOY) cargo test $(LOCKED) --no-fail-fast --package divvy-lab --package divvy-demo
+	$(WITH_ENVOY) cargo test $(LOCKED) --no-fail-fast --package divvy-lab --package divvy-demo --package divvy-tour
 
 test-envoy: $(WASM) $(NEEDS_ENVOY) ## the built filter in a real Envoy
 	$(WITH_ENVOY) cargo test $(LOCKED) --no-fail-fast --package divvy-envoy-tests
@@ -121,8 +128,9 @@ test-matrix: toolchain ## the Envoy tests on every supported minor version
 test-envoy-%:
 	@$(MAKE) --no-print-directory test-envoy ENVOY= ENVOY_VERSION=$*
 
-test-demo: ## the demo as a person would use it
+test-demo: ## the demos as a person would use them
 	@.ci/demo
+	@DEMO_FAST=1 $(MAKE) --no-print-directory demo
 
 test-demo-%:
 	@ENVOY= ENVOY_VERSION=$* .ci/demo

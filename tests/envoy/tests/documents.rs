@@ -11,7 +11,7 @@ use divvy_lab::workspace_root;
 use serde_json::{Value, json};
 
 /// All pages, from the root of the repository.
-const DOCUMENTS: [&str; 11] = [
+const DOCUMENTS: [&str; 12] = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
@@ -20,6 +20,7 @@ const DOCUMENTS: [&str; 11] = [
     "envoy/CONFIGURATION.md",
     "envoy/GUARDRAIL.md",
     "envoy/MIGRATING.md",
+    "envoy/PEOPLE.md",
     "envoy/STRATEGIES.md",
     "envoy/examples/README.md",
     "istio/README.md",

@@ -1,10 +1,10 @@
-//! The configuration reference (`CONFIGURATION.md`, `CONDITIONS.md` and `STRATEGIES.md` of `envoy/`)
+//! The configuration reference (`CONFIGURATION.md`, `CONDITIONS.md`, `STRATEGIES.md` and `PEOPLE.md` of `envoy/`)
 //! is complete and right: every field that divvy knows has a row, no row is of another, each example
 //! is accepted, and each mistake has the message beside it.
 //!
 //! Above each table of fields a comment says to which place of the page's configuration it belongs:
 //! `<!-- at: /rollouts/0 -->` where examples and mistakes are put among what is there, and
-//! `<!-- as: /rollouts/0/match/0 -->` where they take its place. `/` is the whole.
+//! `<!-- as: /rollouts/0/match/0 -->` where they take its place, or fill it. `/` is the whole.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,7 +50,13 @@ struct Page {
 impl Page {
     fn read() -> Result<Page> {
         let read = |page| fs::read_to_string(workspace_root().join("envoy").join(page));
-        let pages = ["CONFIGURATION.md", "CONDITIONS.md", "STRATEGIES.md"].map(read);
+        let pages = [
+            "CONFIGURATION.md",
+            "CONDITIONS.md",
+            "STRATEGIES.md",
+            "PEOPLE.md",
+        ]
+        .map(read);
         let text = pages.into_iter().collect::<io::Result<String>>()?;
         let base = text
             .split("```yaml\n")
@@ -151,6 +157,11 @@ fn fields(fragment: &str) -> Result<Value> {
 fn with(base: &Value, table: &Table, fragment: &str) -> Result<Value> {
     let given = fields(fragment)?;
     let mut config = base.clone();
+    if table.replaces && config.pointer(&table.place).is_none() {
+        let (parent, field) = table.place.rsplit_once('/').context("a field")?;
+        let parent = config.pointer_mut(parent).context(table.place.clone())?;
+        parent[field] = json!({});
+    }
     let place = config.pointer_mut(&table.place);
     let place = place.with_context(|| format!("{} is no place", table.place))?;
     if table.replaces {
@@ -289,6 +300,8 @@ fn kind(place: &str) -> String {
         if index { "*" } else { segment }
     });
     let mut kind = segments.collect::<Vec<_>>().join("/") + "/";
+    // One condition is like another.
+    kind = kind.replace("/identity/*/mint/when/", "/rollouts/*/rules/*/when/");
     for nested in ["/all/*/", "/any/*/", "/not/", "/concat/*/"] {
         kind = kind.replace(nested, "/");
     }

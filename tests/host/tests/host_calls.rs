@@ -137,6 +137,25 @@ fn paths() -> Vec<Case> {
             user(),
         ),
         path(
+            "a visitor who is given a cookie",
+            with(|c| c["identity"] = json!([{"cookie": "id", "mint": {}}])),
+            Exchange::get("/"),
+        ),
+        path(
+            "sticky, a first answer",
+            with(|c| c["rollouts"][0]["sticky"] = json!({"cookie": "got"})),
+            user(),
+        ),
+        path(
+            "trust, a decision of the peer",
+            with(|c| c["trust"] = json!({"principals": ["spiffe://td/ns/a/sa/b"]})),
+            {
+                let peer = ["connection", "uri_san_peer_certificate"];
+                let from_peer = user().property(&peer, "spiffe://td/ns/a/sa/b");
+                from_peer.header("x-divvy-assignment", "checkout=v2;reason=split")
+            },
+        ),
+        path(
             "expose to the service",
             with(|c| c["rollouts"][0]["expose"] = json!({"group": "x-group", "id": "x-id"})),
             user(),

@@ -32,6 +32,8 @@ use std::path::{Path, PathBuf};
 
 mod binary;
 pub mod bootstrap;
+#[cfg(feature = "tls")]
+pub mod chain;
 pub mod client;
 pub mod envoy;
 #[cfg(feature = "jwt")]

@@ -1,17 +1,20 @@
-//! Three proxies in a row: the edge, then two hops that are shown certificates.
+//! Three proxies in a row, as shipped: the edge, then two hops that are shown certificates.
 
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result};
-use divvy_lab::bootstrap::Bootstrap;
-use divvy_lab::client::{Http1, Response};
-use divvy_lab::envoy::{Binary, Envoy, Options};
-use divvy_lab::plugin::Plugin;
-use divvy_lab::tls::{Authority, Identity};
-use divvy_lab::upstream::Upstream;
 use serde_json::{Value, json};
 
+use crate::bootstrap::Bootstrap;
+use crate::client::{Http1, Response};
+use crate::envoy::{Binary, Envoy, Options};
+use crate::plugin::Plugin;
+use crate::tls::{Authority, Identity};
+use crate::upstream::Upstream;
+
+/// Who the edge is to the second hop.
 pub const GATEWAY: &str = "spiffe://cluster.local/ns/istio-system/sa/gateway";
+/// Who the second hop is to the third.
 pub const SECOND: &str = "spiffe://cluster.local/ns/shop/sa/checkout";
 const THIRD: &str = "spiffe://cluster.local/ns/shop/sa/payments";
 const STRANGER: &str = "spiffe://cluster.local/ns/default/sa/gateway";
@@ -19,13 +22,17 @@ const STRANGER: &str = "spiffe://cluster.local/ns/default/sa/gateway";
 /// Who speaks to the second hop.
 #[derive(Clone, Copy, Debug)]
 pub enum Door {
+    /// With the certificate of the edge.
     Gateway,
+    /// With the certificate of somebody else.
     AnotherPrincipal,
+    /// Without one.
     NoCertificate,
 }
 
 /// The running chain. Dropping it ends all of it.
 pub struct Chain {
+    /// The second hop.
     pub second: Envoy,
     /// Where the second hop's v2 is; its v1 is the third hop.
     pub stray: Upstream,

@@ -1,7 +1,5 @@
 //! One assignment through a chain of proxies that speak TLS to each other.
 
-mod setup;
-
 use std::time::Duration;
 
 use anyhow::Result;
@@ -9,12 +7,11 @@ use divvy_envoy_tests::{
     Edge, PATIENCE, Setup, canary, configuration, everybody, rollout, rollout_with, seen_upstream,
     served_by, told, with,
 };
+use divvy_lab::chain::{self, Chain, Door};
 use divvy_lab::client::Response;
 use divvy_lab::eventually;
 use divvy_lab::upstream::Behaviour;
 use serde_json::{Value, json};
-
-use setup::{Chain, Door};
 
 /// What the first hop decides: half of the users have v2.
 fn first() -> Value {
@@ -36,13 +33,13 @@ fn hop(peer: &str, told: &str, rollouts: &[Value]) -> Value {
 fn second() -> Value {
     let versions = json!({"versions": [{"name": "v1"}, {"name": "v3"}]});
     let checkout = rollout_with("checkout", everybody("v1"), versions);
-    hop(setup::GATEWAY, "x-second", &[checkout])
+    hop(chain::GATEWAY, "x-second", &[checkout])
 }
 
 /// It follows what was decided about the checkout.
 fn third() -> Value {
     let follow = json!({"follow": {"rollout": "checkout"}});
-    hop(setup::SECOND, "x-third", &[rollout("payments", follow)])
+    hop(chain::SECOND, "x-third", &[rollout("payments", follow)])
 }
 
 fn all_told(answer: &Response) -> [&str; 3] {
@@ -51,10 +48,10 @@ fn all_told(answer: &Response) -> [&str; 3] {
 
 #[tokio::test]
 async fn the_edge_decides_and_whoever_has_the_version_follows() -> Result<()> {
-    let chain = Chain::start(&first(), &second(), &third()).await?;
+    let proxies = Chain::start(&first(), &second(), &third()).await?;
     let mut seen = [0, 0];
     for user in 0..40 {
-        let answer = chain.get(&user.to_string(), "/echo", "").await?;
+        let answer = proxies.get(&user.to_string(), "/echo", "").await?;
         assert_eq!(answer.status, 200, "{}", answer.text());
         let [first, second, third] = all_told(&answer);
         let v2 = first == "checkout=v2;reason=split";
@@ -89,18 +86,18 @@ async fn the_edge_decides_and_whoever_has_the_version_follows() -> Result<()> {
 #[tokio::test]
 async fn nobody_but_the_gateway_decides_for_the_second_hop() -> Result<()> {
     let plain = hop(
-        setup::GATEWAY,
+        chain::GATEWAY,
         "x-second",
         &[rollout("checkout", everybody("v1"))],
     );
-    let chain = Chain::start(&first(), &plain, &third()).await?;
+    let proxies = Chain::start(&first(), &plain, &third()).await?;
     let forged = "checkout=v3;reason=split, payments=v3;reason=split";
     for (door, honoured) in [
         (Door::Gateway, true),
         (Door::AnotherPrincipal, false),
         (Door::NoCertificate, false),
     ] {
-        let answer = chain.through(door, forged).await?;
+        let answer = proxies.through(door, forged).await?;
         let [_, second, _] = all_told(&answer);
         let expected = if honoured {
             "checkout=v3;reason=inherited;upstream=split"
@@ -110,7 +107,7 @@ async fn nobody_but_the_gateway_decides_for_the_second_hop() -> Result<()> {
         assert_eq!(second, expected, "{door:?}");
     }
     // And a client's own does not get past the edge.
-    let answer = chain.get("1", "/echo", forged).await?;
+    let answer = proxies.get("1", "/echo", forged).await?;
     let seen = seen_upstream(&answer, "x-divvy-assignment")?.join(", ");
     assert!(!seen.contains("v3"), "{seen}");
     Ok(())
@@ -124,23 +121,23 @@ async fn the_guardrail_of_the_second_hop_counts_what_it_inherits() -> Result<()>
         configuration(&[rollout("checkout", everybody("v2"))]),
         json!({"responseHeader": "x-first"}),
     );
-    let chain = Chain::start(
+    let proxies = Chain::start(
         &everyone,
-        &hop(setup::GATEWAY, "x-second", &[checkout]),
+        &hop(chain::GATEWAY, "x-second", &[checkout]),
         &third(),
     )
     .await?;
-    let answer = chain.get("1", "/", "").await?;
+    let answer = proxies.get("1", "/", "").await?;
     assert_eq!(
         all_told(&answer)[1],
         "checkout=v2;reason=inherited;upstream=active"
     );
-    chain.stray.behave(Behaviour {
+    proxies.stray.behave(Behaviour {
         error_percent: 100.0,
         ..Behaviour::default()
     });
     let rolled_back = async || {
-        let answer = chain.get("1", "/", "").await.ok()?;
+        let answer = proxies.get("1", "/", "").await.ok()?;
         (all_told(&answer)[1] == "checkout=v1;reason=rolled_back").then_some(())
     };
     eventually(
@@ -149,7 +146,7 @@ async fn the_guardrail_of_the_second_hop_counts_what_it_inherits() -> Result<()>
         rolled_back,
     )
     .await?;
-    let answer = chain.get("1", "/echo", "").await?;
+    let answer = proxies.get("1", "/echo", "").await?;
     assert_eq!(answer.status, 200);
     assert_eq!(
         all_told(&answer)[0],
@@ -176,7 +173,7 @@ async fn a_workload_is_trusted_on_a_listener_for_what_goes_out() -> Result<()> {
                     bootstrap.json()["static_resources"]["listeners"][0]["traffic_direction"] =
                         json!(direction);
                 }
-                setup::leave_assignment(&mut bootstrap)?;
+                chain::leave_assignment(&mut bootstrap)?;
                 Ok(bootstrap)
             })?
             .start()
@@ -195,13 +192,13 @@ async fn a_workload_is_trusted_on_a_listener_for_what_goes_out() -> Result<()> {
 
 #[tokio::test]
 async fn the_peer_that_a_hop_sees_is_in_its_access_log() -> Result<()> {
-    let chain = Chain::start(&first(), &second(), &third()).await?;
-    chain.get("1", "/", "").await?;
+    let proxies = Chain::start(&first(), &second(), &third()).await?;
+    proxies.get("1", "/", "").await?;
     let logged = async || {
-        let lines = chain.second.access_log();
+        let lines = proxies.second.access_log();
         lines
             .iter()
-            .any(|line| line.contains(setup::GATEWAY))
+            .any(|line| line.contains(chain::GATEWAY))
             .then_some(())
     };
     eventually("the gateway in the log", PATIENCE, logged).await

@@ -1,0 +1,84 @@
+//! One assignment through three proxies.
+
+use anyhow::{Context, Result};
+use divvy_lab::chain::{self, Chain, Door};
+use serde_json::{Value, json};
+
+use super::{Figure, begin};
+use crate::screen::{Look, Screen};
+
+const USERS: u32 = 60;
+
+fn hop(peer: &str, told: &str, rollout: Value) -> Value {
+    json!({"trust": {"principals": [peer]}, "responseHeader": told, "rollouts": [rollout]})
+}
+
+pub async fn chain(screen: &mut Screen) -> Result<Vec<Figure>> {
+    begin(
+        screen,
+        "8  A chain of three proxies",
+        "The edge decides, and the services behind it follow, by mutual TLS and not by hope.",
+    );
+    let first = json!({
+        "identity": [{"header": "x-user-id"}],
+        "responseHeader": "x-first",
+        "rollouts": [{
+            "name": "checkout", "target": "{version}", "stable": "v1",
+            "versions": [{"name": "v1"}, {"name": "v2"}],
+            "strategy": {"canary": {"version": "v2", "weight": 50}},
+        }],
+    });
+    let second = hop(
+        chain::GATEWAY,
+        "x-second",
+        json!({
+            "name": "checkout", "target": "v1", "stable": "v1", "versions": [{"name": "v1"}],
+            "strategy": {"blueGreen": {"active": "v1"}},
+        }),
+    );
+    let third = hop(
+        chain::SECOND,
+        "x-third",
+        json!({
+            "name": "payments", "target": "{version}", "stable": "v1",
+            "versions": [{"name": "v1"}, {"name": "v2"}],
+            "strategy": {"follow": {"rollout": "checkout"}},
+        }),
+    );
+    let proxies = Chain::start(&first, &second, &third).await?;
+    let (mut together, mut v2) = (0, 0);
+    for user in 1..=USERS {
+        let answer = proxies.get(&user.to_string(), "/", "").await?;
+        let decided = answer.header("x-first").context("the edge decides")?;
+        let new = decided.starts_with("checkout=v2");
+        let expected = if new { "v2" } else { "v1" };
+        v2 += u32::from(new);
+        together += u32::from(answer.header("x-shop-version") == Some(expected));
+        screen.frame(&format!(
+            "{together} of {user} have one version all the way"
+        ));
+    }
+    screen.line(
+        Look::Plain,
+        &format!("  {together} of {USERS} have one version all the way; {v2} of them v2"),
+    );
+    let forged = "checkout=v2;reason=split";
+    let mut fooled = 0;
+    for door in [Door::AnotherPrincipal, Door::NoCertificate] {
+        let answer = proxies.through(door, forged).await?;
+        fooled += u32::from(answer.header("x-third") == Some("payments=v2;reason=follow"));
+    }
+    let all = format!("{together} of {USERS}");
+    Ok(vec![
+        Figure::new(
+            "one version through the chain",
+            all,
+            together == USERS && v2 > 10,
+        ),
+        Figure::new(
+            "forgers who had an effect",
+            format!("{fooled} of 2"),
+            fooled == 0,
+        ),
+    ])
+}
