@@ -71,6 +71,14 @@ OPERATORS = [
 ]
 
 
+ASSIGNMENTS = [
+    "checkout=v2;reason=split, search=B;reason=inherited;upstream=sticky",
+    "checkout=v9;reason=rule, other=(a \"b, c\");q=?1, elsewhere=v2",
+    "upstream-only=on;reason=active, a=:aGk=:, b=%\"f%c3%bc\", c=-1.5, d=@1",
+]
+STICKY = ["", "1:10257418:v2:412643", "1:10257418::5", "1:10257418:3:x; got=2"]
+
+
 def main(folder):
     groups = json.loads((CASES / "decisions.json").read_text())
     rich = json.loads((HERE / "rich.json").read_text())
@@ -88,6 +96,7 @@ def main(folder):
         "headers": [text(number, headers) for number, headers in requests],
         "block": [block(headers) for _, headers in requests],
         "labels": [value for name, value in RICH_REQUESTS[2] if name == b"x-traffic-label"],
+        "chain": [f"{one}\n{cookie}".encode() for one in ASSIGNMENTS for cookie in STICKY],
         "semver": [f"{one}\n{version}".encode() for one in SEMVER for version in VERSIONS],
         "operators": ["\n".join(pair).encode() for pair in OPERATORS],
         "cookies": [b"\n".join(values(headers, b"cookie")) for _, headers in requests],

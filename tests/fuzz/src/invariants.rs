@@ -149,10 +149,12 @@ fn of_assignment(policy: &Policy, decisions: &[Decision]) {
         let rollout = policy.rollout(decision.rollout).expect("declared");
         let version = rollout.version(decision.version).expect("declared");
         let member = format!("{};reason={}", version.member, decision.reason.name());
-        assert!(
-            members.contains(&&*member),
-            "{member} is not in {assignment}"
-        );
+        let upstream = decision.upstream.map(|reason| reason.name());
+        let whole = match upstream {
+            Some(reason) => format!("{member};upstream={reason}"),
+            None => member,
+        };
+        assert!(members.contains(&&*whole), "{whole} is not in {assignment}");
     }
 }
 
