@@ -1,38 +1,19 @@
-//! Host calls per request: what a request costs, apart from the machine.
-//!
-//! The table in `host_calls.md` is part of the repository. A change that makes
-//! a path cheaper or dearer changes the table in the same commit:
-//! `DIVVY_BLESS=1 cargo test -p divvy-host-tests --test host_calls`.
+//! The kinds of request that are counted.
 
-use std::fmt::Write as _;
-use std::path::Path;
-
-use divvy_host_tests::fixture::{CANARY_USER, accept, canary, configured, from_user, route};
-use divvy_host_tests::{Counts, Exchange, Process, Stream};
+use divvy_host_tests::Exchange;
+use divvy_host_tests::fixture::{CANARY_USER, canary, from_user};
 use serde_json::{Value, json};
 
-const TABLE: &str = "tests/host_calls.md";
-const HEAD: &str = "\
-# Host calls per request
-
-What one request costs in calls to the proxy, from its headers to its log line, once
-every series has been used. Calls that return bytes cost about five of the others.
-Checked by `host_calls.rs`, which says how to write this table anew.
-
-| path | total | returning bytes | calls |
-|---|--:|--:|---|
-";
-
 /// One kind of request under one configuration.
-struct Case {
-    name: &'static str,
+pub struct Case {
+    pub name: &'static str,
     /// How many roots have the configuration; requests come to them in turn.
-    listeners: usize,
-    configuration: Value,
-    exchange: Exchange,
+    pub listeners: usize,
+    pub configuration: Value,
+    pub exchange: Exchange,
 }
 
-fn paths() -> Vec<Case> {
+pub fn paths() -> Vec<Case> {
     let with = |edit: fn(&mut Value)| {
         let mut configuration = canary();
         edit(&mut configuration);
@@ -222,22 +203,22 @@ fn paths() -> Vec<Case> {
     ]
 }
 
-const ERRORS: &str = r#"{"errors": {"max": 1}}"#;
-const LATENCY: &str = r#"{"latency": {"quantile": 0.95, "max": "320ms"}}"#;
-const BOTH: &str = r#"{
+pub const ERRORS: &str = r#"{"errors": {"max": 1}}"#;
+pub const LATENCY: &str = r#"{"latency": {"quantile": 0.95, "max": "320ms"}}"#;
+pub const BOTH: &str = r#"{
     "errors": {"max": 1, "overStable": 1},
     "latency": {"quantile": 0.95, "max": "320ms", "timesStable": 1.1}
 }"#;
-const CONSECUTIVE: &str = r#"{"consecutiveErrors": 10}"#;
+pub const CONSECUTIVE: &str = r#"{"consecutiveErrors": 10}"#;
 
-fn guarded(guardrail: &str) -> Value {
+pub fn guarded(guardrail: &str) -> Value {
     let mut configuration = canary();
     configuration["rollouts"][0]["guardrail"] = serde_json::from_str(guardrail).unwrap();
     configuration
 }
 
 /// The same, where the canary grows by the clock, and has come to 25 %.
-fn ramp(mut configuration: Value) -> Value {
+pub fn ramp(mut configuration: Value) -> Value {
     configuration["rollouts"][0]["strategy"] = json!({"canary": {
         "version": "v2", "start": "2026-11-30T23:00:00Z",
         "steps": [{"weight": 25, "hold": "2h"}, {"weight": 100}],
@@ -255,144 +236,4 @@ fn ten_rollouts() -> Value {
     });
     configuration["rollouts"] = named.collect();
     configuration
-}
-
-fn play(path: &Case) -> (Counts, Stream) {
-    let (mut vm, first) = configured(&Process::new(), &path.configuration);
-    let mut roots = vec![first];
-    roots.resize_with(path.listeners, || accept(&mut vm, &path.configuration));
-    // Series are defined at first use, which is not what a request costs.
-    for root in &roots {
-        vm.exchange(*root, &path.exchange).unwrap();
-    }
-    let mut last = None;
-    for root in roots {
-        vm.take_counts();
-        last = Some(vm.exchange(root, &path.exchange).unwrap());
-    }
-    (vm.take_counts(), last.unwrap())
-}
-
-fn line(name: &str, counts: &Counts) -> String {
-    let calls = counts.iter().map(|(call, count)| {
-        let name = call.name().trim_start_matches("proxy_");
-        match count {
-            1 => name.to_owned(),
-            _ => format!("{name} ×{count}"),
-        }
-    });
-    let calls = calls.collect::<Vec<_>>().join(", ");
-    let (total, bytes) = (counts.total(), counts.returning_bytes());
-    format!("| {name} | {total} | {bytes} | {calls} |\n")
-}
-
-#[test]
-fn each_path_makes_the_calls_of_the_table() {
-    let mut table = HEAD.to_owned();
-    for path in paths() {
-        table += &line(path.name, &play(&path).0);
-    }
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(TABLE);
-    if std::env::var_os("DIVVY_BLESS").is_some() {
-        std::fs::write(&file, &table).unwrap();
-    }
-    let committed = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(committed == table, "{}", difference(&committed, &table));
-}
-
-/// The lines that are in one of the two only.
-fn difference(committed: &str, now: &str) -> String {
-    let mut text = format!("host calls differ from {TABLE} (-: there, +: now)\n");
-    for line in committed
-        .lines()
-        .filter(|line| !now.lines().any(|l| l == *line))
-    {
-        writeln!(text, "- {line}").unwrap();
-    }
-    for line in now
-        .lines()
-        .filter(|line| !committed.lines().any(|l| l == *line))
-    {
-        writeln!(text, "+ {line}").unwrap();
-    }
-    text
-}
-
-/// The goal that stands apart from the table: it must not move with it.
-#[test]
-fn the_full_path_makes_at_most_nine_calls_and_two_that_return_bytes() {
-    let path = paths().into_iter().find(|path| path.name == "full path");
-    let (counts, stream) = play(&path.unwrap());
-    assert_eq!(route(&stream).as_deref(), Some("v2"));
-    assert!(counts.total() <= 9, "{:?}", counts.by_name());
-    assert!(counts.returning_bytes() <= 2, "{:?}", counts.by_name());
-}
-
-/// A goal of its own as well: whatever the limits and however the request ends, a guardrail
-/// costs one call more than the same path without it, and what a ramp costs is the clock.
-#[test]
-fn a_guardrail_costs_one_more_call_at_most() {
-    let user = || from_user(CANARY_USER);
-    let without = canary();
-    for guardrail in [ERRORS, LATENCY, BOTH, CONSECUTIVE] {
-        for (name, exchange) in [
-            ("v2", user()),
-            ("stable", from_user("user-1")),
-            ("failure", user().status(503)),
-            ("rule", user().header("x-canary", "true")),
-            ("nobody", Exchange::get("/checkout/cart")),
-            ("reset", user().without_response(0x40)),
-            ("client gone", user().without_response(0x4000)),
-            (
-                "event stream",
-                user().response_header("content-type", "text/event-stream"),
-            ),
-            (
-                "gRPC",
-                Exchange::grpc("/p.S/M", 0).header("x-user-id", CANARY_USER),
-            ),
-            (
-                "gRPC fails",
-                Exchange::grpc("/p.S/M", 14).header("x-user-id", CANARY_USER),
-            ),
-        ] {
-            let calls = |configuration: &Value| {
-                let configuration = configuration.clone();
-                let exchange = exchange.clone();
-                let (counts, _) = play(&Case {
-                    name,
-                    listeners: 1,
-                    configuration,
-                    exchange,
-                });
-                (counts.total(), counts.returning_bytes())
-            };
-            let (before, bytes_before) = calls(&without);
-            let (after, bytes) = calls(&guarded(guardrail));
-            let context = format!("{guardrail}, {name}: {before} and then {after}");
-            assert!(after <= before + 1, "{context}");
-            assert!(bytes <= bytes_before + 1, "{context}");
-            // What a rule forced is not judged, nor what found nobody.
-            if matches!(name, "rule" | "nobody") {
-                assert_eq!(after, before, "{context}");
-            }
-            let growing = calls(&ramp(guarded(guardrail))).0;
-            assert!(growing <= after + 1, "{context}, growing {growing}");
-        }
-    }
-}
-
-#[test]
-fn a_request_costs_the_same_whether_it_is_the_second_or_the_thousandth() {
-    let (mut vm, root) = configured(&Process::new(), &canary());
-    let exchange = from_user(CANARY_USER);
-    vm.exchange(root, &exchange).unwrap();
-    vm.take_counts();
-    vm.exchange(root, &exchange).unwrap();
-    let second = vm.take_counts();
-    for _ in 0..998 {
-        vm.take_counts();
-        vm.exchange(root, &exchange).unwrap();
-    }
-    assert_eq!(vm.take_counts(), second);
 }
