@@ -173,6 +173,10 @@ impl Watch {
                     Err(_) => break,
                 }
             }
+            // A host that says nothing takes back nothing.
+            if before.is_none() && !ticked.changed {
+                break;
+            }
             local.merged(plan, &state);
             changed = !ticked.transitions.is_empty();
             for transition in &ticked.transitions {
