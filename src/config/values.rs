@@ -9,7 +9,7 @@ use super::read;
 use crate::bucket::Share;
 
 /// The most that one arm of a split may weigh.
-const MAX_WEIGHT: f64 = 1_000_000.0;
+const MAX_WEIGHT: u32 = 1_000_000;
 
 /// A percentage as a share.
 pub(super) fn percent(at: At<'_>, number: f64, errors: &mut Errors) -> Option<Share> {
@@ -25,18 +25,13 @@ pub(super) fn percent(at: At<'_>, number: f64, errors: &mut Errors) -> Option<Sh
 
 /// The weight of an arm.
 pub(super) fn weight(at: At<'_>, number: f64, errors: &mut Errors) -> Option<u32> {
-    if number.fract() != 0.0 || !(0.0..=MAX_WEIGHT).contains(&number) {
+    let weight = whole(number, &(0..=MAX_WEIGHT));
+    if weight.is_none() {
         let number = read::shown(number);
-        let message = format!("{number} is no weight: a whole number from 0 to 1000000");
+        let message = format!("{number} is no weight: a whole number from 0 to {MAX_WEIGHT}");
         errors.add(at, message);
-        return None;
     }
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "checked above"
-    )]
-    Some(number as u32)
+    weight
 }
 
 /// A whole number within these bounds.
@@ -46,22 +41,24 @@ pub(super) fn count(
     bounds: RangeInclusive<u32>,
     errors: &mut Errors,
 ) -> Option<u32> {
-    let within = f64::from(*bounds.start())..=f64::from(*bounds.end());
-    if number.fract() != 0.0 || !within.contains(&number) {
+    let count = whole(number, &bounds);
+    if count.is_none() {
         let [low, high] = [bounds.start(), bounds.end()];
         let number = read::shown(number);
-        errors.add(
-            at,
-            format!("{number} is no whole number from {low} to {high}"),
-        );
-        return None;
+        let message = format!("{number} is no whole number from {low} to {high}");
+        errors.add(at, message);
     }
+    count
+}
+
+fn whole(number: f64, bounds: &RangeInclusive<u32>) -> Option<u32> {
+    let within = f64::from(*bounds.start())..=f64::from(*bounds.end());
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "checked above"
+        reason = "whole, and within bounds"
     )]
-    Some(number as u32)
+    (number.fract() == 0.0 && within.contains(&number)).then_some(number as u32)
 }
 
 /// A duration such as `30s` within these bounds.

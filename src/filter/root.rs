@@ -23,22 +23,37 @@ const WATCH_MILLIS: u32 = 1_000;
 /// One configuration of one plugin. Streams hold on to what they began with.
 pub struct Root {
     state: Rc<State>,
+    /// What it had before, where it was configured more than once, while streams hold on to
+    /// that: what comes of them counts as well.
+    before: Vec<Rc<State>>,
 }
 
 impl Root {
     pub fn new() -> Self {
         Self {
             state: Rc::new(State::new("", 0, Active::default(), None)),
+            before: Vec::new(),
         }
     }
 
     fn take(&mut self, plugin: &str, digest: u128, active: Active, inert: Option<Errors>) {
-        self.state = Rc::new(State::new(plugin, digest, active, inert));
+        let next = Rc::new(State::new(plugin, digest, active, inert));
+        self.before.push(std::mem::replace(&mut self.state, next));
+        self.flush_before();
         self.state.show_gauges();
         host::tick_every(if self.state.watch.is_empty() {
             TICK_MILLIS
         } else {
             WATCH_MILLIS
+        });
+    }
+
+    /// Hands over what came of streams that began with an earlier configuration of this
+    /// root, and lets go of those that have none left.
+    fn flush_before(&mut self) {
+        self.before.retain(|state| {
+            state.flush();
+            Rc::strong_count(state) > 1
         });
     }
 
@@ -53,6 +68,7 @@ impl Root {
 
 impl Context for Root {
     fn on_done(&mut self) -> bool {
+        self.flush_before();
         self.state.flush();
         true
     }
@@ -84,6 +100,12 @@ impl RootContext for Root {
                         "it is empty: nothing is split, and everybody goes where the routes say"
                     );
                 }
+                if plugin.is_empty() && !self.state.watch.is_empty() {
+                    log::warn!(
+                        "the plugin has no name: counts and verdicts are shared with any other \
+                         plugin of this proxy that has none, so give it one"
+                    );
+                }
                 true
             }
             Err(errors) if Self::runs_inert(&marks, digest) => {
@@ -111,6 +133,7 @@ impl RootContext for Root {
     }
 
     fn on_tick(&mut self) {
+        self.flush_before();
         self.state.tick();
     }
 

@@ -37,6 +37,10 @@ pub struct State {
     late: Cell<BTreeSet<RolloutId>>,
     /// Whether a stream ever came.
     ever_used: Cell<bool>,
+    /// Whether one came since the last tick.
+    came: Cell<bool>,
+    /// Whether streams come back to this configuration while others get some, too.
+    shares: Cell<bool>,
     /// The rollouts whose gauges change by themselves: those that are watched, and those
     /// that follow them.
     moving: Vec<RolloutId>,
@@ -59,6 +63,8 @@ impl State {
             seen_change: Cell::new(0),
             late: Cell::default(),
             ever_used: Cell::new(false),
+            came: Cell::new(false),
+            shares: Cell::new(false),
             moving,
             shown: Cell::default(),
         }
@@ -67,8 +73,10 @@ impl State {
     /// A stream came to this configuration, so the gauges have to tell of it.
     pub fn used(&self) {
         self.in_use.set(true);
+        self.came.set(true);
         let first = !self.ever_used.replace(true);
         if !self.gauges.tell_of(self.digest) {
+            self.shares.set(!first);
             self.show_gauges();
         }
         // Not with the first tick: where pushes come faster than ticks, nobody would judge.
@@ -103,6 +111,9 @@ impl State {
     /// What has to be done from time to time: merges what was counted, judges it, keeps the
     /// gauges right, and says what is wrong with the configuration.
     pub fn tick(&self) {
+        if !self.came.take() {
+            self.shares.set(false);
+        }
         if !self.watch.is_empty() {
             self.watch.tick(&self.active.policy, self.is_in_charge());
         }
@@ -115,7 +126,10 @@ impl State {
     /// Hands over what was counted, since nobody will come back for it. Judging is for those
     /// who go on.
     pub fn flush(&self) {
-        self.watch.tick(&self.active.policy, false);
+        self.shares.set(false);
+        if !self.watch.is_empty() {
+            self.watch.tick(&self.active.policy, false);
+        }
     }
 
     /// Whether the gauges tell of this configuration, as far as all VMs know.
@@ -127,8 +141,12 @@ impl State {
     /// Whether new streams come to this configuration, which then judges. A configuration
     /// that never got one, since Envoy refused what came with it or has it still warming,
     /// must not end the verdicts of the one that is in force.
+    ///
+    /// Where several get streams by turns, the gauges tell of the one that got the last. A
+    /// busy one would leave no tick to the others, so these judge as well, as long as they
+    /// get any between two ticks.
     fn is_in_charge(&self) -> bool {
-        self.ever_used.get() && self.gauges_are_its_own()
+        self.ever_used.get() && (self.shares.get() || self.gauges_are_its_own())
     }
 
     /// Counts what came of a request for each rollout whose versions are watched.
@@ -142,7 +160,9 @@ impl State {
                 && self.watch.record(decision.rollout, plan, arm, ended)
             {
                 let in_charge = self.is_in_charge();
-                if self.watch.merge_now(decision.rollout, policy, in_charge) {
+                if self.watch.merge_now(decision.rollout, policy, in_charge)
+                    && self.gauges_are_its_own()
+                {
                     self.show_changes();
                 }
             }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::host::{self, Swapped};
 use super::marks;
-use crate::guardrail::state::JUMP;
+use crate::guardrail::clock::JUMP;
 use crate::guardrail::{Arm, Ended, Local, Plan, State};
 use crate::policy::{Policy, RolloutId};
 
@@ -153,9 +153,9 @@ impl Watch {
             let before = host::shared(&watched.key);
             let bytes = before.as_ref().map(|(bytes, _)| bytes.as_slice());
             let Some(mut state) = State::open(plan, bytes, in_charge) else {
-                // Another revision is in charge by now, or other limits: what was counted is
-                // dropped, not kept for the day when this one comes back. Where the host says
-                // nothing, nothing is known.
+                // Others are in charge by now, and nothing of this revision is kept: what was
+                // counted is dropped, not kept for the day when this one comes back. Where the
+                // host says nothing, nothing is known.
                 if bytes.is_some() {
                     local = Local::new(plan);
                 }
@@ -172,6 +172,10 @@ impl Watch {
                     // Nothing is lost yet: it is tried again with the next tick.
                     Err(_) => break,
                 }
+            }
+            // A host that says nothing takes back nothing.
+            if before.is_none() && !ticked.changed {
+                break;
             }
             local.merged(plan, &state);
             changed = !ticked.transitions.is_empty();

@@ -48,7 +48,9 @@
 //! can make a version fail can have it rolled back.
 
 pub mod blob;
+pub mod clock;
 pub mod evidence;
+mod kept;
 pub mod latency;
 pub mod local;
 pub mod ramp;

@@ -22,12 +22,18 @@
 //! }
 //! ```
 //!
+//! Several revisions are [kept], each with its verdicts, and for each the counts by several
+//! limits. A state is opened for one revision and its limits and leaves the rest alone, so
+//! configurations that get new streams at the same time do not take from each other.
+//!
 //! Whoever does not get new streams is not **in charge**: the root of a configuration that
-//! another one followed. It adds what its last requests had to say, if that is still of the
-//! same revision and counted by the same limits, and judges nothing.
+//! another one followed. It adds what its last requests had to say, if something counted by
+//! its limits is still kept, and judges nothing.
 
 use super::blob;
+use super::clock::ClockSet;
 use super::evidence::Tally;
+use super::kept::{Counted, Kept, MAX_LIMITS, MAX_REVISIONS};
 use super::local::Local;
 use super::ramp::Ramp;
 use super::transition::{Change, Transition};
@@ -37,11 +43,6 @@ use super::window::{Lengths, Span};
 use super::{Arm, Plan, millis};
 use crate::bucket::Share;
 
-/// How far apart the clocks of two reads may be in the wrong order. What is more is a clock
-/// that was set back.
-const SLACK: u64 = 5_000;
-/// Ticks come every second. Where more time than this passed between two, the clock jumped.
-pub const JUMP: u64 = 60_000;
 /// How often a state is written although nothing happened, so that it knows the time.
 const HEARTBEAT: u64 = 10_000;
 /// How many verdicts on versions that are no longer there are remembered.
@@ -50,12 +51,14 @@ const MAX_STRANGERS: usize = 32;
 /// What all VMs of a process know about a rollout. See the module.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
-    pub(super) revision: u64,
-    /// By which limits was counted.
-    pub(super) counted: u64,
-    /// When it was last written.
-    pub(super) seen: u64,
-    pub(super) versions: Vec<Version>,
+    /// The revision, with what was counted by other limits.
+    pub(super) own: Kept,
+    /// By which limits was counted what its versions have.
+    counted: u64,
+    /// Whether something may be added: not where there is nothing to add it to.
+    adds: bool,
+    /// Other revisions, those first that were written last.
+    beside: Vec<Kept>,
 }
 
 /// What came of a tick.
@@ -69,29 +72,29 @@ pub struct Ticked {
 
 impl State {
     /// The state in these bytes, a new one where there are none: the first requests may end
-    /// after the configuration that they came to. Where they are none of this layout and
-    /// revision, a new one for who is in charge; `None` for others, who have nothing to say
-    /// then.
+    /// after the configuration that they came to. Where they hold nothing of this revision,
+    /// a new one for who is in charge, in the place of the one that was written longest ago;
+    /// `None` for others, who have nothing to say then.
     pub fn open(plan: &Plan, bytes: Option<&[u8]>, in_charge: bool) -> Option<Self> {
         let begins = in_charge || bytes.is_none();
-        let found = bytes.and_then(blob::decode);
-        let mut state = match found.filter(|state| state.revision == plan.revision) {
-            Some(state) => state,
-            None if begins => Self {
-                revision: plan.revision,
-                counted: plan.counted(),
-                seen: 0,
-                versions: Vec::new(),
-            },
+        let kept = bytes.and_then(blob::decode).unwrap_or_default();
+        let of_it = |kept: &Kept| kept.revision == plan.revision;
+        let (own, mut beside): (Vec<_>, Vec<_>) = kept.into_iter().partition(of_it);
+        let mut own = match own.into_iter().next() {
+            Some(own) => own,
+            None if begins => Kept::new(plan.revision),
             None => return None,
         };
-        if state.counted != plan.counted() {
-            if !in_charge {
-                return None;
-            }
-            state.counted = plan.counted();
-            state.forget_counts();
-        }
+        beside.truncate(MAX_REVISIONS.saturating_sub(1));
+        let counted = plan.counted();
+        let adds = own.count_by(counted) || begins;
+        own.counts.truncate(MAX_LIMITS.saturating_sub(1));
+        let mut state = Self {
+            own,
+            counted,
+            adds,
+            beside,
+        };
         if begins {
             state.settle(plan);
         }
@@ -102,7 +105,7 @@ impl State {
     /// come back with the next configuration.
     fn settle(&mut self, plan: &Plan) {
         let mut strangers: usize = 0;
-        self.versions.retain_mut(|version| {
+        self.own.versions.retain_mut(|version| {
             let planned = plan.arms.iter().any(|arm| arm.digest == version.name);
             if !planned {
                 // What was counted of it is old when it comes back.
@@ -111,16 +114,17 @@ impl State {
             }
             planned || (version.phase != Phase::Healthy && strangers <= MAX_STRANGERS)
         });
-        for version in &mut self.versions {
+        for version in &mut self.own.versions {
             version.heed(plan);
         }
         for arm in &plan.arms {
             if !self
+                .own
                 .versions
                 .iter()
                 .any(|version| version.name == arm.digest)
             {
-                self.versions.push(Version {
+                self.own.versions.push(Version {
                     name: arm.digest,
                     ..Version::default()
                 });
@@ -128,9 +132,18 @@ impl State {
         }
     }
 
-    /// As bytes, at most 16 KiB. Where that is too little, it forgets latencies.
-    pub fn encode(&mut self) -> Vec<u8> {
-        blob::encode(self)
+    /// As bytes, at most 16 KiB. Where that is too little, they hold fewer latencies, then
+    /// fewer counts of others.
+    pub fn encode(&self) -> Vec<u8> {
+        let counted = Counted::of(self.counted, &self.own.versions);
+        let mut own = Kept {
+            counts: vec![counted],
+            ..self.own.clone()
+        };
+        own.counts.extend(self.own.counts.iter().cloned());
+        let mut kept = vec![own];
+        kept.extend(self.beside.iter().cloned());
+        blob::encode(kept)
     }
 
     /// Merges what a worker counted and, in charge, judges. `ticked_before` is this
@@ -145,8 +158,21 @@ impl State {
     ) -> Ticked {
         let mut transitions = Vec::new();
         let mut changed = false;
-        let beats = now.abs_diff(self.seen) >= HEARTBEAT;
-        let now = self.settle_clock(plan, now, ticked_before, &mut transitions);
+        let set = self.clock_was_set(now, ticked_before);
+        // What a set clock means for a ramp, say the limits and steps in force: whoever is
+        // not in charge leaves that to others, and does not tell the state the time either,
+        // by which they know. What it has counted is dropped then.
+        if !self.adds || (!in_charge && set != ClockSet::No) {
+            return Ticked {
+                changed,
+                transitions,
+            };
+        }
+        let beats = in_charge && now.abs_diff(self.own.seen) >= HEARTBEAT;
+        if in_charge {
+            self.settle_clock(plan, now, ticked_before, set, &mut transitions);
+        }
+        let now = now.max(self.own.seen);
         self.merge(plan, local, now);
         if in_charge {
             for (arm, _) in plan.arms().skip(1) {
@@ -158,74 +184,13 @@ impl State {
             }
         }
         changed |= beats || !local.is_empty() || !transitions.is_empty();
-        if changed {
-            self.seen = now;
+        if changed && in_charge {
+            self.own.seen = now;
         }
         Ticked {
             changed,
             transitions,
         }
-    }
-
-    /// The time that the state goes by. It survives a clock that was set: back, and what
-    /// was counted is forgotten; ahead, and no ramp and no recovery is taken along.
-    fn settle_clock(
-        &mut self,
-        plan: &Plan,
-        now: u64,
-        ticked_before: Option<u64>,
-        transitions: &mut Vec<Transition>,
-    ) -> u64 {
-        let back = self.seen.saturating_sub(now);
-        if back > SLACK {
-            self.forget_counts();
-            self.shift(|instant| instant.saturating_sub(back));
-            self.seen = now;
-        }
-        let before = ticked_before.unwrap_or(now);
-        let ahead = now.saturating_sub(before.max(self.seen));
-        if ahead > JUMP && ticked_before.is_some() {
-            self.shift(|instant| instant.saturating_add(ahead));
-            if let Some(ramp) = &plan.ramp {
-                let arms = plan.arms().skip(1).map(|(arm, _)| arm);
-                for arm in arms {
-                    let weight = self.weight(plan, arm, before);
-                    let Some(version) = self.version_mut(plan, arm) else {
-                        continue;
-                    };
-                    // After a freeze or a rollback it goes on by itself, from less.
-                    let held = matches!(
-                        version.phase,
-                        Phase::Frozen { .. } | Phase::RolledBack { .. }
-                    );
-                    if weight < ramp.scheduled(now) && !held {
-                        version.pace = Some((weight, now));
-                        let change = Change::HeldBack { weight };
-                        transitions.push(Transition { arm, change });
-                    }
-                }
-            }
-            self.seen = now;
-        }
-        now.max(self.seen)
-    }
-
-    fn shift(&mut self, by: impl Fn(u64) -> u64) {
-        for version in &mut self.versions {
-            version.slow_since = None;
-            version.pace = version.pace.map(|(weight, since)| (weight, by(since)));
-            match &mut version.phase {
-                Phase::Healthy => {}
-                Phase::Observed { until } => *until = by(*until),
-                Phase::Frozen { until, .. } | Phase::RolledBack { until, .. } => {
-                    *until = until.map(&by);
-                }
-            }
-        }
-    }
-
-    fn forget_counts(&mut self) {
-        self.versions.iter_mut().for_each(Version::forget_counts);
     }
 
     fn merge(&mut self, plan: &Plan, local: &Local, now: u64) {
@@ -242,13 +207,13 @@ impl State {
                 && errors.tally.all > 0
             {
                 let lengths = Lengths::of(limit.window);
-                version.errors.add(lengths, now, &errors);
+                version.counts.errors.add(lengths, now, &errors);
             }
             if let Some(limit) = &guardrail.latency
                 && latencies.tally.all > 0
             {
                 let lengths = Lengths::of(limit.window);
-                version.latencies.add(lengths, now, &latencies);
+                version.counts.latencies.add(lengths, now, &latencies);
             }
         }
     }
@@ -288,7 +253,7 @@ impl State {
     /// What a verdict may change without anything having happened.
     fn noted(&self, plan: &Plan, arm: Arm) -> Option<(Phase, Option<u64>)> {
         let version = self.version(plan, arm)?;
-        Some((version.phase, version.slow_since))
+        Some((version.phase, version.counts.slow_since))
     }
 
     /// The limit that a version breaches.
@@ -309,18 +274,18 @@ impl State {
         }
         let stable = self.version(plan, Arm::STABLE);
         let failing = guardrail.errors.as_ref().and_then(|limit| {
-            let stable = stable.map(|stable| &stable.errors);
-            verdict::errors(limit, min, &version.errors, stable, now)
+            let stable = stable.map(|stable| &stable.counts.errors);
+            verdict::errors(limit, min, &version.counts.errors, stable, now)
         });
         let limit = guardrail.latency.as_ref();
         let slow = limit.and_then(|limit| {
-            let stable = stable.map(|stable| &stable.latencies);
-            verdict::slowness(limit, min, &version.latencies, stable, now)
+            let stable = stable.map(|stable| &stable.counts.latencies);
+            verdict::slowness(limit, min, &version.counts.latencies, stable, now)
         });
         let lasting = limit.map_or(0, |limit| millis(limit.lasting));
         let version = self.version_mut(plan, arm)?;
-        let since = slow.map(|_| version.slow_since.unwrap_or(now));
-        version.slow_since = since;
+        let since = slow.map(|_| version.counts.slow_since.unwrap_or(now));
+        version.counts.slow_since = since;
         let lasts = since.is_some_and(|since| now.saturating_sub(since) >= lasting);
         failing.or(slow.filter(|_| lasts))
     }
@@ -354,8 +319,8 @@ impl State {
             .map_or_else(Tally::default, |(limit, version)| {
                 let lengths = Lengths::of(limit.window);
                 // Somebody else's clock may be a little ahead.
-                let now = now.max(self.seen);
-                version.errors.tally(lengths, now, Span::LONGEST)
+                let now = now.max(self.own.seen);
+                version.counts.errors.tally(lengths, now, Span::LONGEST)
             })
     }
 
@@ -375,13 +340,17 @@ impl State {
     #[cfg_attr(target_arch = "wasm32", inline(never))]
     pub(super) fn version(&self, plan: &Plan, arm: Arm) -> Option<&Version> {
         let name = plan.digest(arm)?;
-        self.versions.iter().find(|version| version.name == name)
+        self.own
+            .versions
+            .iter()
+            .find(|version| version.name == name)
     }
 
     #[cfg_attr(target_arch = "wasm32", inline(never))]
-    fn version_mut(&mut self, plan: &Plan, arm: Arm) -> Option<&mut Version> {
+    pub(super) fn version_mut(&mut self, plan: &Plan, arm: Arm) -> Option<&mut Version> {
         let name = plan.digest(arm)?;
-        self.versions
+        self.own
+            .versions
             .iter_mut()
             .find(|version| version.name == name)
     }

@@ -22,6 +22,12 @@ pub(super) struct Version {
     pub attempt: u32,
     /// From which weight its ramp goes on, and since when.
     pub pace: Option<(Share, u64)>,
+    pub counts: Counts,
+}
+
+/// What was counted of one version, by some limits.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Counts {
     /// Since when its latency breaches a limit.
     pub slow_since: Option<u64>,
     pub errors: Window,
@@ -133,9 +139,7 @@ impl Version {
     }
 
     pub fn forget_counts(&mut self) {
-        self.slow_since = None;
-        self.errors = Window::default();
-        self.latencies = Window::default();
+        self.counts = Counts::default();
     }
 }
 

@@ -279,7 +279,7 @@ impl Process {
     fn step(&mut self, turn: &mut Turn) -> bool {
         let Turn { root, .. } = turn;
         let ticked = self.workers.get(turn.worker).and_then(|w| w.ticked);
-        let Some((mut state, what, cas)) = turn.read.take() else {
+        let Some((state, what, cas)) = turn.read.take() else {
             let (bytes, cas) = self.store.get();
             let Some(mut state) = State::open(&root.plan, bytes, turn.in_charge) else {
                 return true;

@@ -11,6 +11,7 @@
     reason = "a test"
 )]
 
+mod beside;
 mod evidence;
 mod heeding;
 mod lifecycle;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use divvy::bucket::Share;
 use divvy::guardrail::evidence::Tally;
 use divvy::guardrail::{
-    Arm, ErrorLimit, Guardrail, LatencyLimit, Local, Plan, Ramp, State, Step, Transition,
+    Arm, ErrorLimit, Guardrail, LatencyLimit, Local, Plan, Ramp, Standing, State, Step, Transition,
 };
 
 /// A Monday noon, in milliseconds since the Unix epoch.
@@ -107,6 +108,24 @@ impl Worker {
             plan: Rc::clone(plan),
             now: NOON,
         }
+    }
+
+    /// From now on by another plan, with what all VMs know.
+    fn switch(&mut self, plan: &Rc<Plan>) {
+        let bytes = self.state.encode();
+        self.state = State::open(plan, Some(&bytes), true).unwrap();
+        self.local = Local::new(plan);
+        self.plan = Rc::clone(plan);
+    }
+
+    /// How v2 stands.
+    fn standing(&self) -> Standing {
+        self.state.standing(&self.plan, V2)
+    }
+
+    /// What is known of v2.
+    fn known(&self) -> Tally {
+        self.state.known(&self.plan, V2, self.now)
     }
 
     fn count(&mut self, arm: Arm, requests: u32, failures: u32) {

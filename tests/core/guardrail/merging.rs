@@ -127,6 +127,17 @@ fn any_bytes_are_a_state_or_none_and_harm_nobody() {
         worker.local.record(&plan, V2, Sample::Failure, Some(took));
         worker.tick_at(NOON + millis * 700);
     }
+    // Three revisions, one of them counted by two limits.
+    for (revision, limits) in [
+        ("2", one_percent()),
+        ("3", one_percent()),
+        ("1", one_percent()),
+        ("1", latency(Some(320), Some(1.2))),
+    ] {
+        worker.switch(&super::plan(revision, limits));
+        worker.count(V2, 1, 1);
+        worker.tick_at(worker.now + 1);
+    }
     let valid = worker.state.encode();
     let mut random = Traffic::new(2);
     let byte = |random: &mut Traffic| u8::try_from(random.pick(256)).unwrap();
@@ -171,7 +182,7 @@ fn a_state_is_small_and_at_most_16_kib() {
     let oddly = |random: &mut Traffic| 0.001 * 10_f64.powf(random.fraction() * 4.0);
     type Latency<'a> = &'a dyn Fn(&mut Traffic) -> f64;
     for (name, plan, latency, most) in [
-        ("one canary, errors", &usual, &usually as Latency<'_>, 300),
+        ("one canary, errors", &usual, &usually as Latency<'_>, 320),
         ("one canary, all", &compared, &usually, 8_000),
         ("one canary, all, oddly", &compared, &oddly, MAX_BYTES),
         ("32 versions, all, oddly", &large, &oddly, MAX_BYTES),

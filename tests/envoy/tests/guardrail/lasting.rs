@@ -13,7 +13,7 @@ use super::{
     weights,
 };
 
-fn three_in_a_row(weight: f64) -> Value {
+pub fn three_in_a_row(weight: f64) -> Value {
     guarded(canary(weight), json!({"consecutiveErrors": 3}))
 }
 
@@ -63,7 +63,7 @@ fn in_new_vms(configuration: &Value, number: u32) -> Result<Plugin> {
 }
 
 /// How many VMs this Envoy has ever made.
-async fn vms_made(edge: &Edge) -> Result<u64> {
+pub async fn vms_made(edge: &Edge) -> Result<u64> {
     const CREATED: &str = "wasm.envoy.wasm.runtime.v8.created";
     let stats = edge.envoy.stats(CREATED).await?;
     stats.get(CREATED).copied().context(CREATED)

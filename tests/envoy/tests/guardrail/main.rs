@@ -1,6 +1,7 @@
 //! The guardrail and the ramp in a real Envoy: how soon a bad version is gone, what counts and
 //! what does not, what ends a verdict and what does not, and that nothing is lost on the way.
 
+mod beside;
 mod counted;
 mod detected;
 mod ending;
@@ -8,6 +9,7 @@ mod exact;
 mod lasting;
 mod load;
 mod ramps;
+mod trapped;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -2,6 +2,7 @@
 //! happens: a clock that is set, shared data that is contended or refused, configurations and
 //! VMs that come and go.
 
+mod beside;
 mod clock;
 mod contention;
 mod faults;

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{MANY, Worker, known, one_percent, request, standing, tally, with};
 
 /// Requests to v2 that are under way.
-fn under_way(worker: &mut Worker) -> Vec<StreamId> {
+pub fn under_way(worker: &mut Worker) -> Vec<StreamId> {
     let open = |_| {
         let id = worker.vm.open(worker.root).unwrap();
         let headers = request(CANARY_USER).request;
@@ -17,7 +17,7 @@ fn under_way(worker: &mut Worker) -> Vec<StreamId> {
     (0..MANY).map(open).collect()
 }
 
-fn fail(worker: &mut Worker, streams: Vec<StreamId>) {
+pub fn fail(worker: &mut Worker, streams: Vec<StreamId>) {
     let failed = request(CANARY_USER).status(503).response.unwrap();
     for id in streams {
         worker

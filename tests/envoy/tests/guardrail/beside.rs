@@ -1,0 +1,211 @@
+//! Configurations of two revisions that get new requests at the same time, under one plugin name:
+//! in a listener that drains beside the one that follows it, and in two listeners.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use divvy_envoy_tests::{Edge, PATIENCE, Setup, configuration};
+use divvy_lab::client::{Http1, Response};
+use divvy_lab::eventually;
+use divvy_lab::plugin::Plugin;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::Mutex;
+
+use super::lasting::three_in_a_row;
+use super::{CANARY, TAKEN_BACK, canary_user, changed, now, transition, transitions};
+
+const HTTP_MANAGER: &str = "envoy.filters.network.http_connection_manager";
+
+/// A revision, which tells clients in a header of its own name what was decided.
+fn revision(revision: &str) -> Value {
+    let mut configuration = changed(three_in_a_row(50.0), json!({"revision": revision}));
+    configuration["responseHeader"] = json!(format!("x-of-{revision}"));
+    configuration
+}
+
+/// What a revision decided, if this answer is one of its.
+fn told<'a>(answer: &'a Response, revision: &str) -> Option<&'a str> {
+    answer.header(&format!("x-of-{revision}"))
+}
+
+/// The shipped listener under another name, with the filter and its configuration in it.
+fn listener(shipped: &Value, name: &str, configuration: &Value) -> Result<Value> {
+    let mut plugin = Plugin::load("envoy/plugin.yaml")?
+        .with_name("divvy-inline")
+        .with_configuration(&configuration.to_string());
+    let filter = json!({"name": "divvy-inline", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+        "config": plugin.config(),
+    }});
+    let mut listener = shipped.clone();
+    listener["name"] = json!(name);
+    let manager = &mut listener["filter_chains"][0]["filters"][0];
+    ensure!(manager["name"] == HTTP_MANAGER);
+    let filters = &mut manager["typed_config"]["http_filters"];
+    let first = filters.get_mut(0).context("no filter")?;
+    ensure!(first["name"] == "divvy");
+    *first = filter;
+    Ok(listener)
+}
+
+/// An edge whose bootstrap is changed by this, which is given the shipped listener. The discovered
+/// plugin splits nothing.
+async fn start(change: impl FnOnce(&mut Value, &Value) -> Result<()>) -> Result<Edge> {
+    Setup::new(&configuration(&[]))?
+        .workers(1)
+        .bootstrap(|bootstrap| {
+            let mut bootstrap = bootstrap.without_access_log()?;
+            let shipped = bootstrap.json()["static_resources"]["listeners"][0].clone();
+            change(bootstrap.json(), &shipped)?;
+            Ok(bootstrap)
+        })?
+        .start()
+        .await
+}
+
+async fn ask(client: &Http1, user: &str, path: &str) -> Result<Response> {
+    client.get_with(path, &[("x-user-id", user)]).await
+}
+
+/// v2 of the first revision fails by turns with good answers of the second, and is rolled back
+/// there and stays so, while the second revision goes on with v2.
+async fn assert_apart(
+    edge: &Edge,
+    first: impl AsyncFn(&str) -> Result<Response>,
+    second: impl AsyncFn(&str) -> Result<Response>,
+) -> Result<()> {
+    for _ in 0..3 {
+        let failed = first("/?status=503").await?;
+        ensure!(told(&failed, "1") == Some(CANARY), "{failed:?}");
+        let good = second("/").await?;
+        ensure!(told(&good, "2") == Some(CANARY), "{good:?}");
+    }
+    let line = transition(edge, 0).await?;
+    ensure!(line.starts_with("v2 is rolled back"), "{line}");
+    // For some ticks of both.
+    let end = now()? + 3_000;
+    while now()? < end {
+        let answer = first("/").await?;
+        ensure!(told(&answer, "1") == Some(TAKEN_BACK), "{answer:?}");
+        let answer = second("/").await?;
+        ensure!(told(&answer, "2") == Some(CANARY), "{answer:?}");
+    }
+    ensure!(transitions(edge, 0).len() == 1);
+    // The second one still counts and judges by itself.
+    let mark = edge.envoy.log_mark();
+    for _ in 0..3 {
+        ensure!(told(&second("/?status=503").await?, "2") == Some(CANARY));
+        ensure!(told(&first("/").await?, "1") == Some(TAKEN_BACK));
+    }
+    transition(edge, mark).await?;
+    eventually("the second revision's verdict", PATIENCE, async || {
+        let answer = second("/").await.ok()?;
+        (told(&answer, "2") == Some(TAKEN_BACK)).then_some(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn two_listeners_with_one_plugin_name_keep_their_verdicts_apart() -> Result<()> {
+    let edge = start(|bootstrap, shipped| {
+        let [first, second] = ["1", "2"].map(|number| listener(shipped, number, &revision(number)));
+        let listeners = bootstrap["static_resources"]["listeners"].as_array_mut();
+        listeners.context("no listeners")?.extend([first?, second?]);
+        Ok(())
+    })
+    .await?;
+    let user = canary_user()?;
+    let first = Http1::new(edge.envoy.listener("1").await?);
+    let second = Http1::new(edge.envoy.listener("2").await?);
+    assert_apart(
+        &edge,
+        async |path| ask(&first, &user, path).await,
+        async |path| ask(&second, &user, path).await,
+    )
+    .await
+}
+
+/// Moves a listener into the file that Envoy watches.
+fn publish(dir: &Path, version: &str, mut listener: Value) -> Result<()> {
+    listener["@type"] = json!("type.googleapis.com/envoy.config.listener.v3.Listener");
+    let file = json!({"version_info": version, "resources": [listener]});
+    let draft = dir.join("draft.json");
+    fs::write(&draft, file.to_string())?;
+    fs::rename(draft, dir.join("listeners.json"))?;
+    Ok(())
+}
+
+/// Clients whose connections are kept alive, so their requests stay with a listener that drains.
+struct Kept(Mutex<Vec<Http1>>);
+
+impl Kept {
+    async fn open(addr: SocketAddr, user: &str) -> Result<Kept> {
+        let kept = Kept(Mutex::default());
+        for _ in 0..20 {
+            let client = Http1::new(addr);
+            let answer = ask(&client, user, "/").await?;
+            ensure!(told(&answer, "1") == Some(CANARY), "{answer:?}");
+            kept.0.lock().await.push(client);
+        }
+        Ok(kept)
+    }
+
+    /// Asks on a connection that is still there: Envoy says which ones it closes, a few now and
+    /// then while it drains.
+    async fn ask(&self, user: &str, path: &str) -> Result<Response> {
+        let mut clients = self.0.lock().await;
+        let client = clients.pop().context("Envoy closed all connections")?;
+        let answer = ask(&client, user, path).await?;
+        if answer.header("connection") != Some("close") {
+            clients.push(client);
+        }
+        Ok(answer)
+    }
+}
+
+#[tokio::test]
+async fn a_listener_that_drains_keeps_its_verdicts_apart_from_the_next_one_s() -> Result<()> {
+    let dir = TempDir::new()?;
+    let mut shipped = Value::Null;
+    let edge = start(|bootstrap, listener_as_shipped| {
+        shipped = listener_as_shipped.clone();
+        publish(
+            dir.path(),
+            "1",
+            listener(&shipped, "inline", &revision("1"))?,
+        )?;
+        bootstrap["dynamic_resources"]["lds_config"] = json!({
+            "resource_api_version": "V3",
+            "path_config_source": {
+                "path": dir.path().join("listeners.json"),
+                "watched_directory": {"path": dir.path()},
+            },
+        });
+        bootstrap["node"] = json!({"id": "edge", "cluster": "edge"});
+        Ok(())
+    })
+    .await?;
+    let user = canary_user()?;
+    let addr = edge.envoy.listener("inline").await?;
+    let draining = Kept::open(addr, &user).await?;
+    publish(
+        dir.path(),
+        "2",
+        listener(&shipped, "inline", &revision("2"))?,
+    )?;
+    let next = eventually("the next listener", PATIENCE, async || {
+        let client = Http1::new(edge.envoy.listener("inline").await.ok()?);
+        let answer = ask(&client, &user, "/").await.ok()?;
+        told(&answer, "2").is_some().then_some(client)
+    })
+    .await?;
+    assert_apart(
+        &edge,
+        async |path| draining.ask(&user, path).await,
+        async |path| ask(&next, &user, path).await,
+    )
+    .await
+}

@@ -1,0 +1,146 @@
+//! A VM that traps and is started again. The filter is built never to do that, so here it is made
+//! to: the built module, with one instruction in front of one of its callbacks.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use divvy_envoy_tests::{Edge, PATIENCE, Setup, canary, told};
+use divvy_lab::{eventually, workspace_root};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use walrus::ir::BinaryOp;
+use walrus::{ExportItem, FunctionBuilder, Module, ValType};
+
+use super::lasting::{three_in_a_row, vms_made};
+use super::{
+    CANARY, TAKEN_BACK, assert_rolled_back, canary_user, changed, fail_three_times, guarded,
+    transition, transitions, wait_until_all_say,
+};
+
+/// Requests with so many headers trap. Others here have about ten, and Envoy takes up to 100.
+const TOO_MANY: i32 = 60;
+
+/// The built filter, which traps on such a request.
+fn trapping(path: &Path) -> Result<()> {
+    let mut module = Module::from_file(workspace_root().join("target/divvy.wasm"))?;
+    let callback = module
+        .exports
+        .iter()
+        .find(|export| export.name == "proxy_on_request_headers")
+        .map(|export| (export.id(), export.item));
+    let Some((export, ExportItem::Function(original))) = callback else {
+        bail!("the filter has no such callback");
+    };
+    // The stream, how many headers there are, whether that is all of the request.
+    let i32 = ValType::I32;
+    let mut builder = FunctionBuilder::new(&mut module.types, &[i32; 3], &[i32]);
+    let arguments = [0; 3].map(|_| module.locals.add(i32));
+    let mut body = builder.func_body();
+    body.local_get(arguments[1])
+        .i32_const(TOO_MANY)
+        .binop(BinaryOp::I32GeU)
+        .if_else(
+            None,
+            |trap| {
+                trap.unreachable();
+            },
+            |_| {},
+        );
+    for argument in arguments {
+        body.local_get(argument);
+    }
+    body.call(original);
+    let wrapper = builder.finish(arguments.to_vec(), &mut module.funcs);
+    module.exports.get_mut(export).item = ExportItem::Function(wrapper);
+    fs::write(path, module.emit_wasm())?;
+    Ok(())
+}
+
+/// An edge with this filter, as shipped but for that: `failure_policy: FAIL_RELOAD`.
+async fn start(configuration: &Value) -> Result<(Edge, TempDir)> {
+    let dir = TempDir::new()?;
+    let wasm = dir.path().join("trapping.wasm");
+    trapping(&wasm)?;
+    let edge = Setup::new(configuration)?
+        .workers(2)
+        .plugin(|plugin| plugin.with_wasm(&wasm))
+        .bootstrap(|edge| edge.without_access_log())?
+        .start()
+        .await?;
+    Ok((edge, dir))
+}
+
+/// Has the VM trap that serves the edge's client, and waits until another one does.
+async fn trap(edge: &Edge) -> Result<()> {
+    let before = vms_made(edge).await?;
+    let mark = edge.envoy.log_mark();
+    let names: Vec<_> = (0..TOO_MANY).map(|n| format!("x-{n}")).collect();
+    let headers: Vec<_> = names.iter().map(|name| (name.as_str(), "1")).collect();
+    let answer = edge.client.get_with("/", &headers).await?;
+    ensure!(answer.status == 503, "{answer:?}");
+    let trapped = |line: &str| line.contains("unreachable");
+    edge.envoy
+        .wait_for_log_since(mark, trapped, PATIENCE)
+        .await?;
+    eventually("a new VM", PATIENCE, async || {
+        // With the first request after a second or so.
+        let answer = edge.client.get("/").await.ok()?;
+        (answer.status == 200).then_some(())
+    })
+    .await?;
+    let after = vms_made(edge).await?;
+    ensure!(after > before, "{before} VMs before, {after} after");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_verdict_outlives_a_vm_that_traps_and_is_started_again() -> Result<()> {
+    let user = canary_user()?;
+    let configuration = three_in_a_row(50.0);
+    let (edge, _dir) = start(&configuration).await?;
+    fail_three_times(&edge, &user).await?;
+    wait_until_all_say(&edge, &user, TAKEN_BACK).await?;
+    for when in ["after a trap", "after another one"] {
+        trap(&edge).await?;
+        let answer = edge.get_as(&user, "/").await?;
+        assert_eq!(told(&answer), Some(TAKEN_BACK), "{when}");
+        assert_rolled_back(&edge, &user, when).await?;
+    }
+    assert_eq!(transitions(&edge, 0).len(), 1);
+    // And it watches the next revision as ever.
+    let next = changed(configuration, json!({"revision": "2"}));
+    edge.put(&next).await?;
+    trap(&edge).await?;
+    fail_three_times(&edge, &user).await?;
+    wait_until_all_say(&edge, &user, TAKEN_BACK).await
+}
+
+#[tokio::test]
+async fn what_was_counted_before_a_trap_counts_after_it() -> Result<()> {
+    let user = canary_user()?;
+    let limits = |min: u32, on_breach: &str| {
+        let errors = json!({"max": 0.0001, "window": "1h"});
+        let fields = json!({"errors": errors, "minRequests": min, "onBreach": on_breach});
+        guarded(canary(50.0), fields)
+    };
+    let (edge, _dir) = start(&limits(2, "observe")).await?;
+    for path in ["/", "/?status=503"] {
+        let answer = edge.get_as(&user, path).await?;
+        assert_eq!(told(&answer), Some(CANARY));
+    }
+    // Who observes two of them has counted them.
+    let line = transition(&edge, 0).await?;
+    assert!(line.contains("1 of 2 requests failed"), "{line}");
+    trap(&edge).await?;
+    for path in ["/", "/", "/?status=503"] {
+        let answer = edge.get_as(&user, path).await?;
+        assert_eq!(told(&answer), Some(CANARY));
+    }
+    let mark = edge.envoy.log_mark();
+    edge.put(&limits(5, "rollback")).await?;
+    edge.client.get("/").await?;
+    let line = transition(&edge, mark).await.context("no verdict")?;
+    assert!(line.contains("2 of 5 requests failed"), "{line}");
+    wait_until_all_say(&edge, &user, TAKEN_BACK).await
+}

@@ -1,0 +1,186 @@
+//! Configurations that get new streams at the same time, under one plugin's name: a listener that
+//! drains for minutes beside the next one, two listeners. And one root that is configured twice.
+
+use divvy_host_tests::fixture::{CANARY_USER, PLUGIN, start};
+use divvy_host_tests::{Process, RootId};
+use serde_json::{Value, json};
+
+use super::pushes::{fail, under_way};
+use super::{MANY, ROLLED_BACK, Worker, guarded, known, one_percent, patient, tally, weight, with};
+
+const CANARY: &str = "checkout=v2;reason=split";
+
+/// [`one_percent`] in another revision.
+fn second() -> Value {
+    with(one_percent(), "revision", json!("2"))
+}
+
+/// The same revision as [`one_percent`], counted by another window.
+fn windowed() -> Value {
+    guarded(json!({"errors": {"max": 1, "window": "1m"}}))
+}
+
+/// One VM with a root for each of two configurations.
+fn two(process: &Process, one: &Value, other: &Value) -> (Worker, [RootId; 2]) {
+    let mut worker = Worker::new(process, one);
+    let first = worker.push(other);
+    let roots = [first, worker.root];
+    (worker, roots)
+}
+
+impl Worker {
+    /// What a user is told by this root.
+    fn ask_at(&mut self, root: RootId, user: &str) -> String {
+        self.root = root;
+        self.ask(user).0
+    }
+
+    /// A second passes for both.
+    fn second_of(&mut self, roots: [RootId; 2]) {
+        self.root = roots[0];
+        self.second();
+        self.vm.tick(roots[1]).unwrap();
+    }
+}
+
+#[test]
+fn two_revisions_that_both_get_streams_keep_their_verdicts_and_their_counts() {
+    for bad in [0, 1] {
+        let process = Process::new();
+        let configurations = [one_percent(), second()];
+        let (mut worker, roots) = two(&process, &configurations[0], &configurations[1]);
+        let good = 1 - bad;
+        for _ in 0..MANY {
+            assert_eq!(worker.ask_at(roots[good], CANARY_USER), CANARY);
+            worker.root = roots[bad];
+            worker.fail(1);
+        }
+        for _ in 0..10 {
+            worker.second_of(roots);
+            worker.ask_at(roots[good], CANARY_USER);
+            worker.ask_at(roots[bad], CANARY_USER);
+        }
+        for _ in 0..3 {
+            assert_eq!(worker.ask_at(roots[bad], CANARY_USER), ROLLED_BACK);
+            assert_eq!(worker.ask_at(roots[good], CANARY_USER), CANARY);
+            worker.second_of(roots);
+        }
+        assert_eq!(worker.transitions().len(), 1);
+        assert_eq!(known(&process, &configurations[good])[1].bad, 0);
+        assert!(known(&process, &configurations[good])[1].all >= MANY);
+    }
+}
+
+#[test]
+fn who_gets_few_streams_beside_a_busy_one_is_judged_all_the_same() {
+    let process = Process::new();
+    let (mut worker, [busy, rare]) = two(&process, &one_percent(), &second());
+    // The busy one always has the last stream before a tick, and so the gauges.
+    for _ in 0..MANY {
+        worker.root = rare;
+        worker.fail(1);
+        for _ in 0..5 {
+            assert_eq!(worker.ask_at(busy, CANARY_USER), CANARY);
+        }
+        worker.second_of([busy, rare]);
+    }
+    assert_eq!(worker.ask_at(rare, CANARY_USER), ROLLED_BACK);
+    assert_eq!(worker.ask_at(busy, CANARY_USER), CANARY);
+    assert_eq!(worker.transitions().len(), 1);
+}
+
+#[test]
+fn two_ways_to_count_in_one_revision_share_their_verdicts_and_not_their_counts() {
+    let process = Process::new();
+    let configurations = [one_percent(), windowed()];
+    let (mut worker, roots) = two(&process, &configurations[0], &configurations[1]);
+    for round in 1..=5 {
+        for root in roots {
+            worker.ask_at(root, CANARY_USER);
+        }
+        worker.ask_at(roots[1], CANARY_USER);
+        worker.second_of(roots);
+        for (configuration, each) in configurations.iter().zip([1, 2]) {
+            assert_eq!(known(&process, configuration)[1], tally(0, each * round));
+        }
+    }
+    worker.root = roots[0];
+    worker.fail(MANY);
+    for _ in 0..2 {
+        worker.second_of(roots);
+        for root in roots {
+            worker.ask_at(root, CANARY_USER);
+        }
+    }
+    for root in roots {
+        assert_eq!(worker.ask_at(root, CANARY_USER), ROLLED_BACK);
+    }
+    assert_eq!(worker.transitions().len(), 1);
+}
+
+#[test]
+fn a_root_that_is_followed_by_other_limits_sees_their_verdict_at_its_next_tick() {
+    let process = Process::new();
+    // In a VM of its own, where no stream came to another configuration.
+    let mut old = Worker::new(&process, &windowed());
+    assert_eq!(old.ask(CANARY_USER).0, CANARY);
+    old.tick();
+    let mut new = Worker::new(&process, &one_percent());
+    new.fail(MANY);
+    new.second();
+    old.tick();
+    assert_eq!(old.ask(CANARY_USER).0, ROLLED_BACK);
+    assert_eq!(weight(&process, "v2"), Some(0));
+}
+
+#[test]
+fn an_earlier_revision_that_comes_back_is_what_it_was() {
+    let process = Process::new();
+    let mut worker = super::lifecycle::rolled_back(&process);
+    worker.push(&second());
+    assert_eq!(worker.ask(CANARY_USER).0, CANARY);
+    worker.second();
+    worker.push(&one_percent());
+    assert_eq!(worker.ask(CANARY_USER).0, ROLLED_BACK);
+    worker.push(&second());
+    assert_eq!(worker.ask(CANARY_USER).0, CANARY);
+}
+
+#[test]
+fn a_root_that_is_configured_again_still_counts_the_requests_that_came_before() {
+    for at_once in [false, true] {
+        let process = Process::new();
+        let mut worker = Worker::new(&process, &patient());
+        worker.fail(3);
+        let streams = under_way(&mut worker);
+        let next = with(patient(), "metrics", json!("requests"));
+        let accepted = worker.vm.reconfigure(worker.root, next.to_string());
+        assert!(accepted.unwrap().accepted);
+        assert_eq!(known(&process, &patient())[1], tally(3, 3));
+        fail(&mut worker, streams);
+        if at_once {
+            assert!(worker.vm.retire(worker.root).unwrap());
+        } else {
+            worker.tick();
+        }
+        let all = MANY + 3;
+        assert_eq!(known(&process, &patient())[1], tally(all, all), "{at_once}");
+    }
+}
+
+#[test]
+fn a_plugin_without_a_name_is_warned_of_where_something_is_watched() {
+    let unwatched = divvy_host_tests::fixture::canary();
+    for (name, configuration, warnings) in [
+        ("", one_percent(), 1),
+        ("", unwatched, 0),
+        (PLUGIN, one_percent(), 0),
+    ] {
+        let mut vm = start(&Process::new());
+        vm.configure("divvy", name, configuration.to_string())
+            .unwrap();
+        let said = vm.take_log().into_iter();
+        let said = said.filter(|line| line.message.contains("the plugin has no name"));
+        assert_eq!(said.count(), warnings, "{name:?}");
+    }
+}
