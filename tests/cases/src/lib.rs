@@ -86,6 +86,31 @@ pub fn groups() -> Vec<Group> {
     groups
 }
 
+/// Configurations in which one thing is wrong, each with the first error that comes of it.
+///
+/// # Panics
+/// When the table is not one.
+#[must_use]
+pub fn broken() -> Vec<(Value, String)> {
+    let rows: Value =
+        serde_json::from_str(include_str!("../broken.json")).expect("broken.json is JSON");
+    let spoiled = |row: &Value| {
+        let place = row["at"].as_str().expect("a place");
+        let mut config: Value =
+            serde_json::from_str(include_str!("../valid.json")).expect("valid.json is JSON");
+        let (parent, key) = place.rsplit_once('/').expect("a pointer");
+        match config.pointer_mut(parent).expect("its parent is there") {
+            Value::Object(map) => drop(map.insert(key.to_owned(), row["put"].clone())),
+            Value::Array(list) => {
+                list[key.parse::<usize>().expect("an index")] = row["put"].clone();
+            }
+            other => panic!("{place} is in {other}"),
+        }
+        (config, text(&row["error"]).expect("an error"))
+    };
+    list(&rows).map(spoiled).collect()
+}
+
 fn group(raw: &Value) -> Group {
     Group {
         name: text(&raw["name"]).expect("a group has a name"),

@@ -1,0 +1,95 @@
+//! Guardrails that watch nothing, or never have enough to judge by.
+
+use divvy::bucket::Share;
+use divvy::outside::Nothing;
+use divvy::policy::{Policy, Rollout, Strategy, Weight};
+use serde_json::Value;
+
+use super::{Warning, each};
+
+/// How many times its length a window stretches.
+const STRETCH: f64 = 10.0;
+/// How long a window is where the configuration does not say, in seconds.
+const ERRORS_WINDOW: f64 = 30.0;
+const LATENCY_WINDOW: f64 = 60.0;
+
+pub(super) fn find(policy: &Policy, raw: &Value, rps: Option<f64>, found: &mut Vec<Warning>) {
+    let shares = policy.shares(&Nothing);
+    let rollouts = each(raw, "", "rollouts");
+    for (((path, rollout), compiled), shares) in rollouts.iter().zip(&policy.rollouts).zip(shares) {
+        let Some(guardrail) = rollout.get("guardrail") else {
+            continue;
+        };
+        let stable = compiled.stable;
+        if let Strategy::BlueGreen { active } = compiled.strategy
+            && active == stable
+        {
+            let message = "is stable, which a guardrail does not watch: there is nothing to fall \
+                           back to";
+            found.push(Warning::new(
+                format!("{path}.strategy.blueGreen.active"),
+                message,
+            ));
+            continue;
+        }
+        let Some(rps) = rps else { continue };
+        let most = most(compiled, rollout).or_else(|| {
+            let others = shares.iter().filter(|(version, _)| *version != stable);
+            others.map(|(_, share)| *share).max()
+        });
+        let share = f64::from(most.unwrap_or(Share::NONE).ppm()) / 1e6;
+        let seconds = |limit: &str, default: f64| {
+            let limit = guardrail.get(limit)?;
+            let text = limit.get("window").and_then(Value::as_str);
+            let given = text.and_then(|text| humantime::parse_duration(text).ok());
+            Some(given.map_or(default, |given| given.as_secs_f64()))
+        };
+        let windows = [
+            seconds("errors", ERRORS_WINDOW),
+            seconds("latency", LATENCY_WINDOW),
+        ];
+        let longest = windows.into_iter().flatten().fold(0.0, f64::max) * STRETCH;
+        let needed = guardrail
+            .get("minRequests")
+            .and_then(Value::as_f64)
+            .unwrap_or(20.0);
+        let seen = rps * share * longest;
+        if longest > 0.0 && share > 0.0 && seen < needed {
+            let place = match guardrail.get("minRequests") {
+                Some(_) => format!("{path}.guardrail.minRequests"),
+                None => format!("{path}.guardrail"),
+            };
+            let message = format!(
+                "asks for {needed} requests, and at {rps} a second a version with {:.4} % of the \
+                 users gets {seen:.1} within {longest:.0} s, as far as a window stretches: it never \
+                 judges",
+                share * 100.0
+            );
+            found.push(Warning::new(place, message));
+        }
+    }
+}
+
+/// The most that a canary comes to which grows by the clock.
+fn most(compiled: &Rollout, raw: &Value) -> Option<Share> {
+    let Strategy::Canary {
+        weight: Weight::Clock,
+        ..
+    } = compiled.strategy
+    else {
+        return None;
+    };
+    let canary = raw.pointer("/strategy/canary")?;
+    let ramp = ["/ramp/to", "/ramp/then"].map(|place| canary.pointer(place));
+    let steps = canary
+        .get("steps")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    let weights = steps
+        .filter_map(|step| step.get("weight"))
+        .chain(ramp.into_iter().flatten());
+    weights
+        .filter_map(|weight| Share::from_percent(weight.as_f64()?))
+        .max()
+}

@@ -1,0 +1,194 @@
+//! Rules that can never match.
+
+use serde_json::Value;
+
+use super::{Warning, each, text};
+
+pub(super) fn find(raw: &Value, found: &mut Vec<Warning>) {
+    for (path, rollout) in each(raw, "", "rollouts") {
+        let rules = each(rollout, &path, "rules");
+        if rollout.get("enabled") == Some(&Value::Bool(false)) {
+            continue;
+        }
+        for (nth, (place, rule)) in rules.iter().enumerate() {
+            let Some(when) = rule.get("when") else {
+                continue;
+            };
+            if rule.get("percent").and_then(Value::as_f64) == Some(0.0) {
+                let message = "lets nobody in, so the rule never matches";
+                found.push(Warning::new(format!("{place}.percent"), message));
+                continue;
+            }
+            if let Some(why) = impossible(when, rollout) {
+                found.push(Warning::new(
+                    format!("{place}.when"),
+                    format!("never holds: {why}"),
+                ));
+                continue;
+            }
+            let all = |earlier: &Value| earlier.get("percent").is_none_or(is_all);
+            let earlier = rules[..nth].iter().map(|(_, earlier)| earlier);
+            let covering = earlier
+                .filter(|earlier| all(earlier))
+                .find(|earlier| earlier.get("when").is_some_and(|wider| covers(wider, when)));
+            if let Some(covering) = covering {
+                let message = format!(
+                    "never decides: wherever it holds, the rule {} holds too, which stands before \
+                     it",
+                    text(covering, "name")
+                );
+                found.push(Warning::new(format!("{place}.when"), message));
+            }
+        }
+    }
+}
+
+fn is_all(percent: &Value) -> bool {
+    percent.as_f64() == Some(100.0)
+}
+
+const OPERATORS: [&str; 10] = [
+    "exact", "prefix", "suffix", "contains", "in", "present", "regex", "semver", "range", "cidr",
+];
+
+/// The source of a leaf: all of it but the operator.
+fn source(leaf: &Value) -> Option<Value> {
+    let mut source = leaf.as_object()?.clone();
+    if ["all", "any", "not", "assigned"]
+        .iter()
+        .any(|key| source.contains_key(*key))
+    {
+        return None;
+    }
+    for key in OPERATORS.iter().chain(&["ignoreCase"]) {
+        source.remove(*key);
+    }
+    for name in ["header"] {
+        if let Some(Value::String(text)) = source.get_mut(name) {
+            text.make_ascii_lowercase();
+        }
+    }
+    Some(Value::Object(source))
+}
+
+/// Whether `wider` holds wherever `narrow` does, as far as one can see it.
+fn covers(wider: &Value, narrow: &Value) -> bool {
+    if wider == narrow {
+        return true;
+    }
+    let list = |value: &Value, key: &str| {
+        value
+            .get(key)
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default()
+    };
+    // One of several conditions that all hold, or all of which are covered.
+    if list(narrow, "all").iter().any(|part| covers(wider, part))
+        || list(wider, "any").iter().any(|part| covers(part, narrow))
+    {
+        return true;
+    }
+    let (any, all) = (list(narrow, "any"), list(wider, "all"));
+    if (!any.is_empty() && any.iter().all(|part| covers(wider, part)))
+        || (!all.is_empty() && all.iter().all(|part| covers(part, narrow)))
+    {
+        return true;
+    }
+    let (Some(one), Some(other)) = (source(wider), source(narrow)) else {
+        return false;
+    };
+    if one != other {
+        return false;
+    }
+    let absent = narrow.get("present") == Some(&Value::Bool(false));
+    if wider.get("present") == Some(&Value::Bool(true)) {
+        return !absent;
+    }
+    if wider.get("ignoreCase") != narrow.get("ignoreCase") {
+        return false;
+    }
+    // `in` covers each of its values and every part of it.
+    let values = |leaf: &Value| match (leaf.get("exact"), leaf.get("in")) {
+        (Some(value), _) => Some(vec![value.clone()]),
+        (_, Some(Value::Array(values))) => Some(values.clone()),
+        _ => None,
+    };
+    match (values(wider), values(narrow)) {
+        (Some(wide), Some(few)) => few.iter().all(|value| wide.contains(value)),
+        _ => false,
+    }
+}
+
+/// Why a condition can never hold under a rollout's `match`.
+fn impossible(when: &Value, rollout: &Value) -> Option<String> {
+    let parts = |key: &str| when.get(key).and_then(Value::as_array);
+    if let Some(any) = parts("any") {
+        let whys: Option<Vec<_>> = any.iter().map(|part| impossible(part, rollout)).collect();
+        return whys?.into_iter().next();
+    }
+    if let Some(all) = parts("all") {
+        return all
+            .iter()
+            .find_map(|part| impossible(part, rollout))
+            .or_else(|| contradiction(all));
+    }
+    if when.get("method").is_some() {
+        let asked = allowed(when)?;
+        let scopes = rollout.get("match").and_then(Value::as_array)?;
+        let methods = scopes
+            .iter()
+            .map(|scope| scope.get("methods").and_then(Value::as_array));
+        let methods = methods.collect::<Option<Vec<_>>>()?;
+        let looked_at = |method: &Value| methods.iter().any(|some| some.contains(method));
+        if !asked.iter().any(looked_at) {
+            return Some("match has no such method".to_owned());
+        }
+    }
+    None
+}
+
+/// The values that a leaf accepts, where it lists them.
+fn allowed(leaf: &Value) -> Option<Vec<Value>> {
+    if leaf.get("ignoreCase").is_some() {
+        return None;
+    }
+    match (leaf.get("exact"), leaf.get("in")) {
+        (Some(value), _) => Some(vec![value.clone()]),
+        (_, Some(Value::Array(values))) => Some(values.clone()),
+        _ => None,
+    }
+}
+
+/// Two conditions on one source that have only one value, and no value in common.
+fn contradiction(all: &[Value]) -> Option<String> {
+    for (nth, one) in all.iter().enumerate() {
+        for other in &all[nth + 1..] {
+            let (Some(source), Some(same)) = (source(one), source(other)) else {
+                // A condition and its opposite.
+                if one.get("not") == Some(other) || other.get("not") == Some(one) {
+                    return Some("it asks for a condition and its opposite".to_owned());
+                }
+                continue;
+            };
+            // A header, a label and a list have several values at once.
+            let single = [
+                "cookie", "query", "path", "method", "host", "identity", "sourceIp",
+            ];
+            if source != same || !single.iter().any(|key| source.get(key).is_some()) {
+                continue;
+            }
+            if let (Some(some), Some(others)) = (allowed(one), allowed(other))
+                && !some.iter().any(|value| others.contains(value))
+            {
+                return Some("no value is both".to_owned());
+            }
+            let presence = |leaf: &Value| leaf.get("present").and_then(Value::as_bool);
+            let absent = presence(one) == Some(false) || presence(other) == Some(false);
+            if absent && (presence(one) != Some(false) || presence(other) != Some(false)) {
+                return Some("nothing is both missing and there".to_owned());
+            }
+        }
+    }
+    None
+}

@@ -1,0 +1,43 @@
+//! One salt in two experiments: who is in one arm of the first is in the same of the second.
+
+use divvy::policy::{Policy, Strategy};
+use serde_json::Value;
+
+use super::{Warning, each, text};
+
+pub(super) fn find(policy: &Policy, raw: &Value, found: &mut Vec<Warning>) {
+    let mut before: Vec<(&str, &str, Option<&Value>)> = Vec::new();
+    for ((path, rollout), compiled) in each(raw, "", "rollouts").iter().zip(&policy.rollouts) {
+        let draws = matches!(
+            compiled.strategy,
+            Strategy::Canary { .. } | Strategy::AbTest(_)
+        ) && compiled.strategy.needs_identity()
+            && compiled.enabled;
+        if !draws {
+            continue;
+        }
+        let name = text(rollout, "name");
+        let salt = match text(rollout, "salt") {
+            "" => name,
+            salt => salt,
+        };
+        let layer = rollout.pointer("/strategy/abTest/layer/name");
+        // Two ranges of one layer have nobody in common.
+        let apart = |other: &Option<&Value>| layer.is_some() && *other == layer;
+        let same = before
+            .iter()
+            .find(|(_, of, other)| *of == salt && !apart(other));
+        if let Some((other, ..)) = same {
+            let place = match rollout.get("salt") {
+                Some(_) => format!("{path}.salt"),
+                None => format!("{path}.name"),
+            };
+            let message = format!(
+                "{salt:?} is the salt of {other} as well: both deal out the users alike, so that \
+                 neither says anything about the other's versions; give each its own"
+            );
+            found.push(Warning::new(place, message));
+        }
+        before.push((name, salt, layer));
+    }
+}

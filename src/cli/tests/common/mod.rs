@@ -1,0 +1,61 @@
+//! Runs the binary as a person would.
+#![allow(dead_code, missing_docs, reason = "each test uses some of it")]
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .unwrap()
+}
+
+/// From the root of the repository, with this on the standard input.
+pub fn divvy_with(input: &str, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_divvy"));
+    command.args(args).current_dir(root());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // Who does not read it closes it, which is no failure of the test.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+pub fn divvy(args: &[&str]) -> Output {
+    divvy_with("", args)
+}
+
+pub fn text(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+pub fn complaint(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// What it prints with `--output json`.
+pub fn json_with(input: &str, args: &[&str]) -> Value {
+    let output = divvy_with(input, &[args, &["--output", "json"]].concat());
+    let text = text(&output);
+    serde_json::from_str(&text).unwrap_or_else(|error| {
+        panic!("{args:?}: {error}: {text}{}", complaint(&output));
+    })
+}
+
+pub fn json(args: &[&str]) -> Value {
+    json_with("", args)
+}
+
+/// A file that is gone with the test.
+pub fn file(ending: &str, text: &str) -> tempfile::TempPath {
+    let mut file = tempfile::Builder::new().suffix(ending).tempfile().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file.into_temp_path()
+}
