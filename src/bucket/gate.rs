@@ -58,6 +58,16 @@ impl Span {
         Share(self.to.0.saturating_sub(self.from.0))
     }
 
+    /// Where it begins, which is in, and where it ends, which is not.
+    pub const fn ends(&self) -> (Share, Share) {
+        (self.from, self.to)
+    }
+
+    /// Where this user lies on its line.
+    pub fn position(&self, identity: &[u8]) -> Position {
+        self.key.position(identity)
+    }
+
     /// Whether everybody is in, so that nobody has to be asked who they are.
     pub fn is_whole(&self) -> bool {
         self.share() == Share::ALL
@@ -65,7 +75,7 @@ impl Span {
 
     /// Whether this user is in.
     pub fn admits(&self, identity: &[u8]) -> bool {
-        self.contains(self.key.position(identity))
+        self.contains(self.position(identity))
     }
 
     const fn contains(&self, position: Position) -> bool {

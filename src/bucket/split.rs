@@ -62,6 +62,12 @@ impl<V: Copy + PartialEq> Split<V> {
         })
     }
 
+    /// How each version fares with this user: the smallest score wins.
+    pub fn scores(&self, identity: &[u8]) -> impl Iterator<Item = (V, f64)> {
+        let score = |arm: &Arm<V>| arm.key.score(identity, f64::from(arm.weight));
+        self.arms.iter().map(move |arm| (arm.version, score(arm)))
+    }
+
     /// This user's version.
     pub fn pick(&self, identity: &[u8]) -> Option<V> {
         let mut best: Option<(&Arm<V>, f64)> = None;

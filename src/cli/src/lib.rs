@@ -2,6 +2,7 @@
 //! people. One verb a file.
 
 pub mod check;
+pub mod explain;
 pub mod finding;
 mod near;
 pub mod source;
@@ -45,6 +46,8 @@ pub enum Format {
 pub enum Verb {
     /// Is this right?
     Check(check::Check),
+    /// Why did this user get that version?
+    Explain(explain::Explain),
     /// Prints the completions for a shell
     Completions {
         /// Which shell
@@ -73,6 +76,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match &cli.verb {
         Verb::Check(args) => check::run(args, cli.output),
+        Verb::Explain(args) => explain::run(args, cli.output),
         Verb::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "divvy", &mut io::stdout());
             Ok(Outcome::Fine)

@@ -1,0 +1,405 @@
+//! The way to a decision, in the order in which the core goes it.
+
+use divvy::bucket::{Gate, Position, Share};
+use divvy::chain::Upstream;
+use divvy::decision::{Decision, Reason};
+use divvy::identity::Who;
+use divvy::matching::{Facts, Scope};
+use divvy::policy::{AbTest, Policy, Rollout, RolloutId, Strategy, VersionId, Weight};
+use divvy::request::Request;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::condition::{self, Truth};
+
+/// The way to what one rollout decided.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Steps {
+    /// The rollout.
+    pub rollout: String,
+    /// Whether it looks at the request at all.
+    pub matches: bool,
+    /// What it decided, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
+    /// The way, up to the step that decided.
+    pub steps: Vec<Step>,
+}
+
+/// One step.
+#[derive(Clone, Debug, Serialize)]
+pub struct Step {
+    /// Which: `match`, `enabled`, `upstream`, `rule`, `identity`, `holdout`, `layer`, `sticky`,
+    /// `traffic`, `strategy`, `guardrail`.
+    pub step: &'static str,
+    /// What it came to.
+    pub text: String,
+    /// The condition that was asked, if one was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub condition: Option<Truth>,
+    /// Where the user lies on the line that was looked at, if one was: 0 to 999,999.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub position: Option<u32>,
+    /// The positions below this are in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<u32>,
+}
+
+impl Step {
+    fn new(step: &'static str, text: impl Into<String>) -> Self {
+        Self {
+            step,
+            text: text.into(),
+            condition: None,
+            position: None,
+            threshold: None,
+        }
+    }
+
+    fn at(self, position: Option<Position>, threshold: Share) -> Self {
+        let position = position.map(Position::get);
+        Self {
+            position,
+            threshold: Some(threshold.ppm()),
+            ..self
+        }
+    }
+}
+
+/// The ways to all decisions.
+pub fn all(
+    policy: &Policy,
+    raw: &Value,
+    request: &Request<'_>,
+    decisions: &[Decision],
+) -> Vec<Steps> {
+    let who = Who::sent(request, &policy.identification);
+    let upstream = Upstream::sent(request, policy.chain.as_ref());
+    let written = raw
+        .get("rollouts")
+        .and_then(Value::as_array)
+        .map_or(&[][..], Vec::as_slice);
+    let mut all = Vec::new();
+    for ((id, rollout), raw) in policy.numbered().zip(written) {
+        let decision = decisions.iter().find(|decision| decision.rollout == id);
+        let earlier = decisions.partition_point(|decision| decision.rollout < id);
+        let facts = Facts {
+            request,
+            who: &who,
+            decisions: &decisions[..earlier],
+            upstream: &upstream,
+        };
+        let mut way = Way {
+            id,
+            rollout,
+            raw,
+            facts,
+            steps: Vec::new(),
+        };
+        way.scopes(policy.scopes.of(id), decision.is_some());
+        if let Some(decision) = decision {
+            way.walk(decision);
+        }
+        let version = decision.and_then(|decision| rollout.version(decision.version));
+        all.push(Steps {
+            rollout: rollout.name.to_string(),
+            matches: decision.is_some(),
+            version: version.map(|version| version.name.to_string()),
+            reason: decision.map(|decision| decision.reason.name()),
+            steps: way.steps,
+        });
+    }
+    all
+}
+
+struct Way<'w, 'f, 'a, 'r> {
+    id: RolloutId,
+    rollout: &'w Rollout,
+    raw: &'w Value,
+    facts: Facts<'f, 'a, 'r>,
+    steps: Vec<Step>,
+}
+
+impl Way<'_, '_, '_, '_> {
+    fn say(&mut self, step: &'static str, text: impl Into<String>) {
+        self.steps.push(Step::new(step, text));
+    }
+
+    fn name(&self, version: VersionId) -> &str {
+        self.rollout
+            .version(version)
+            .map_or("", |version| &version.name)
+    }
+
+    fn scopes<'s>(&mut self, scopes: impl Iterator<Item = &'s Scope>, matches: bool) {
+        let request = self.facts.request;
+        let mut any = false;
+        for (nth, scope) in scopes.enumerate() {
+            any = true;
+            let host = request.host.as_deref();
+            let checks = [
+                (
+                    "host",
+                    scope.hosts.is_empty()
+                        || host.is_some_and(|host| scope.hosts.iter().any(|own| own.matches(host))),
+                ),
+                (
+                    "path",
+                    scope
+                        .path
+                        .as_ref()
+                        .is_none_or(|test| test.accepts_one_of(request.path.into_iter())),
+                ),
+                (
+                    "method",
+                    scope.methods.is_empty()
+                        || request.method.is_some_and(|asked| {
+                            scope.methods.iter().any(|method| **method == *asked)
+                        }),
+                ),
+            ];
+            let failed: Vec<_> = checks.iter().filter(|(_, fits)| !fits).collect();
+            let text = match failed.as_slice() {
+                [] => format!("entry {nth} fits"),
+                some => {
+                    let names: Vec<_> = some.iter().map(|(name, _)| *name).collect();
+                    format!(
+                        "entry {nth} does not fit: another {}",
+                        names.join(", another ")
+                    )
+                }
+            };
+            self.say("match", text);
+        }
+        if !any {
+            self.say("match", "looks at every request");
+        } else if !matches {
+            self.say("match", "nothing fits: this rollout decides nothing");
+        }
+    }
+
+    /// Goes as far as the decision did.
+    fn walk(&mut self, decision: &Decision) {
+        if decision.reason == Reason::Disabled {
+            return self.say("enabled", "no: stable for everybody");
+        }
+        self.say("enabled", "yes");
+        self.upstream();
+        let mut decided = decision.reason == Reason::Inherited;
+        if !decided {
+            decided = self.rules();
+        }
+        if !decided {
+            self.strategy();
+        }
+        self.guardrail(decision);
+    }
+
+    fn upstream(&mut self) {
+        let upstream = self.facts.upstream;
+        let text = match upstream.about(&self.rollout.name) {
+            Some(member) => {
+                let version = member.version.as_deref().unwrap_or_default();
+                match self.rollout.version_of_name(version) {
+                    Some(_) => format!("a trusted proxy decided {}", member.text),
+                    None => format!(
+                        "a trusted proxy decided {}, a version not here",
+                        member.text
+                    ),
+                }
+            }
+            None => "nothing was decided upstream by anybody trusted".to_owned(),
+        };
+        self.say("upstream", text);
+    }
+
+    /// Whether a rule decided.
+    fn rules(&mut self) -> bool {
+        let written = self.raw.get("rules").and_then(Value::as_array);
+        let written = written.map_or(&[][..], Vec::as_slice);
+        let rollout = self.rollout;
+        for (rule, raw) in rollout.rules.iter().zip(written) {
+            let when = raw.get("when").unwrap_or(&Value::Null);
+            let truth = condition::truth(&rule.when, when, &self.facts);
+            let holds = truth.holds;
+            let gate = rule.percent.as_ref().filter(|_| holds);
+            let admitted = gate.is_none_or(|gate| self.admits(gate));
+            let matched = holds && admitted;
+            let verdict = match (holds, matched) {
+                (_, true) => format!("matches: {}", self.name(rule.version)),
+                (true, false) => "holds, and its percent does not let in".to_owned(),
+                _ => "does not match".to_owned(),
+            };
+            let mut step = Step::new("rule", format!("{} {verdict}", rule.name));
+            step.condition = Some(truth);
+            if let Some(gate) = gate {
+                let position = self.facts.who.anybody().map(|who| gate.position(who));
+                step = step.at(position, gate.share());
+            }
+            self.steps.push(step);
+            if matched {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn admits(&self, gate: &Gate) -> bool {
+        self.facts.who.anybody().is_some_and(|who| gate.admits(who))
+    }
+
+    fn strategy(&mut self) {
+        match &self.rollout.strategy {
+            Strategy::Canary {
+                version,
+                line,
+                weight,
+            } => {
+                let share = match weight {
+                    Weight::Fixed(share) => *share,
+                    Weight::Clock => {
+                        let request = self.facts.request;
+                        let share = self
+                            .rollout
+                            .clocked(self.id, request.now(), request.outside());
+                        share.unwrap_or(Share::NONE)
+                    }
+                };
+                let recalled = self.sticky();
+                let canary = self.name(*version).to_owned();
+                if share.foregone().is_none() {
+                    self.identity();
+                }
+                let position =
+                    recalled.or_else(|| self.facts.who.anybody().map(|who| line.position(who)));
+                let grown = if *weight == Weight::Clock {
+                    ", by the clock"
+                } else {
+                    ""
+                };
+                let text = format!("canary {canary} has {}{grown}", percent(share));
+                self.steps
+                    .push(Step::new("strategy", text).at(position, share));
+            }
+            Strategy::AbTest(test) => self.ab_test(test),
+            Strategy::BlueGreen { active } => {
+                let text = format!("{} is active", self.name(*active));
+                self.say("strategy", text);
+            }
+            Strategy::Follow { leader, .. } => {
+                self.say("strategy", format!("follows {leader}"));
+            }
+        }
+    }
+
+    /// What the cookie says; the position that it remembers.
+    fn sticky(&mut self) -> Option<Position> {
+        let sticky = self.rollout.sticky.as_ref()?;
+        let memory = sticky.recall(self.facts.request, &self.rollout.versions);
+        let cookie = &sticky.set.name;
+        let Some(memory) = memory else {
+            self.say("sticky", format!("no cookie {cookie} of this revision"));
+            return None;
+        };
+        let text = match memory.version {
+            Some(version) => format!("cookie {cookie} remembers {}", self.name(version)),
+            None => format!("cookie {cookie} remembers that nothing was given"),
+        };
+        let mut step = Step::new("sticky", text);
+        step.position = Some(memory.position.get());
+        self.steps.push(step);
+        Some(memory.position)
+    }
+
+    fn identity(&mut self) -> bool {
+        let text = match self.facts.who.anybody() {
+            Some(who) => format!("{:?}", String::from_utf8_lossy(who)),
+            None => "none: stable".to_owned(),
+        };
+        self.say("identity", text);
+        self.facts.who.anybody().is_some()
+    }
+
+    fn ab_test(&mut self, test: &AbTest) {
+        if test.needs_identity() && !self.identity() {
+            return;
+        }
+        let who = self.facts.who.somebody();
+        if let Some(holdout) = &test.holdout {
+            let kept = holdout.foregone().or(who.map(|who| holdout.admits(who)));
+            let text = format!("{} are kept out: {}", percent(holdout.share()), yes(kept));
+            let position = who.map(|who| holdout.position(who));
+            self.steps
+                .push(Step::new("holdout", text).at(position, holdout.share()));
+            if kept == Some(true) {
+                return;
+            }
+        }
+        if let Some(layer) = &test.layer {
+            let (from, to) = layer.ends();
+            let inside = who.map(|who| layer.admits(who));
+            let text = format!("from {} to {}: {}", percent(from), percent(to), yes(inside));
+            let mut step = Step::new("layer", text);
+            step.position = who.map(|who| layer.position(who).get());
+            self.steps.push(step);
+            if inside == Some(false) && !layer.is_whole() {
+                return;
+            }
+        }
+        let recalled = self.sticky();
+        let traffic = &test.traffic;
+        let position = recalled.or(who.map(|who| traffic.position(who)));
+        let admitted = position.map(|position| traffic.share().admits(position));
+        let admitted = traffic.foregone().or(admitted);
+        let text = format!("{} are let in: {}", percent(traffic.share()), yes(admitted));
+        self.steps
+            .push(Step::new("traffic", text).at(position, traffic.share()));
+        if admitted != Some(true) {
+            return;
+        }
+        let scores = who.into_iter().flat_map(|who| test.split.scores(who));
+        let scores: Vec<_> = scores
+            .map(|(version, score)| format!("{} {score:.6}", self.name(version)))
+            .collect();
+        let text = match test.split.foregone() {
+            Some(version) => format!("split: all are {}", self.name(version)),
+            None => format!("split, the smallest score wins: {}", scores.join(", ")),
+        };
+        self.say("strategy", text);
+    }
+
+    fn guardrail(&mut self, decision: &Decision) {
+        if self
+            .rollout
+            .plan
+            .as_ref()
+            .is_none_or(|plan| !plan.is_guarded())
+        {
+            return;
+        }
+        let text = if decision.judged {
+            "counts for it; what it has taken back, only a running proxy knows"
+        } else {
+            "does not count for it"
+        };
+        self.say("guardrail", text);
+    }
+}
+
+fn yes(answer: Option<bool>) -> &'static str {
+    match answer {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "nobody knows who this is",
+    }
+}
+
+/// A share as a configuration has it.
+pub fn percent(share: Share) -> String {
+    let text = format!("{:.4}", f64::from(share.ppm()) / 1e4);
+    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+}
