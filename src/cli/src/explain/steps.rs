@@ -194,7 +194,7 @@ impl Way<'_, '_, '_, '_> {
             decided = self.rules();
         }
         if !decided {
-            self.strategy();
+            self.strategy(decision.reason);
         }
         self.guardrail(decision);
     }
@@ -252,7 +252,8 @@ impl Way<'_, '_, '_, '_> {
         self.facts.who.anybody().is_some_and(|who| gate.admits(who))
     }
 
-    fn strategy(&mut self) {
+    /// Goes as far as the strategy did: the reason says where it ended.
+    fn strategy(&mut self, reason: Reason) {
         match &self.rollout.strategy {
             Strategy::Canary {
                 version,
@@ -270,9 +271,15 @@ impl Way<'_, '_, '_, '_> {
                     }
                 };
                 let recalled = self.sticky();
+                if reason == Reason::Sticky {
+                    return;
+                }
                 let canary = self.name(*version).to_owned();
-                if share.foregone().is_none() {
+                if share.foregone().is_none() && recalled.is_none() {
                     self.identity();
+                    if reason == Reason::NoIdentity {
+                        return;
+                    }
                 }
                 let position =
                     recalled.or_else(|| self.facts.who.anybody().map(|who| line.position(who)));
@@ -285,7 +292,7 @@ impl Way<'_, '_, '_, '_> {
                 self.steps
                     .push(Step::new("strategy", text).at(position, share));
             }
-            Strategy::AbTest(test) => self.ab_test(test),
+            Strategy::AbTest(test) => self.ab_test(test, reason),
             Strategy::BlueGreen { active } => {
                 let text = format!("{} is active", self.name(*active));
                 self.say("strategy", text);
@@ -315,18 +322,20 @@ impl Way<'_, '_, '_, '_> {
         Some(memory.position)
     }
 
-    fn identity(&mut self) -> bool {
+    fn identity(&mut self) {
         let text = match self.facts.who.anybody() {
             Some(who) => format!("{:?}", String::from_utf8_lossy(who)),
-            None => "none: stable".to_owned(),
+            None => "none".to_owned(),
         };
         self.say("identity", text);
-        self.facts.who.anybody().is_some()
     }
 
-    fn ab_test(&mut self, test: &AbTest) {
-        if test.needs_identity() && !self.identity() {
-            return;
+    fn ab_test(&mut self, test: &AbTest, reason: Reason) {
+        if test.needs_identity() {
+            self.identity();
+            if reason == Reason::NoIdentity {
+                return;
+            }
         }
         let who = self.facts.who.somebody();
         if let Some(holdout) = &test.holdout {
@@ -335,7 +344,7 @@ impl Way<'_, '_, '_, '_> {
             let position = who.map(|who| holdout.position(who));
             self.steps
                 .push(Step::new("holdout", text).at(position, holdout.share()));
-            if kept == Some(true) {
+            if reason == Reason::Holdout {
                 return;
             }
         }
@@ -346,11 +355,14 @@ impl Way<'_, '_, '_, '_> {
             let mut step = Step::new("layer", text);
             step.position = who.map(|who| layer.position(who).get());
             self.steps.push(step);
-            if inside == Some(false) && !layer.is_whole() {
+            if reason == Reason::Excluded {
                 return;
             }
         }
         let recalled = self.sticky();
+        if reason == Reason::Sticky {
+            return;
+        }
         let traffic = &test.traffic;
         let position = recalled.or(who.map(|who| traffic.position(who)));
         let admitted = position.map(|position| traffic.share().admits(position));
@@ -358,7 +370,7 @@ impl Way<'_, '_, '_, '_> {
         let text = format!("{} are let in: {}", percent(traffic.share()), yes(admitted));
         self.steps
             .push(Step::new("traffic", text).at(position, traffic.share()));
-        if admitted != Some(true) {
+        if reason == Reason::NotEnrolled {
             return;
         }
         let scores = who.into_iter().flat_map(|who| test.split.scores(who));

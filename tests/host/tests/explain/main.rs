@@ -1,0 +1,241 @@
+//! `divvy explain` says of a request what the built filter does with it: the decisions with
+//! their reasons, the headers and cookies, the counters.
+//!
+//! A draw cannot be foreseen, so an identity that is minted is read from the filter's cookie
+//! and given to `explain`, and `random`, which leaves no trace, is left out.
+
+mod random;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use divvy_cases::claims;
+use divvy_cli::explain::ask::{Ask, Known};
+use divvy_cli::explain::{Changes, Explained, Explanation};
+use divvy_host_tests::fixture::accept;
+use divvy_host_tests::{Exchange, Headers, Module, Process, Stream, Vm};
+use random::{NOW, Random, Sent};
+
+const CONFIGS: u64 = 1_000;
+const REQUESTS: usize = 100;
+
+fn exchange(sent: &Sent) -> Exchange {
+    let mut request = Headers::new();
+    for (name, value) in &sent.headers {
+        request.add(name, value);
+    }
+    let mut exchange = Exchange {
+        request,
+        ..Exchange::default()
+    };
+    exchange.properties = sent
+        .claims
+        .as_ref()
+        .map(claims::properties)
+        .unwrap_or_default();
+    let address = if sent.source.contains(':') {
+        format!("[{}]:4711", sent.source)
+    } else {
+        format!("{}:4711", sent.source)
+    };
+    exchange = exchange.property(&["source", "address"], address);
+    if let Some(peer) = sent.peer {
+        exchange = exchange.property(&["connection", "uri_san_peer_certificate"], peer);
+    }
+    exchange.status(200)
+}
+
+fn ask(sent: &Sent, minted: Option<[u8; 16]>) -> Ask {
+    let headers = sent.headers.iter();
+    Ask {
+        headers: headers
+            .map(|(name, value)| (name.clone().into(), value.clone().into()))
+            .collect(),
+        known: Known {
+            claims: sent.claims.clone(),
+            source: Some(sent.source.parse().unwrap()),
+            peer: sent.peer.map(str::to_owned),
+            outbound: false,
+            now: Some(NOW),
+            random: minted,
+        },
+    }
+}
+
+/// The bits of the identity that a response gives.
+fn minted(stream: &Stream) -> Option<[u8; 16]> {
+    let headers = stream.response_headers.as_ref()?;
+    let mut cookies = headers.get_all("set-cookie");
+    let uuid = cookies.find_map(|line| {
+        std::str::from_utf8(line)
+            .unwrap()
+            .strip_prefix("uid=")?
+            .split(';')
+            .next()
+    })?;
+    let digits = uuid.replace('-', "");
+    Some(u128::from_str_radix(&digits, 16).unwrap().to_be_bytes())
+}
+
+type Lines = Vec<(String, String)>;
+
+fn lines(headers: &Headers) -> Lines {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut lines: Lines = headers
+        .iter()
+        .map(|(name, value)| (text(name), text(value)))
+        .collect();
+    lines.sort();
+    lines
+}
+
+fn changed(headers: &Headers, changes: &Changes, cookies: &[String]) -> Lines {
+    let mut headers = headers.clone();
+    for name in &changes.remove {
+        headers.remove(name);
+    }
+    for (name, value) in &changes.set {
+        headers.replace(name, value);
+    }
+    for cookie in cookies {
+        headers.add("set-cookie", cookie);
+    }
+    lines(&headers)
+}
+
+/// What is asserted of one request; the reasons that came up are noted.
+fn compare(told: &Explanation, exchange: &Exchange, stream: &Stream, about: &str) {
+    let sent = stream.request_headers.as_ref().unwrap();
+    assert_eq!(
+        changed(&exchange.request, &told.request, &[]),
+        lines(sent),
+        "{about}"
+    );
+    let answered = stream.response_headers.as_ref().unwrap();
+    let response = exchange.response.as_ref().unwrap();
+    assert_eq!(
+        changed(response, &told.response, &told.cookies),
+        lines(answered),
+        "{about}"
+    );
+    for steps in &told.rollouts {
+        let made = told
+            .decisions
+            .iter()
+            .find(|made| made.rollout == steps.rollout);
+        assert_eq!(steps.matches, made.is_some(), "{about}");
+        assert_eq!(steps.reason, made.map(|made| made.reason), "{about}");
+        of_steps(steps, about);
+    }
+}
+
+/// The way that is told leads to where the decision is.
+fn of_steps(steps: &divvy_cli::explain::Steps, about: &str) {
+    let Some(reason) = steps.reason else { return };
+    let last = steps
+        .steps
+        .iter()
+        .rfind(|step| step.step != "guardrail")
+        .unwrap();
+    let expected: &[&str] = match reason {
+        "disabled" => &["enabled"],
+        "inherited" => &["upstream"],
+        "rule" => &["rule"],
+        "holdout" => &["holdout"],
+        "excluded" => &["layer"],
+        "not_enrolled" => &["traffic"],
+        "no_identity" => &["identity"],
+        "split" | "active" | "follow" => &["strategy"],
+        "sticky" => &["sticky"],
+        other => panic!("{other}: {about}"),
+    };
+    assert!(
+        expected.contains(&last.step),
+        "{reason} after {steps:?}: {about}"
+    );
+    if reason == "rule" {
+        let matched = last.condition.as_ref().unwrap();
+        assert!(matched.holds, "{about}");
+    }
+    if let (Some(position), Some(threshold), "split") = (last.position, last.threshold, reason) {
+        assert_eq!(
+            position < threshold,
+            steps.version.as_deref() == Some("v2"),
+            "{steps:?}: {about}"
+        );
+    }
+}
+
+#[test]
+fn explain_says_what_the_filter_does() {
+    let module = Module::filter();
+    let mut random = Random::new(8);
+    let mut reasons = BTreeSet::new();
+    let (mut cookies, mut mirrored) = (0, 0);
+    for nth in 0..CONFIGS {
+        let config = random.config();
+        let explained = Explained::new(config.to_string().as_bytes())
+            .unwrap_or_else(|error| panic!("{config}: {error}"));
+        let process = Process::new();
+        process.clock().set_realtime(NOW * 1_000_000);
+        let mut vm = Vm::start(&module, &process).unwrap();
+        let root = accept(&mut vm, &config);
+        let mut counted: BTreeMap<String, u64> = BTreeMap::new();
+        let mut held: Vec<String> = Vec::new();
+        for number in 0..REQUESTS {
+            let mut sent = random.request();
+            // Half of the users come back with what they were given.
+            if number % 2 == 1 {
+                for cookie in held.drain(..) {
+                    sent.headers.push(("cookie".to_owned(), cookie));
+                }
+            }
+            let exchange = exchange(&sent);
+            let stream = vm.exchange(root, &exchange).unwrap();
+            let told = explained.explain(&ask(&sent, minted(&stream)), true);
+            let about =
+                format!("configuration {nth}: {config}\nrequest {number}: {sent:?}\n{told:?}");
+            compare(&told, &exchange, &stream, &about);
+            for counter in &told.counters {
+                *counted.entry(counter.clone()).or_default() += 1;
+            }
+            reasons.extend(told.decisions.iter().map(|made| made.reason));
+            mirrored += usize::from(
+                told.request
+                    .set
+                    .iter()
+                    .any(|(name, _)| name == "x-divvy-mirror"),
+            );
+            cookies += told.cookies.len();
+            let pairs = told
+                .cookies
+                .iter()
+                .filter_map(|line| line.split(';').next());
+            held.extend(pairs.map(str::to_owned));
+        }
+        let all = process.stat_names();
+        let of_filter = all
+            .iter()
+            .filter_map(|name| Some((name.clone(), process.counter(name)?)));
+        let of_filter: BTreeMap<_, _> = of_filter.filter(|(_, value)| *value > 0).collect();
+        assert_eq!(counted, of_filter, "configuration {nth}: {config}");
+    }
+    // Otherwise nothing would have been shown of them.
+    let met = [
+        "active",
+        "disabled",
+        "excluded",
+        "follow",
+        "holdout",
+        "inherited",
+        "no_identity",
+        "not_enrolled",
+        "rule",
+        "split",
+        "sticky",
+    ];
+    assert_eq!(reasons.into_iter().collect::<Vec<_>>(), met);
+    assert!(
+        cookies > 1_000 && mirrored > 100,
+        "{cookies} cookies, {mirrored} copies"
+    );
+}
