@@ -60,7 +60,7 @@ pub fn run(args: &Check, format: Format) -> Result<Outcome> {
             });
             writeln!(out, "{report:#}")?;
         }
-        Format::Text => {
+        Format::Text | Format::Markdown => {
             for finding in &findings {
                 finding.show(&mut out)?;
             }

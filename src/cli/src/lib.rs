@@ -2,15 +2,18 @@
 //! people. One verb a file.
 
 pub mod check;
+pub mod diff;
 pub mod explain;
 pub mod finding;
 mod near;
+mod population;
 pub mod source;
 pub mod warnings;
 
 use std::io;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
 
 /// divvy's command line: checks configurations, explains decisions, shows what a change does
@@ -39,6 +42,8 @@ pub enum Format {
     Text,
     /// For programs.
     Json,
+    /// For pull requests: diff alone has it.
+    Markdown,
 }
 
 /// What to do.
@@ -48,6 +53,8 @@ pub enum Verb {
     Check(check::Check),
     /// Why did this user get that version?
     Explain(explain::Explain),
+    /// What happens if this is merged?
+    Diff(diff::Diff),
     /// Prints the completions for a shell
     Completions {
         /// Which shell
@@ -74,8 +81,15 @@ impl Outcome {
 /// Runs the command line: 0 if all is well, 1 if something was found, 2 if it cannot be done.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    if cli.output == Format::Markdown && !matches!(cli.verb, Verb::Diff(_)) {
+        let message = "markdown is an output of divvy diff alone";
+        Cli::command()
+            .error(ErrorKind::InvalidValue, message)
+            .exit();
+    }
     let result = match &cli.verb {
         Verb::Check(args) => check::run(args, cli.output),
+        Verb::Diff(args) => diff::run(args, cli.output),
         Verb::Explain(args) => explain::run(args, cli.output),
         Verb::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "divvy", &mut io::stdout());

@@ -268,7 +268,7 @@ pub fn run(args: &Explain, format: Format) -> Result<Outcome> {
     let mut out = anstream::stdout().lock();
     match format {
         Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&explanation)?)?,
-        Format::Text => show::explanation(&explanation, &mut out)?,
+        Format::Text | Format::Markdown => show::explanation(&explanation, &mut out)?,
     }
     Ok(Outcome::Fine)
 }

@@ -1,0 +1,278 @@
+//! `divvy diff`: what it says moves is what moves, user by user.
+#![allow(missing_docs, reason = "a test")]
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::{divvy, file, json, text};
+use divvy::request::Request;
+use divvy::{config, decide};
+use serde_json::{Value, json};
+
+fn config_of(rollout: Value) -> Value {
+    json!({"identity": [{"header": "x-user-id"}], "rollouts": [rollout]})
+}
+
+fn rollout(strategy: &Value, more: &Value) -> Value {
+    let mut rollout = json!({
+        "name": "shop",
+        "versions": [{"name": "a"}, {"name": "b"}, {"name": "c"}],
+        "stable": "a",
+        "strategy": strategy,
+    });
+    rollout
+        .as_object_mut()
+        .unwrap()
+        .extend(more.as_object().unwrap().clone());
+    rollout
+}
+
+fn canary(version: &str, weight: f64) -> Value {
+    json!({"canary": {"version": version, "weight": weight}})
+}
+
+fn test(weights: [u32; 3], traffic: u32) -> Value {
+    let arms = ["a", "b", "c"].iter().zip(weights);
+    let split: Value = arms
+        .map(|(version, weight)| json!({"version": version, "weight": weight}))
+        .collect();
+    json!({"abTest": {"split": split, "traffic": traffic}})
+}
+
+/// Old and new, and how many percent have to move, computed by hand.
+fn pairs() -> Vec<(Value, Value, f64)> {
+    let none = json!({});
+    let of = |strategy: Value| rollout(&strategy, &none);
+    let with = |strategy: Value, more: Value| rollout(&strategy, &more);
+    let green = |active: &str| json!({"blueGreen": {"active": active}});
+    vec![
+        (of(canary("b", 5.0)), of(canary("b", 5.0)), 0.0),
+        (of(canary("b", 5.0)), of(canary("b", 20.0)), 15.0),
+        (of(canary("b", 20.0)), of(canary("b", 5.0)), 15.0),
+        (of(canary("b", 33.3333)), of(canary("b", 33.3334)), 0.0001),
+        (of(canary("b", 0.0)), of(canary("b", 100.0)), 100.0),
+        (of(canary("b", 10.0)), of(canary("c", 10.0)), 10.0),
+        (
+            of(canary("b", 50.0)),
+            with(canary("b", 50.0), json!({"salt": "new"})),
+            0.0,
+        ),
+        (
+            of(canary("b", 20.0)),
+            with(canary("b", 20.0), json!({"stable": "c"})),
+            80.0,
+        ),
+        (
+            of(canary("b", 20.0)),
+            with(canary("b", 20.0), json!({"enabled": false})),
+            20.0,
+        ),
+        (
+            of(test([1, 1, 0], 100)),
+            of(test([1, 1, 1], 100)),
+            100.0 / 3.0,
+        ),
+        (
+            of(test([1, 1, 1], 100)),
+            of(test([1, 1, 0], 100)),
+            100.0 / 3.0,
+        ),
+        (of(test([1, 1, 0], 100)), of(test([300, 300, 0], 100)), 0.0),
+        (of(test([1, 1, 0], 20)), of(test([1, 1, 0], 40)), 10.0),
+        (of(test([1, 1, 0], 40)), of(test([1, 1, 0], 20)), 10.0),
+        (of(test([1, 1, 0], 100)), of(test([1, 3, 0], 100)), 25.0),
+        (
+            of(test([1, 1, 2], 100)),
+            with(test([1, 1, 2], 100), json!({"salt": "new"})),
+            0.0,
+        ),
+        (of(canary("b", 50.0)), of(test([1, 1, 0], 100)), 0.0),
+        (of(green("a")), of(green("b")), 100.0),
+        (of(green("b")), of(canary("b", 25.0)), 75.0),
+        (
+            of(canary("b", 25.0)),
+            with(canary("b", 30.0), json!({"name": "store", "salt": "shop"})),
+            5.0,
+        ),
+        (
+            of(canary("b", 25.0)),
+            with(
+                canary("b", 25.0),
+                json!({"rules": [{"name": "r", "use": "b", "when": {"header": "x", "present": true}}]}),
+            ),
+            0.0,
+        ),
+    ]
+}
+
+/// What each user gets, asked one by one.
+fn enumerated(config: &Value, users: usize) -> Vec<String> {
+    let policy = config::parse(config.to_string().as_bytes()).unwrap();
+    let one = |nth: usize| {
+        let user = format!("user-{nth}");
+        let request = Request::from_headers(&policy.names, [(&b"x-user-id"[..], user.as_bytes())]);
+        let decided = decide::decide(&policy, &request).decisions;
+        policy.rollouts[0]
+            .version(decided[0].version)
+            .unwrap()
+            .name
+            .to_string()
+    };
+    (1..=users).map(one).collect()
+}
+
+#[test]
+fn what_moves_is_what_100_000_users_do() {
+    const USERS: usize = 100_000;
+    assert!(pairs().len() >= 20);
+    for (old, new, minimum) in pairs() {
+        let [old, new] = [old, new].map(config_of);
+        let files = [&old, &new].map(|config| file(".json", &config.to_string()));
+        let [before, after] = [0, 1].map(|nth: usize| files[nth].to_str().unwrap());
+        let report = json(&["diff", before, after]);
+        let mut expected: BTreeMap<(String, String), usize> = BTreeMap::new();
+        for (from, to) in enumerated(&old, USERS)
+            .into_iter()
+            .zip(enumerated(&new, USERS))
+        {
+            if from != to {
+                *expected.entry((from, to)).or_default() += 1;
+            }
+        }
+        let change = &report["rollouts"][0];
+        let moves = change["moves"].as_array().unwrap().iter().map(|one| {
+            let name = |key: &str| one[key].as_str().unwrap().to_owned();
+            (
+                (name("from"), name("to")),
+                usize::try_from(one["users"].as_u64().unwrap()).unwrap(),
+            )
+        });
+        assert_eq!(moves.collect::<BTreeMap<_, _>>(), expected, "{old}\n{new}");
+        let moved = expected.values().sum::<usize>() as f64 / USERS as f64 * 100.0;
+        assert!(
+            (change["movedPercent"].as_f64().unwrap() - moved).abs() < 1e-9,
+            "{change}"
+        );
+        // Shares are whole millionths.
+        let told = change["minimumPercent"].as_f64().unwrap();
+        assert!(
+            (told - minimum).abs() < 0.001,
+            "{told}, {minimum}: {old}\n{new}"
+        );
+    }
+}
+
+#[test]
+fn no_more_move_than_have_to_unless_they_are_dealt_out_afresh() {
+    // The fixed users of the table: what their number leaves to chance is below a percent.
+    for (old, new, minimum) in pairs() {
+        let salts =
+            [&old, &new].map(|rollout| rollout.get("salt").unwrap_or(&rollout["name"]).clone());
+        let kinds = [&old, &new].map(|rollout| {
+            rollout["strategy"]
+                .as_object()
+                .unwrap()
+                .keys()
+                .next()
+                .unwrap()
+                .clone()
+        });
+        let files = [old, new].map(|rollout| file(".json", &config_of(rollout).to_string()));
+        let report = json(&[
+            "diff",
+            files[0].to_str().unwrap(),
+            files[1].to_str().unwrap(),
+        ]);
+        let change = &report["rollouts"][0];
+        let moved = change["movedPercent"].as_f64().unwrap();
+        let afresh = salts[0] != salts[1] || (kinds[0] != kinds[1] && kinds[0] != "blueGreen");
+        assert_eq!(moved > minimum + 1.0, afresh, "{change:#}");
+    }
+}
+
+#[test]
+fn what_is_new_gone_renamed_or_dealt_out_afresh_is_said() {
+    let named = |name: &str, salt: &str, more: Value| {
+        let mut rollout = rollout(&canary("b", 5.0), &more);
+        rollout["name"] = json!(name);
+        rollout["salt"] = json!(salt);
+        rollout
+    };
+    let all = |rollouts: Vec<Value>| {
+        json!({"identity": [{"header": "x-user-id"}], "rollouts": rollouts}).to_string()
+    };
+    let none = || json!({});
+    let old = file(
+        ".json",
+        &all(vec![
+            named("kept", "k", none()),
+            named("old", "o", none()),
+            named("gone", "g", none()),
+            named("dealt", "d", none()),
+        ]),
+    );
+    let new = file(
+        ".json",
+        &all(vec![
+            named("kept", "k", none()),
+            named("young", "o", none()),
+            named("new", "n", none()),
+            named("dealt", "e", json!({"revision": "2"})),
+        ]),
+    );
+    let args = [
+        "diff",
+        "--users",
+        "1000",
+        old.to_str().unwrap(),
+        new.to_str().unwrap(),
+    ];
+    let report = json(&args);
+    let statuses: Vec<_> = report["rollouts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|change| {
+            (
+                change["rollout"].as_str().unwrap(),
+                change["status"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        statuses,
+        [
+            ("kept", "same"),
+            ("young", "renamed"),
+            ("new", "new"),
+            ("dealt", "changed"),
+            ("gone", "gone")
+        ]
+    );
+    let notes = report["rollouts"][3]["notes"].as_array().unwrap();
+    assert_eq!(notes[0], "re-randomised: the salt was d, and is e");
+    assert_eq!(
+        notes[1],
+        "another revision: sticky cookies and trips are forgotten"
+    );
+
+    let table = text(&divvy(&[&args[..], &["--output", "markdown"]].concat()));
+    assert!(
+        table.starts_with("| rollout | | users who move |"),
+        "{table}"
+    );
+    assert!(
+        table.contains("| `kept` | same | 0.000 % | 0.000 % |  |  |\n"),
+        "{table}"
+    );
+    let shown = text(&divvy(&args));
+    assert!(
+        shown.contains("young: renamed, 0.000 % of the users move (minimum 0.000 %)\n  was old\n"),
+        "{shown}"
+    );
+    for (most, code) in [("0", 1), ("50", 0)] {
+        let output = divvy(&[&args[..], &["--max-moved", most]].concat());
+        assert_eq!(output.status.code(), Some(code));
+    }
+}
