@@ -7,6 +7,7 @@ pub mod explain;
 pub mod finding;
 mod near;
 mod population;
+pub mod simulate;
 pub mod source;
 pub mod warnings;
 
@@ -55,6 +56,8 @@ pub enum Verb {
     Explain(explain::Explain),
     /// What happens if this is merged?
     Diff(diff::Diff),
+    /// What will many users get?
+    Simulate(simulate::Simulate),
     /// Prints the completions for a shell
     Completions {
         /// Which shell
@@ -91,6 +94,7 @@ pub fn main() -> ExitCode {
         Verb::Check(args) => check::run(args, cli.output),
         Verb::Diff(args) => diff::run(args, cli.output),
         Verb::Explain(args) => explain::run(args, cli.output),
+        Verb::Simulate(args) => simulate::run(args, cli.output),
         Verb::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "divvy", &mut io::stdout());
             Ok(Outcome::Fine)
