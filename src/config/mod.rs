@@ -8,6 +8,8 @@ mod build;
 mod compile;
 mod condition;
 mod cookies;
+#[cfg(not(target_arch = "wasm32"))]
+mod describe;
 mod error;
 mod guardrail;
 mod headers;
@@ -29,6 +31,8 @@ mod versions;
 
 use serde_json::Value;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub use describe::schema;
 pub use error::{ConfigError, Errors};
 
 use crate::policy::Policy;

@@ -175,6 +175,22 @@ macro_rules! shape {
                     $($rest: <$rest_type>::take(fields)?,)?
                 })
             }
+
+            #[cfg(not(target_arch = "wasm32"))]
+            fn fields(of: &mut $crate::config::describe::Fields<'_>) {
+                $(of.add::<$type>($key);)*
+                $(<$rest_type>::fields(of);)?
+            }
+        }
+
+        #[cfg(not(target_arch = "wasm32"))]
+        impl $crate::config::describe::Describe for $name {
+            fn describe(
+                definitions: &mut serde_json::Map<String, serde_json::Value>,
+            ) -> serde_json::Value {
+                let name = stringify!($name);
+                $crate::config::describe::object(name, definitions, Self::fields)
+            }
         }
 
         impl $crate::config::read::Read for $name {

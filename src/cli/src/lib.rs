@@ -8,6 +8,7 @@ pub mod finding;
 mod near;
 mod population;
 pub mod simulate;
+pub mod schema;
 pub mod source;
 pub mod warnings;
 
@@ -58,6 +59,7 @@ pub enum Verb {
     Diff(diff::Diff),
     /// What will many users get?
     Simulate(simulate::Simulate),
+    Schema(schema::Schema),
     /// Prints the completions for a shell
     Completions {
         /// Which shell
@@ -95,6 +97,7 @@ pub fn main() -> ExitCode {
         Verb::Diff(args) => diff::run(args, cli.output),
         Verb::Explain(args) => explain::run(args, cli.output),
         Verb::Simulate(args) => simulate::run(args, cli.output),
+        Verb::Schema(args) => schema::run(args),
         Verb::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "divvy", &mut io::stdout());
             Ok(Outcome::Fine)

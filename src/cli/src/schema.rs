@@ -1,0 +1,279 @@
+//! `divvy schema`: the shape of a configuration as a JSON Schema, for editors.
+//!
+//! Fields and types are those that the filter reads; what each says is taken from the pages of
+//! the reference, so that there is one place for it; ranges and lists of words are added here.
+
+use std::io::Write as _;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use crate::Outcome;
+
+const PAGES: [&str; 4] = [
+    include_str!("../../../envoy/CONFIGURATION.md"),
+    include_str!("../../../envoy/CONDITIONS.md"),
+    include_str!("../../../envoy/STRATEGIES.md"),
+    include_str!("../../../envoy/PEOPLE.md"),
+];
+
+/// Prints the schema of a configuration, for editors and other programs
+///
+/// In VS Code, with the YAML extension, a first line makes it complete and check:
+///
+///   # yaml-language-server: $schema=divvy.schema.json
+#[derive(Debug, clap::Args)]
+pub struct Schema {}
+
+/// Prints it.
+pub fn run(_: &Schema) -> Result<Outcome> {
+    let text = serde_json::to_string_pretty(&schema())?;
+    writeln!(anstream::stdout(), "{text}")?;
+    Ok(Outcome::Fine)
+}
+
+/// The schema, with what the reference says.
+pub fn schema() -> Value {
+    let mut schema = divvy::config::schema();
+    if let Some(top) = schema.as_object_mut() {
+        top.insert("title".into(), json!("A configuration of divvy"));
+    }
+    for page in PAGES {
+        describe(&mut schema, page);
+    }
+    // The operators of a path in `match` are those of a condition.
+    let condition = schema["$defs"]["Condition"]["properties"].clone();
+    if let Some(operators) = schema["$defs"]["Operator"]["properties"].as_object_mut() {
+        for (name, operator) in operators {
+            operator["description"] = condition[name]["description"].clone();
+        }
+    }
+    for (object, field, more) in refinements() {
+        let of = &mut schema["$defs"][object];
+        let place = match field {
+            "" => of,
+            field => &mut of["properties"][field],
+        };
+        if let (Some(place), Value::Object(more)) = (place.as_object_mut(), more) {
+            place.extend(more);
+        }
+    }
+    schema
+}
+
+/// Adds what the tables of a page say of each field.
+fn describe(schema: &mut Value, page: &str) {
+    let mut place = None;
+    for line in page.lines() {
+        if let Some(comment) = line.strip_prefix("<!-- ") {
+            let comment = comment.trim_end_matches(" -->");
+            place = comment.split_once(": ").map(|(_, place)| place.to_owned());
+            continue;
+        }
+        let cells: Vec<_> = cells(line);
+        let [_, field, says, range, default, ..] = &*cells else {
+            continue;
+        };
+        let Some(place) = &place else { continue };
+        let field = field.trim_matches('`');
+        let object = object_at(schema, place);
+        let property = object.and_then(|object| object.get_mut("properties")?.get_mut(field));
+        if let Some(property) = property {
+            let text = format!(
+                "{}. Range: {}. Default: {}.",
+                plain(says),
+                plain(range),
+                plain(default)
+            );
+            property["description"] = text.into();
+        }
+    }
+}
+
+/// The cells of a row; a bar in one is escaped.
+fn cells(line: &str) -> Vec<String> {
+    if !line.starts_with('|') {
+        return Vec::new();
+    }
+    let line = line.replace("\\|", "\u{0}");
+    let cells = line.split('|');
+    cells
+        .map(|cell| cell.trim().replace('\u{0}', "|"))
+        .collect()
+}
+
+/// The definition of the object at a place of a configuration, such as `/rollouts/0/expose`.
+fn object_at<'s>(schema: &'s mut Value, place: &str) -> Option<&'s mut Value> {
+    let mut name = name_of(schema.get("$ref")?)?;
+    for segment in place.split('/').filter(|segment| !segment.is_empty()) {
+        let definition = &schema["$defs"][&name];
+        // An index is about the list that was named before it.
+        if segment.parse::<usize>().is_ok() {
+            continue;
+        }
+        let property = definition["properties"].get(segment)?;
+        let next = property
+            .get("$ref")
+            .or_else(|| property["items"].get("$ref"));
+        name = name_of(next?)?;
+    }
+    schema["$defs"].get_mut(&name)
+}
+
+fn name_of(reference: &Value) -> Option<String> {
+    let name = reference.as_str()?.strip_prefix("#/$defs/")?;
+    Some(name.to_owned())
+}
+
+/// Text without Markdown: links by their words, no backticks and stars.
+fn plain(text: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('[') {
+        plain.push_str(before);
+        let link = after.split_once("](").and_then(|(words, target)| {
+            let (_, after) = target.split_once(')')?;
+            Some((words, after))
+        });
+        match link {
+            // A list in an example is no link.
+            Some((words, after)) if !words.contains(['[', ']']) => {
+                plain.push_str(words);
+                rest = after;
+            }
+            _ => {
+                plain.push('[');
+                rest = after;
+            }
+        }
+    }
+    plain.push_str(rest);
+    plain.replace(['`', '*'], "")
+}
+
+/// What the types do not say: the object, its field (or the whole of it), and what holds there.
+pub fn refinements() -> Vec<(&'static str, &'static str, Value)> {
+    const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$";
+    let percent = || json!({"minimum": 0, "maximum": 100});
+    let name = || json!({"pattern": NAME});
+    let yes = || json!({"const": true});
+    let one = || json!({"minProperties": 1, "maxProperties": 1});
+    let same_site = || json!({"enum": ["Strict", "Lax", "None"]});
+    let mut all = vec![
+        ("Config", "rollouts", json!({"maxItems": 1_000})),
+        ("Config", "identity", json!({"maxItems": 16})),
+        ("Config", "ignoreIdentities", json!({"maxItems": 100})),
+        ("Identity", "concat", json!({"minItems": 2, "maxItems": 8})),
+        (
+            "Identity",
+            "type",
+            json!({"enum": ["string", "number", "bool"]}),
+        ),
+        ("Trust", "", json!({"minProperties": 1})),
+        (
+            "Trust",
+            "principals",
+            json!({"minItems": 1, "maxItems": 100}),
+        ),
+        (
+            "Rollout",
+            "name",
+            json!({"pattern": "^[a-z][a-z0-9._-]{0,63}$"}),
+        ),
+        (
+            "Rollout",
+            "revision",
+            json!({"pattern": "^[A-Za-z0-9._-]{0,64}$"}),
+        ),
+        (
+            "Rollout",
+            "metrics",
+            json!({"enum": ["responses", "requests", "off"]}),
+        ),
+        (
+            "Rollout",
+            "versions",
+            json!({"minItems": 1, "maxItems": 32}),
+        ),
+        ("Rollout", "rules", json!({"maxItems": 64})),
+        ("Rollout", "match", json!({"minItems": 1})),
+        ("Strategy", "", one()),
+        (
+            "Arm",
+            "weight",
+            json!({"type": "integer", "minimum": 0, "maximum": 1_000_000}),
+        ),
+        ("Guardrail", "", json!({"minProperties": 1})),
+        (
+            "Guardrail",
+            "onBreach",
+            json!({"enum": ["rollback", "freeze", "observe"]}),
+        ),
+        (
+            "Guardrail",
+            "minRequests",
+            json!({"type": "integer", "minimum": 1, "maximum": 100_000}),
+        ),
+        (
+            "Guardrail",
+            "consecutiveErrors",
+            json!({"type": "integer", "minimum": 1, "maximum": 100_000}),
+        ),
+        (
+            "LatencyLimit",
+            "quantile",
+            json!({"minimum": 0.5, "maximum": 0.999}),
+        ),
+        (
+            "LatencyLimit",
+            "timesStable",
+            json!({"minimum": 1.01, "maximum": 100}),
+        ),
+        (
+            "Condition",
+            "type",
+            json!({"enum": ["string", "number", "bool", "list"]}),
+        ),
+        ("Condition", "all", json!({"minItems": 1})),
+        ("Condition", "any", json!({"minItems": 1})),
+        ("Expose", "", json!({"minProperties": 1})),
+        ("Mint", "sameSite", same_site()),
+        ("Sticky", "sameSite", same_site()),
+        ("Mirror", "methods", json!({"minItems": 1})),
+        ("Trust", "workload", yes()),
+    ];
+    for (object, field) in [
+        ("Holdout", "percent"),
+        ("Rule", "percent"),
+        ("Mirror", "percent"),
+        ("Canary", "weight"),
+        ("Step", "weight"),
+        ("Ramp", "from"),
+        ("Ramp", "by"),
+        ("Ramp", "to"),
+        ("Ramp", "then"),
+        ("AbTest", "traffic"),
+        ("Layer", "from"),
+        ("Layer", "to"),
+        ("ErrorLimit", "max"),
+        ("ErrorLimit", "overStable"),
+    ] {
+        all.push((object, field, percent()));
+    }
+    for (object, field) in [
+        ("Holdout", "name"),
+        ("Rollout", "salt"),
+        ("Version", "name"),
+        ("Rule", "name"),
+        ("Layer", "name"),
+    ] {
+        all.push((object, field, name()));
+    }
+    for field in ["sourceIp", "random"] {
+        all.push(("Identity", field, yes()));
+    }
+    for field in ["path", "method", "host", "sourceIp", "identity"] {
+        all.push(("Condition", field, yes()));
+    }
+    all
+}

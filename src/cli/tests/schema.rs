@@ -1,0 +1,116 @@
+//! The schema says of a configuration what divvy says of its shape.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "a test"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use divvy_cli::schema::{refinements, schema};
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn validator() -> jsonschema::Validator {
+    jsonschema::draft202012::new(&schema()).unwrap()
+}
+
+#[test]
+fn the_committed_copy_is_the_schema() {
+    let path = root().join("envoy/divvy.schema.json");
+    let now = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
+    if std::env::var_os("DIVVY_BLESS").is_some() {
+        fs::write(&path, &now).unwrap();
+    }
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == now,
+        "envoy/divvy.schema.json is not what divvy schema prints: \
+         DIVVY_BLESS=1 cargo test -p divvy-cli --test schema"
+    );
+}
+
+#[test]
+fn every_field_is_described_and_every_refinement_is_of_a_field() {
+    let schema = schema();
+    for (name, definition) in schema["$defs"].as_object().unwrap() {
+        for (field, property) in definition["properties"].as_object().unwrap() {
+            let description = property["description"].as_str().unwrap_or_default();
+            assert!(description.len() > 10, "{name}.{field}: {description:?}");
+            assert!(
+                !description.contains(['`', '*']) && !description.contains("]("),
+                "{description}"
+            );
+        }
+    }
+    let bare = divvy::config::schema();
+    for (object, field, _) in refinements() {
+        let definition = &bare["$defs"][object];
+        assert!(definition.is_object(), "{object}");
+        assert!(
+            field.is_empty() || definition["properties"][field].is_object(),
+            "{object}.{field}"
+        );
+    }
+}
+
+#[test]
+fn whatever_divvy_accepts_the_schema_accepts() {
+    let validator = validator();
+    let groups = divvy_cases::groups();
+    assert!(groups.len() > 100, "{}", groups.len());
+    for group in groups {
+        let errors: Vec<_> = validator
+            .iter_errors(&group.config)
+            .map(|error| error.to_string())
+            .collect();
+        assert!(errors.is_empty(), "{}: {errors:?}", group.name);
+    }
+}
+
+#[test]
+fn what_has_not_the_shape_of_a_configuration_the_schema_refuses() {
+    let validator = validator();
+    let rows = fs::read_to_string(root().join("tests/cases/broken.json")).unwrap();
+    let table: Value = serde_json::from_str(&rows).unwrap();
+    let base = fs::read_to_string(root().join("tests/core/configuration.rs")).unwrap();
+    // The table is put into the configuration that tests/core puts it into.
+    assert!(base.contains("broken.json"));
+    let mut shapes = 0;
+    for row in table.as_array().unwrap() {
+        let error = row["error"].as_str().unwrap_or_default();
+        if !error.contains("unknown field `") {
+            continue;
+        }
+        // An unknown field at the top is one anywhere.
+        if row["at"].as_str().unwrap().matches('/').count() == 1 {
+            let field = &row["at"].as_str().unwrap()[1..];
+            let mut config = serde_json::json!({});
+            config[field] = row["put"].clone();
+            assert!(!validator.is_valid(&config), "{row}");
+            shapes += 1;
+        }
+    }
+    for broken in [
+        r#"{"identity": [{"heder": "x"}]}"#,
+        r#"{"identity": "x"}"#,
+        r#"{"holdout": {"name": "a"}}"#,
+        r#"{"holdout": {"name": "a", "percent": 101}}"#,
+        r#"{"rollouts": [{"name": "a"}]}"#,
+        r#"{"rollouts": [{"name": "A", "versions": [{"name": "v1"}], "stable": "v1", "strategy": {"blueGreen": {"active": "v1"}}}]}"#,
+        r#"{"rollouts": [{"name": "a", "versions": [{"name": "v1"}], "stable": "v1", "strategy": {}}]}"#,
+        r#"{"rollouts": [{"name": "a", "versions": [{"name": "v1"}], "stable": "v1", "strategy": {"canary": {"version": "v1", "weight": "5"}}}]}"#,
+        r#"{"trust": {"workload": false}}"#,
+    ] {
+        let config: Value = serde_json::from_str(broken).unwrap();
+        assert!(!validator.is_valid(&config), "{broken}");
+        shapes += 1;
+    }
+    assert!(shapes >= 10, "{shapes}");
+}

@@ -1,0 +1,124 @@
+//! The shape of a configuration as a JSON Schema, made from the types that it is read into.
+//! Natively only: for editors and for the command line, not for the filter.
+
+use serde_json::{Map, Value, json};
+
+use super::items::{Items, OneOrMany};
+use super::shape;
+
+/// A type that says which JSON it is read from.
+pub(super) trait Describe {
+    /// Whether it has to be there.
+    const REQUIRED: bool = true;
+
+    /// Its schema; those of objects are added to the definitions.
+    fn describe(definitions: &mut Map<String, Value>) -> Value;
+}
+
+impl Describe for String {
+    fn describe(_: &mut Map<String, Value>) -> Value {
+        json!({"type": "string"})
+    }
+}
+
+impl Describe for bool {
+    fn describe(_: &mut Map<String, Value>) -> Value {
+        json!({"type": "boolean"})
+    }
+}
+
+impl Describe for f64 {
+    fn describe(_: &mut Map<String, Value>) -> Value {
+        json!({"type": "number"})
+    }
+}
+
+impl<T: Describe> Describe for Option<T> {
+    const REQUIRED: bool = false;
+
+    fn describe(definitions: &mut Map<String, Value>) -> Value {
+        T::describe(definitions)
+    }
+}
+
+impl<T: Describe> Describe for Box<T> {
+    fn describe(definitions: &mut Map<String, Value>) -> Value {
+        T::describe(definitions)
+    }
+}
+
+impl<T: Describe> Describe for Items<T> {
+    fn describe(definitions: &mut Map<String, Value>) -> Value {
+        json!({"type": "array", "items": T::describe(definitions)})
+    }
+}
+
+impl Describe for OneOrMany {
+    fn describe(_: &mut Map<String, Value>) -> Value {
+        json!({"anyOf": [
+            {"type": "string"},
+            {"type": "array", "items": {"type": "string"}},
+        ]})
+    }
+}
+
+/// An object: the first that asks adds its definition, the others refer to it.
+pub(super) fn object(
+    name: &str,
+    definitions: &mut Map<String, Value>,
+    fields: impl FnOnce(&mut Fields<'_>),
+) -> Value {
+    if !definitions.contains_key(name) {
+        // A condition may stand in a condition.
+        definitions.insert(name.to_owned(), Value::Null);
+        let mut found = Fields {
+            definitions,
+            properties: Map::new(),
+            required: Vec::new(),
+        };
+        fields(&mut found);
+        let mut schema = json!({
+            "type": "object",
+            "properties": found.properties,
+            "additionalProperties": false,
+        });
+        if !found.required.is_empty()
+            && let Some(schema) = schema.as_object_mut()
+        {
+            schema.insert("required".to_owned(), found.required.into());
+        }
+        definitions.insert(name.to_owned(), schema);
+    }
+    json!({"$ref": format!("#/$defs/{name}")})
+}
+
+/// The fields of an object.
+pub(super) struct Fields<'d> {
+    definitions: &'d mut Map<String, Value>,
+    properties: Map<String, Value>,
+    required: Vec<Value>,
+}
+
+impl Fields<'_> {
+    /// One more field.
+    pub(super) fn add<T: Describe>(&mut self, key: &str) {
+        let schema = T::describe(self.definitions);
+        self.properties.insert(key.to_owned(), schema);
+        if T::REQUIRED {
+            self.required.push(key.into());
+        }
+    }
+}
+
+/// The shape of a whole configuration, as a JSON Schema of 2020-12: which fields there are, of
+/// which types, and which have to be there. What they mean, [`crate::config::parse`] checks.
+pub fn schema() -> Value {
+    let mut definitions = Map::new();
+    let whole = shape::Config::describe(&mut definitions);
+    let mut schema = json!({"$schema": "https://json-schema.org/draft/2020-12/schema"});
+    if let (Some(schema), Value::Object(whole)) = (schema.as_object_mut(), whole) {
+        schema.extend(whole);
+        schema.insert("$defs".to_owned(), definitions.into());
+    }
+    schema
+}
