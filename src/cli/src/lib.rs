@@ -7,9 +7,10 @@ pub mod explain;
 pub mod finding;
 mod near;
 mod population;
-pub mod simulate;
 pub mod schema;
+pub mod simulate;
 pub mod source;
+pub mod top;
 pub mod warnings;
 
 use std::io;
@@ -59,7 +60,10 @@ pub enum Verb {
     Diff(diff::Diff),
     /// What will many users get?
     Simulate(simulate::Simulate),
+    /// The shape of a configuration, for editors
     Schema(schema::Schema),
+    /// What do the proxies do right now?
+    Top(top::Top),
     /// Prints the completions for a shell
     Completions {
         /// Which shell
@@ -98,6 +102,7 @@ pub fn main() -> ExitCode {
         Verb::Explain(args) => explain::run(args, cli.output),
         Verb::Simulate(args) => simulate::run(args, cli.output),
         Verb::Schema(args) => schema::run(args),
+        Verb::Top(args) => top::run(args, cli.output),
         Verb::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "divvy", &mut io::stdout());
             Ok(Outcome::Fine)

@@ -17,12 +17,14 @@ const PAGES: [&str; 4] = [
     include_str!("../../../envoy/PEOPLE.md"),
 ];
 
-/// Prints the schema of a configuration, for editors and other programs
-///
-/// In VS Code, with the YAML extension, a first line makes it complete and check:
-///
-///   # yaml-language-server: $schema=divvy.schema.json
+/// The schema of a configuration, for editors and other programs.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  divvy schema > divvy.schema.json
+
+In VS Code, with the YAML extension, this first line of a configuration completes and checks it:
+  # yaml-language-server: $schema=divvy.schema.json")]
 pub struct Schema {}
 
 /// Prints it.

@@ -15,13 +15,12 @@ use crate::explain::ask::Known;
 const WIDTH: u32 = 900;
 const HEIGHT: u32 = 320;
 /// Told apart by those who do not see all colours, too.
-const COLOURS: [RGBColor; 6] = [
-    RGBColor(0, 114, 178),
+const COLOURS: [RGBColor; 5] = [
+    RGBColor(86, 180, 233),
     RGBColor(230, 159, 0),
     RGBColor(0, 158, 115),
     RGBColor(204, 121, 167),
-    RGBColor(86, 180, 233),
-    RGBColor(213, 94, 0),
+    RGBColor(240, 228, 66),
 ];
 /// A ramp is looked at this far ahead, in hours, unless it ends before.
 const AHEAD: u64 = 24 * 30;
@@ -51,7 +50,7 @@ pub fn draw(path: &Path, policy: &Policy, shares: &[Shares], runs: &[Run], now: 
             curves(
                 next()?,
                 "Ramps: share by the clock",
-                "hours from the start",
+                "hours from now",
                 &ramps,
                 &[],
             )?;
@@ -79,7 +78,7 @@ pub fn draw(path: &Path, policy: &Policy, shares: &[Shares], runs: &[Run], now: 
     drawn.map_err(|error: anyhow::Error| error.context(path.display().to_string()))
 }
 
-/// The shares of the canaries that grow, by hours from now or from the start that is ahead.
+/// The shares of the canaries that grow, by hours from now.
 fn ramps(policy: &Policy, now: u64) -> Vec<Curve> {
     let mut curves = Vec::new();
     for (id, rollout) in policy.numbered() {
@@ -136,6 +135,7 @@ fn bars(area: &Area<'_>, shares: &[Shares]) -> Result<()> {
     let mut chart = ChartBuilder::on(area)
         .caption("Shares: seen, and meant (line)", ("sans-serif", 18))
         .margin(12)
+        .margin_right(30)
         .x_label_area_size(30)
         .y_label_area_size(120)
         .build_cartesian_2d(0.0..100.0, 0.0..rows as f64)?;
@@ -165,7 +165,7 @@ fn bars(area: &Area<'_>, shares: &[Shares]) -> Result<()> {
             chart.draw_series([Rectangle::new(bar, colour.filled())])?;
             if seen.percent > 4.0 {
                 let text = format!("{} {:.2} %", seen.version, seen.percent);
-                let style = ("sans-serif", 13).into_font().color(&WHITE);
+                let style = ("sans-serif", 13).into_font().color(&BLACK);
                 chart.draw_series([Text::new(text, (left + 0.5, bottom + 0.5), style)])?;
             }
             meant += seen.meant;
@@ -188,10 +188,11 @@ fn curves(
     let (right, top) = points.fold((0.1_f64, 1.0_f64), |(x, y), point| {
         (x.max(point.0), y.max(point.1))
     });
-    let top = (top * 1.1).min(100.0);
+    let top = (top * 1.1).min(105.0);
     let mut chart = ChartBuilder::on(area)
         .caption(title, ("sans-serif", 18))
         .margin(12)
+        .margin_right(30)
         .x_label_area_size(34)
         .y_label_area_size(60)
         .build_cartesian_2d(0.0..right, 0.0..top)?;
@@ -216,7 +217,7 @@ fn curves(
         .configure_series_labels()
         .background_style(WHITE.mix(0.8))
         .border_style(BLACK.mix(0.3))
-        .position(SeriesLabelPosition::UpperLeft)
+        .position(SeriesLabelPosition::MiddleRight)
         .draw()?;
     Ok(())
 }

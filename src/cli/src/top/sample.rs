@@ -1,0 +1,107 @@
+//! What one proxy says of itself: divvy's series in the text format of Prometheus.
+
+use std::collections::BTreeMap;
+
+/// The labels of a series.
+pub type Labels = BTreeMap<String, String>;
+
+/// What one proxy said.
+#[derive(Clone, Debug, Default)]
+pub struct Sample {
+    /// Where it was asked.
+    pub url: String,
+    /// Why it said nothing.
+    pub error: Option<String>,
+    /// The series of divvy's by metric.
+    series: BTreeMap<String, Vec<(Labels, f64)>>,
+}
+
+impl Sample {
+    /// Asks a proxy.
+    pub fn of(agent: &ureq::Agent, url: &str) -> Self {
+        let asked = agent.get(url).call();
+        let text = asked.and_then(|mut answer| answer.body_mut().read_to_string());
+        match text {
+            Ok(text) => Self::read(url, &text),
+            Err(error) => Self {
+                url: url.to_owned(),
+                error: Some(error.to_string()),
+                ..Self::default()
+            },
+        }
+    }
+
+    /// Reads what a proxy said.
+    pub fn read(url: &str, text: &str) -> Self {
+        let mut series: BTreeMap<String, Vec<(Labels, f64)>> = BTreeMap::new();
+        for line in text.lines().filter(|line| line.starts_with("divvy_")) {
+            if let Some((name, labels, value)) = parse(line) {
+                series.entry(name).or_default().push((labels, value));
+            }
+        }
+        Self {
+            url: url.to_owned(),
+            error: None,
+            series,
+        }
+    }
+
+    /// All series of a metric.
+    pub fn series(&self, metric: &str) -> impl Iterator<Item = &(Labels, f64)> {
+        self.series.get(metric).into_iter().flatten()
+    }
+
+    /// The value of a metric that has one series.
+    pub fn single(&self, metric: &str) -> Option<f64> {
+        self.series(metric).next().map(|(_, value)| *value)
+    }
+}
+
+/// `name{label="value",…} number`
+fn parse(line: &str) -> Option<(String, Labels, f64)> {
+    let (head, value) = line.rsplit_once(' ')?;
+    let value = value.parse().ok()?;
+    let Some((name, rest)) = head.split_once('{') else {
+        return Some((head.to_owned(), Labels::new(), value));
+    };
+    let mut labels = Labels::new();
+    let mut rest = rest.strip_suffix('}')?;
+    while !rest.is_empty() {
+        let (label, quoted) = rest.split_once("=\"")?;
+        let mut text = String::new();
+        let mut chars = quoted.char_indices();
+        let end = loop {
+            match chars.next()? {
+                (at, '"') => break at,
+                (_, '\\') => match chars.next()?.1 {
+                    'n' => text.push('\n'),
+                    other => text.push(other),
+                },
+                (_, other) => text.push(other),
+            }
+        };
+        labels.insert(label.to_owned(), text);
+        rest = quoted.get(end..)?.trim_start_matches('"');
+        rest = rest.strip_prefix(',').unwrap_or(rest);
+    }
+    Some((name.to_owned(), labels, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_are_read_with_their_labels_and_others_are_not() {
+        let text = "# TYPE divvy_requests_total counter\n\
+                    divvy_requests_total{divvy_rollout=\"a\",divvy_version=\"v\\\"1\"} 3\n\
+                    divvy_config_inert{} 0\nenvoy_x{a=\"b\"} 1\ndivvy_odd{a=\"b} 1\ndivvy_plain 2\n";
+        let sample = Sample::read("u", text);
+        let requests: Vec<_> = sample.series("divvy_requests_total").collect();
+        assert_eq!(requests.len(), 1);
+        assert_eq!(requests[0].0["divvy_version"], "v\"1");
+        assert_eq!(sample.single("divvy_config_inert"), Some(0.0));
+        assert_eq!(sample.single("divvy_plain"), Some(2.0));
+        assert_eq!(sample.single("divvy_odd"), None);
+    }
+}

@@ -1,0 +1,306 @@
+//! What several proxies say together, and what has changed since they were asked last.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::sample::{Labels, Sample};
+
+/// What is shown.
+#[derive(Debug, Serialize)]
+pub struct View {
+    /// Each proxy.
+    pub proxies: Vec<Proxy>,
+    /// Whether all that answered have the same configuration.
+    pub agree: bool,
+    /// By name.
+    pub rollouts: BTreeMap<String, Rollout>,
+    /// Seconds that rates are of; `None` where what was counted since the start is shown.
+    pub seconds: Option<f64>,
+}
+
+/// One proxy.
+#[derive(Debug, Serialize)]
+pub struct Proxy {
+    pub url: String,
+    pub error: Option<String>,
+    /// Of its configuration.
+    pub hash: Option<String>,
+    /// It has no valid configuration.
+    pub inert: bool,
+}
+
+/// One rollout.
+#[derive(Debug, Default, Serialize)]
+pub struct Rollout {
+    /// By name.
+    pub versions: BTreeMap<String, Version>,
+    /// Requests by reason.
+    pub reasons: BTreeMap<String, f64>,
+}
+
+/// One version.
+#[derive(Debug, Default, Serialize)]
+pub struct Version {
+    /// The share that is in force, in percent: the proxies' mean.
+    pub weight: Option<f64>,
+    /// The share of the requests, in percent.
+    pub seen: f64,
+    /// How many there were.
+    pub requests: f64,
+    /// How many a second.
+    pub rate: Option<f64>,
+    /// Responses by class.
+    pub classes: BTreeMap<String, f64>,
+    /// In milliseconds.
+    pub p50: Option<f64>,
+    pub p95: Option<f64>,
+    /// In how many proxies the guardrail holds it back: frozen, rolled back.
+    pub frozen: u32,
+    pub rolled_back: u32,
+}
+
+impl View {
+    /// What these proxies say; with an earlier look, what happened since then.
+    pub fn of(samples: &[Sample], before: Option<(Duration, &[Sample])>) -> Self {
+        let proxies: Vec<_> = samples.iter().map(Proxy::of).collect();
+        let hashes: BTreeSet<_> = proxies
+            .iter()
+            .filter_map(|proxy| proxy.hash.as_ref())
+            .collect();
+        let agree = hashes.len() <= 1;
+        let seconds = before.map(|(time, _)| time.as_secs_f64());
+        let mut view = Self {
+            agree,
+            rollouts: BTreeMap::new(),
+            seconds,
+            proxies,
+        };
+        let mut weights: BTreeMap<(String, String), Vec<f64>> = BTreeMap::new();
+        let mut buckets: BTreeMap<(String, String), BTreeMap<u64, f64>> = BTreeMap::new();
+        for sample in samples {
+            let earlier = before.and_then(|(_, all)| all.iter().find(|old| old.url == sample.url));
+            view.count(sample, earlier);
+            for (labels, value) in sample.series("divvy_weight_ppm") {
+                weights
+                    .entry(place(labels))
+                    .or_default()
+                    .push(*value / 10_000.0);
+            }
+            for (labels, value) in sample.series("divvy_guardrail_state") {
+                let version = view.version(labels);
+                version.frozen += u32::from(*value == 1.0);
+                version.rolled_back += u32::from(*value == 2.0);
+            }
+            for (labels, value) in grown(sample, earlier, "divvy_request_duration_ms_bucket") {
+                // Bounds are numbers that floats hold exactly, and `+Inf`.
+                let bound: f64 = labels
+                    .get("le")
+                    .and_then(|le| le.parse().ok())
+                    .unwrap_or(f64::INFINITY);
+                let of = buckets.entry(place(labels)).or_default();
+                *of.entry(bound.to_bits()).or_default() += value;
+            }
+        }
+        for ((rollout, version), all) in weights {
+            let mean = all.iter().sum::<f64>() / all.len() as f64;
+            let of = view.rollouts.entry(rollout).or_default();
+            of.versions.entry(version).or_default().weight = Some(mean);
+        }
+        for ((rollout, version), buckets) in buckets {
+            let of = view.rollouts.entry(rollout).or_default();
+            let version = of.versions.entry(version).or_default();
+            version.p50 = quantile(&buckets, 0.5);
+            version.p95 = quantile(&buckets, 0.95);
+        }
+        for rollout in view.rollouts.values_mut() {
+            let all: f64 = rollout
+                .versions
+                .values()
+                .map(|version| version.requests)
+                .sum();
+            for version in rollout.versions.values_mut() {
+                version.seen = if all > 0.0 {
+                    version.requests / all * 100.0
+                } else {
+                    0.0
+                };
+                version.rate = seconds.map(|seconds| version.requests / seconds);
+            }
+        }
+        view
+    }
+
+    fn count(&mut self, sample: &Sample, earlier: Option<&Sample>) {
+        for (labels, value) in grown(sample, earlier, "divvy_requests_total") {
+            self.version(labels).requests += value;
+            let reason = labels.get("divvy_reason").cloned().unwrap_or_default();
+            let rollout = self.rollouts.entry(place(labels).0).or_default();
+            *rollout.reasons.entry(reason).or_default() += value;
+        }
+        for (labels, value) in grown(sample, earlier, "divvy_responses_total") {
+            let class = labels.get("divvy_class").cloned().unwrap_or_default();
+            *self.version(labels).classes.entry(class).or_default() += value;
+        }
+    }
+
+    fn version(&mut self, labels: &Labels) -> &mut Version {
+        let (rollout, version) = place(labels);
+        let rollout = self.rollouts.entry(rollout).or_default();
+        rollout.versions.entry(version).or_default()
+    }
+
+    /// What wants attention.
+    pub fn findings(&self) -> Vec<String> {
+        let mut findings = Vec::new();
+        for proxy in &self.proxies {
+            if let Some(error) = &proxy.error {
+                findings.push(format!("{} does not answer: {error}", proxy.url));
+            } else if proxy.hash.is_none() {
+                findings.push(format!("{} has no divvy in it", proxy.url));
+            } else if proxy.inert {
+                findings.push(format!(
+                    "{} has no valid configuration and serves stable",
+                    proxy.url
+                ));
+            }
+        }
+        if !self.agree {
+            findings.push("the proxies have different configurations".to_owned());
+        }
+        for (name, rollout) in &self.rollouts {
+            for (version, state) in &rollout.versions {
+                for (count, what) in [(state.frozen, "frozen"), (state.rolled_back, "rolled back")]
+                {
+                    if count > 0 {
+                        let of = self.proxies.len();
+                        findings.push(format!(
+                            "{name} {version} is {what} in {count} of {of} proxies"
+                        ));
+                    }
+                }
+            }
+        }
+        findings
+    }
+}
+
+impl Proxy {
+    fn of(sample: &Sample) -> Self {
+        let hash = sample.single("divvy_config_hash");
+        Self {
+            url: sample.url.clone(),
+            error: sample.error.clone(),
+            hash: hash.map(|hash| format!("{:08x}", hash as u32)),
+            inert: sample.single("divvy_config_inert") == Some(1.0),
+        }
+    }
+}
+
+fn place(labels: &Labels) -> (String, String) {
+    let get = |label: &str| labels.get(label).cloned().unwrap_or_default();
+    (get("divvy_rollout"), get("divvy_version"))
+}
+
+/// By how much each series of a counter has grown. One that is smaller began anew.
+fn grown<'s>(
+    now: &'s Sample,
+    before: Option<&'s Sample>,
+    metric: &'static str,
+) -> impl Iterator<Item = (&'s Labels, f64)> {
+    now.series(metric).map(move |(labels, value)| {
+        let same = before.and_then(|before| before.series(metric).find(|(old, _)| old == labels));
+        let old = same.map_or(0.0, |(_, old)| *old);
+        (labels, if *value >= old { value - old } else { *value })
+    })
+}
+
+/// As Prometheus computes it: linear within a bucket. `buckets` are cumulative, by the bits of
+/// their bounds, which sort as the bounds do.
+fn quantile(buckets: &BTreeMap<u64, f64>, quantile: f64) -> Option<f64> {
+    let all = buckets.values().copied().fold(0.0, f64::max);
+    if all <= 0.0 {
+        return None;
+    }
+    let rank = quantile * all;
+    let (mut low, mut below) = (0.0, 0.0);
+    for (bits, count) in buckets {
+        let bound = f64::from_bits(*bits);
+        if *count >= rank {
+            if bound.is_infinite() {
+                return Some(low);
+            }
+            let within = count - below;
+            let part = if within > 0.0 {
+                (rank - below) / within
+            } else {
+                1.0
+            };
+            return Some(low + (bound - low) * part);
+        }
+        (low, below) = (bound, *count);
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(url: &str, hash: u32, v1: u32, v2: u32) -> Sample {
+        Sample::read(
+            url,
+            &format!(
+                "divvy_config_hash{{divvy_plugin=\"d\"}} {hash}\n\
+                 divvy_requests_total{{divvy_rollout=\"c\",divvy_version=\"v1\",divvy_reason=\"split\"}} {v1}\n\
+                 divvy_requests_total{{divvy_rollout=\"c\",divvy_version=\"v2\",divvy_reason=\"split\"}} {v2}\n\
+                 divvy_weight_ppm{{divvy_rollout=\"c\",divvy_version=\"v2\"}} 250000\n\
+                 divvy_guardrail_state{{divvy_rollout=\"c\",divvy_version=\"v2\"}} {}\n",
+                u32::from(v2 == 0) * 2,
+            ),
+        )
+    }
+
+    #[test]
+    fn proxies_are_added_up_and_compared() {
+        let view = View::of(&[sample("a", 7, 60, 20), sample("b", 7, 60, 20)], None);
+        let v2 = &view.rollouts["c"].versions["v2"];
+        assert_eq!((v2.requests, v2.seen, v2.weight), (40.0, 25.0, Some(25.0)));
+        assert_eq!(view.findings(), [""; 0]);
+        let view = View::of(&[sample("a", 7, 1, 1), sample("b", 8, 1, 0)], None);
+        assert_eq!(
+            view.findings(),
+            [
+                "the proxies have different configurations",
+                "c v2 is rolled back in 1 of 2 proxies",
+            ]
+        );
+    }
+
+    #[test]
+    fn rates_are_of_what_came_since_the_last_look_and_survive_a_restart() {
+        let before = [sample("a", 7, 100, 50)];
+        let since = Some((Duration::from_secs(2), &before[..]));
+        let view = View::of(&[sample("a", 7, 160, 10)], since);
+        let versions = &view.rollouts["c"].versions;
+        assert_eq!(versions["v1"].rate, Some(30.0));
+        assert_eq!(versions["v2"].rate, Some(5.0), "it began anew");
+    }
+
+    #[test]
+    fn quantiles_are_those_of_prometheus() {
+        let buckets = [(10.0, 50.0), (20.0, 90.0), (f64::INFINITY, 100.0)];
+        let buckets = buckets
+            .map(|(bound, count): (f64, f64)| (bound.to_bits(), count))
+            .into();
+        assert_eq!(quantile(&buckets, 0.5), Some(10.0));
+        assert_eq!(quantile(&buckets, 0.7), Some(15.0));
+        assert_eq!(
+            quantile(&buckets, 0.95),
+            Some(20.0),
+            "beyond the last bound"
+        );
+        assert_eq!(quantile(&BTreeMap::new(), 0.5), None);
+    }
+}
