@@ -94,7 +94,12 @@ pub fn check(file: &File, rps: Option<f64>, findings: &mut Vec<Finding>) -> usiz
         }
     };
     let all = file.find().unwrap_or_default();
-    if all.is_empty() && file.named {
+    // Envoy may get the filter from another file.
+    let mut discovers = false;
+    for document in &documents {
+        document.walk(&mut |node| discovers |= node.get("config_discovery").is_some());
+    }
+    if all.is_empty() && file.named && !discovers {
         let message = "there is no divvy configuration in it".to_owned();
         report.add(Severity::Error, 0, "", message);
     }

@@ -21,7 +21,7 @@ const PAGES: [&str; 4] = [
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  divvy schema > divvy.schema.json
+  divvy schema > target/divvy.schema.json
 
 In VS Code, with the YAML extension, this first line of a configuration completes and checks it:
   # yaml-language-server: $schema=divvy.schema.json")]

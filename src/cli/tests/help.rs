@@ -1,0 +1,74 @@
+//! The examples of `--help` are commands that work, and every verb has some.
+#![allow(missing_docs, reason = "a test")]
+
+mod common;
+
+use std::path::Path;
+use std::process::Command;
+
+use common::{divvy, json, root, text};
+
+const VERBS: [&str; 6] = ["check", "explain", "diff", "simulate", "schema", "top"];
+
+/// The commands below `Examples:`, each in one line.
+fn examples(verb: &str) -> Vec<String> {
+    let help = text(&divvy(&[verb, "--help"])).replace("\\\n", " ");
+    let lines = help.lines().map(str::trim);
+    let commands = lines.filter(|line| line.starts_with("divvy ") || line.contains("| divvy "));
+    commands.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_examples_of_the_help_work() {
+    let binary = Path::new(env!("CARGO_BIN_EXE_divvy")).parent().unwrap();
+    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
+    let scratch = tempfile::tempdir().unwrap();
+    for verb in VERBS {
+        let examples = examples(verb);
+        assert!(!examples.is_empty(), "{verb}");
+        // Proxies are asked in tests of their own.
+        for example in examples.iter().filter(|_| verb != "top") {
+            let command = example.replace("target/", &format!("{}/", scratch.path().display()));
+            let mut shell = Command::new("sh");
+            shell
+                .args(["-c", &command])
+                .current_dir(root())
+                .env("PATH", &path);
+            let output = shell.output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{example}: {said}");
+        }
+    }
+    let drawn = std::fs::read_to_string(scratch.path().join("guardrail.svg")).unwrap();
+    assert!(drawn.starts_with("<svg") && drawn.contains("Guardrail of checkout"));
+}
+
+#[test]
+fn every_verb_is_named_in_the_help_and_in_the_completions_of_every_shell() {
+    let help = text(&divvy(&["--help"]));
+    for verb in VERBS {
+        assert!(help.contains(&format!("\n  {verb} ")), "{help}");
+    }
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let completions = text(&divvy(&["completions", shell]));
+        for verb in VERBS {
+            assert!(completions.contains(verb), "{shell}: {verb}");
+        }
+    }
+}
+
+#[test]
+fn what_is_for_programs_is_json_in_every_verb() {
+    let file = "envoy/divvy.yaml";
+    for args in [
+        &["check", file][..],
+        &["explain", "-c", file, "-r", "/"],
+        &["diff", file, file, "--users", "10"],
+        &["simulate", "-c", file, "--users", "10"],
+        &["schema"],
+    ] {
+        assert!(json(args).is_object(), "{args:?}");
+    }
+    let output = divvy(&["check", file, "--output", "markdown"]);
+    assert_eq!(output.status.code(), Some(2));
+}

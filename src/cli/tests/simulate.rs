@@ -1,0 +1,227 @@
+//! `divvy simulate`: shares that are meant are seen, and what is wrong with them is noticed.
+#![allow(missing_docs, reason = "a test")]
+
+mod common;
+
+use common::{divvy, file, json, text};
+use serde_json::{Value, json};
+
+fn rollout(name: &str, salt: &str, strategy: &Value) -> Value {
+    json!({
+        "name": name, "salt": salt, "versions": [{"name": "v1"}, {"name": "v2"}], "stable": "v1",
+        "strategy": strategy,
+    })
+}
+
+fn config(identity: &Value, rollouts: &[Value]) -> tempfile::TempPath {
+    let config = json!({"identity": [identity], "rollouts": rollouts});
+    file(".json", &config.to_string())
+}
+
+fn canary(weight: u32) -> Value {
+    json!({"canary": {"version": "v2", "weight": weight}})
+}
+
+fn header() -> Value {
+    json!({"header": "x-user-id"})
+}
+
+#[test]
+fn the_shares_that_are_meant_are_seen_wherever_the_identity_stands() {
+    for identity in [
+        header(),
+        json!({"cookie": "uid"}),
+        json!({"query": "uid"}),
+        json!({"jwtClaim": ["realm", "sub"]}),
+        json!({"sourceIp": true}),
+        json!({"random": true}),
+        json!({"concat": [{"header": "a"}, {"cookie": "b"}]}),
+    ] {
+        let config = config(&identity, &[rollout("a", "s", &canary(20))]);
+        let path = config.to_str().unwrap();
+        for population in ["seq", "uuid"] {
+            let args = [
+                "simulate",
+                "-c",
+                path,
+                "--users",
+                "20000",
+                "--population",
+                population,
+            ];
+            let report = json(&args);
+            let one = &report["rollouts"][0];
+            assert_eq!(one["users"], 20_000);
+            let v2 = &one["versions"][1];
+            let [low, high] = [0, 1].map(|end| v2["interval"][end].as_f64().unwrap());
+            assert_eq!(v2["meant"], 20.0);
+            assert!(
+                (19.0..21.0).contains(&v2["percent"].as_f64().unwrap()),
+                "{identity}: {one}"
+            );
+            assert!(high - low < 1.2 && low < high, "{one}");
+            assert_eq!(one["mismatch"], false, "{identity}, {population}: {one}");
+        }
+    }
+}
+
+#[test]
+fn users_who_are_no_fair_draw_are_a_mismatch_and_a_finding() {
+    let fair = config(&header(), &[rollout("a", "s", &canary(50))]);
+    let path = fair.to_str().unwrap();
+    // Those of the first thousand whom the canary has, and a few others.
+    let mut users = String::new();
+    for nth in 0..1_000 {
+        let user = format!("x-user-id: u{nth}");
+        if nth % 100 == 0 {
+            let told = json(&["explain", "-c", path, "-r", "/", "-H", &user]);
+            let version = told["decisions"][0]["version"].as_str().unwrap().to_owned();
+            users.push_str(&format!("u{nth}\n").repeat(if version == "v2" { 40 } else { 1 }));
+        }
+    }
+    let list = file(".txt", &users);
+    let args = [
+        "simulate",
+        "-c",
+        path,
+        "--population",
+        list.to_str().unwrap(),
+    ];
+    let output = divvy(&args);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(
+        text(&output).contains("sample-ratio mismatch, p = "),
+        "{}",
+        text(&output)
+    );
+    assert_eq!(json(&args)["rollouts"][0]["mismatch"], true);
+}
+
+#[test]
+fn a_rule_is_no_mismatch() {
+    let mut ruled = rollout("a", "s", &canary(50));
+    ruled["rules"] = json!([{"name": "r", "use": "v2", "when": {"identity": true, "suffix": "7"}}]);
+    let config = config(&header(), &[ruled]);
+    let report = json(&[
+        "simulate",
+        "-c",
+        config.to_str().unwrap(),
+        "--users",
+        "10000",
+    ]);
+    let one = &report["rollouts"][0];
+    assert_eq!(
+        (&one["users"], &one["byRule"]),
+        (&json!(9_000), &json!(1_000))
+    );
+    assert_eq!(one["mismatch"], false, "{one}");
+}
+
+#[test]
+fn experiments_overlap_as_their_salts_and_layers_say() {
+    let test = |from: u32| {
+        json!({"abTest": {"split": [{"version": "v1", "weight": 1}, {"version": "v2", "weight": 1}],
+        "layer": {"name": "page", "from": from, "to": from + 50}}})
+    };
+    let config = config(
+        &header(),
+        &[
+            rollout("one", "s", &canary(50)),
+            rollout("same", "s", &canary(50)),
+            rollout("other", "o", &canary(50)),
+            rollout("left", "l", &test(0)),
+            rollout("right", "r", &test(50)),
+        ],
+    );
+    let report = json(&[
+        "simulate",
+        "-c",
+        config.to_str().unwrap(),
+        "--users",
+        "50000",
+    ]);
+    let pair = |one: &str, other: &str| {
+        let mut all = report["overlaps"].as_array().unwrap().iter();
+        all.find(|pair| pair["rollouts"] == json!([one, other]))
+            .unwrap()
+    };
+    let p = |pair: &Value| pair["pValue"].as_f64().unwrap();
+    assert!(p(pair("one", "same")) < 1e-9);
+    assert!(p(pair("one", "other")) > 0.001);
+    assert!((pair("one", "same")["percent"].as_f64().unwrap() - 50.0).abs() < 1.0);
+    assert!((pair("one", "other")["percent"].as_f64().unwrap() - 25.0).abs() < 1.0);
+    assert_eq!(pair("left", "right")["percent"], 0.0);
+}
+
+#[test]
+fn a_guardrail_rolls_back_what_fails_and_leaves_alone_what_does_not() {
+    let mut guarded = rollout("a", "s", &canary(50));
+    guarded["guardrail"] = json!({"errors": {"max": 1}});
+    let config = config(&header(), &[guarded]);
+    let ask = |errors: &str| {
+        json(&[
+            "simulate",
+            "-c",
+            config.to_str().unwrap(),
+            "--users",
+            "10",
+            "--guardrail",
+            "--rps",
+            "40",
+            "--seconds",
+            "900",
+            "--canary-errors",
+            errors,
+        ])["guardrails"][0]
+            .clone()
+    };
+    let bad = ask("10");
+    let event = &bad["events"][0];
+    assert!(
+        event["text"]
+            .as_str()
+            .unwrap()
+            .starts_with("v2 is rolled back to stable"),
+        "{bad}"
+    );
+    assert!(event["second"].as_u64().unwrap() < 60, "{bad}");
+    assert_eq!(bad["shares"].as_array().unwrap().last().unwrap()[1], 0.0);
+    assert_eq!(ask("0.2")["events"], json!([]));
+}
+
+#[test]
+fn shares_ramps_and_guardrails_are_drawn() {
+    let mut growing = rollout(
+        "grows",
+        "s",
+        &json!({"canary": {"version": "v2", "start": "2030-01-01T00:00:00Z",
+        "steps": [{"weight": 10, "hold": "1h"}, {"weight": 50}]}}),
+    );
+    growing["guardrail"] = json!({"errors": {"max": 1}});
+    let config = config(&header(), &[growing]);
+    let folder = tempfile::tempdir().unwrap();
+    let plot = folder.path().join("out.svg");
+    let args = [
+        "simulate",
+        "-c",
+        config.to_str().unwrap(),
+        "--users",
+        "1000",
+        "--at",
+        "2030-01-01T00:30:00Z",
+        "--guardrail",
+        "--seconds",
+        "600",
+        "--plot",
+        plot.to_str().unwrap(),
+    ];
+    assert_eq!(divvy(&args).status.code(), Some(0));
+    let drawn = std::fs::read_to_string(plot).unwrap();
+    for panel in [
+        "Shares: seen, and meant",
+        "Ramps: share by the clock",
+        "Guardrail of grows",
+    ] {
+        assert!(drawn.contains(panel), "{panel}");
+    }
+}
