@@ -23,6 +23,12 @@ NEEDS_ENVOY := $(if $(ENVOY),,$(FETCHED_ENVOY))
 BUILT_FUNC_E := target/func-e/func-e
 FUNC_E = $(or $(shell command -v func-e),$(BUILT_FUNC_E))
 
+# The image, and a whole Istio to try it on; tests/istio/go.mod pins its versions.
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+IMAGE_LAYOUT := target/image
+LAB := target/istio
+LAB_BIN := $(LAB)/bin
+
 PARTS := test-format test-lints test-lints-wasm test-lints-fuzz test-unit test-host test-lab test-envoy
 
 # What is instrumented for fuzzing stays apart from everything else that is built.
@@ -32,7 +38,7 @@ FUZZ_TARGETS := $(basename $(notdir $(wildcard tests/fuzz/src/bin/*.rs)))
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help build envoy run check run-func-e demo run-built tour-built test $(PARTS) test-matrix test-demo soak \
+.PHONY: help build image push lab test-istio run-istio envoy run check run-func-e demo run-built tour-built test $(PARTS) test-matrix test-demo soak \
   guardrail-table fuzz build-fuzz ci fmt clean toolchain
 
 help: ## list the targets
@@ -48,8 +54,11 @@ build: $(WASM) ## the deployable filter: target/divvy.wasm
 # keeps the file's time when nothing did. The toolchain is no reason to rebuild.
 SOURCES := $(shell find src -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock rust-toolchain.toml
 
+# The same bytes on every machine: where a panic came from is told without its folders.
+NO_PATHS = target.$(WASM_TARGET).rustflags = ["--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo"]
+
 $(WASM): $(SOURCES) | toolchain
-	cargo build $(LOCKED) --package divvy --lib --release --target $(WASM_TARGET)
+	cargo build $(LOCKED) --package divvy --lib --release --target $(WASM_TARGET) --config '$(NO_PATHS)'
 	cargo build $(LOCKED) --package divvy-slim
 	@mkdir -p $(@D)
 	$(CARGO_TARGET)/debug/divvy-slim $(CARGO_TARGET)/$(WASM_TARGET)/release/divvy.wasm $@
@@ -63,6 +72,16 @@ toolchain:
 	    grep -c -e '^rust-std-$(WASM_TARGET)' -e '^clippy' -e '^rustfmt')" = 3 ] || \
 	  rustup toolchain install "$$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)" \
 	    --profile minimal --component clippy --component rustfmt --target $(WASM_TARGET) --no-self-update
+
+image: $(IMAGE_LAYOUT)/index.json ## an OCI image of the filter: target/image; prints its digest
+	@sed 's/.*"digest":"\([^"]*\)".*/\1/' $<
+
+$(IMAGE_LAYOUT)/index.json: $(WASM) istio/image.py LICENSE Cargo.toml
+	@python3 istio/image.py $(WASM) LICENSE '$(VERSION)' $(@D) >/dev/null
+
+push: $(IMAGE_LAYOUT)/index.json $(LAB_BIN)/crane ## push the image: make push IMAGE=host/repository:tag
+	@[ -n '$(IMAGE)' ] || { echo 'make: whereto? make push IMAGE=host/repository:tag' >&2; exit 1; }
+	@$(LAB_BIN)/crane push $(IMAGE_LAYOUT) '$(IMAGE)'
 
 envoy: $(FETCHED_ENVOY) ## fetch the pinned Envoy
 
@@ -122,6 +141,32 @@ test-lab: $(WASM) $(NEEDS_ENVOY) ## what the Envoy tests and the demo stand on
 test-envoy: $(WASM) $(NEEDS_ENVOY) ## the built filter in a real Envoy
 	$(WITH_ENVOY) cargo test $(LOCKED) --no-fail-fast --package divvy-envoy-tests
 
+lab: $(LAB)/ready ## build a whole Istio below target/istio: needs Go 1.26, takes minutes
+
+# Files of Istio's and the Gateway API's modules that no program brings along.
+$(LAB)/ready: tests/istio/go.mod tests/istio/go.sum
+	@command -v go >/dev/null || { echo 'make: Go is missing, which builds Istio: install 1.26 or newer' >&2; exit 1; }
+	@go version | awk '{ split(substr($$3, 3), v, "."); exit !(v[1] > 1 || v[2] >= 26) }' || \
+	  { echo "make: Istio needs Go 1.26 or newer, this is $$(go version)" >&2; exit 1; }
+	@mkdir -p $(LAB_BIN)
+	cd tests/istio && GOFLAGS=-mod=readonly GOTOOLCHAIN=local go build -buildvcs=false -ldflags='-s -w' -o '$(abspath $(LAB_BIN))/' tool
+	@mv $(LAB_BIN)/server $(LAB_BIN)/etcd
+	@cd tests/istio && istio=$$(go list -m -f '{{.Dir}}' istio.io/istio) && \
+	  gateway=$$(go list -m -f '{{.Dir}}' sigs.k8s.io/gateway-api) && cd '$(abspath $(LAB))' && \
+	  cat "$$istio/manifests/charts/base/files/crd-all.gen.yaml" >crds.yaml && \
+	  cat "$$istio/tools/packaging/common/envoy_bootstrap.json" >envoy_bootstrap.json && \
+	  awk 'FNR == 1 { print "---" } { print }' "$$gateway"/config/crd/standard/*_[a-u]*.yaml >gateway-api.yaml
+	@touch $@
+
+$(LAB_BIN)/crane: $(LAB)/ready
+
+test-istio: $(IMAGE_LAYOUT)/index.json $(LAB)/ready $(NEEDS_ENVOY) ## the files of istio/ on a real Istio
+	$(WITH_ENVOY) cargo test $(LOCKED) --package divvy-istio-tests
+
+run-istio: $(IMAGE_LAYOUT)/index.json $(LAB)/ready $(NEEDS_ENVOY) ## the shop on a real Istio, to try with kubectl; Ctrl-C ends it
+	cargo build $(LOCKED) --package divvy-istio-tests
+	@exec env $(WITH_ENVOY) $(CARGO_TARGET)/debug/divvy-istio-demo
+
 test-matrix: toolchain ## the Envoy tests on every supported minor version
 	@.ci/parts $(MATRIX:%=test-envoy-%)
 
@@ -158,7 +203,7 @@ $(CARGO_FUZZ): | toolchain
 	cargo install --locked --root '$(patsubst %/bin/,%,$(dir $@))' --version $(CARGO_FUZZ_VERSION) cargo-fuzz
 
 ci: ## all that has to pass before a change lands
-	@.ci/parts build test-demo test-demo-$(OLDEST) $(PARTS) test-envoy-$(OLDEST) fuzz
+	@.ci/parts build test-demo test-demo-$(OLDEST) $(PARTS) test-istio test-envoy-$(OLDEST) fuzz
 
 fmt: toolchain ## format everything
 	cargo fmt --all

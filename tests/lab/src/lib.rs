@@ -41,7 +41,7 @@ pub mod jwt;
 pub mod metrics;
 pub mod plugin;
 mod poll;
-mod process;
+pub mod process;
 mod push;
 mod raw;
 mod raw2;

@@ -12,8 +12,10 @@ use tokio::sync::watch;
 
 /// Which of the two streams a line came from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Stream {
+pub enum Stream {
+    /// Of its results.
     Stdout,
+    /// Of its log.
     Stderr,
 }
 
@@ -41,7 +43,7 @@ impl Shared {
 }
 
 /// A running child. Dropping it kills it.
-pub(crate) struct Process {
+pub struct Process {
     pid: libc::pid_t,
     shared: Arc<Shared>,
     keeper: Option<JoinHandle<()>>,
@@ -54,7 +56,7 @@ impl Process {
     /// order. Should we die of something that runs no destructor, the kernel kills it (on Linux).
     /// That signal follows the death of the *thread* that started the child, which a runtime's
     /// worker may be at any time; so a thread of its own starts it and waits for its end.
-    pub(crate) fn start(mut command: Command) -> io::Result<Process> {
+    pub fn start(mut command: Command) -> io::Result<Process> {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -90,8 +92,14 @@ impl Process {
         })
     }
 
+    /// Its number, and that of its group.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
     /// How it ended, when it did.
-    pub(crate) fn exit(&self) -> Option<String> {
+    pub fn exit(&self) -> Option<String> {
         let status = self.shared.seen().exit?;
         Some(match (status.code(), status.signal()) {
             (Some(code), _) => format!("exit code {code}"),
@@ -101,7 +109,7 @@ impl Process {
     }
 
     /// The lines from number `from` on that `wanted` streams printed.
-    pub(crate) fn lines(&self, from: usize, wanted: impl Fn(Stream) -> bool) -> Vec<String> {
+    pub fn lines(&self, from: usize, wanted: impl Fn(Stream) -> bool) -> Vec<String> {
         let seen = self.shared.seen();
         let lines = seen.lines.iter().skip(from);
         lines
@@ -111,16 +119,12 @@ impl Process {
     }
 
     /// How many lines there are by now.
-    pub(crate) fn line_count(&self) -> usize {
+    pub fn line_count(&self) -> usize {
         self.shared.seen().lines.len()
     }
 
     /// Waits until a line from number `from` on satisfies `wanted`, or the process has ended.
-    pub(crate) async fn line(
-        &self,
-        mut from: usize,
-        wanted: impl Fn(&str) -> bool,
-    ) -> Option<String> {
+    pub async fn line(&self, mut from: usize, wanted: impl Fn(&str) -> bool) -> Option<String> {
         let mut changed = self.shared.changed.subscribe();
         loop {
             changed.mark_unchanged();
@@ -140,17 +144,17 @@ impl Process {
     }
 
     /// Waits for its end.
-    pub(crate) async fn ended(&self) {
+    pub async fn ended(&self) {
         self.line(usize::MAX, |_| false).await;
     }
 
     /// Asks it to stop.
-    pub(crate) fn terminate(&self) {
+    pub fn terminate(&self) {
         self.signal(self.pid, libc::SIGTERM);
     }
 
     /// Makes it stop, and what it started in its group with it.
-    pub(crate) fn kill(&self) {
+    pub fn kill(&self) {
         self.signal(-self.pid, libc::SIGKILL);
     }
 

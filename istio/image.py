@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+"""Writes an OCI image layout with the filter in it: image.py FILTER LICENSE VERSION FOLDER
+
+No Docker engine takes part, and the same filter always gives the same bytes: no times, no users,
+and a gzip whose blocks are stored, since what a compressor makes depends on its version. Prints
+the digest, by which a WasmPlugin can name the image for good.
+"""
+
+import hashlib
+import io
+import json
+import pathlib
+import struct
+import sys
+import tarfile
+import zlib
+
+LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+CONFIG = "application/vnd.oci.image.config.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+
+
+def archive(files):
+    """A tar of these files, in this order."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, content in files:
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o644
+            tar.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def stored(data):
+    """A gzip of the data in stored blocks."""
+    out = bytearray(b"\x1f\x8b\x08\0\0\0\0\0\0\xff")
+    for start in range(0, len(data), 0xFFFF):
+        block = data[start : start + 0xFFFF]
+        last = start + len(block) == len(data)
+        out += struct.pack("<BHH", last, len(block), len(block) ^ 0xFFFF) + block
+    return bytes(out + struct.pack("<II", zlib.crc32(data), len(data) & 0xFFFFFFFF))
+
+
+def text(value):
+    """JSON that does not depend on the order in which it was put together."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+class Layout:
+    """The folder that is written."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.blobs = self.folder / "blobs" / "sha256"
+        self.blobs.mkdir(parents=True, exist_ok=True)
+        for old in self.blobs.iterdir():
+            old.unlink()
+
+    def blob(self, media, content):
+        """Writes it, and returns its descriptor."""
+        digest = hashlib.sha256(content).hexdigest()
+        (self.blobs / digest).write_bytes(content)
+        return {"mediaType": media, "digest": f"sha256:{digest}", "size": len(content)}
+
+
+def main():
+    wasm, license_file, version, folder = sys.argv[1:]
+    files = [
+        # Istio's agent looks for this name.
+        ("plugin.wasm", pathlib.Path(wasm).read_bytes()),
+        ("LICENSE", pathlib.Path(license_file).read_bytes()),
+    ]
+    annotations = {
+        "org.opencontainers.image.title": "divvy",
+        "org.opencontainers.image.description": "Splits traffic between versions of a service,"
+        " as a proxy-wasm filter in Envoy and Istio",
+        "org.opencontainers.image.licenses": "Apache-2.0",
+        "org.opencontainers.image.version": version,
+    }
+    tar = archive(files)
+    layout = Layout(folder)
+    config = {
+        "architecture": "wasm",
+        "os": "wasi",
+        "config": {},
+        "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(tar).hexdigest()]},
+    }
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": layout.blob(CONFIG, text(config)),
+        "layers": [layout.blob(LAYER, stored(tar))],
+        "annotations": annotations,
+    }
+    image = layout.blob(MANIFEST, text(manifest))
+    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [image]}
+    (layout.folder / "index.json").write_bytes(text(index))
+    (layout.folder / "oci-layout").write_bytes(text({"imageLayoutVersion": "1.0.0"}))
+    print(image["digest"])
+
+
+main()

@@ -1,0 +1,140 @@
+//! The Kubernetes API, asked by the kubectl that `make lab` built.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::programs;
+
+/// All kinds of Istio objects that a test may leave.
+const KINDS: &str = "gateways.networking.istio.io,virtualservices,destinationrules,serviceentries,\
+    workloadentries,sidecars,envoyfilters,wasmplugins,trafficextensions,telemetries,\
+    requestauthentications,authorizationpolicies,peerauthentications,httproutes,\
+    gateways.gateway.networking.k8s.io";
+
+/// A cluster, and the way in.
+pub struct Cluster {
+    kubeconfig: PathBuf,
+    cache: PathBuf,
+}
+
+/// What lets us in: nobody else on this machine should know it.
+pub(crate) fn token() -> Result<String> {
+    let mut bytes = [0_u8; 16];
+    std::io::Read::read_exact(&mut fs::File::open("/dev/urandom")?, &mut bytes)?;
+    Ok(format!("{:032x}", u128::from_le_bytes(bytes)))
+}
+
+impl Cluster {
+    pub(crate) fn new(dir: &Path, port: u16, token: &str) -> Result<Cluster> {
+        let kubeconfig = dir.join("kubeconfig");
+        fs::write(
+            &kubeconfig,
+            serde_json::to_vec_pretty(&serde_json::json!({
+                "apiVersion": "v1", "kind": "Config", "current-context": "lab",
+                "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "admin"}}],
+                "users": [{"name": "admin", "user": {"token": token}}],
+                "clusters": [{"name": "lab", "cluster": {
+                    "server": format!("https://127.0.0.1:{port}"),
+                    "insecure-skip-tls-verify": true,
+                }}],
+            }))?,
+        )?;
+        Ok(Cluster {
+            kubeconfig,
+            cache: dir.join("kubectl"),
+        })
+    }
+
+    /// The file that `KUBECONFIG` wants.
+    #[must_use]
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// What a program says that speaks to the cluster; an error is what it complained of.
+    async fn ask(&self, program: &str, arguments: &[&str]) -> Result<Output> {
+        let mut command = Command::new(programs::program(program)?);
+        command
+            .args(arguments)
+            .env("KUBECONFIG", &self.kubeconfig)
+            .env("KUBECACHEDIR", &self.cache)
+            .current_dir(divvy_lab::workspace_root());
+        let output = tokio::task::spawn_blocking(move || command.output()).await??;
+        Ok(output)
+    }
+
+    /// `kubectl`.
+    pub async fn run(&self, arguments: &[&str]) -> Result<String> {
+        let output = self.ask("kubectl", arguments).await?;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.success(),
+            "kubectl {}: {complaint}",
+            arguments.join(" ")
+        );
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// `istioctl analyze` over everything in the cluster: all it found, or nothing.
+    pub async fn analyze(&self) -> Result<String> {
+        let arguments = ["analyze", "--all-namespaces", "--output", "json"];
+        let output = self.ask("istioctl", &arguments).await?;
+        let said = String::from_utf8(output.stdout)?;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        serde_json::from_str::<Value>(&said)
+            .with_context(|| format!("istioctl analyze: {said} {complaint}"))?;
+        Ok(said)
+    }
+
+    /// `kubectl apply` of a folder with a kustomization.
+    pub async fn apply_folder(&self, folder: &Path) -> Result<()> {
+        let folder = folder.display().to_string();
+        self.run(&["apply", "-k", &folder]).await.map(drop)
+    }
+
+    /// `kubectl apply` of objects.
+    pub async fn apply(&self, objects: &[Value]) -> Result<()> {
+        let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": objects});
+        let file = self.cache.with_extension("json");
+        fs::write(&file, list.to_string())?;
+        let file = file.display().to_string();
+        self.run(&["apply", "-f", &file]).await.map(drop)
+    }
+
+    /// A merge patch of one object, such as `wasmplugin/divvy`.
+    pub async fn patch(&self, namespace: &str, object: &str, patch: &Value) -> Result<()> {
+        let patch = patch.to_string();
+        self.run(&[
+            "patch",
+            "-n",
+            namespace,
+            object,
+            "--type=merge",
+            "-p",
+            &patch,
+        ])
+        .await
+        .map(drop)
+    }
+
+    /// One object.
+    pub async fn get(&self, namespace: &str, object: &str) -> Result<Value> {
+        let text = self
+            .run(&["get", "-n", namespace, object, "-o", "json"])
+            .await?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Removes what earlier tests applied.
+    pub async fn clear(&self) -> Result<()> {
+        for namespace in ["istio-system", "shop"] {
+            self.run(&["delete", "-n", namespace, KINDS, "--all", "--wait=false"])
+                .await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,3 @@
+//! `make run-istio`: the shop on a real Istio, to be tried with kubectl.
+
+fn main() {}

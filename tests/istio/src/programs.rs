@@ -1,0 +1,20 @@
+//! The programs and files that `make lab` leaves behind.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+
+/// The path of a program, or of a file, below `target/istio`.
+pub fn find(name: &str) -> Result<PathBuf> {
+    let path = divvy_lab::workspace_root().join("target/istio").join(name);
+    ensure!(
+        path.exists(),
+        "target/istio/{name} is missing: run `make lab`, which builds a whole Istio"
+    );
+    Ok(path)
+}
+
+/// A program.
+pub fn program(name: &str) -> Result<PathBuf> {
+    find(&format!("bin/{name}"))
+}

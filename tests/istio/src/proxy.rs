@@ -1,0 +1,334 @@
+//! A proxy of the mesh: pilot-agent with its Envoy, or an Envoy that asks istiod by itself.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use divvy_lab::client::{Http1, request};
+use divvy_lab::envoy::Binary;
+use divvy_lab::eventually;
+use divvy_lab::metrics::Metrics;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::lab::{Lab, Part};
+use crate::{PATIENCE, free_ports, programs};
+
+/// The labels of divvy's metrics, as `extraStatTags` of the mesh's `defaultConfig` has them.
+const TAGS: [&str; 5] = [
+    "divvy_rollout",
+    "divvy_version",
+    "divvy_reason",
+    "divvy_class",
+    "divvy_plugin",
+];
+
+/// Where an agent keeps the modules it pulled; a constant in it.
+const MODULES: &str = "/var/lib/istio/data";
+
+/// Which proxy, and how.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `router` or `sidecar`.
+    pub kind: &'static str,
+    /// Of its pod.
+    pub namespace: &'static str,
+    /// Of its pod.
+    pub labels: Value,
+    /// Whether pilot-agent runs it.
+    pub agent: bool,
+    /// Where its istiod is; the lab's, when there is none.
+    pub istiod: Option<u16>,
+    /// More of its environment.
+    pub env: Vec<(String, String)>,
+}
+
+impl Options {
+    /// The ingress gateway, as an installation of Istio has it.
+    #[must_use]
+    pub fn gateway() -> Options {
+        Options {
+            kind: "router",
+            namespace: "istio-system",
+            labels: json!({"istio": "ingressgateway", "app": "istio-ingressgateway"}),
+            agent: true,
+            istiod: None,
+            env: Vec::new(),
+        }
+    }
+
+    /// The sidecar of an application in the shop's namespace.
+    #[must_use]
+    pub fn sidecar(app: &str) -> Options {
+        Options {
+            kind: "sidecar",
+            namespace: "shop",
+            labels: json!({"app": app}),
+            ..Options::gateway()
+        }
+    }
+
+    /// Without an agent, as `file://` modules allow.
+    #[must_use]
+    pub fn alone(self) -> Options {
+        Options {
+            agent: false,
+            ..self
+        }
+    }
+
+    /// Asks this istiod.
+    #[must_use]
+    pub fn asking(self, istiod: u16) -> Options {
+        Options {
+            istiod: Some(istiod),
+            ..self
+        }
+    }
+}
+
+/// A running proxy. Dropping it kills it.
+pub struct Proxy {
+    part: Part,
+    admin: Http1,
+    /// Its folder.
+    pub dir: PathBuf,
+    /// The address that istiod knows it by; the first one binds what has no port of its own.
+    pub ip: String,
+}
+
+impl Proxy {
+    /// Starts one, and waits until it has all that istiod has for it.
+    pub async fn start(lab: &Lab, options: &Options) -> Result<Proxy> {
+        let proxy = Proxy::launch(lab, options).await?;
+        proxy.ready().await?;
+        Ok(proxy)
+    }
+
+    /// Starts one, and waits for nothing but its admin interface.
+    pub async fn launch(lab: &Lab, options: &Options) -> Result<Proxy> {
+        let number = lab.number();
+        let ip = format!("10.0.0.{number}");
+        let name = format!("{}-{number}", options.kind);
+        let dir = lab.dir().join(&name);
+        fs::create_dir_all(&dir)?;
+        let [admin, status, health, prometheus, outbound, inbound] = free_ports()?;
+        let istiod = options.istiod.unwrap_or(lab.istiod.xds);
+        let envoy = Binary::find()?.path;
+        let labels = options.labels.to_string();
+        let command = if options.agent {
+            fs::create_dir_all(MODULES).with_context(|| {
+                format!("the agent keeps modules in {MODULES}: make that a folder you may write to")
+            })?;
+            let config = json!({
+                "discoveryAddress": format!("127.0.0.1:{istiod}"),
+                "binaryPath": envoy,
+                "configPath": "./etc/istio/proxy",
+                "controlPlaneAuthPolicy": "NONE",
+                "concurrency": 2,
+                "extraStatTags": TAGS,
+                "proxyAdminPort": admin,
+                "statusPort": status,
+                "terminationDrainDuration": "1s",
+            });
+            let mut command = Command::new(programs::program("pilot-agent")?);
+            command
+                .args(["proxy", options.kind, "--domain"])
+                .arg(format!("{}.svc.cluster.local", options.namespace))
+                .arg("--templateFile")
+                .arg(programs::find("envoy_bootstrap.json")?)
+                .args(["--proxyLogLevel", "info"])
+                .env("PROXY_CONFIG", config.to_string())
+                .env("POD_NAME", &name)
+                .env("POD_NAMESPACE", options.namespace)
+                .env("INSTANCE_IP", &ip)
+                .env("ENVOY_STATUS_PORT", health.to_string())
+                .env("ENVOY_PROMETHEUS_PORT", prometheus.to_string())
+                .env("ISTIO_META_CLUSTER_ID", "Kubernetes")
+                .env("ISTIO_METAJSON_LABELS", &labels)
+                .env("ISTIO_META_ISTIO_VERSION", "1.31.0")
+                .env("CA_PROVIDER", "none")
+                .env("FILE_MOUNTED_CERTS", "true");
+            command
+        } else {
+            let node = json!({
+                "id": format!("{}~{ip}~{name}.{ns}~{ns}.svc.cluster.local", options.kind, ns = options.namespace),
+                "cluster": name,
+                "metadata": {
+                    "NAMESPACE": options.namespace, "LABELS": options.labels,
+                    "INSTANCE_IPS": ip, "CLUSTER_ID": "Kubernetes", "ISTIO_VERSION": "1.31.0",
+                },
+            });
+            let file = dir.join("envoy.json");
+            fs::write(&file, bootstrap(&node, admin, istiod).to_string())?;
+            let mut command = Command::new(&envoy);
+            command.arg("--config-path").arg(file).args([
+                "--disable-hot-restart",
+                "--concurrency",
+                "2",
+            ]);
+            command
+        };
+        let mut command = command;
+        command.envs(options.env.iter().map(|(key, value)| (key, value)));
+        let _ = (outbound, inbound);
+        let part = Part::start(&name, &dir, command)?;
+        let admin = Http1::new(SocketAddr::from(([127, 0, 0, 1], admin)));
+        let proxy = Proxy {
+            part,
+            admin,
+            dir,
+            ip,
+        };
+        eventually("Envoy's admin interface", PATIENCE, async || {
+            if let Err(error) = proxy.part.alive() {
+                return Some(Err(error));
+            }
+            proxy.get("/server_info").await.ok().map(|_| Ok(()))
+        })
+        .await??;
+        Ok(proxy)
+    }
+
+    /// Waits until Envoy says that it is ready and its workers accept connections.
+    pub async fn ready(&self) -> Result<()> {
+        eventually("the proxy to be ready", PATIENCE, async || {
+            if let Err(error) = self.part.alive() {
+                return Some(Err(error));
+            }
+            let workers = self.stat("listener_manager.workers_started").await.ok()?;
+            let ready = self.get("/ready").await.is_ok();
+            (ready && workers == 1).then_some(Ok(()))
+        })
+        .await?
+    }
+
+    /// GET on Envoy's admin interface.
+    pub async fn get(&self, path: &str) -> Result<String> {
+        let answer = self.admin.get(path).await?;
+        anyhow::ensure!(answer.status == 200, "{path}: {}", answer.text());
+        Ok(answer.text())
+    }
+
+    /// POST on Envoy's admin interface.
+    pub async fn post(&self, path: &str) -> Result<String> {
+        let request = request("POST", path, &[] as &[(&str, &str)], "")?;
+        Ok(self.admin.send(request).await?.text())
+    }
+
+    /// Envoy's own process, which is not the agent's.
+    pub async fn envoy_pid(&self) -> Result<u32> {
+        // The agent gives it the command line, the kernel knows its children.
+        let agent = self.part.process().pid();
+        let children = fs::read_to_string(format!("/proc/{agent}/task/{agent}/children"));
+        let children = children.unwrap_or_default();
+        children
+            .split_whitespace()
+            .next()
+            .and_then(|pid| pid.parse().ok())
+            .context("the agent has no child")
+    }
+
+    /// The sum of all counters and gauges whose names match this regex.
+    pub async fn stat(&self, pattern: &str) -> Result<u64> {
+        let text = self.get(&format!("/stats?filter={pattern}")).await?;
+        let numbers = text.lines().filter_map(|line| line.rsplit_once(": "));
+        Ok(numbers.filter_map(|(_, n)| n.parse::<u64>().ok()).sum())
+    }
+
+    /// Everything on `/stats/prometheus`.
+    pub async fn prometheus(&self) -> Result<Metrics> {
+        Metrics::parse(&self.get("/stats/prometheus").await?)
+    }
+
+    /// The lines of its log so far, the agent's and Envoy's.
+    #[must_use]
+    pub fn log(&self) -> Vec<String> {
+        self.part.process().lines(0, |_| true)
+    }
+
+    /// Waits for a line with all of these parts.
+    pub async fn says(&self, parts: &[&str]) -> Result<String> {
+        let line = self.part.process().line(0, |line| {
+            // Envoy's lines come as they are, the agent's with a tab before their text.
+            parts.iter().all(|part| line.contains(part))
+        });
+        match timeout(PATIENCE, line).await {
+            Ok(Some(line)) => Ok(line),
+            Ok(None) => Err(anyhow!("the proxy ended before it said {parts:?}")),
+            Err(_) => Err(anyhow!("the proxy did not say {parts:?}")),
+        }
+    }
+
+    /// Waits until this port is answered with whatever status.
+    pub async fn serves(&self, port: u16) -> Result<()> {
+        let client = Http1::new(SocketAddr::from(([127, 0, 0, 1], port)));
+        eventually("the gateway to listen", PATIENCE, async || {
+            if let Err(error) = self.part.alive() {
+                return Some(Err(error));
+            }
+            client.get("/").await.ok().map(|_| Ok(()))
+        })
+        .await?
+    }
+
+    /// Stops it as a node does: SIGTERM, and after a grace SIGKILL.
+    pub async fn stop(self) {
+        self.part.process().terminate();
+        let ended = self.part.process().ended();
+        if timeout(Duration::from_secs(10), ended).await.is_err() {
+            self.part.process().kill();
+        }
+    }
+}
+
+/// What an Envoy without an agent starts with: istiod's address, and the tags for the labels.
+fn bootstrap(node: &Value, admin: u16, istiod: u16) -> Value {
+    let address =
+        |port: u16| json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
+    let tag = |name| json!({"tag_name": name, "regex": format!("({name}=\\.=(.*?);\\.;)")});
+    let endpoint = json!({"endpoint": {"address": address(istiod)}});
+    json!({
+        "node": node,
+        "admin": {"address": address(admin)},
+        "stats_config": {"stats_tags": TAGS.map(tag)},
+        "dynamic_resources": {
+            "lds_config": {"ads": {}, "resource_api_version": "V3"},
+            "cds_config": {"ads": {}, "resource_api_version": "V3"},
+            "ads_config": {
+                "api_type": "GRPC", "transport_api_version": "V3",
+                "grpc_services": [{"envoy_grpc": {"cluster_name": "xds-grpc"}}],
+            },
+        },
+        "static_resources": {"clusters": [{
+            "name": "xds-grpc", "type": "STATIC", "connect_timeout": "1s",
+            "typed_extension_protocol_options": {
+                "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                    "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                    "explicit_http_config": {"http2_protocol_options": {}},
+                },
+            },
+            "load_assignment": {
+                "cluster_name": "xds-grpc",
+                "endpoints": [{"lb_endpoints": [endpoint]}],
+            },
+        }]},
+    })
+}
+
+/// The processes whose command line has this path in it, in any state but dead.
+#[must_use]
+pub fn processes_with(path: &Path) -> Vec<String> {
+    let wanted = path.display().to_string();
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| {
+            let line = fs::read(entry.path().join("cmdline")).ok()?;
+            let line = String::from_utf8_lossy(&line).replace('\0', " ");
+            line.contains(&wanted).then_some(line)
+        })
+        .collect()
+}
