@@ -4,6 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use divvy_lab::plugin::from_yaml_or_json;
+use serde_json::Value;
 
 use crate::lab::Lab;
 
@@ -32,6 +34,19 @@ impl Edit {
     pub fn image(image: &str) -> Edit {
         Edit::replace(SHIPPED_IMAGE, image)
     }
+}
+
+/// What `istio/examples/mesh-config.yaml` asks of the mesh.
+pub fn mesh_config() -> Result<Value> {
+    let file = divvy_lab::workspace_root().join("istio/examples/mesh-config.yaml");
+    let json: Value = serde_json::from_str(&from_yaml_or_json(&fs::read_to_string(file)?)?)?;
+    Ok(json["spec"]["meshConfig"].clone())
+}
+
+/// The labels of divvy's metrics, as that file has them.
+pub fn stat_tags() -> Result<Vec<String>> {
+    let tags = mesh_config()?["defaultConfig"]["extraStatTags"].clone();
+    Ok(serde_json::from_value(tags)?)
 }
 
 /// Every file of `istio/` that is applied, as paths from there.

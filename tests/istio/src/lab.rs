@@ -4,23 +4,52 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
 use divvy_lab::client::Http1;
+use divvy_lab::metrics::Metrics;
 use divvy_lab::process::Process;
 use divvy_lab::{eventually, workspace_root};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cluster::Cluster;
+use crate::files::mesh_config;
 use crate::{PATIENCE, free_ports, programs};
 
 /// The tag under which the registry holds the image.
 const TAG: &str = "divvy:lab";
 
+/// All that runs, for the end that no destructor sees.
+static RUNNING: Mutex<Vec<Weak<Process>>> = Mutex::new(Vec::new());
+
+/// Kills all that runs. An agent that dies with us leaves its Envoy behind, so this kills groups.
+pub fn end_everything() {
+    let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    for process in running.iter().filter_map(Weak::upgrade) {
+        process.kill();
+    }
+}
+
+/// Waits until somebody asks for the end.
+pub async fn signalled() -> Result<()> {
+    let [mut interrupt, mut terminate, mut hangup] = [
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::hangup())?,
+    ];
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    Ok(())
+}
+
 /// A running child with a name, whose log is kept when it is over.
 pub struct Part {
-    process: Process,
+    process: Arc<Process>,
     log: PathBuf,
 }
 
@@ -29,6 +58,11 @@ impl Part {
     pub fn start(name: &str, dir: &Path, mut command: Command) -> Result<Part> {
         command.current_dir(dir);
         let process = Process::start(command).with_context(|| format!("cannot start {name}"))?;
+        let process = Arc::new(process);
+        RUNNING
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Arc::downgrade(&process));
         let log = dir.join(format!("{name}.log"));
         Ok(Part { process, log })
     }
@@ -77,6 +111,7 @@ pub struct Istiod {
     pub part: Part,
     /// Where proxies ask it.
     pub xds: u16,
+    monitoring: u16,
 }
 
 /// A registry, in memory.
@@ -255,12 +290,12 @@ impl Istiod {
     pub async fn start(dir: &Path, name: &str, cluster: &Cluster) -> Result<Istiod> {
         let [xds, http, monitoring, introspection] = free_ports()?;
         let mesh = dir.join("mesh.yaml");
-        // What an installation with `meshConfig` has; the file of a cluster is a ConfigMap.
-        fs::write(
-            &mesh,
-            "rootNamespace: istio-system\nenableAutoMtls: false\naccessLogFile: /dev/stdout\n\
-             defaultProviders: {}\nextensionProviders: []\n",
-        )?;
+        let mut config = mesh_config()?;
+        config["rootNamespace"] = "istio-system".into();
+        config["enableAutoMtls"] = false.into();
+        config["accessLogFile"] = "/dev/stdout".into();
+        // JSON is YAML; on a cluster this is a ConfigMap.
+        fs::write(&mesh, config.to_string())?;
         let mut command = Command::new(programs::program("pilot-discovery")?);
         command
             .arg("discovery")
@@ -282,7 +317,19 @@ impl Istiod {
             .env("INJECTION_WEBHOOK_CONFIG_NAME", "");
         let part = Part::start(name, dir, command)?;
         part.ready(http, "/ready").await?;
-        Ok(Istiod { part, xds })
+        Ok(Istiod {
+            part,
+            xds,
+            monitoring,
+        })
+    }
+}
+
+impl Istiod {
+    /// What it counted.
+    pub async fn metrics(&self) -> Result<Metrics> {
+        let addr = SocketAddr::from(([127, 0, 0, 1], self.monitoring));
+        Metrics::parse(&Http1::new(addr).get("/metrics").await?.text())
     }
 }
 

@@ -11,20 +11,13 @@ use divvy_lab::client::{Http1, request};
 use divvy_lab::envoy::Binary;
 use divvy_lab::eventually;
 use divvy_lab::metrics::Metrics;
+use divvy_lab::tls::{Authority, Identity};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use crate::files::{mesh_config, stat_tags};
 use crate::lab::{Lab, Part};
 use crate::{PATIENCE, free_ports, programs};
-
-/// The labels of divvy's metrics, as `extraStatTags` of the mesh's `defaultConfig` has them.
-const TAGS: [&str; 5] = [
-    "divvy_rollout",
-    "divvy_version",
-    "divvy_reason",
-    "divvy_class",
-    "divvy_plugin",
-];
 
 /// Where an agent keeps the modules it pulled; a constant in it.
 const MODULES: &str = "/var/lib/istio/data";
@@ -44,6 +37,8 @@ pub struct Options {
     pub istiod: Option<u16>,
     /// More of its environment.
     pub env: Vec<(String, String)>,
+    /// Files in its folder: name and content.
+    pub files: Vec<(String, String)>,
 }
 
 impl Options {
@@ -57,18 +52,35 @@ impl Options {
             agent: true,
             istiod: None,
             env: Vec::new(),
+            files: Vec::new(),
         }
     }
 
-    /// The sidecar of an application in the shop's namespace.
+    /// The sidecar of a pod in the shop's namespace, where nothing redirects connections to it:
+    /// a `Sidecar` object says where it listens.
     #[must_use]
-    pub fn sidecar(app: &str) -> Options {
+    pub fn sidecar(app: &str, version: &str) -> Options {
         Options {
             kind: "sidecar",
             namespace: "shop",
-            labels: json!({"app": app}),
+            labels: json!({"app": app, "version": version}),
+            env: vec![("ISTIO_META_INTERCEPTION_MODE".into(), "NONE".into())],
             ..Options::gateway()
         }
+    }
+
+    /// With this certificate, where its agent looks for what a platform mounted.
+    #[must_use]
+    pub fn with_certificate(mut self, own: &Identity, authority: &Authority) -> Options {
+        let (certificate, key) = own.pem();
+        self.files = [
+            ("cert-chain.pem", certificate),
+            ("key.pem", key),
+            ("root-cert.pem", authority.pem()),
+        ]
+        .map(|(name, content)| (format!("etc/certs/{name}"), content.to_owned()))
+        .to_vec();
+        self
     }
 
     /// Without an agent, as `file://` modules allow.
@@ -94,6 +106,8 @@ impl Options {
 pub struct Proxy {
     part: Part,
     admin: Http1,
+    /// Where Envoy's admin interface is, on 127.0.0.1.
+    pub admin_port: u16,
     /// Its folder.
     pub dir: PathBuf,
     /// The address that istiod knows it by; the first one binds what has no port of its own.
@@ -115,7 +129,12 @@ impl Proxy {
         let name = format!("{}-{number}", options.kind);
         let dir = lab.dir().join(&name);
         fs::create_dir_all(&dir)?;
-        let [admin, status, health, prometheus, outbound, inbound] = free_ports()?;
+        for (file, content) in &options.files {
+            let file = dir.join(file);
+            fs::create_dir_all(file.parent().context("a file in a folder")?)?;
+            fs::write(file, content)?;
+        }
+        let [admin, status, health, prometheus] = free_ports()?;
         let istiod = options.istiod.unwrap_or(lab.istiod.xds);
         let envoy = Binary::find()?.path;
         let labels = options.labels.to_string();
@@ -123,17 +142,15 @@ impl Proxy {
             fs::create_dir_all(MODULES).with_context(|| {
                 format!("the agent keeps modules in {MODULES}: make that a folder you may write to")
             })?;
-            let config = json!({
-                "discoveryAddress": format!("127.0.0.1:{istiod}"),
-                "binaryPath": envoy,
-                "configPath": "./etc/istio/proxy",
-                "controlPlaneAuthPolicy": "NONE",
-                "concurrency": 2,
-                "extraStatTags": TAGS,
-                "proxyAdminPort": admin,
-                "statusPort": status,
-                "terminationDrainDuration": "1s",
-            });
+            let mut config = mesh_config()?["defaultConfig"].clone();
+            config["discoveryAddress"] = json!(format!("127.0.0.1:{istiod}"));
+            config["binaryPath"] = json!(envoy);
+            config["configPath"] = json!("./etc/istio/proxy");
+            config["controlPlaneAuthPolicy"] = json!("NONE");
+            config["concurrency"] = json!(2);
+            config["proxyAdminPort"] = json!(admin);
+            config["statusPort"] = json!(status);
+            config["terminationDrainDuration"] = json!("1s");
             let mut command = Command::new(programs::program("pilot-agent")?);
             command
                 .args(["proxy", options.kind, "--domain"])
@@ -163,7 +180,7 @@ impl Proxy {
                 },
             });
             let file = dir.join("envoy.json");
-            fs::write(&file, bootstrap(&node, admin, istiod).to_string())?;
+            fs::write(&file, bootstrap(&node, admin, istiod)?.to_string())?;
             let mut command = Command::new(&envoy);
             command.arg("--config-path").arg(file).args([
                 "--disable-hot-restart",
@@ -174,12 +191,11 @@ impl Proxy {
         };
         let mut command = command;
         command.envs(options.env.iter().map(|(key, value)| (key, value)));
-        let _ = (outbound, inbound);
         let part = Part::start(&name, &dir, command)?;
-        let admin = Http1::new(SocketAddr::from(([127, 0, 0, 1], admin)));
         let proxy = Proxy {
             part,
-            admin,
+            admin: Http1::new(SocketAddr::from(([127, 0, 0, 1], admin))),
+            admin_port: admin,
             dir,
             ip,
         };
@@ -220,16 +236,16 @@ impl Proxy {
     }
 
     /// Envoy's own process, which is not the agent's.
-    pub async fn envoy_pid(&self) -> Result<u32> {
-        // The agent gives it the command line, the kernel knows its children.
+    pub fn envoy_pid(&self) -> Result<u32> {
+        // Whichever thread of the agent started it is its parent.
         let agent = self.part.process().pid();
-        let children = fs::read_to_string(format!("/proc/{agent}/task/{agent}/children"));
-        let children = children.unwrap_or_default();
-        children
-            .split_whitespace()
-            .next()
-            .and_then(|pid| pid.parse().ok())
-            .context("the agent has no child")
+        let threads = fs::read_dir(format!("/proc/{agent}/task"))?.flatten();
+        let children = threads
+            .filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok())
+            .collect::<String>();
+        let mut children = children.split_whitespace();
+        let pid = children.next().context("the agent has no child")?;
+        Ok(pid.parse()?)
     }
 
     /// The sum of all counters and gauges whose names match this regex.
@@ -275,6 +291,12 @@ impl Proxy {
         .await?
     }
 
+    /// Waits for its end, which is an error.
+    pub async fn ended(&self) -> Result<()> {
+        self.part.process().ended().await;
+        self.part.alive()
+    }
+
     /// Stops it as a node does: SIGTERM, and after a grace SIGKILL.
     pub async fn stop(self) {
         self.part.process().terminate();
@@ -286,15 +308,16 @@ impl Proxy {
 }
 
 /// What an Envoy without an agent starts with: istiod's address, and the tags for the labels.
-fn bootstrap(node: &Value, admin: u16, istiod: u16) -> Value {
+fn bootstrap(node: &Value, admin: u16, istiod: u16) -> Result<Value> {
     let address =
         |port: u16| json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
     let tag = |name| json!({"tag_name": name, "regex": format!("({name}=\\.=(.*?);\\.;)")});
+    let tags: Vec<_> = stat_tags()?.iter().map(tag).collect();
     let endpoint = json!({"endpoint": {"address": address(istiod)}});
-    json!({
+    Ok(json!({
         "node": node,
         "admin": {"address": address(admin)},
-        "stats_config": {"stats_tags": TAGS.map(tag)},
+        "stats_config": {"stats_tags": tags},
         "dynamic_resources": {
             "lds_config": {"ads": {}, "resource_api_version": "V3"},
             "cds_config": {"ads": {}, "resource_api_version": "V3"},
@@ -316,19 +339,21 @@ fn bootstrap(node: &Value, admin: u16, istiod: u16) -> Value {
                 "endpoints": [{"lb_endpoints": [endpoint]}],
             },
         }]},
-    })
+    }))
 }
 
-/// The processes whose command line has this path in it, in any state but dead.
+/// The processes that run in this folder or a folder in it.
 #[must_use]
-pub fn processes_with(path: &Path) -> Vec<String> {
-    let wanted = path.display().to_string();
+pub fn processes_in(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries
-        .filter_map(|entry| {
-            let line = fs::read(entry.path().join("cmdline")).ok()?;
-            let line = String::from_utf8_lossy(&line).replace('\0', " ");
-            line.contains(&wanted).then_some(line)
+        .filter(|entry| {
+            let folder = fs::read_link(entry.path().join("cwd"));
+            folder.is_ok_and(|folder| folder.starts_with(dir))
+        })
+        .map(|entry| {
+            let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).replace('\0', " ")
         })
         .collect()
 }

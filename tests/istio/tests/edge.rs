@@ -37,3 +37,49 @@ pub async fn a_thousand_users_land_where_the_library_says(lab: &Lab) -> Result<(
     assert_eq!(land(&shop).await?, before, "after a restart of the proxy");
     Ok(())
 }
+
+pub async fn forged_headers_choose_nothing(lab: &Lab) -> Result<()> {
+    let shop = Shop::open(lab, "overlays/edge").await?;
+    let client = shop.client();
+    let before = shop.checkout.versions[1].requests();
+    for name in ["x-divvy-route", "x_divvy_route", "X-Divvy-Route"] {
+        for value in ["v2", "outbound|8080|v2|checkout.shop.svc.cluster.local"] {
+            let answer = client.get_with("/checkout", &[(name, value)]).await?;
+            assert_eq!(served_by(&answer), "v1", "{name}: {value}");
+        }
+    }
+    assert_eq!(shop.checkout.versions[1].requests(), before);
+    Ok(())
+}
+
+pub async fn the_mesh_configuration_makes_labels_of_the_names(lab: &Lab) -> Result<()> {
+    let shop = Shop::open(lab, "overlays/edge").await?;
+    let client = shop.client();
+    for _ in 0..7 {
+        client
+            .get_with("/checkout", &[("x-canary", "true")])
+            .await?;
+    }
+    let metrics = shop.proxy.prometheus().await?;
+    let labels = [
+        ("divvy_rollout", "checkout"),
+        ("divvy_version", "v2"),
+        ("divvy_reason", "rule"),
+    ];
+    assert_eq!(metrics.get("divvy_requests_total", &labels), Some(7.0));
+    let labels = [
+        ("divvy_rollout", "checkout"),
+        ("divvy_version", "v2"),
+        ("divvy_class", "2xx"),
+    ];
+    assert_eq!(metrics.get("divvy_responses_total", &labels), Some(7.0));
+    let share = [("divvy_rollout", "checkout"), ("divvy_version", "v2")];
+    assert_eq!(metrics.get("divvy_weight_ppm", &share), Some(200_000.0));
+    let odd = (metrics.names().into_iter()).find(|name| name.contains("divvy_rollout"));
+    assert_eq!(odd, None, "a label that stayed in the name");
+    // The Telemetry gave the access log its decision.
+    shop.proxy
+        .says(&["\"assignment\":\"checkout=v2;reason=rule\""])
+        .await?;
+    Ok(())
+}

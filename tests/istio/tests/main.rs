@@ -5,12 +5,21 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Result;
-use divvy_istio_tests::lab::Lab;
+use divvy_istio_tests::lab::{Lab, end_everything, signalled};
+use divvy_lab::process::kill_all;
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::{Handle, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::OnceCell;
 
+mod changing;
+mod demo;
 mod edge;
+mod examples;
+mod failing;
+mod files;
+mod mesh;
+mod overlays;
 
 /// The lab, once somebody needs it.
 #[derive(Default)]
@@ -22,6 +31,22 @@ impl Shared {
         let lab = self.0.get_or_init(start).await;
         lab.as_ref().map_err(|error| Failed::from(error.clone()))
     }
+}
+
+/// Ends everything when somebody ends the tests: an agent's Envoy would live on.
+async fn end_by_signal() {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
+        return;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    kill_all();
+    std::process::exit(130);
 }
 
 /// A test, by the name of its function.
@@ -36,7 +61,7 @@ macro_rules! tests {
                     outcome.map_err(|error| {
                         lab.keep();
                         let logs = lab.dir().display();
-                        Failed::from(format!("{error:?}\nlogs: {logs}"))
+                        Failed::from(format!("{error:#}\nlogs: {logs}"))
                     })
                 })
             })
@@ -55,11 +80,48 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    runtime.spawn(end_by_signal());
+    runtime.spawn(async {
+        let _ = signalled().await;
+        end_everything();
+        std::process::exit(130);
+    });
     let shared = Arc::new(Shared::default());
     let context = || (runtime.handle().clone(), Arc::clone(&shared));
     let trials = tests!(
         context(),
-        [edge::a_thousand_users_land_where_the_library_says]
+        [
+            edge::a_thousand_users_land_where_the_library_says,
+            edge::forged_headers_choose_nothing,
+            edge::the_mesh_configuration_makes_labels_of_the_names,
+            overlays::blue_and_green_change_places_with_one_word,
+            overlays::an_ab_test_gives_each_user_an_arm_and_visitors_a_name,
+            mesh::payments_follow_what_the_gateway_decided_about_the_checkout,
+            examples::a_mirror_copies_what_stable_users_read_and_answers_nobody,
+            examples::one_route_with_a_cluster_header_serves_every_version,
+            examples::a_traffic_extension_does_what_a_wasm_plugin_does,
+            examples::a_verified_token_says_who_the_user_is,
+            changing::flips_under_load_fail_no_request_with_an_agent,
+            changing::flips_under_load_fail_no_request_without_an_agent,
+            changing::a_verdict_outlives_a_change_with_an_agent,
+            changing::a_verdict_outlives_a_change_without_an_agent,
+            changing::a_bad_configuration_changes_nothing_where_a_good_one_is_in_force,
+            failing::a_new_pod_without_the_image_serves_stable_under_fail_open,
+            failing::a_new_pod_without_the_image_refuses_everybody_under_fail_close,
+            failing::a_new_pod_without_the_image_refuses_everybody_under_fail_reload,
+            failing::a_running_pod_that_is_told_of_an_absent_image_is_as_a_new_one,
+            failing::with_the_registry_down_running_pods_decide_and_take_changes,
+            failing::with_istiod_down_running_pods_decide_on,
+            failing::a_trapped_filter_is_passed_by_under_fail_open,
+            failing::a_trapped_filter_refuses_everybody_under_fail_close,
+            failing::a_trapped_filter_fails_the_requests_that_trap_it_under_fail_reload,
+            files::the_api_server_takes_every_file,
+            files::istioctl_analyze_finds_nothing_in_any_overlay,
+            files::the_image_is_the_same_whenever_it_is_made,
+            files::an_image_by_its_digest_is_pulled,
+            demo::it_shows_the_shop_and_leaves_nothing_behind,
+            files::a_proxy_that_is_dropped_takes_its_envoy_with_it,
+        ]
     );
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(shared);

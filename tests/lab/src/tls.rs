@@ -54,6 +54,12 @@ impl Authority {
         })
     }
 
+    /// Its own certificate, for whoever is to believe what it issued.
+    #[must_use]
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
     fn validation(&self) -> Value {
         json!({"trusted_ca": {"inline_string": self.pem}})
     }
@@ -89,6 +95,12 @@ impl Authority {
 }
 
 impl Identity {
+    /// The certificate and its key, as the files of a proxy have them.
+    #[must_use]
+    pub fn pem(&self) -> (&str, &str) {
+        (&self.certificate, &self.key)
+    }
+
     fn json(&self) -> Value {
         json!({
             "certificate_chain": {"inline_string": self.certificate},

@@ -1,0 +1,44 @@
+//! `make run-istio`, as a person would use it.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use divvy_istio_tests::PATIENCE;
+use divvy_istio_tests::lab::Lab;
+use divvy_istio_tests::proxy::processes_in;
+use divvy_istio_tests::shop::served_by;
+use divvy_lab::client::Http1;
+use divvy_lab::process::Process;
+use divvy_lab::workspace_root;
+use tokio::time::timeout;
+
+pub async fn it_shows_the_shop_and_leaves_nothing_behind(_: &Lab) -> Result<()> {
+    let demo = Process::start(Command::new(env!("CARGO_BIN_EXE_divvy-istio-demo")))?;
+    let shown = demo.line(0, |line| line.starts_with("Ctrl-C"));
+    let shown = timeout(2 * PATIENCE, shown).await?;
+    let said = demo.lines(0, |_| true).join("\n");
+    shown.with_context(|| said.clone())?;
+    let at = said.split("http://").nth(1).context("an address")?;
+    let (at, _) = at.split_once(',').context("an address")?;
+    let shop = Http1::new(at.parse()?);
+    let answer = shop.get_with("/checkout", &[("x-canary", "true")]).await?;
+    assert_eq!(served_by(&answer), "v2");
+
+    // The command that it shows, as it shows it.
+    let line = |start: &str| {
+        let found = said.lines().find(|line| line.trim().starts_with(start));
+        found.with_context(|| format!("no {start} in:\n{said}"))
+    };
+    let script = format!("{}\n{}", line("export")?, line("kubectl -n istio-system")?);
+    let output = Command::new("sh").args(["-c", &script]).output()?;
+    ensure!(output.status.success(), "{output:?}");
+
+    let folder = workspace_root().join(format!("target/istio/run/{}", demo.pid()));
+    ensure!(processes_in(&folder).len() >= 6, "{said}");
+    demo.terminate();
+    timeout(PATIENCE, demo.ended()).await?;
+    ensure!(demo.exit().as_deref() == Some("exit code 0"));
+    assert_eq!(processes_in(&folder), [""; 0]);
+    ensure!(!folder.exists(), "{} is still there", folder.display());
+    Ok(())
+}

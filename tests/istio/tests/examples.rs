@@ -1,0 +1,159 @@
+//! The files of `istio/examples/` that go beside or in place of an overlay's.
+
+use anyhow::{Context, Result, ensure};
+use divvy_istio_tests::PATIENCE;
+use divvy_istio_tests::files::Edit;
+use divvy_istio_tests::lab::Lab;
+use divvy_istio_tests::proxy::Options;
+use divvy_istio_tests::shop::{Shop, served_by};
+use divvy_istio_tests::users::expected;
+use divvy_lab::client::Response;
+use divvy_lab::eventually;
+use divvy_lab::jwt::{Key, valid};
+use serde_json::json;
+
+/// `kubectl apply` of one of them.
+async fn apply(shop: &Shop<'_>, example: &str) -> Result<()> {
+    let file = shop.folder.join("examples").join(example);
+    let file = file.display().to_string();
+    shop.lab.cluster.run(&["apply", "-f", &file]).await?;
+    Ok(())
+}
+
+fn by(version: &str) -> impl Fn(&Response) -> bool {
+    move |answer| answer.status == 200 && served_by(answer) == version
+}
+
+const TESTER: [(&str, &str); 1] = [("x-canary", "true")];
+
+pub async fn a_mirror_copies_what_stable_users_read_and_answers_nobody(lab: &Lab) -> Result<()> {
+    let shop = Shop::open(lab, "overlays/edge").await?;
+    apply(&shop, "mirror.yaml").await?;
+    let mut configuration = shop.configuration().await?;
+    let rollout = &mut configuration["rollouts"][0];
+    rollout["strategy"]["canary"]["weight"] = json!(0);
+    rollout["mirror"] = json!({"version": "v2", "percent": 100, "methods": ["GET", "HEAD"]});
+    shop.configure(&configuration).await?;
+    let user = [("x-user-id", "alice")];
+    let [stable, canary] = &shop.checkout.versions;
+    // The first copy shows that both changes have arrived.
+    eventually("a copy", PATIENCE, async || {
+        let answer = shop.client().get_with("/checkout", &user).await.ok()?;
+        (served_by(&answer) == "v1" && canary.requests() > 0).then_some(())
+    })
+    .await?;
+    let client = shop.client();
+    let settled = || async {
+        // Copies are sent and forgotten: the count stands still once all are there.
+        let counts = (stable.requests(), canary.requests());
+        client.get_with("/settled", &TESTER).await?;
+        ensure!(canary.requests() > counts.1, "a tester is no copy");
+        Ok(counts)
+    };
+    settled().await?;
+    let before = stable.requests();
+    let copies = canary.requests();
+    for _ in 0..30 {
+        let answer = client.get_with("/checkout", &user).await?;
+        ensure!(by("v1")(&answer), "{:?}", answer.headers);
+    }
+    assert_eq!(stable.requests(), before + 30);
+    eventually("a copy of each", PATIENCE, async || {
+        (canary.requests() >= copies + 30).then_some(())
+    })
+    .await?;
+    Ok(())
+}
+
+pub async fn one_route_with_a_cluster_header_serves_every_version(lab: &Lab) -> Result<()> {
+    let shop = Shop::open(lab, "overlays/edge").await?;
+    apply(&shop, "cluster-header.yaml").await?;
+    let mut configuration = shop.configuration().await?;
+    let cluster = "outbound|8080|{version}|checkout.shop.svc.cluster.local";
+    configuration["rollouts"][0]["target"] = json!(cluster);
+    shop.configure(&configuration).await?;
+    shop.until("v2 by its cluster", &TESTER, by("v2")).await?;
+    let client = shop.client();
+    for user in 0..200 {
+        let user = format!("user-{user}");
+        let headers = [
+            ("x-user-id", user.as_str()),
+            (
+                "x-divvy-route",
+                "outbound|8080|v2|checkout.shop.svc.cluster.local",
+            ),
+        ];
+        let answer = client.get_with("/checkout", &headers).await?;
+        let (assignment, _) = expected(&configuration, &user)?;
+        let told = format!("checkout={};reason=split", served_by(&answer));
+        assert_eq!(assignment, Some(told), "{user}");
+    }
+    Ok(())
+}
+
+pub async fn a_traffic_extension_does_what_a_wasm_plugin_does(lab: &Lab) -> Result<()> {
+    let shop = Shop::open(lab, "overlays/edge").await?;
+    shop.until("the plugin", &TESTER, by("v2")).await?;
+    let plugin = ["delete", "-n", "istio-system", "wasmplugin", "divvy"];
+    lab.cluster.run(&plugin).await?;
+    shop.until("no plugin", &TESTER, by("v1")).await?;
+    apply(&shop, "traffic-extension.yaml").await?;
+    let extension = lab.cluster.get("istio-system", "trafficextension/divvy");
+    let configuration = extension.await?["spec"]["wasm"]["pluginConfig"].clone();
+    let decided = |answer: &Response| answer.header("x-divvy-version").is_some();
+    shop.until("the extension", &[], decided).await?;
+    let client = shop.client();
+    let mut on_v2 = 0;
+    for user in 0..200 {
+        let user = format!("user-{user}");
+        let answer = client
+            .get_with("/checkout", &[("x-user-id", &user)])
+            .await?;
+        let (_, route) = expected(&configuration, &user)?;
+        assert_eq!(Some(served_by(&answer)), route.as_deref(), "{user}");
+        on_v2 += u32::from(served_by(&answer) == "v2");
+    }
+    ensure!((15..=65).contains(&on_v2), "{on_v2}");
+    Ok(())
+}
+
+pub async fn a_verified_token_says_who_the_user_is(lab: &Lab) -> Result<()> {
+    let key = Key::number(1);
+    let edits = [Edit::replace(r#"{"keys":[]}"#, &key.jwks())];
+    let shop = Shop::open_with(lab, "overlays/edge", &edits, Options::gateway()).await?;
+    apply(&shop, "jwt.yaml").await?;
+    let token = |claims| {
+        let mut claims = valid(&claims);
+        claims["iss"] = json!("https://login.example.com");
+        format!("Bearer {}", key.sign(&claims))
+    };
+    let staff = token(json!({"sub": "somebody", "role": "staff"}));
+    shop.until("staff", &[("authorization", staff.as_str())], by("v2"))
+        .await?;
+    let client = shop.client();
+    let configuration = shop.configuration().await?;
+    let mut as_header = configuration.clone();
+    as_header["identity"] = json!([{"header": "x-user-id"}]);
+    for user in 0..100 {
+        let user = format!("user-{user}");
+        let token = token(json!({"sub": user}));
+        let answer = client
+            .get_with("/checkout", &[("authorization", &token)])
+            .await?;
+        let (assignment, _) = expected(&as_header, &user)?;
+        let told = answer.header("x-divvy-version").context("a decision")?;
+        assert_eq!(Some(told), assignment.as_deref(), "{user}");
+    }
+    // Claims that nobody signed count for nothing.
+    let other = Key::number(2).sign(&valid(&json!({
+        "iss": "https://login.example.com", "sub": "somebody", "role": "staff",
+    })));
+    let other = format!("Bearer {other}");
+    let answer = client
+        .get_with("/checkout", &[("authorization", &other)])
+        .await?;
+    assert_eq!(answer.status, 401);
+    let answer = client.get_with("/checkout", &[("role", "staff")]).await?;
+    assert_eq!(served_by(&answer), "v1");
+    Ok(())
+}

@@ -1,0 +1,174 @@
+//! The files themselves: taken by the API server, clean for `istioctl analyze`; and the image.
+
+use std::process::Command;
+use std::{env, fs};
+
+use anyhow::{Context, Result, ensure};
+use divvy_istio_tests::files::{Edit, SHIPPED_IMAGE, prepared, shipped};
+use divvy_istio_tests::lab::Lab;
+use divvy_istio_tests::proxy::{Options, processes_in};
+use divvy_istio_tests::shop::{Shop, served_by};
+use divvy_lab::workspace_root;
+use serde_json::{Value, json};
+
+const OVERLAYS: [&str; 4] = ["edge", "blue-green", "ab-test", "mesh"];
+
+pub async fn the_api_server_takes_every_file(lab: &Lab) -> Result<()> {
+    lab.cluster.clear().await?;
+    let root = workspace_root().join("istio");
+    let mut applied = 0;
+    for file in shipped()? {
+        let name = file.file_name().and_then(|name| name.to_str());
+        let folder = root.join(&file);
+        let folder = folder.parent().context("a folder")?;
+        // What is part of a kustomization may be a patch, so it goes with that.
+        let (flag, path) = match name {
+            Some("kustomization.yaml") => ("-k", folder.to_owned()),
+            // No object of the API: istiod reads it, as it does in this lab.
+            Some("mesh-config.yaml") => continue,
+            _ if folder.join("kustomization.yaml").exists() => continue,
+            _ => ("-f", root.join(&file)),
+        };
+        let path = path.display().to_string();
+        let arguments = ["apply", "--dry-run=server", flag, &path];
+        let said = lab.cluster.run(&arguments).await?;
+        ensure!(said.contains("(server dry run)"), "{path}: {said}");
+        applied += 1;
+    }
+    ensure!(applied >= 10, "{applied} files");
+    Ok(())
+}
+
+/// What stands for the pods that no kubelet runs here.
+fn pod(namespace: &str, labels: Value) -> Value {
+    let name = labels["app"].as_str().unwrap_or_default();
+    let version = labels["version"].as_str().unwrap_or("v0");
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": format!("{name}-{version}"), "namespace": namespace, "labels": labels,
+            "annotations": {"sidecar.istio.io/status": "{}"}},
+        "spec": {"containers": [{"name": "istio-proxy", "image": "none"}]},
+    })
+}
+
+fn service(namespace: &str, name: &str, port: u16) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {"selector": {"app": name}, "ports": [{"name": "http", "port": port}]},
+    })
+}
+
+pub async fn istioctl_analyze_finds_nothing_in_any_overlay(lab: &Lab) -> Result<()> {
+    let gateway = json!({"app": "istio-ingressgateway", "istio": "ingressgateway"});
+    let mut around = vec![
+        service("istio-system", "istio-ingressgateway", 80),
+        pod("istio-system", gateway),
+    ];
+    for app in ["checkout", "payments"] {
+        around.push(service("shop", app, 8080));
+        for version in ["v1", "v2"] {
+            around.push(pod("shop", json!({"app": app, "version": version})));
+        }
+    }
+    for namespace in ["shop", "default"] {
+        let label = ["label", "namespace", namespace, "istio-injection=enabled"];
+        lab.cluster.run(&label).await?;
+    }
+    lab.cluster.apply(&around).await?;
+    let mut found = Vec::new();
+    for overlay in OVERLAYS {
+        lab.cluster.clear().await?;
+        let folder = prepared(lab, &[Edit::image(SHIPPED_IMAGE)])?;
+        lab.cluster
+            .apply_folder(&folder.join("overlays").join(overlay))
+            .await?;
+        let said = lab.cluster.analyze().await?;
+        let messages: Vec<Value> = serde_json::from_str(&said)?;
+        for message in messages {
+            let text = message["message"].as_str().unwrap_or_default();
+            // It says this of every EnvoyFilter there is, and no other kind can strip headers.
+            if !text.contains("EnvoyFilter exposes internal implementation details") {
+                found.push(format!("{overlay}: {message}"));
+            }
+        }
+    }
+    for namespace in ["istio-system", "shop"] {
+        let kinds = [
+            "delete",
+            "-n",
+            namespace,
+            "pods,services",
+            "--all",
+            "--force",
+            "--grace-period=0",
+        ];
+        lab.cluster.run(&kinds).await?;
+    }
+    ensure!(found.is_empty(), "{}", found.join("\n"));
+    Ok(())
+}
+
+pub async fn the_image_is_the_same_whenever_it_is_made(lab: &Lab) -> Result<()> {
+    let root = workspace_root();
+    let digest = |folder: &str| -> Result<String> {
+        let folder = lab.dir().join(folder);
+        let output = Command::new("python3")
+            .current_dir(&root)
+            .args(["istio/image.py", "target/divvy.wasm", "LICENSE", "0.1.0"])
+            .arg(&folder)
+            // Neither of these may show.
+            .env("TZ", "Pacific/Apia")
+            .env("PYTHONHASHSEED", "random")
+            .output()?;
+        ensure!(output.status.success(), "{output:?}");
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    };
+    let first = digest("image-1")?;
+    assert_eq!(first, digest("image-2")?);
+    // What the registry got from `make image`, and what it is called there.
+    let pushed = lab.registry.crane(&["digest", &lab.image()])?;
+    assert_eq!(pushed, first);
+    let manifest: Value = serde_json::from_str(&lab.registry.crane(&["manifest", &lab.image()])?)?;
+    let license = &manifest["annotations"]["org.opencontainers.image.licenses"];
+    assert_eq!(license, "Apache-2.0");
+    // And the filter in it tells nothing of the machine it was built on.
+    let wasm = fs::read(root.join("target/divvy.wasm"))?;
+    for place in [root.display().to_string(), env::var("HOME")?] {
+        let place = format!("{place}/");
+        let place = place.as_bytes();
+        ensure!(!wasm.windows(place.len()).any(|window| window == place));
+    }
+    Ok(())
+}
+
+pub async fn an_image_by_its_digest_is_pulled(lab: &Lab) -> Result<()> {
+    let digest = lab.registry.crane(&["digest", &lab.image()])?;
+    let by_digest = format!("{}/divvy@{digest}", lab.registry.host);
+    let edits = [Edit::replace(&lab.image(), &by_digest)];
+    let shop = Shop::open_with(lab, "overlays/edge", &edits, Options::gateway()).await?;
+    let tester = [("x-canary", "true")];
+    shop.until("divvy", &tester, |answer| served_by(answer) == "v2")
+        .await?;
+    Ok(())
+}
+
+pub async fn a_proxy_that_is_dropped_takes_its_envoy_with_it(lab: &Lab) -> Result<()> {
+    let shop = Shop::open(lab, "overlays/edge").await?;
+    let (dir, envoy) = (shop.proxy.dir.clone(), shop.proxy.envoy_pid()?);
+    ensure!(alive(envoy), "no Envoy below the agent");
+    drop(shop);
+    divvy_lab::eventually(
+        "Envoy to be gone",
+        divvy_istio_tests::PATIENCE,
+        async || (!alive(envoy)).then_some(()),
+    )
+    .await?;
+    ensure!(processes_in(&dir).is_empty());
+    Ok(())
+}
+
+fn alive(pid: u32) -> bool {
+    // A process that nobody waited for yet is dead all the same.
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}

@@ -1,0 +1,198 @@
+//! The overlay `mesh`: the gateway decides about the checkout, and payments follow, over mutual
+//! TLS. The test plays the checkout's application, which hands the assignment on.
+
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result, ensure};
+use divvy_istio_tests::files::Edit;
+use divvy_istio_tests::free_ports;
+use divvy_istio_tests::lab::Lab;
+use divvy_istio_tests::proxy::{Options, Proxy};
+use divvy_istio_tests::shop::{Service, Shop, served_by};
+use divvy_lab::client::{Http1, Response};
+use divvy_lab::tls::Authority;
+use serde_json::json;
+
+const GATEWAY: &str = "spiffe://cluster.local/ns/istio-system/sa/istio-ingressgateway";
+const CHECKOUT: &str = "spiffe://cluster.local/ns/shop/sa/checkout";
+const STRANGER: &str = "spiffe://cluster.local/ns/default/sa/somebody";
+const PAYMENTS: &str = "payments.shop.svc.cluster.local";
+
+/// One pod of the checkout: its sidecar's doors.
+struct Pod {
+    _proxy: Proxy,
+    inbound: u16,
+    outbound: SocketAddr,
+}
+
+struct Mesh<'a> {
+    shop: Shop<'a>,
+    authority: Authority,
+    pods: Vec<Pod>,
+    payments: Service,
+}
+
+impl Mesh<'_> {
+    async fn open(lab: &Lab) -> Result<Mesh<'_>> {
+        let authority = Authority::new()?;
+        let gateway = authority.issue(GATEWAY)?;
+        // What Istio does by itself where pods say that their sidecars speak it.
+        let host = "  host: checkout.shop.svc.cluster.local\n";
+        let mutual = format!("{host}  trafficPolicy: {{tls: {{mode: ISTIO_MUTUAL}}}}\n");
+        let shop = Shop::open_with(
+            lab,
+            "overlays/mesh",
+            &[Edit::replace(host, &mutual)],
+            Options::gateway().with_certificate(&gateway, &authority),
+        )
+        .await?;
+        let payments = Service::start("payments").await?;
+        // A sidecar that listens for calls to a port has the routes of the services with that port.
+        let [port] = free_ports()?;
+        let mut entry = payments.entry();
+        entry["spec"]["ports"][0]["number"] = json!(port);
+        let strict = json!({
+            "apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication",
+            "metadata": {"name": "default", "namespace": "shop"},
+            "spec": {"mtls": {"mode": "STRICT"}},
+        });
+        lab.cluster.apply(&[entry, strict]).await?;
+        let mut mesh = Mesh {
+            shop,
+            authority,
+            pods: Vec::new(),
+            payments,
+        };
+        for number in 0..2 {
+            let pod = mesh.pod(number, port).await?;
+            mesh.pods.push(pod);
+        }
+        // From now on the gateway's way to the checkout is through the sidecars.
+        let mut entry = mesh.shop.checkout.entry();
+        for (number, pod) in mesh.pods.iter().enumerate() {
+            entry["spec"]["endpoints"][number]["ports"]["http"] = json!(pod.inbound);
+        }
+        lab.cluster.apply(&[entry]).await?;
+        let tester = [("x-canary", "true")];
+        for (headers, version) in [(&[][..], "v1"), (&tester, "v2")] {
+            let there = |answer: &Response| served_by(answer) == version;
+            mesh.shop.until(version, headers, there).await?;
+        }
+        Ok(mesh)
+    }
+
+    async fn pod(&self, number: u8, payments: u16) -> Result<Pod> {
+        let app = &self.shop.checkout.versions[usize::from(number)];
+        let version = app.version();
+        let [inbound] = free_ports()?;
+        // Each has an address of its own, or both would have the same door to payments.
+        let own = format!("127.0.0.{}", number + 2);
+        let door = |number: u16, bind: &str| {
+            json!({"port": {"number": number, "name": "http", "protocol": "HTTP"},
+            "bind": bind, "captureMode": "NONE"})
+        };
+        let mut ingress = door(inbound, "127.0.0.1");
+        ingress["defaultEndpoint"] = json!(app.addr().to_string());
+        let mut egress = door(payments, &own);
+        egress["hosts"] = json!(["shop/*"]);
+        let sidecar = json!({
+            "apiVersion": "networking.istio.io/v1", "kind": "Sidecar",
+            "metadata": {"name": format!("checkout-{version}"), "namespace": "shop"},
+            "spec": {
+                "workloadSelector": {"labels": {"app": "checkout", "version": version}},
+                "ingress": [ingress], "egress": [egress],
+            },
+        });
+        let lab = self.shop.lab;
+        lab.cluster.apply(&[sidecar]).await?;
+        let identity = self.authority.issue(CHECKOUT)?;
+        let options = Options::sidecar("checkout", version);
+        let options = options.with_certificate(&identity, &self.authority);
+        Ok(Pod {
+            _proxy: Proxy::start(lab, &options).await?,
+            inbound,
+            outbound: SocketAddr::new(own.parse()?, payments),
+        })
+    }
+
+    /// What a user gets: the checkout's version, the assignment that its application saw, and the
+    /// version of payments when it hands that on.
+    async fn journey(&self, headers: &[(&str, &str)]) -> Result<(String, Option<String>, String)> {
+        let answer = self
+            .shop
+            .client()
+            .get_with("/checkout?echo", headers)
+            .await?;
+        ensure!(answer.status == 200, "{}: {}", answer.status, answer.text());
+        let version = served_by(&answer).to_owned();
+        let seen = answer.json()?["headers"].clone();
+        let seen = seen.as_array().context("a list")?.iter();
+        let value = |name: &str| {
+            let header = seen.clone().find(|header| header[0] == name)?;
+            header[1].as_str().map(str::to_owned)
+        };
+        ensure!(value("x-divvy-route").is_none(), "the route header leaked");
+        let assignment = value("x-divvy-assignment");
+        let pod = &self.pods[usize::from(version == "v2")];
+        let handed: Vec<_> = assignment
+            .iter()
+            .map(|value| ("x-divvy-assignment", value.as_str()))
+            .collect();
+        let paid = self.pay(pod, &handed).await?;
+        Ok((version, assignment, paid))
+    }
+
+    /// The version of payments that a pod's application gets.
+    async fn pay(&self, pod: &Pod, headers: &[(&str, &str)]) -> Result<String> {
+        let mut all = vec![("host", PAYMENTS)];
+        all.extend_from_slice(headers);
+        let answer = Http1::new(pod.outbound).get_with("/pay", &all).await?;
+        ensure!(answer.status == 200, "{}: {}", answer.status, answer.text());
+        Ok(served_by(&answer).to_owned())
+    }
+}
+
+pub async fn payments_follow_what_the_gateway_decided_about_the_checkout(lab: &Lab) -> Result<()> {
+    let mut mesh = Mesh::open(lab).await?;
+    let mut on_v2 = 0;
+    for user in 0..60 {
+        let user = format!("user-{user}");
+        let (checkout, assignment, payments) = mesh.journey(&[("x-user-id", &user)]).await?;
+        let told = format!("checkout={checkout};reason=split");
+        assert_eq!(assignment, Some(told), "{user}");
+        assert_eq!(payments, checkout, "{user}");
+        on_v2 += u32::from(checkout == "v2");
+    }
+    ensure!((1..60).contains(&on_v2), "{on_v2} of 60 have v2");
+    ensure!(mesh.payments.versions[1].requests() >= u64::from(on_v2));
+
+    // What a client forges is gone at the edge.
+    let forged = [
+        ("x-divvy-assignment", "checkout=v2;reason=rule"),
+        ("x-divvy-route", "v2"),
+    ];
+    let (checkout, _, payments) = mesh.journey(&forged).await?;
+    assert_eq!((checkout.as_str(), payments.as_str()), ("v1", "v1"));
+    // An application hands assignments on and chooses no routes.
+    let pod = &mesh.pods[0];
+    assert_eq!(mesh.pay(pod, &[("x-divvy-route", "v2")]).await?, "v1");
+    let assignment = [("x-divvy-assignment", "checkout=v2;reason=split")];
+    assert_eq!(mesh.pay(pod, &assignment).await?, "v2");
+    // Nobody gets in without a certificate.
+    let plain = Http1::new(SocketAddr::from(([127, 0, 0, 1], pod.inbound)));
+    ensure!(plain.get("/checkout").await.is_err(), "STRICT is not");
+
+    // The same gateway by another name is nobody whom the checkout believes.
+    let stranger = mesh.authority.issue(STRANGER)?;
+    mesh.shop.options = Options::gateway().with_certificate(&stranger, &mesh.authority);
+    mesh.shop.restart().await?;
+    let tester = [("x-canary", "true")];
+    let there = |answer: &Response| served_by(answer) == "v2";
+    mesh.shop.until("v2", &tester, there).await?;
+    for _ in 0..10 {
+        let (checkout, assignment, payments) = mesh.journey(&tester).await?;
+        assert_eq!((checkout.as_str(), assignment), ("v2", None));
+        assert_eq!(payments, "v1");
+    }
+    Ok(())
+}
