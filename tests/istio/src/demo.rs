@@ -1,22 +1,24 @@
-//! `make run-istio`: the shop on a real Istio, to be tried with kubectl until Ctrl-C or SIGTERM
-//! ends all of it.
+//! `make run-istio`: the shop on a real Istio, to be tried with kubectl and curl, until Ctrl-C.
 
+use std::io;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use divvy_istio_tests::lab::{Lab, signalled};
+use divvy_istio_tests::lab::Lab;
 use divvy_istio_tests::programs;
 use divvy_istio_tests::shop::Shop;
-use divvy_lab::workspace_root;
+use divvy_lab::process::kill_all;
+use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // Dropping what is under way ends what it started.
-    let ending = tokio::select! {
-        ending = run() => ending,
-        signal = signalled() => signal,
+    let outcome = tokio::select! {
+        outcome = run() => outcome,
+        asked = end() => asked.map_err(Into::into),
     };
-    match ending {
+    // What was dropped is gone by now; this is for what a start had not handed over yet.
+    kill_all();
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("divvy-istio-demo: {error:#}");
@@ -25,46 +27,54 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run() -> Result<()> {
-    println!("Starting an API server, istiod, a registry and a gateway …");
-    let lab = Lab::start().await?;
-    let shop = Shop::open(&lab, "overlays/edge").await?;
-    println!("{}", guide(&lab, &shop)?);
-    shop.proxy.ended().await
+/// Ctrl-C, or what a program sends in its place.
+async fn end() -> io::Result<()> {
+    let [mut interrupt, mut terminate, mut hangup] = [
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::hangup())?,
+    ];
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    Ok(())
 }
 
-fn guide(lab: &Lab, shop: &Shop<'_>) -> Result<String> {
-    let programs = programs::find("bin")?;
-    let (programs, files) = (programs.display(), shop.folder.display());
-    let kubeconfig = lab.cluster.kubeconfig().display();
-    let (shop_at, admin) = (shop.addr(), shop.proxy.admin_port);
-    let root = workspace_root();
-    let plugin = root.join("istio/overlays/edge/divvy.yaml");
-    let plugin = plugin.display();
-    let weight = r#"[{"op": "replace", "path": "/spec/pluginConfig/rollouts/0/strategy/canary/weight", "value": 60}]"#;
-    Ok(format!(
-        "
-The shop is at http://{shop_at}, behind an Istio gateway with divvy in it: {plugin}
-In another terminal:
+async fn run() -> Result<()> {
+    println!("starting etcd, the Kubernetes API, istiod, a registry and an ingress gateway");
+    let lab = Lab::start().await?;
+    let shop = Shop::open(&lab, "overlays/edge").await?;
+    let url = format!("http://{}/checkout", shop.addr());
+    println!(
+        r#"
+The shop answers at {url}; istio/overlays/edge is applied, and a fifth of the users
+have v2. In another terminal:
 
-  export KUBECONFIG={kubeconfig} PATH={programs}:$PATH
+  export KUBECONFIG={kubeconfig}
+  export PATH={bin}:$PATH
+  export KUBECACHEDIR={dir}/kubectl
 
-Who has which version, and who is a tester:
+  for user in 1 2 3 4 5 6 7 8 9; do curl -s -H "x-user-id: $user" {url}; done
+  curl -s -H 'x-canary: true' {url}
+  curl -s -H 'x-divvy-route: v2' {url}         # forged, so it changes nothing
 
-  curl -i -H 'x-user-id: 1' http://{shop_at}/checkout
-  for i in $(seq 100); do curl -s -H \"x-user-id: $i\" http://{shop_at}/checkout; done | sort | uniq -c
-  curl -s -H 'x-canary: true' http://{shop_at}/checkout
-
-More users for v2, another overlay, and back:
-
-  kubectl -n istio-system patch wasmplugin divvy --type=json -p '{weight}'
+  kubectl get wasmplugin -n istio-system divvy -o yaml
+  kubectl patch wasmplugin -n istio-system divvy --type json -p \
+    '[{{"op": "replace", "path": "/spec/pluginConfig/rollouts/0/strategy/canary/weight", "value": 100}}]'
+  kubectl patch wasmplugin -n istio-system divvy --type json -p \
+    '[{{"op": "add", "path": "/spec/pluginConfig/rollouts/0/enabled", "value": false}}]'
   kubectl apply -k {files}/overlays/blue-green
-  kubectl apply -k {files}/overlays/edge
+  curl -s {admin}/stats/prometheus | grep ^divvy
+  istioctl analyze --all-namespaces
 
-What the gateway counts:
-
-  curl -s http://127.0.0.1:{admin}/stats/prometheus | grep ^divvy_
-
-Ctrl-C ends all of it."
-    ))
+Ctrl-C ends everything."#,
+        kubeconfig = lab.cluster.kubeconfig().display(),
+        bin = programs::find("bin")?.display(),
+        dir = lab.dir().display(),
+        files = shop.folder.display(),
+        admin = shop.proxy.admin_url(),
+    );
+    shop.proxy.ended().await
 }

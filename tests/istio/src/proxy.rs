@@ -279,6 +279,18 @@ impl Proxy {
         }
     }
 
+    /// Where its admin interface is.
+    #[must_use]
+    pub fn admin_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.admin_port)
+    }
+
+    /// Waits for its end, which is an error: nobody asked for it.
+    pub async fn ended(&self) -> Result<()> {
+        self.part.process().ended().await;
+        self.part.alive()
+    }
+
     /// Waits until this port is answered with whatever status.
     pub async fn serves(&self, port: u16) -> Result<()> {
         let client = Http1::new(SocketAddr::from(([127, 0, 0, 1], port)));
@@ -289,12 +301,6 @@ impl Proxy {
             client.get("/").await.ok().map(|_| Ok(()))
         })
         .await?
-    }
-
-    /// Waits for its end, which is an error.
-    pub async fn ended(&self) -> Result<()> {
-        self.part.process().ended().await;
-        self.part.alive()
     }
 
     /// Stops it as a node does: SIGTERM, and after a grace SIGKILL.

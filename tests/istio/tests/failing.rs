@@ -80,23 +80,44 @@ pub async fn a_new_pod_without_the_image_refuses_everybody_under_fail_reload(
     everybody_gets(&shop, 403, "").await
 }
 
-pub async fn a_running_pod_that_is_told_of_an_absent_image_is_as_a_new_one(
-    lab: &Lab,
-) -> Result<()> {
-    let shop = Shop::open(lab, "overlays/edge").await?;
+/// A gateway that has the image and is told of one that is not there; and back.
+async fn told_of_an_absent_image(lab: &Lab, strategy: &str, gets: (u16, &str)) -> Result<()> {
+    let strategy = Edit::replace(
+        "failStrategy: FAIL_OPEN",
+        &format!("failStrategy: {strategy}"),
+    );
+    let shop = Shop::open_with(lab, "overlays/edge", &[strategy], Options::gateway()).await?;
     divvy_decides(&shop).await?;
     let url = format!("oci://{}/absent:1", lab.registry.host);
     shop.patch(&json!({"url": url})).await?;
     let tester = [("x-canary", "true")];
-    shop.until("stable", &tester, |answer| served_by(answer) == "v1")
-        .await?;
-    everybody_gets(&shop, 200, "v1").await?;
+    let told = |answer: &Response| (answer.status, served_by(answer)) == gets;
+    shop.until("what is without it", &tester, told).await?;
+    everybody_gets(&shop, gets.0, gets.1).await?;
     // The way back is the old url.
     shop.patch(&json!({"url": format!("oci://{}", lab.image())}))
         .await?;
     shop.until("divvy", &tester, |answer| served_by(answer) == "v2")
         .await?;
     divvy_decides(&shop).await
+}
+
+pub async fn a_running_pod_that_is_told_of_an_absent_image_serves_stable_under_fail_open(
+    lab: &Lab,
+) -> Result<()> {
+    told_of_an_absent_image(lab, "FAIL_OPEN", (200, "v1")).await
+}
+
+pub async fn a_running_pod_that_is_told_of_an_absent_image_refuses_everybody_under_fail_close(
+    lab: &Lab,
+) -> Result<()> {
+    told_of_an_absent_image(lab, "FAIL_CLOSE", (403, "")).await
+}
+
+pub async fn a_running_pod_that_is_told_of_an_absent_image_refuses_everybody_under_fail_reload(
+    lab: &Lab,
+) -> Result<()> {
+    told_of_an_absent_image(lab, "FAIL_RELOAD", (403, "")).await
 }
 
 pub async fn with_the_registry_down_running_pods_decide_and_take_changes(lab: &Lab) -> Result<()> {
@@ -133,8 +154,20 @@ pub async fn with_istiod_down_running_pods_decide_on(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// A module that does as little as Envoy lets it and traps with every request. divvy has no way
-/// to trap that anybody knows of, so another one shows what Envoy then does.
+pub async fn with_strict_a_new_pod_refuses_everybody_for_a_mistake(lab: &Lab) -> Result<()> {
+    let edits = [
+        Edit::replace("  # vmConfig:", "  vmConfig:"),
+        Edit::replace(
+            "canary: {version: v2, weight: 20}     #",
+            "canary: {version: v3, weight: 20}     #",
+        ),
+    ];
+    let shop = Shop::open_with(lab, "overlays/edge", &edits, Options::gateway()).await?;
+    everybody_gets(&shop, 500, "").await
+}
+
+/// A module that does as little as Envoy lets it and traps. divvy has no way to trap that anybody
+/// knows of, so another one shows what Envoy then does.
 const TRAPS: &str = r#"(module
   (memory (export "memory") 1)
   (func (export "proxy_abi_version_0_2_1"))
@@ -143,13 +176,19 @@ const TRAPS: &str = r#"(module
   (func (export "proxy_on_context_create") (param i32 i32))
   (func (export "proxy_on_vm_start") (param i32 i32) (result i32) (i32.const 1))
   (func (export "proxy_on_configure") (param i32 i32) (result i32) (i32.const 1))
-  (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) unreachable)
+  (func (export "proxy_on_request_headers") (param $stream i32) (param i32 i32) (result i32)
+    (if (WHEN) (then unreachable))
+    (i32.const 0))
   (func (export "proxy_on_done") (param i32) (result i32) (i32.const 1)))"#;
 
+/// With every request, and with one in three, of which the first in a new VM is none.
+const ALWAYS: &str = "i32.const 1";
+const AT_TIMES: &str = "i32.eqz (i32.rem_u (local.get $stream) (i32.const 3))";
+
 /// A gateway whose filter traps.
-async fn traps<'a>(lab: &'a Lab, strategy: &str) -> Result<Shop<'a>> {
+async fn traps<'a>(lab: &'a Lab, strategy: &str, when: &str) -> Result<Shop<'a>> {
     let module = lab.dir().join("traps.wasm");
-    fs::write(&module, wat::parse_str(TRAPS)?)?;
+    fs::write(&module, wat::parse_str(TRAPS.replace("WHEN", when))?)?;
     let edits = [
         Edit::replace(
             &format!("oci://{}", lab.image()),
@@ -164,26 +203,31 @@ async fn traps<'a>(lab: &'a Lab, strategy: &str) -> Result<Shop<'a>> {
 }
 
 pub async fn a_trapped_filter_is_passed_by_under_fail_open(lab: &Lab) -> Result<()> {
-    let shop = traps(lab, "FAIL_OPEN").await?;
+    let shop = traps(lab, "FAIL_OPEN", ALWAYS).await?;
     // The request that trapped gets an error, the later ones of that worker pass.
-    shop.until("both workers", &[], |answer| answer.status == 200)
-        .await?;
     settle(&shop, 200).await?;
     everybody_gets(&shop, 200, "v1").await
 }
 
 pub async fn a_trapped_filter_refuses_everybody_under_fail_close(lab: &Lab) -> Result<()> {
-    let shop = traps(lab, "FAIL_CLOSE").await?;
+    let shop = traps(lab, "FAIL_CLOSE", ALWAYS).await?;
     settle(&shop, 503).await?;
     everybody_gets(&shop, 503, "").await
 }
 
-pub async fn a_trapped_filter_fails_the_requests_that_trap_it_under_fail_reload(
-    lab: &Lab,
-) -> Result<()> {
-    let shop = traps(lab, "FAIL_RELOAD").await?;
-    settle(&shop, 503).await?;
-    everybody_gets(&shop, 503, "").await
+pub async fn a_trapped_filter_comes_back_under_fail_reload(lab: &Lab) -> Result<()> {
+    let shop = traps(lab, "FAIL_RELOAD", AT_TIMES).await?;
+    for _ in 0..2 {
+        for (status, version) in [(503, ""), (200, "v1")] {
+            let wanted = |answer: &Response| {
+                let other = [(503, ""), (200, "v1")].contains(&(answer.status, served_by(answer)));
+                assert!(other, "{}: {}", answer.status, answer.text());
+                (answer.status, served_by(answer)) == (status, version)
+            };
+            shop.until("the other state", &FORGED, wanted).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Waits until many connections in a row, so those of both workers, get this status.
