@@ -1,24 +1,22 @@
-//! `make run-istio`: the shop on a real Istio, to be tried with kubectl and curl, until Ctrl-C.
+//! `make run-istio`: the shop on a real Istio, to be tried with kubectl until Ctrl-C or SIGTERM
+//! ends all of it.
 
-use std::io;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use divvy_istio_tests::lab::Lab;
+use divvy_istio_tests::lab::{Lab, signalled};
 use divvy_istio_tests::programs;
 use divvy_istio_tests::shop::Shop;
-use divvy_lab::process::kill_all;
-use tokio::signal::unix::{SignalKind, signal};
+use divvy_lab::workspace_root;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let outcome = tokio::select! {
-        outcome = run() => outcome,
-        asked = end() => asked.map_err(Into::into),
+    // Dropping what is under way ends what it started.
+    let ending = tokio::select! {
+        ending = run() => ending,
+        signal = signalled() => signal,
     };
-    // What was dropped is gone by now; this is for what a start had not handed over yet.
-    kill_all();
-    match outcome {
+    match ending {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("divvy-istio-demo: {error:#}");
@@ -27,54 +25,46 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Ctrl-C, or what a program sends in its place.
-async fn end() -> io::Result<()> {
-    let [mut interrupt, mut terminate, mut hangup] = [
-        signal(SignalKind::interrupt())?,
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::hangup())?,
-    ];
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        _ = hangup.recv() => {}
-    }
-    Ok(())
-}
-
 async fn run() -> Result<()> {
-    println!("starting etcd, the Kubernetes API, istiod, a registry and an ingress gateway");
+    println!("Starting an API server, istiod, a registry and a gateway …");
     let lab = Lab::start().await?;
     let shop = Shop::open(&lab, "overlays/edge").await?;
-    let url = format!("http://{}/checkout", shop.addr());
-    println!(
-        r#"
-The shop answers at {url}; istio/overlays/edge is applied, and a fifth of the users
-have v2. In another terminal:
-
-  export KUBECONFIG={kubeconfig}
-  export PATH={bin}:$PATH
-  export KUBECACHEDIR={dir}/kubectl
-
-  for user in 1 2 3 4 5 6 7 8 9; do curl -s -H "x-user-id: $user" {url}; done
-  curl -s -H 'x-canary: true' {url}
-  curl -s -H 'x-divvy-route: v2' {url}         # forged, so it changes nothing
-
-  kubectl get wasmplugin -n istio-system divvy -o yaml
-  kubectl patch wasmplugin -n istio-system divvy --type json -p \
-    '[{{"op": "replace", "path": "/spec/pluginConfig/rollouts/0/strategy/canary/weight", "value": 100}}]'
-  kubectl patch wasmplugin -n istio-system divvy --type json -p \
-    '[{{"op": "add", "path": "/spec/pluginConfig/rollouts/0/enabled", "value": false}}]'
-  kubectl apply -k {files}/overlays/blue-green
-  curl -s {admin}/stats/prometheus | grep ^divvy
-  istioctl analyze --all-namespaces
-
-Ctrl-C ends everything."#,
-        kubeconfig = lab.cluster.kubeconfig().display(),
-        bin = programs::find("bin")?.display(),
-        dir = lab.dir().display(),
-        files = shop.folder.display(),
-        admin = shop.proxy.admin_url(),
-    );
+    println!("{}", guide(&lab, &shop)?);
     shop.proxy.ended().await
+}
+
+fn guide(lab: &Lab, shop: &Shop<'_>) -> Result<String> {
+    let programs = programs::find("bin")?;
+    let (programs, files) = (programs.display(), shop.folder.display());
+    let kubeconfig = lab.cluster.kubeconfig().display();
+    let (shop_at, admin) = (shop.addr(), shop.proxy.admin_port);
+    let root = workspace_root();
+    let plugin = root.join("istio/overlays/edge/divvy.yaml");
+    let plugin = plugin.display();
+    let weight = r#"[{"op": "replace", "path": "/spec/pluginConfig/rollouts/0/strategy/canary/weight", "value": 60}]"#;
+    Ok(format!(
+        "
+The shop is at http://{shop_at}, behind an Istio gateway with divvy in it: {plugin}
+In another terminal:
+
+  export KUBECONFIG={kubeconfig} PATH={programs}:$PATH
+
+Who has which version, and who is a tester:
+
+  curl -i -H 'x-user-id: 1' http://{shop_at}/checkout
+  for i in $(seq 100); do curl -s -H \"x-user-id: $i\" http://{shop_at}/checkout; done | sort | uniq -c
+  curl -s -H 'x-canary: true' http://{shop_at}/checkout
+
+More users for v2, another overlay, and back:
+
+  kubectl -n istio-system patch wasmplugin divvy --type=json -p '{weight}'
+  kubectl apply -k {files}/overlays/blue-green
+  kubectl apply -k {files}/overlays/edge
+
+What the gateway counts:
+
+  curl -s http://127.0.0.1:{admin}/stats/prometheus | grep ^divvy_
+
+Ctrl-C ends all of it."
+    ))
 }

@@ -279,12 +279,6 @@ impl Proxy {
         }
     }
 
-    /// Where its admin interface is.
-    #[must_use]
-    pub fn admin_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.admin_port)
-    }
-
     /// Waits for its end, which is an error: nobody asked for it.
     pub async fn ended(&self) -> Result<()> {
         self.part.process().ended().await;

@@ -6,10 +6,8 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use divvy_istio_tests::lab::{Lab, end_everything, signalled};
-use divvy_lab::process::kill_all;
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::{Handle, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::OnceCell;
 
 mod changing;
@@ -31,22 +29,6 @@ impl Shared {
         let lab = self.0.get_or_init(start).await;
         lab.as_ref().map_err(|error| Failed::from(error.clone()))
     }
-}
-
-/// Ends everything when somebody ends the tests: an agent's Envoy would live on.
-async fn end_by_signal() {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-    ) else {
-        return;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    kill_all();
-    std::process::exit(130);
 }
 
 /// A test, by the name of its function.
@@ -80,7 +62,6 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    runtime.spawn(end_by_signal());
     runtime.spawn(async {
         let _ = signalled().await;
         end_everything();
@@ -100,6 +81,7 @@ fn main() -> ExitCode {
             examples::a_mirror_copies_what_stable_users_read_and_answers_nobody,
             examples::one_route_with_a_cluster_header_serves_every_version,
             examples::a_traffic_extension_does_what_a_wasm_plugin_does,
+            examples::routes_of_the_gateway_api_follow_divvy_too,
             examples::a_verified_token_says_who_the_user_is,
             changing::flips_under_load_fail_no_request_with_an_agent,
             changing::flips_under_load_fail_no_request_without_an_agent,

@@ -1,6 +1,5 @@
 //! A child process that never outlives us, with everything it printed.
 
-use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus, Stdio};
@@ -40,22 +39,6 @@ impl Shared {
     fn change(&self, change: impl FnOnce(&mut Seen)) {
         change(&mut self.seen());
         self.changed.send_replace(());
-    }
-}
-
-/// The groups of all children that run now.
-static GROUPS: Mutex<BTreeSet<libc::pid_t>> = Mutex::new(BTreeSet::new());
-
-fn groups() -> MutexGuard<'static, BTreeSet<libc::pid_t>> {
-    GROUPS.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Kills every child and what is in its group: for a program that a signal ends, in which nothing
-/// is dropped. The kernel kills the children then, but not theirs.
-pub fn kill_all() {
-    for group in groups().iter() {
-        // SAFETY: kill takes two integers and touches no memory of ours.
-        unsafe { libc::kill(-group, libc::SIGKILL) };
     }
 }
 
@@ -209,11 +192,8 @@ fn keep(mut command: Command, shared: &Arc<Shared>, started: &Sender<io::Result<
     if let Some(stderr) = child.stderr.take() {
         collect(stderr, Stream::Stderr, Arc::clone(shared), done);
     }
-    let group = child.id().cast_signed();
-    groups().insert(group);
-    let _ = started.send(Ok(group));
+    let _ = started.send(Ok(child.id().cast_signed()));
     let status = child.wait();
-    groups().remove(&group);
     // Its last words first, then its end: whoever sees the end can rely on the log. A grandchild
     // may hold the pipes open, hence the limit.
     for _ in 0..2 {
