@@ -9,9 +9,10 @@
 //! takes its agent's place. `make lab` builds the programs; nothing here needs Go.
 
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, ensure};
 
 pub mod cluster;
 pub mod files;
@@ -24,14 +25,27 @@ pub mod users;
 /// For whatever takes the control plane a moment. Nothing waits this long unless it is broken.
 pub const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Ports of 127.0.0.1 that were free a moment ago, all different.
+/// How many ports there are to choose from.
+const PORTS: u32 = 12_000;
+
+/// Ports that nobody listens on, all different, none of them ever given before.
+///
+/// They lie below those that the kernel takes for outgoing connections: one of these may be taken
+/// between now and the moment when a program listens.
 pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
-    let mut held = Vec::new();
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
     let mut ports = [0; N];
     for port in &mut ports {
-        let listener = TcpListener::bind("0.0.0.0:0").context("no free port")?;
-        *port = listener.local_addr()?.port();
-        held.push(listener);
+        *port = loop {
+            let given = GIVEN.fetch_add(1, Ordering::Relaxed);
+            ensure!(given < PORTS, "no free port");
+            // Another lab on this machine begins elsewhere.
+            let start = std::process::id().wrapping_mul(7_919);
+            let candidate = u16::try_from(20_000 + start.wrapping_add(given) % PORTS)?;
+            if TcpListener::bind(("0.0.0.0", candidate)).is_ok() {
+                break candidate;
+            }
+        };
     }
     Ok(ports)
 }

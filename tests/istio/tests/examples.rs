@@ -1,16 +1,18 @@
 //! The files of `istio/examples/` that go beside or in place of an overlay's.
 
+use std::net::SocketAddr;
+
 use anyhow::{Context, Result, ensure};
-use divvy_istio_tests::PATIENCE;
-use divvy_istio_tests::files::Edit;
+use divvy_istio_tests::files::{Edit, prepared};
 use divvy_istio_tests::lab::Lab;
-use divvy_istio_tests::proxy::Options;
-use divvy_istio_tests::shop::{Shop, served_by};
+use divvy_istio_tests::proxy::{Options, Proxy};
+use divvy_istio_tests::shop::{Service, Shop, served_by};
 use divvy_istio_tests::users::expected;
-use divvy_lab::client::Response;
+use divvy_istio_tests::{PATIENCE, free_ports};
+use divvy_lab::client::{Http1, Response};
 use divvy_lab::eventually;
 use divvy_lab::jwt::{Key, valid};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// `kubectl apply` of one of them.
 async fn apply(shop: &Shop<'_>, example: &str) -> Result<()> {
@@ -155,5 +157,91 @@ pub async fn a_verified_token_says_who_the_user_is(lab: &Lab) -> Result<()> {
     assert_eq!(answer.status, 401);
     let answer = client.get_with("/checkout", &[("role", "staff")]).await?;
     assert_eq!(served_by(&answer), "v1");
+    Ok(())
+}
+
+/// A Service of the shop, of pods with these labels.
+fn service(name: &str, selector: &Value, port: u16) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": name, "namespace": "shop"},
+        "spec": {"selector": selector, "ports": [{"name": "http", "port": port}]},
+    })
+}
+
+pub async fn routes_of_the_gateway_api_follow_divvy_too(lab: &Lab) -> Result<()> {
+    lab.cluster.clear().await?;
+    let [port] = free_ports()?;
+    let edits = [
+        Edit::image(&lab.image()),
+        Edit::replace("port: 80,", &format!("port: {port},")),
+        Edit::replace(
+            "{istio: ingressgateway}",
+            "{gateway.networking.k8s.io/gateway-name: shop}",
+        ),
+    ];
+    let folder = prepared(lab, &edits)?;
+    // Each version is a Service of its own. Its pods are not in the cluster, so an entry of the
+    // same host has their addresses.
+    let checkout = Service::start("checkout").await?;
+    let mut all = Vec::new();
+    for (number, name) in ["checkout-v1", "checkout-v2"].into_iter().enumerate() {
+        let mut entry = checkout.entry();
+        entry["metadata"]["name"] = json!(name);
+        entry["spec"]["hosts"] = json!([format!("{name}.shop.svc.cluster.local")]);
+        entry["spec"]["endpoints"] = json!([entry["spec"]["endpoints"][number]]);
+        all.extend([service(name, &json!({"app": name}), 8080), entry]);
+    }
+    // Istio makes this one, and the pods.
+    let pods = json!({"gateway.networking.k8s.io/gateway-name": "shop"});
+    all.push(service("shop-istio", &pods, port));
+    lab.cluster.apply(&all).await?;
+    for file in [
+        "base/plugin.yaml",
+        "base/strip.yaml",
+        "examples/gateway-api.yaml",
+    ] {
+        let file = folder.join(file).display().to_string();
+        lab.cluster.run(&["apply", "-f", &file]).await?;
+    }
+    let plugin = folder
+        .join("overlays/edge/divvy.yaml")
+        .display()
+        .to_string();
+    let patch = [
+        "patch",
+        "-f",
+        &plugin,
+        "--type=merge",
+        "--patch-file",
+        &plugin,
+    ];
+    lab.cluster.run(&patch).await?;
+
+    let options = Options {
+        namespace: "shop",
+        labels: pods,
+        ..Options::gateway()
+    };
+    let proxy = Proxy::start(lab, &options).await?;
+    proxy.serves(port).await?;
+    let client = Http1::new(SocketAddr::from(([127, 0, 0, 1], port)));
+    eventually("divvy", PATIENCE, async || {
+        let answer = client.get_with("/checkout", &TESTER).await.ok()?;
+        by("v2")(&answer).then_some(())
+    })
+    .await?;
+    for user in 0..100 {
+        let user = format!("user-{user}");
+        let headers = [("x-user-id", user.as_str()), ("x-divvy-route", "v2")];
+        let answer = client.get_with("/checkout", &headers).await?;
+        let told = format!("checkout={};reason=split", served_by(&answer));
+        assert_eq!(answer.header("x-divvy-version"), Some(told.as_str()));
+    }
+    for name in ["checkout-v1", "checkout-v2", "shop-istio"] {
+        lab.cluster
+            .run(&["delete", "-n", "shop", "service", name])
+            .await?;
+    }
     Ok(())
 }
