@@ -29,7 +29,7 @@ IMAGE_LAYOUT := target/image
 LAB := target/istio
 LAB_BIN := $(LAB)/bin
 
-PARTS := test-format test-lints test-lints-wasm test-lints-fuzz test-unit test-host test-lab test-envoy
+PARTS := test-format test-lints test-lints-wasm test-lints-fuzz test-unit test-cli test-host test-lab test-envoy
 
 # What is instrumented for fuzzing stays apart from everything else that is built.
 CARGO_FUZZ := target/fuzz/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
@@ -38,7 +38,7 @@ FUZZ_TARGETS := $(basename $(notdir $(wildcard tests/fuzz/src/bin/*.rs)))
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help build image push lab test-istio run-istio envoy run check run-func-e demo run-built tour-built test $(PARTS) test-matrix test-demo soak \
+.PHONY: help build install image push lab test-istio run-istio envoy run check run-func-e demo run-built tour-built test $(PARTS) test-matrix test-demo soak \
   guardrail-table fuzz build-fuzz ci fmt clean toolchain
 
 help: ## list the targets
@@ -46,13 +46,15 @@ help: ## list the targets
 	@echo
 	@echo 'ENVOY=/path takes that Envoy, ENVOY_VERSION=$(ENVOY_VERSION) fetches another one,'
 	@echo 'CONFIG=file makes the demo shop serve and watch that file, FUZZ_SECONDS=3600 fuzzes longer,'
+	@echo 'PREFIX=/path installs the command line there, in bin,'
 	@echo 'make fuzz-TARGET runs one of: $(FUZZ_TARGETS).'
 
 build: $(WASM) ## the deployable filter: target/divvy.wasm
 
 # Cargo looks for itself whether something changed; the list spares even that, and
 # keeps the file's time when nothing did. The toolchain is no reason to rebuild.
-SOURCES := $(shell find src -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock rust-toolchain.toml
+# The command line is no part of the filter.
+SOURCES := $(shell find src -path src/cli -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print) Cargo.toml Cargo.lock rust-toolchain.toml
 
 # The same bytes on every machine: where a panic came from is told without its folders.
 NO_PATHS = target.$(WASM_TARGET).rustflags = ["--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo"]
@@ -62,6 +64,9 @@ $(WASM): $(SOURCES) | toolchain
 	cargo build $(LOCKED) --package divvy-slim
 	@mkdir -p $(@D)
 	$(CARGO_TARGET)/debug/divvy-slim $(CARGO_TARGET)/$(WASM_TARGET)/release/divvy.wasm $@
+
+install: toolchain ## the command line: divvy, into cargo's folder, or below PREFIX=/path
+	cargo install --locked --path src/cli $(if $(PREFIX),--root '$(PREFIX)')
 
 # What rust-toolchain.toml asks for. Said in arguments, because a rustup before 1.28 does not
 # read the file here, and a newer one may be told not to install anything unasked.
@@ -131,6 +136,9 @@ test-lints-fuzz: toolchain ## clippy on the fuzz targets, which are a workspace 
 
 test-unit: toolchain ## the core and the tools, doc tests included
 	cargo test $(LOCKED) --no-fail-fast --package divvy --package divvy-slim
+
+test-cli: toolchain ## the command line, as a person would use it
+	cargo test $(LOCKED) --no-fail-fast --package divvy-cli
 
 test-host: $(WASM) ## the built filter in a host of our own
 	cargo test $(LOCKED) --no-fail-fast --package divvy-host-tests

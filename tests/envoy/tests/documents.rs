@@ -11,11 +11,12 @@ use divvy_lab::workspace_root;
 use serde_json::{Value, json};
 
 /// All pages, from the root of the repository.
-const DOCUMENTS: [&str; 12] = [
+const DOCUMENTS: [&str; 13] = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "envoy/BUCKETING.md",
+    "envoy/CLI.md",
     "envoy/CONDITIONS.md",
     "envoy/CONFIGURATION.md",
     "envoy/GUARDRAIL.md",

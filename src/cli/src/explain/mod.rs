@@ -5,6 +5,7 @@
 
 pub mod ask;
 mod condition;
+mod experiment;
 mod show;
 mod steps;
 

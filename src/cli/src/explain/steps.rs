@@ -5,7 +5,7 @@ use divvy::chain::Upstream;
 use divvy::decision::{Decision, Reason};
 use divvy::identity::Who;
 use divvy::matching::{Facts, Scope};
-use divvy::policy::{AbTest, Policy, Rollout, RolloutId, Strategy, VersionId, Weight};
+use divvy::policy::{Policy, Rollout, RolloutId, Strategy, VersionId, Weight};
 use divvy::request::Request;
 use serde::Serialize;
 use serde_json::Value;
@@ -50,7 +50,7 @@ pub struct Step {
 }
 
 impl Step {
-    fn new(step: &'static str, text: impl Into<String>) -> Self {
+    pub(super) fn new(step: &'static str, text: impl Into<String>) -> Self {
         Self {
             step,
             text: text.into(),
@@ -60,7 +60,7 @@ impl Step {
         }
     }
 
-    fn at(self, position: Option<Position>, threshold: Share) -> Self {
+    pub(super) fn at(self, position: Option<Position>, threshold: Share) -> Self {
         let position = position.map(Position::get);
         Self {
             position,
@@ -116,20 +116,21 @@ pub fn all(
     all
 }
 
-struct Way<'w, 'f, 'a, 'r> {
+/// The way to one decision, as far as it was gone.
+pub(super) struct Way<'w, 'f, 'a, 'r> {
     id: RolloutId,
     rollout: &'w Rollout,
     raw: &'w Value,
-    facts: Facts<'f, 'a, 'r>,
-    steps: Vec<Step>,
+    pub(super) facts: Facts<'f, 'a, 'r>,
+    pub(super) steps: Vec<Step>,
 }
 
 impl Way<'_, '_, '_, '_> {
-    fn say(&mut self, step: &'static str, text: impl Into<String>) {
+    pub(super) fn say(&mut self, step: &'static str, text: impl Into<String>) {
         self.steps.push(Step::new(step, text));
     }
 
-    fn name(&self, version: VersionId) -> &str {
+    pub(super) fn name(&self, version: VersionId) -> &str {
         self.rollout
             .version(version)
             .map_or("", |version| &version.name)
@@ -304,7 +305,7 @@ impl Way<'_, '_, '_, '_> {
     }
 
     /// What the cookie says; the position that it remembers.
-    fn sticky(&mut self) -> Option<Position> {
+    pub(super) fn sticky(&mut self) -> Option<Position> {
         let sticky = self.rollout.sticky.as_ref()?;
         let memory = sticky.recall(self.facts.request, &self.rollout.versions);
         let cookie = &sticky.set.name;
@@ -322,66 +323,12 @@ impl Way<'_, '_, '_, '_> {
         Some(memory.position)
     }
 
-    fn identity(&mut self) {
+    pub(super) fn identity(&mut self) {
         let text = match self.facts.who.anybody() {
             Some(who) => format!("{:?}", String::from_utf8_lossy(who)),
             None => "none".to_owned(),
         };
         self.say("identity", text);
-    }
-
-    fn ab_test(&mut self, test: &AbTest, reason: Reason) {
-        if test.needs_identity() {
-            self.identity();
-            if reason == Reason::NoIdentity {
-                return;
-            }
-        }
-        let who = self.facts.who.somebody();
-        if let Some(holdout) = &test.holdout {
-            let kept = holdout.foregone().or(who.map(|who| holdout.admits(who)));
-            let text = format!("{} are kept out: {}", percent(holdout.share()), yes(kept));
-            let position = who.map(|who| holdout.position(who));
-            self.steps
-                .push(Step::new("holdout", text).at(position, holdout.share()));
-            if reason == Reason::Holdout {
-                return;
-            }
-        }
-        if let Some(layer) = &test.layer {
-            let (from, to) = layer.ends();
-            let inside = who.map(|who| layer.admits(who));
-            let text = format!("from {} to {}: {}", percent(from), percent(to), yes(inside));
-            let mut step = Step::new("layer", text);
-            step.position = who.map(|who| layer.position(who).get());
-            self.steps.push(step);
-            if reason == Reason::Excluded {
-                return;
-            }
-        }
-        let recalled = self.sticky();
-        if reason == Reason::Sticky {
-            return;
-        }
-        let traffic = &test.traffic;
-        let position = recalled.or(who.map(|who| traffic.position(who)));
-        let admitted = position.map(|position| traffic.share().admits(position));
-        let admitted = traffic.foregone().or(admitted);
-        let text = format!("{} are let in: {}", percent(traffic.share()), yes(admitted));
-        self.steps
-            .push(Step::new("traffic", text).at(position, traffic.share()));
-        if reason == Reason::NotEnrolled {
-            return;
-        }
-        let scores = who.into_iter().flat_map(|who| test.split.scores(who));
-        let scores: Vec<_> = scores
-            .map(|(version, score)| format!("{} {score:.6}", self.name(version)))
-            .collect();
-        let text = match test.split.foregone() {
-            Some(version) => format!("split: all are {}", self.name(version)),
-            None => format!("split, the smallest score wins: {}", scores.join(", ")),
-        };
-        self.say("strategy", text);
     }
 
     fn guardrail(&mut self, decision: &Decision) {
@@ -399,14 +346,6 @@ impl Way<'_, '_, '_, '_> {
             "does not count for it"
         };
         self.say("guardrail", text);
-    }
-}
-
-fn yes(answer: Option<bool>) -> &'static str {
-    match answer {
-        Some(true) => "yes",
-        Some(false) => "no",
-        None => "nobody knows who this is",
     }
 }
 

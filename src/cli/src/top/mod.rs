@@ -1,7 +1,7 @@
 //! `divvy top`: what proxies do right now, by what they count.
 //!
-//! One or more Envoys are asked for their `/stats/prometheus`, every two seconds; what they
-//! count is added up, and their configurations are compared.
+//! One or more Envoys are asked for their `/stats/prometheus`, every five seconds, as often as
+//! Envoy brings its histograms up to date; what they count is added up, and their configurations are compared.
 
 mod sample;
 mod show;
@@ -35,7 +35,7 @@ pub struct Top {
     #[arg(long)]
     once: bool,
     /// How often they are asked
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
     every: Duration,
 }
 

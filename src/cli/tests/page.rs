@@ -1,0 +1,50 @@
+//! What envoy/CLI.md shows is what is printed.
+#![allow(missing_docs, reason = "a test")]
+
+mod common;
+
+use std::path::Path;
+use std::process::Command;
+
+use common::root;
+
+/// The commands of the page's consoles, each with what it is said to print.
+fn consoles(page: &str) -> Vec<(String, String)> {
+    let mut commands: Vec<(String, String)> = Vec::new();
+    let blocks = page.split("```console\n").skip(1);
+    for line in blocks
+        .filter_map(|rest| rest.split("```").next())
+        .flat_map(str::lines)
+    {
+        match (line.strip_prefix("$ "), commands.last_mut()) {
+            (Some(command), _) => commands.push((command.to_owned(), String::new())),
+            (None, Some((_, output))) => *output += &format!("{line}\n"),
+            (None, None) => panic!("{line:?} stands before any command"),
+        }
+    }
+    commands
+}
+
+#[test]
+fn the_consoles_of_the_page_print_what_it_shows() {
+    let page = std::fs::read_to_string(root().join("envoy/CLI.md")).unwrap();
+    let commands = consoles(&page);
+    assert!(commands.len() >= 5, "{commands:?}");
+    let binary = Path::new(env!("CARGO_BIN_EXE_divvy")).parent().unwrap();
+    let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
+    let scratch = tempfile::tempdir().unwrap();
+    for (command, expected) in commands {
+        let command = command.replace("target/", &format!("{}/", scratch.path().display()));
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &command])
+            .current_dir(root())
+            .env("PATH", &path);
+        let output = shell.output().unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            expected,
+            "{command}"
+        );
+    }
+}
