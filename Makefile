@@ -102,7 +102,7 @@ check: run-built ## does Envoy take CONFIG=file? Starts, asks, stops
 run-func-e: run-built $(FUNC_E) ## the same, Envoy started by func-e
 	@exec env $(WITH_ENVOY) $(CARGO_TARGET)/debug/divvy-demo --func-e '$(abspath $(FUNC_E))' $(if $(CONFIG),--config '$(CONFIG)')
 
-demo: tour-built ## a guided tour in the terminal, two minutes; DEMO_FAST=1 for the impatient
+demo: tour-built ## a guided tour in the terminal, two minutes; DEMO_FAST=1 for one
 	@exec env $(WITH_ENVOY) $(CARGO_TARGET)/debug/divvy-tour $(if $(SVG),--svg '$(SVG)')
 
 # Before anything runs, so that whoever waits for it waits for it alone.
@@ -187,7 +187,7 @@ test-envoy-%:
 
 test-demo: ## the demos as a person would use them
 	@.ci/demo
-	@DEMO_FAST=1 $(MAKE) --no-print-directory demo
+	@.ci/tour
 
 test-demo-%:
 	@ENVOY= ENVOY_VERSION=$* .ci/demo

@@ -8,10 +8,19 @@ const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█
 /// How many of the users have v2: `██████░░░░ 60.0 % v2`.
 pub fn bar(shares: &Shares) -> String {
     let share = shares.of("v2");
+    format!("{} {:5.1} % v2", blocks(share), share * 100.0)
+}
+
+/// How many of all: `██████░░░░ 6 of 10`.
+pub fn count(some: u32, all: u32) -> String {
+    let share = f64::from(some) / f64::from(all.max(1));
+    format!("{} {some} of {all}", blocks(share))
+}
+
+fn blocks(share: f64) -> String {
     let full = (share * WIDTH as f64).round() as usize;
     let full = full.min(WIDTH);
-    let [new, old] = ["█".repeat(full), "░".repeat(WIDTH - full)];
-    format!("{new}{old} {:5.1} % v2", share * 100.0)
+    "█".repeat(full) + &"░".repeat(WIDTH - full)
 }
 
 /// The last values of something, between 0 and the largest of them.
@@ -40,6 +49,16 @@ mod tests {
             let shares = Shares::new([("v1", v1), ("v2", v2)]);
             assert_eq!(bar(&shares).matches('█').count(), full);
             assert_eq!(bar(&shares).matches(['█', '░']).count(), WIDTH);
+        }
+    }
+
+    #[test]
+    fn a_count_is_drawn_as_its_share() {
+        for (some, all, full) in [(0, 60, 0), (15, 60, 10), (60, 60, 40), (0, 0, 0)] {
+            let drawn = count(some, all);
+            assert_eq!(drawn.matches('█').count(), full, "{drawn}");
+            assert_eq!(drawn.matches(['█', '░']).count(), WIDTH, "{drawn}");
+            assert!(drawn.ends_with(&format!(" {some} of {all}")), "{drawn}");
         }
     }
 

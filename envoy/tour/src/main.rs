@@ -14,7 +14,7 @@ mod stage;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tokio::signal::unix::{SignalKind, signal};
 
 use screen::{Look, Screen};
@@ -38,7 +38,11 @@ async fn main() -> ExitCode {
     let ending = tokio::select! {
         ending = tour(&mut screen) => ending,
         // Dropping the tour kills whatever it had started.
-        ending = interrupted() => ending.map(|()| false),
+        ending = interrupted() => ending.and_then(|()| {
+            // Below the frame that stood there.
+            screen.gap();
+            bail!("interrupted")
+        }),
     };
     let ending = ending.and_then(|all_held| {
         if let Some(file) = svg {
@@ -59,9 +63,12 @@ async fn main() -> ExitCode {
 async fn interrupted() -> Result<()> {
     let mut int = signal(SignalKind::interrupt())?;
     let mut term = signal(SignalKind::terminate())?;
+    // The terminal was closed.
+    let mut hangup = signal(SignalKind::hangup())?;
     tokio::select! {
         _ = int.recv() => {}
         _ = term.recv() => {}
+        _ = hangup.recv() => {}
     }
     Ok(())
 }

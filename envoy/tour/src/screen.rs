@@ -61,6 +61,11 @@ impl Screen {
         if self.fast { usual / 4 } else { usual }
     }
 
+    /// A short pause between visitors, or nobody could watch them come.
+    pub async fn pause(&self, usual: Duration) {
+        tokio::time::sleep(self.pace(usual)).await;
+    }
+
     pub fn gap(&mut self) {
         self.line(Look::Plain, "");
     }

@@ -18,7 +18,7 @@ pub async fn rollback(screen: &mut Screen, stage: &Stage, load: &Load) -> Result
     begin(
         screen,
         "4  A v2 that turns bad",
-        "v2 has 10 % and begins to fail. The proxy sees that and takes it back by itself.",
+        "v2 has 10 % and begins to fail. The proxy takes it back by itself.",
     );
     let rollout = json!({
         "revision": "tour",

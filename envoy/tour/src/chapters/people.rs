@@ -8,6 +8,7 @@ use divvy_lab::eventually;
 use serde_json::json;
 
 use super::{Figure, begin};
+use crate::draw;
 use crate::screen::{Look, Screen};
 use crate::stage::Stage;
 
@@ -37,17 +38,22 @@ pub async fn sign_in(screen: &mut Screen, stage: &Stage) -> Result<Vec<Figure>> 
         kept += u32::from(version(&signed_in)? == version(&first)?);
         let without = client.get_with("/", &[("x-user-id", &user)]).await?;
         hashed_otherwise += u32::from(version(&without)? != version(&first)?);
-        screen.frame(&format!("{kept} of {visitor} kept their version"));
+        screen.frame(&format!("kept it    {}", draw::count(kept, visitor)));
+        screen.pause(Duration::from_millis(100)).await;
     }
+    let bar = draw::count(kept, VISITORS);
+    screen.line(Look::Plain, &format!("  kept it    {bar}"));
     screen.line(
         Look::Plain,
-        &format!("  {kept} of {VISITORS} kept it; by their account alone {hashed_otherwise} would have changed"),
+        &format!("  by their account alone {hashed_otherwise} would have changed"),
     );
     let seen = format!("{kept} of {VISITORS}");
+    // Where nobody would have changed without the cookie, it would prove nothing.
+    let proves = hashed_otherwise > 10;
     Ok(vec![Figure::new(
         "kept their version",
         seen,
-        kept == VISITORS,
+        kept == VISITORS && proves,
     )])
 }
 
@@ -67,15 +73,18 @@ pub async fn shadow(screen: &mut Screen, stage: &Stage) -> Result<Vec<Figure>> {
     let before = stage.v2.shadows().len();
     let mut expected = 0;
     for user in 1..=READERS {
-        let user = user.to_string();
-        let answer = client.get_with("/echo", &[("x-user-id", &user)]).await?;
+        let id = user.to_string();
+        let answer = client.get_with("/echo", &[("x-user-id", &id)]).await?;
         anyhow::ensure!(version(&answer)? == "v1", "a copy answered");
-        expected += usize::from(answer.text().contains("x-divvy-mirror"));
-        screen.frame(&format!("{expected} of {user} requests are copied"));
+        expected += u32::from(answer.text().contains("x-divvy-mirror"));
+        screen.frame(&format!("copied     {}", draw::count(expected, user)));
+        screen.pause(Duration::from_millis(20)).await;
     }
+    let bar = draw::count(expected, READERS);
+    screen.line(Look::Plain, &format!("  copied     {bar}"));
     let copied = || stage.v2.shadows().len() - before;
     eventually("the copies", Duration::from_secs(10), async || {
-        (copied() == expected).then_some(())
+        (copied() == expected as usize).then_some(())
     })
     .await?;
     let copies = copied();

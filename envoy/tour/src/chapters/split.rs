@@ -16,7 +16,7 @@ pub async fn stable(screen: &mut Screen, load: &Load) -> Result<Vec<Figure>> {
         "1  Stable buckets",
         "A fifth of the users get v2, and the same ones with every request.",
     );
-    watch(screen, load, "20 %", Duration::from_secs(8)).await;
+    watch(screen, load, "20 %", Duration::from_secs(12)).await;
     everybody_came(load).await?;
     everybody_came(load).await?;
     let seen = load.seen();
@@ -44,7 +44,7 @@ pub async fn growth(screen: &mut Screen, stage: &Stage, load: &Load) -> Result<V
     load.begin_anew();
     for weight in [1, 5, 10, 25, 50] {
         stage.put(&canary(weight)).await?;
-        watch(screen, load, &format!("{weight} %"), Duration::from_secs(4)).await;
+        watch(screen, load, &format!("{weight} %"), Duration::from_secs(6)).await;
     }
     everybody_came(load).await?;
     let seen = load.seen();
@@ -75,7 +75,7 @@ pub async fn flip(screen: &mut Screen, stage: &Stage, load: &Load) -> Result<Vec
     for version in ["v1", "v2", "v1", "v2", "v1"] {
         stage.put(&active(version)).await?;
         flips += 1;
-        watch(screen, load, version, Duration::from_secs(3)).await;
+        watch(screen, load, version, Duration::from_secs(4)).await;
     }
     everybody_came(load).await?;
     let seen = load.seen();
