@@ -72,7 +72,6 @@ fn compile_config(config: shape::Config, whole: bool, errors: &mut Errors) -> Po
     let identification = Identification {
         sources,
         ignored: identity::ignored(config.ignore_identities, errors),
-        mint,
     };
     build.chained = config.trust.is_some() || !whole;
     let chain = trust::compile(config.trust, &build, errors);
@@ -87,6 +86,7 @@ fn compile_config(config: shape::Config, whole: bool, errors: &mut Errors) -> Po
         fingerprint: 0,
         version: config.version.unwrap_or_default().into(),
         identification,
+        mint,
         chain,
         owned,
         written,

@@ -3,9 +3,9 @@
 use super::build::{Build, NotHere};
 use super::error::{At, Errors};
 use super::headers::RawClaim;
-use super::identity::{no_claim, only_true};
 use super::operator::{self, Kind};
 use super::shape::{self, Items, Operator};
+use super::values::{no_claim, only_true};
 use super::{MAX_DEPTH, names};
 use crate::matching::{Assigned, Condition, Source};
 

@@ -8,7 +8,7 @@ use super::shape::{self, Attributes};
 use super::values::duration;
 use super::{condition, names};
 use crate::cookies::{SetCookie, Sticky};
-use crate::identity::Mint;
+use crate::matching::Mint;
 use crate::policy::Strategy;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -4,10 +4,11 @@ use super::build::{Build, Identities};
 use super::error::{At, Errors};
 use super::headers::RawClaim;
 use super::shape::{self, Items};
-use super::values::percent;
+use super::values::{no_claim, only_true, percent};
 use super::{MAX_CONCAT, MAX_IDENTITY_SOURCES, MAX_IGNORED, cookies, names};
 use crate::bucket::{Gate, Key, Purpose};
-use crate::identity::{IdentitySource, Mint};
+use crate::identity::IdentitySource;
+use crate::matching::Mint;
 use crate::request::ClaimType;
 
 /// Values that clients send when they have no user.
@@ -147,30 +148,6 @@ fn source(
         source(at, raw, false, build, errors)
     });
     Some(IdentitySource::Concat(parts))
-}
-
-/// Flags are written to name something, so there is nothing that `false` could mean.
-pub(super) fn only_true(at: At<'_>, flag: bool, errors: &mut Errors) {
-    if !flag {
-        errors.add(at, "write true, or leave it out");
-    }
-}
-
-/// What belongs to a `jwtClaim` stands without one.
-pub(super) fn no_claim(
-    at: At<'_>,
-    payload: Option<&String>,
-    kind: Option<&String>,
-    errors: &mut Errors,
-) {
-    for (field, given) in [("jwtPayload", payload), ("type", kind)] {
-        if given.is_some() {
-            errors.add(
-                at.field(field),
-                "belongs to a jwtClaim, and there is none here",
-            );
-        }
-    }
 }
 
 pub(super) fn ignored(list: Option<Items<String>>, errors: &mut Errors) -> Vec<Box<[u8]>> {

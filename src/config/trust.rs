@@ -2,8 +2,8 @@
 
 use super::build::Build;
 use super::error::{At, Errors};
-use super::identity::only_true;
 use super::shape;
+use super::values::only_true;
 use crate::chain::{Chain, Principal, Trust};
 use crate::policy::Role;
 

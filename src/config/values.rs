@@ -108,3 +108,27 @@ pub(super) fn unique(at: At<'_>, name: &str, seen: &mut BTreeSet<String>, errors
         errors.add(at, format!("{name:?} is there already"));
     }
 }
+
+/// Flags are written to name something, so there is nothing that `false` could mean.
+pub(super) fn only_true(at: At<'_>, flag: bool, errors: &mut Errors) {
+    if !flag {
+        errors.add(at, "write true, or leave it out");
+    }
+}
+
+/// What belongs to a `jwtClaim` stands without one.
+pub(super) fn no_claim(
+    at: At<'_>,
+    payload: Option<&String>,
+    kind: Option<&String>,
+    errors: &mut Errors,
+) {
+    for (field, given) in [("jwtPayload", payload), ("type", kind)] {
+        if given.is_some() {
+            errors.add(
+                at.field(field),
+                "belongs to a jwtClaim, and there is none here",
+            );
+        }
+    }
+}

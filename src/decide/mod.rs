@@ -24,9 +24,8 @@ use crate::bucket::Gate;
 use crate::chain::{Member, Upstream};
 use crate::cookies::Memory;
 use crate::decision::{Decision, Reason};
-use crate::identity::{Identity, Who};
-use crate::matching::Facts;
-use crate::output;
+use crate::identity::Identity;
+use crate::matching::{Facts, Who};
 use crate::policy::{Policy, Rollout, RolloutId, Rule, Strategy, VersionId};
 use crate::request::Request;
 
@@ -47,7 +46,7 @@ pub struct Outcome<'a> {
 
 /// The decisions of all rollouts that look at this request.
 pub fn decide<'a>(policy: &'a Policy, request: &'a Request<'_>) -> Outcome<'a> {
-    let who = Who::sent(request, &policy.identification);
+    let who = Who::sent(request, &policy.identification, policy.mint.as_ref());
     let upstream = Upstream::sent(request, policy.chain.as_ref());
     let found = policy.scopes.find(request);
     let mut decisions = Vec::with_capacity(found.len());
@@ -199,7 +198,7 @@ fn mirrored(
     request: &Request<'_>,
     who: &Who<'_, '_>,
 ) -> Option<(RolloutId, VersionId)> {
-    let owner = output::owner(policy, decisions)?;
+    let owner = policy.owner(decisions)?;
     let rollout = policy.rollout(owner.rollout)?;
     let mirror = rollout.mirror.as_ref()?;
     let method = |method: &[u8]| Some(method) == request.method;

@@ -13,14 +13,15 @@ pub mod pattern;
 pub mod scope;
 pub mod test;
 pub mod version;
+mod who;
 
 pub use index::ScopeIndex;
 pub use scope::Scope;
 pub use test::Test;
+pub use who::{Mint, Who};
 
 use crate::chain::Upstream;
 use crate::decision::{Decision, RolloutId, VersionId, version_of};
-use crate::identity::Who;
 use crate::request::{ClaimId, CookieId, HeaderId, LabelId, QueryId, Request};
 
 /// Where a condition looks.

@@ -152,21 +152,9 @@ pub fn change_response<'p>(
     }
 }
 
-/// The decision that owns the route: that of the first rollout with targets, whatever it
-/// decided. The others only tag.
-pub fn owner<'d>(policy: &Policy, decisions: &'d [Decision]) -> Option<&'d Decision> {
-    decisions.iter().find(|decision| {
-        policy
-            .rollout(decision.rollout)
-            .is_some_and(|rollout| rollout.routes)
-    })
-}
-
 /// What the route header says.
 pub fn route<'p>(policy: &'p Policy, decisions: &[Decision]) -> Option<&'p str> {
-    version(policy, owner(policy, decisions)?)?
-        .target
-        .as_deref()
+    version(policy, policy.owner(decisions)?)?.target.as_deref()
 }
 
 /// What the mirror header says.
@@ -238,7 +226,7 @@ fn joined<'d>(policy: &Policy, decisions: impl Iterator<Item = &'d Decision> + C
 /// The values of the `set-cookie` headers that the client is given.
 pub fn cookies(policy: &Policy, outcome: &Outcome<'_>) -> Vec<String> {
     let mut lines = Vec::new();
-    if let (Some(mint), Some(identity)) = (&policy.identification.mint, &outcome.identity)
+    if let (Some(mint), Some(identity)) = (&policy.mint, &outcome.identity)
         && identity.origin == Origin::Minted
     {
         lines.push(mint.set.line(&String::from_utf8_lossy(&identity.bytes)));

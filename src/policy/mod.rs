@@ -7,10 +7,11 @@ mod strategy;
 use crate::bucket::{Gate, Share};
 use crate::chain::Chain;
 use crate::cookies::Sticky;
+use crate::decision::Decision;
 pub use crate::decision::{RolloutId, VersionId};
 use crate::guardrail::{Arm, Plan, Standing};
 use crate::identity::Identification;
-use crate::matching::{Condition, ScopeIndex};
+use crate::matching::{Condition, Mint, ScopeIndex};
 use crate::outside::Outside;
 use crate::request::{HeaderId, Names};
 pub use strategy::{AbTest, Strategy, Weight};
@@ -33,6 +34,8 @@ pub struct Policy {
     pub version: Box<str>,
     /// Who the user is.
     pub identification: Identification,
+    /// How visitors get an identity.
+    pub mint: Option<Mint>,
     /// Whose decisions are honoured, and where they stand; `None`: nobody's.
     pub chain: Option<Chain>,
     /// The request headers that are divvy's alone, by their numbers: replaced or removed on
@@ -62,6 +65,7 @@ impl Default for Policy {
             fingerprint: 0,
             version: "".into(),
             identification: Identification::default(),
+            mint: None,
             chain: None,
             owned: owned.into(),
             written: Vec::new(),
@@ -82,6 +86,15 @@ impl Policy {
     /// A header of divvy's own by its number.
     pub fn owned(&self, id: HeaderId) -> Option<&OwnedHeader> {
         self.owned.get(id.own_index()?)
+    }
+
+    /// The decision that owns the route: that of the first rollout with targets, whatever it
+    /// decided. The others only tag.
+    pub fn owner<'d>(&self, decisions: &'d [Decision]) -> Option<&'d Decision> {
+        decisions.iter().find(|decision| {
+            let rollout = self.rollout(decision.rollout);
+            rollout.is_some_and(|rollout| rollout.routes)
+        })
     }
 
     /// The shares of all rollouts' versions at the moment, in their order.

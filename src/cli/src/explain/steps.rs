@@ -3,8 +3,7 @@
 use divvy::bucket::{Gate, Position, Share};
 use divvy::chain::Upstream;
 use divvy::decision::{Decision, Reason};
-use divvy::identity::Who;
-use divvy::matching::{Facts, Scope};
+use divvy::matching::{Facts, Scope, Who};
 use divvy::policy::{Policy, Rollout, RolloutId, Strategy, VersionId, Weight};
 use divvy::request::Request;
 use serde::Serialize;
@@ -77,7 +76,7 @@ pub fn all(
     request: &Request<'_>,
     decisions: &[Decision],
 ) -> Vec<Steps> {
-    let who = Who::sent(request, &policy.identification);
+    let who = Who::sent(request, &policy.identification, policy.mint.as_ref());
     let upstream = Upstream::sent(request, policy.chain.as_ref());
     let written = raw
         .get("rollouts")
