@@ -46,14 +46,18 @@ async fn divvy_decides(shop: &Shop<'_>) -> Result<()> {
     Ok(())
 }
 
+/// The shipped files with another fail strategy, and more edits.
+fn under(strategy: &str, more: &[Edit]) -> Vec<Edit> {
+    let to = format!("failStrategy: {strategy}");
+    let mut edits = vec![Edit::replace("failStrategy: FAIL_OPEN", &to)];
+    edits.extend_from_slice(more);
+    edits
+}
+
 /// A gateway that starts while the image is not there.
 async fn starts_without_image<'a>(lab: &'a Lab, strategy: &str) -> Result<Shop<'a>> {
     let absent = Edit::replace(&lab.image(), &format!("{}/absent:1", lab.registry.host));
-    let strategy = Edit::replace(
-        "failStrategy: FAIL_OPEN",
-        &format!("failStrategy: {strategy}"),
-    );
-    let edits = [absent, strategy];
+    let edits = under(strategy, &[absent]);
     Shop::open_with(lab, "overlays/edge", &edits, Options::gateway()).await
 }
 
@@ -82,11 +86,8 @@ pub async fn a_new_pod_without_the_image_refuses_everybody_under_fail_reload(
 
 /// A gateway that has the image and is told of one that is not there; and back.
 async fn told_of_an_absent_image(lab: &Lab, strategy: &str, gets: (u16, &str)) -> Result<()> {
-    let strategy = Edit::replace(
-        "failStrategy: FAIL_OPEN",
-        &format!("failStrategy: {strategy}"),
-    );
-    let shop = Shop::open_with(lab, "overlays/edge", &[strategy], Options::gateway()).await?;
+    let edits = under(strategy, &[]);
+    let shop = Shop::open_with(lab, "overlays/edge", &edits, Options::gateway()).await?;
     divvy_decides(&shop).await?;
     let url = format!("oci://{}/absent:1", lab.registry.host);
     shop.patch(&json!({"url": url})).await?;
@@ -154,16 +155,35 @@ pub async fn with_istiod_down_running_pods_decide_on(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
+pub async fn a_mistake_costs_nobody_an_answer_under_any_fail_strategy(lab: &Lab) -> Result<()> {
+    // FAIL_OPEN is in the tests of changes, with all that is logged and counted.
+    for strategy in ["FAIL_CLOSE", "FAIL_RELOAD"] {
+        let edits = under(strategy, &[]);
+        let gateway = Options::gateway();
+        let mut shop = Shop::open_with(lab, "overlays/edge", &edits, gateway).await?;
+        divvy_decides(&shop).await?;
+        let mut configuration = shop.configuration().await?;
+        configuration["rollouts"][0]["stable"] = json!("v9");
+        shop.configure(&configuration).await?;
+        shop.proxy.says(&["\"v9\" is not one of v1, v2"]).await?;
+        divvy_decides(&shop).await?;
+        shop.restart().await?;
+        everybody_gets(&shop, 200, "v1").await?;
+    }
+    Ok(())
+}
+
 pub async fn with_strict_a_new_pod_refuses_everybody_for_a_mistake(lab: &Lab) -> Result<()> {
-    let edits = [
+    let mistake = [
         Edit::replace("  # vmConfig:", "  vmConfig:"),
-        Edit::replace(
-            "canary: {version: v2, weight: 20}     #",
-            "canary: {version: v3, weight: 20}     #",
-        ),
+        Edit::replace("stable: v1\n        rules:", "stable: v9\n        rules:"),
     ];
-    let shop = Shop::open_with(lab, "overlays/edge", &edits, Options::gateway()).await?;
-    everybody_gets(&shop, 500, "").await
+    for strategy in ["FAIL_OPEN", "FAIL_CLOSE", "FAIL_RELOAD"] {
+        let edits = under(strategy, &mistake);
+        let shop = Shop::open_with(lab, "overlays/edge", &edits, Options::gateway()).await?;
+        everybody_gets(&shop, 500, "").await?;
+    }
+    Ok(())
 }
 
 /// A module that does as little as Envoy lets it and traps. divvy has no way to trap that anybody
@@ -189,16 +209,11 @@ const AT_TIMES: &str = "i32.eqz (i32.rem_u (local.get $stream) (i32.const 3))";
 async fn traps<'a>(lab: &'a Lab, strategy: &str, when: &str) -> Result<Shop<'a>> {
     let module = lab.dir().join("traps.wasm");
     fs::write(&module, wat::parse_str(TRAPS.replace("WHEN", when))?)?;
-    let edits = [
-        Edit::replace(
-            &format!("oci://{}", lab.image()),
-            &format!("file://{}", module.display()),
-        ),
-        Edit::replace(
-            "failStrategy: FAIL_OPEN",
-            &format!("failStrategy: {strategy}"),
-        ),
-    ];
+    let file = Edit::replace(
+        &format!("oci://{}", lab.image()),
+        &format!("file://{}", module.display()),
+    );
+    let edits = under(strategy, &[file]);
     Shop::open_with(lab, "overlays/edge", &edits, Options::gateway()).await
 }
 

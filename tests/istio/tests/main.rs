@@ -94,6 +94,7 @@ fn main() -> ExitCode {
             failing::a_running_pod_that_is_told_of_an_absent_image_serves_stable_under_fail_open,
             failing::a_running_pod_that_is_told_of_an_absent_image_refuses_everybody_under_fail_close,
             failing::a_running_pod_that_is_told_of_an_absent_image_refuses_everybody_under_fail_reload,
+            failing::a_mistake_costs_nobody_an_answer_under_any_fail_strategy,
             failing::with_strict_a_new_pod_refuses_everybody_for_a_mistake,
             failing::with_the_registry_down_running_pods_decide_and_take_changes,
             failing::with_istiod_down_running_pods_decide_on,
