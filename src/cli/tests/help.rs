@@ -72,3 +72,17 @@ fn what_is_for_programs_is_json_in_every_verb() {
     let output = divvy(&["check", file, "--output", "markdown"]);
     assert_eq!(output.status.code(), Some(2));
 }
+
+#[test]
+fn a_proxy_that_does_not_answer_is_a_finding_of_top() {
+    // Of a port that was free a moment ago nobody answers.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    drop(listener);
+    let output = divvy(&["top", "--once", &address]);
+    assert_eq!(output.status.code(), Some(1));
+    let shown = text(&output);
+    let finding = format!("http://{address}/stats/prometheus does not answer: ");
+    assert!(shown.contains(&finding), "{shown}");
+    assert_eq!(json(&["top", "--once", &address])["agree"], true);
+}
