@@ -71,7 +71,7 @@ pub async fn rollback(screen: &mut Screen, stage: &Stage, load: &Load) -> Result
     begin(
         screen,
         "5  Recovery",
-        "v2 is mended. After recoverAfter it is tried again, and its users have it back.",
+        "v2 is mended. After recoverAfter it is tried again by the same users.",
     );
     stage.v2.behave(Behaviour::default());
     let healed = Instant::now();
