@@ -131,6 +131,10 @@ impl Search<'_> {
             }
         };
         let Some(spec) = spec else { return };
+        // A patch of Kustomize, which is no whole without what it is laid over.
+        if spec.get("url").is_none() && !self.file.named {
+            return;
+        }
         let names = [
             spec.get("url"),
             spec.get("pluginName"),
