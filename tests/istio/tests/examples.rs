@@ -69,12 +69,22 @@ pub async fn a_mirror_copies_what_stable_users_read_and_answers_nobody(lab: &Lab
 
 pub async fn one_route_with_a_cluster_header_serves_every_version(lab: &Lab) -> Result<()> {
     let shop = Shop::open(lab, "overlays/edge").await?;
-    apply(&shop, "cluster-header.yaml").await?;
     let mut configuration = shop.configuration().await?;
     let cluster = "outbound|8080|{version}|checkout.shop.svc.cluster.local";
     configuration["rollouts"][0]["target"] = json!(cluster);
+    // The plugin first: until the route is there, the default one serves stable.
     shop.configure(&configuration).await?;
-    shop.until("v2 by its cluster", &TESTER, by("v2")).await?;
+    shop.until("no route to it yet", &TESTER, by("v1")).await?;
+    apply(&shop, "cluster-header.yaml").await?;
+    // Each worker hears of it by itself, and a connection stays with one of them.
+    eventually("v2 by its cluster, everywhere", PATIENCE, async || {
+        for _ in 0..20 {
+            let answer = shop.client().get_with("/checkout", &TESTER).await.ok()?;
+            by("v2")(&answer).then_some(())?;
+        }
+        Some(())
+    })
+    .await?;
     let client = shop.client();
     for user in 0..200 {
         let user = format!("user-{user}");
@@ -88,7 +98,8 @@ pub async fn one_route_with_a_cluster_header_serves_every_version(lab: &Lab) -> 
         let answer = client.get_with("/checkout", &headers).await?;
         let (assignment, _) = expected(&configuration, &user)?;
         let told = format!("checkout={};reason=split", served_by(&answer));
-        assert_eq!(assignment, Some(told), "{user}");
+        let status = answer.status;
+        assert_eq!(assignment, Some(told), "{user}: {status} {}", answer.text());
     }
     Ok(())
 }
