@@ -81,7 +81,7 @@ impl State {
             };
             // After a freeze or a rollback it goes on by itself, from less.
             let held = matches!(
-                version.phase,
+                version.phase_by(plan),
                 Phase::Frozen { .. } | Phase::RolledBack { .. }
             );
             if weight < ramp.scheduled(now) && !held {

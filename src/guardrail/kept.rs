@@ -87,6 +87,11 @@ impl Counted {
         }
     }
 
+    /// Whether anything was counted of this version.
+    pub fn has(&self, name: u64) -> bool {
+        self.versions.iter().any(|of| of.name == name)
+    }
+
     /// Forgets the oldest histogram of each version. `false` where there is none.
     pub fn forget_oldest_histograms(&mut self) -> bool {
         let mut forgot = false;

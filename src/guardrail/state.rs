@@ -45,7 +45,7 @@ use crate::bucket::Share;
 
 /// How often a state is written although nothing happened, so that it knows the time.
 const HEARTBEAT: u64 = 10_000;
-/// How many verdicts on versions that are no longer there are remembered.
+/// How many versions are remembered that the configuration does not have.
 const MAX_STRANGERS: usize = 32;
 
 /// What all VMs of a process know about a rollout. See the module.
@@ -101,21 +101,33 @@ impl State {
         Some(state)
     }
 
-    /// Has each version of the plan, and of others those that a verdict holds: they may
-    /// come back with the next configuration.
+    /// Has each version of the plan, and of others those that a verdict holds, which may come
+    /// back with the next configuration, and those of which something was counted: another
+    /// configuration of this revision may get new streams as well, and have them.
     fn settle(&mut self, plan: &Plan) {
+        let Kept {
+            versions,
+            counts,
+            seen,
+            ..
+        } = &mut self.own;
         let mut strangers: usize = 0;
-        self.own.versions.retain_mut(|version| {
-            let planned = plan.arms.iter().any(|arm| arm.digest == version.name);
-            if !planned {
-                // What was counted of it is old when it comes back.
-                version.forget_counts();
-                strangers = strangers.saturating_add(1);
-            }
-            planned || (version.phase != Phase::Healthy && strangers <= MAX_STRANGERS)
-        });
-        for version in &mut self.own.versions {
-            version.heed(plan);
+        // Verdicts first, where there is no room for all.
+        for held in [true, false] {
+            versions.retain_mut(|version| {
+                let planned = plan.arms.iter().any(|arm| arm.digest == version.name);
+                if planned || (version.phase != Phase::Healthy) != held {
+                    return true;
+                }
+                let counted = version.is_counted(plan, *seen);
+                if !counted {
+                    version.forget_counts();
+                }
+                let by_others = || counts.iter().any(|counted| counted.has(version.name));
+                let stays = (held || counted || by_others()) && strangers < MAX_STRANGERS;
+                strangers = strangers.saturating_add(usize::from(stays));
+                stays
+            });
         }
         for arm in &plan.arms {
             if !self
@@ -222,7 +234,7 @@ impl State {
         let breach = self.breach(plan, local, arm, now);
         let weight = self.weight(plan, arm, now);
         let version = self.version_mut(plan, arm)?;
-        let change = match version.phase {
+        let change = match version.phase_by(plan) {
             Phase::Healthy => version.trip(plan, breach?, weight, now)?,
             Phase::Observed { until } => match breach {
                 Some(_) => {
@@ -262,7 +274,7 @@ impl State {
         let min = guardrail.min_requests.max(1);
         let version = self.version(plan, arm)?;
         if matches!(
-            version.phase,
+            version.phase_by(plan),
             Phase::Frozen { .. } | Phase::RolledBack { .. }
         ) {
             return None;
@@ -301,7 +313,7 @@ impl State {
             Some((weight, since)) => ramp.paced(weight, since, now),
             None => ramp.scheduled(now),
         };
-        match version.map(|version| version.phase) {
+        match version.map(|version| version.phase_by(plan)) {
             // Who is rolled back is so with the users it had; no others follow.
             Some(Phase::Frozen { weight: held, .. } | Phase::RolledBack { weight: held, .. }) => {
                 weight.min(held)
@@ -326,7 +338,10 @@ impl State {
 
     /// How a version stands.
     pub fn standing(&self, plan: &Plan, arm: Arm) -> Standing {
-        match self.version(plan, arm).map(|version| version.phase) {
+        match self
+            .version(plan, arm)
+            .map(|version| version.phase_by(plan))
+        {
             Some(Phase::RolledBack { .. }) => Standing::RolledBack,
             Some(Phase::Frozen { .. }) => Standing::Frozen,
             _ => Standing::Healthy,

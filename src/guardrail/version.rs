@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::transition::Change;
 use super::verdict::Cause;
-use super::window::Window;
-use super::{OnBreach, Plan, millis};
+use super::window::{Lengths, Span, Window};
+use super::{Guardrail, OnBreach, Plan, millis};
 use crate::bucket::Share;
 
 /// The longest time until a version is tried again.
@@ -73,24 +73,32 @@ impl Standing {
 }
 
 impl Version {
-    /// Gives up what the plan no longer asks for: what was only observed is judged once a
-    /// breach leads to more, nothing stays frozen that has nowhere to grow, and without
-    /// limits nothing is held.
-    pub fn heed(&mut self, plan: &Plan) {
+    /// How it stands by a plan that may not ask for a verdict such as the one that is kept:
+    /// what was only observed is judged once a breach leads to more, nothing is frozen that
+    /// has nowhere to grow, and without limits nothing is held. What is kept stays as it is,
+    /// since another plan that gets new streams as well may go by it.
+    pub fn phase_by(&self, plan: &Plan) -> Phase {
         let on_breach = plan.guardrail.on_breach;
         let can_freeze = on_breach == OnBreach::Freeze && plan.ramp.is_some();
         match self.phase {
-            Phase::Healthy => {}
-            _ if !plan.is_guarded() => self.phase = Phase::Healthy,
-            Phase::Observed { .. } if on_breach != OnBreach::Observe => {
-                self.phase = Phase::Healthy;
-            }
-            Phase::Frozen { .. } if !can_freeze => {
-                self.phase = Phase::Healthy;
-                self.forget_counts();
-            }
-            _ => {}
+            _ if !plan.is_guarded() => Phase::Healthy,
+            Phase::Observed { .. } if on_breach != OnBreach::Observe => Phase::Healthy,
+            Phase::Frozen { .. } if !can_freeze => Phase::Healthy,
+            phase => phase,
         }
+    }
+
+    /// Whether anything of it was counted in the time that the plan's limits look back at.
+    pub fn is_counted(&self, plan: &Plan, now: u64) -> bool {
+        let any = |window: &Window, length| {
+            let tally = window.tally(Lengths::of(length), now, Span::LONGEST);
+            tally.all > 0
+        };
+        let Guardrail {
+            errors, latency, ..
+        } = &plan.guardrail;
+        errors.is_some_and(|limit| any(&self.counts.errors, limit.window))
+            || latency.is_some_and(|limit| any(&self.counts.latencies, limit.window))
     }
 
     /// Does what a breach leads to.
@@ -102,6 +110,8 @@ impl Version {
         });
         let until = again_in.map(|again_in| now.saturating_add(millis(again_in)));
         let (phase, change) = match guardrail.on_breach {
+            // What another plan holds stays held.
+            OnBreach::Observe if matches!(self.phase, Phase::Frozen { .. }) => return None,
             OnBreach::Observe => {
                 self.phase = observed(plan, now);
                 return Some(Change::Observed { cause });

@@ -212,6 +212,81 @@ fn a_clock_that_is_set_means_nothing_to_who_is_not_in_charge() {
 }
 
 #[test]
+fn two_lists_of_versions_in_one_revision_take_no_counts_from_each_other() {
+    for window in [30, 60] {
+        // By the same limits as the first one's, and by others.
+        let lists = [(30, "v2"), (window, "v3")];
+        let [first, second] = lists
+            .map(|(window, name)| Rc::new(Plan::new("1", windowed(window), None, "v1", [name])));
+        let mut worker = Worker::new(&first);
+        let mut log = Vec::new();
+        for turn in 1..=20 {
+            worker.switch(&second);
+            worker.count(V2, 1, 0);
+            log.extend(worker.until(worker.now + SECOND));
+            assert_eq!(worker.known(), tally(0, turn));
+            worker.switch(&first);
+            assert_eq!(worker.known(), tally(turn - 1, turn - 1));
+            worker.count(V2, 1, 1);
+            log.extend(worker.until(worker.now + SECOND));
+        }
+        assert_eq!(worker.standing(), Standing::RolledBack);
+        assert_eq!(log.len(), 1, "{log:?}");
+        worker.switch(&second);
+        assert_eq!(worker.standing(), Standing::Healthy);
+    }
+}
+
+#[test]
+fn a_version_that_nobody_names_any_more_is_forgotten_with_its_counts() {
+    let [first, second] =
+        ["v2", "v3"].map(|name| Rc::new(Plan::new("1", one_percent(), None, "v1", [name])));
+    let mut worker = Worker::new(&second);
+    worker.count(V2, 1, 0);
+    worker.until(worker.now + SECOND);
+    worker.switch(&first);
+    worker.count(V2, 1, 0);
+    worker.until(worker.now + SECOND);
+    worker.switch(&second);
+    let both = worker.state.encode().len();
+    // As far back as a window stretches, and the slot that is being filled.
+    worker.until(worker.now + 7 * MINUTE);
+    worker.count(V2, 1, 0);
+    worker.until(worker.now + SECOND);
+    assert!(worker.state.encode().len() < both);
+    worker.switch(&first);
+    assert_eq!(worker.known(), tally(0, 0));
+}
+
+#[test]
+fn a_verdict_is_kept_before_the_counts_of_any_number_of_versions_that_left() {
+    let named = |name: &str| Rc::new(Plan::new("1", one_percent(), None, "v1", [name]));
+    let failing = named("v2");
+    for first in [true, false] {
+        let mut worker = Worker::new(&named("v1-next"));
+        let fail = |worker: &mut Worker| {
+            worker.switch(&failing);
+            worker.fails();
+            worker.until(worker.now + SECOND);
+        };
+        if first {
+            fail(&mut worker);
+        }
+        for number in 0..200 {
+            worker.switch(&named(&format!("w{number}")));
+            worker.count(V2, 1, 0);
+            worker.until(worker.now + SECOND);
+            if !first && number == 100 {
+                fail(&mut worker);
+            }
+        }
+        assert!(worker.state.encode().len() <= MAX_BYTES);
+        worker.switch(&failing);
+        assert_eq!(worker.standing(), Standing::RolledBack);
+    }
+}
+
+#[test]
 fn all_that_is_kept_stays_below_16_kib_and_no_verdict_is_lost() {
     let names: Vec<String> = (1..=31).map(|n| format!("v{n}")).collect();
     let of = |revision: usize, limit: u64| {

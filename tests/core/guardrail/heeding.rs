@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use divvy::guardrail::{Guardrail, OnBreach, Plan, Standing, State};
 
-use super::{MINUTE, NOON, V2, Worker, one_percent, plan, plan_with_ramp};
+use super::{MINUTE, NOON, SECOND, V2, Worker, one_percent, plan, plan_with_ramp};
 
 fn guardrail(on_breach: OnBreach) -> Guardrail {
     Guardrail {
@@ -61,4 +61,53 @@ fn what_was_only_observed_is_judged_once_a_breach_leads_to_more() {
         worker.state.standing(&worker.plan, V2),
         Standing::RolledBack
     );
+}
+
+/// Two configurations of one revision that both get new streams: a listener that drains
+/// beside the next one, two plugins of one name.
+#[test]
+fn what_one_configuration_holds_another_beside_it_neither_ends_nor_changes() {
+    use OnBreach::{Freeze, Observe, Rollback};
+    use Standing::{Frozen, Healthy, RolledBack};
+    let unguarded = || plan_with_ramp(Guardrail::default());
+    for (holds, standing, beside, seen) in [
+        (growing(Rollback), RolledBack, unguarded(), Healthy),
+        (fixed(Rollback), RolledBack, unguarded(), Healthy),
+        (fixed(Rollback), RolledBack, fixed(Observe), RolledBack),
+        (growing(Freeze), Frozen, unguarded(), Healthy),
+        (growing(Freeze), Frozen, growing(Rollback), Healthy),
+        (growing(Freeze), Frozen, fixed(Observe), Healthy),
+    ] {
+        let what = format!("{holds:?}, beside {beside:?}");
+        let mut worker = Worker::new(&holds);
+        worker.fails();
+        let mut log = worker.until(NOON + SECOND);
+        for _ in 0..30 {
+            worker.switch(&beside);
+            assert_eq!(worker.standing(), seen, "{what}");
+            log.extend(worker.until(worker.now + SECOND));
+            worker.switch(&holds);
+            assert_eq!(worker.standing(), standing, "{what}");
+            log.extend(worker.until(worker.now + SECOND));
+        }
+        assert_eq!(log.len(), 1, "{what}: {log:?}");
+    }
+}
+
+#[test]
+fn who_may_only_observe_ends_no_freeze_and_who_rolls_back_goes_beyond_it() {
+    let frozen = growing(OnBreach::Freeze);
+    for (beside, standing) in [
+        (OnBreach::Observe, Standing::Frozen),
+        (OnBreach::Rollback, Standing::RolledBack),
+    ] {
+        let mut worker = Worker::new(&frozen);
+        worker.fails();
+        worker.until(NOON + SECOND);
+        worker.switch(&growing(beside));
+        worker.fails();
+        worker.until(NOON + 2 * SECOND);
+        worker.switch(&frozen);
+        assert_eq!(worker.standing(), standing, "{beside:?}");
+    }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use divvy_envoy_tests::{Edge, PATIENCE, Setup, configuration};
+use divvy_envoy_tests::{Edge, PATIENCE, Setup, canary, configuration};
 use divvy_lab::client::{Http1, Response};
 use divvy_lab::eventually;
 use divvy_lab::plugin::Plugin;
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use tokio::sync::Mutex;
 
 use super::lasting::three_in_a_row;
-use super::{CANARY, TAKEN_BACK, canary_user, changed, now, transition, transitions};
+use super::{CANARY, TAKEN_BACK, canary_user, changed, guarded, now, transition, transitions};
 
 const HTTP_MANAGER: &str = "envoy.filters.network.http_connection_manager";
 
@@ -130,6 +130,56 @@ async fn two_listeners_with_one_plugin_name_keep_their_verdicts_apart() -> Resul
         async |path| ask(&second, &user, path).await,
     )
     .await
+}
+
+#[tokio::test]
+async fn two_listeners_of_one_revision_judge_the_versions_that_only_one_of_them_has() -> Result<()>
+{
+    let errors = guarded(canary(50.0), json!({"errors": {"max": 1}}));
+    let telling = |mut configuration: Value, number: &str| {
+        configuration["responseHeader"] = json!(format!("x-of-{number}"));
+        configuration
+    };
+    let other = json!({
+        "versions": [{"name": "v1"}, {"name": "v3"}],
+        "strategy": {"canary": {"version": "v3", "weight": 50}},
+    });
+    let configurations = [
+        telling(errors.clone(), "1"),
+        telling(changed(errors, other), "2"),
+    ];
+    let edge = start(|bootstrap, shipped| {
+        let numbered = ["1", "2"].into_iter().zip(&configurations);
+        let both = numbered.map(|(number, of)| listener(shipped, number, of));
+        let listeners = bootstrap["static_resources"]["listeners"].as_array_mut();
+        listeners
+            .context("no listeners")?
+            .extend(both.collect::<Result<Vec<_>>>()?);
+        Ok(())
+    })
+    .await?;
+    let user = canary_user()?;
+    let first = Http1::new(edge.envoy.listener("1").await?);
+    let second = Http1::new(edge.envoy.listener("2").await?);
+    // Fewer between two ticks than a verdict needs.
+    let mut turns = tokio::time::interval(Duration::from_millis(100));
+    let end = now()? + u64::try_from(PATIENCE.as_millis())?;
+    loop {
+        turns.tick().await;
+        let answer = ask(&first, &user, "/?status=503").await?;
+        if told(&answer, "1") == Some(TAKEN_BACK) {
+            break;
+        }
+        ensure!(told(&answer, "1") == Some(CANARY), "{answer:?}");
+        ensure!(now()? < end, "v2 fails all the time and is not rolled back");
+        let answer = ask(&second, &user, "/").await?;
+        ensure!(
+            told(&answer, "2") == Some("checkout=v3;reason=split"),
+            "{answer:?}"
+        );
+    }
+    ensure!(transitions(&edge, 0).len() == 1);
+    Ok(())
 }
 
 /// Moves a listener into the file that Envoy watches.

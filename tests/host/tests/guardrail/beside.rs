@@ -119,6 +119,54 @@ fn two_ways_to_count_in_one_revision_share_their_verdicts_and_not_their_counts()
 }
 
 #[test]
+fn a_bad_version_is_judged_beside_a_list_of_versions_that_does_not_have_it() {
+    let process = Process::new();
+    let mut other = one_percent();
+    let rollout = &mut other["rollouts"][0];
+    rollout["versions"] = json!([{"name": "v1"}, {"name": "v3"}]);
+    rollout["rules"] = json!([]);
+    rollout["strategy"]["canary"]["version"] = json!("v3");
+    let (mut worker, roots) = two(&process, &one_percent(), &other);
+    // Never enough between two ticks.
+    for _ in 0..MANY {
+        worker.root = roots[0];
+        worker.fail(1);
+        assert_eq!(
+            worker.ask_at(roots[1], CANARY_USER),
+            "checkout=v3;reason=split"
+        );
+        worker.second_of(roots);
+    }
+    assert_eq!(worker.ask_at(roots[0], CANARY_USER), ROLLED_BACK);
+    assert_eq!(
+        worker.ask_at(roots[1], CANARY_USER),
+        "checkout=v3;reason=split"
+    );
+    assert_eq!(worker.transitions().len(), 1);
+}
+
+#[test]
+fn a_verdict_holds_beside_a_configuration_that_asks_for_none() {
+    let process = Process::new();
+    let mut unguarded = one_percent();
+    let rollout = &mut unguarded["rollouts"][0];
+    rollout.as_object_mut().unwrap().remove("guardrail");
+    rollout["strategy"] = json!({"canary": {"version": "v2", "start": "2026-11-30T00:00:00Z",
+        "steps": [{"weight": 25, "hold": "1h"}, {"weight": 50}]}});
+    let (mut worker, roots) = two(&process, &one_percent(), &unguarded);
+    worker.root = roots[0];
+    worker.fail(MANY);
+    worker.second_of(roots);
+    for _ in 0..30 {
+        assert_eq!(worker.ask_at(roots[0], CANARY_USER), ROLLED_BACK);
+        assert_eq!(worker.ask_at(roots[1], CANARY_USER), CANARY);
+        // It writes first whenever it is time to.
+        worker.second_of([roots[1], roots[0]]);
+    }
+    assert_eq!(worker.transitions().len(), 1);
+}
+
+#[test]
 fn a_root_that_is_followed_by_other_limits_sees_their_verdict_at_its_next_tick() {
     let process = Process::new();
     // In a VM of its own, where no stream came to another configuration.
