@@ -22,18 +22,23 @@ use super::stream::Stream;
 
 const CONTINUE: u32 = 0;
 
-thread_local! {
-    static CONTEXTS: RefCell<Contexts> = const { RefCell::new(Contexts::new()) };
-}
+/// What one thread alone can come to.
+struct Alone<T>(T);
+
+// SAFETY: a VM has one thread, and wasm32-wasip1 knows no others.
+unsafe impl<T> Sync for Alone<T> {}
+
+// A `thread_local` would be found by a call, in every callback.
+static CONTEXTS: Alone<RefCell<Contexts>> = Alone(RefCell::new(Contexts::new()));
 
 /// Runs something on the contexts. A proxy that called back while it is being called would
 /// find them in use, and nothing would happen. None does: in a call of ours it asks for
 /// memory, and for nothing else.
 fn with<T: Default>(run: impl FnOnce(&mut Contexts) -> T) -> T {
-    CONTEXTS.with(|contexts| match contexts.try_borrow_mut() {
+    match CONTEXTS.0.try_borrow_mut() {
         Ok(mut contexts) => run(&mut contexts),
         Err(_) => T::default(),
-    })
+    }
 }
 
 fn with_root<T: Default>(id: u32, run: impl FnOnce(&mut Root) -> T) -> T {

@@ -24,4 +24,5 @@ mod proxy;
 mod root;
 mod state;
 mod stream;
+mod streams;
 mod watch;

@@ -178,3 +178,46 @@ fn any_callbacks_in_any_order_end_no_vm_and_leave_nothing_behind() {
     assert_eq!(run(&mut vm, 200_000), early);
     assert_works(&mut vm, root);
 }
+
+#[test]
+fn thousands_of_streams_that_end_out_of_order_are_not_mixed_up() {
+    let process = Process::new();
+    let (mut vm, root) = configured(&process, &canary());
+    // Each tells by its user where it was sent: to v1 or, by a rule, to v2.
+    let request = |nth: usize| match nth % 2 {
+        0 => from_user("user-1").request,
+        _ => from_user("user-1").header("x-canary", "true").request,
+    };
+    let mut open = Vec::new();
+    for nth in 0..3_000 {
+        open.push((nth, vm.open(root).unwrap()));
+        // Some end among those that go on.
+        if nth % 3 == 2 {
+            let (_, stream) = open.swap_remove(nth / 2 % open.len());
+            vm.finish(stream).unwrap();
+        }
+    }
+    for (nth, stream) in &open {
+        vm.request_headers(*stream, request(*nth), true).unwrap();
+    }
+    // A multiplier that shares no factor with their number: all of them, in another order.
+    let count = open.len();
+    assert_eq!(count, 2_000);
+    for step in 0..count {
+        let (nth, id) = open[step * 617 % count];
+        let response = Headers::from([(":status", "200")]);
+        vm.response_headers(id, response, true).unwrap();
+        let stream = vm.finish(id).unwrap();
+        let expected = if nth % 2 == 0 { "v1" } else { "v2" };
+        assert_eq!(route(&stream).as_deref(), Some(expected));
+    }
+    assert_eq!(process.counted("divvy_responses_total", &[]), 2_000);
+    for (version, reason) in [("v1", "split"), ("v2", "rule")] {
+        let labels = [("divvy_version", version), ("divvy_reason", reason)];
+        let counted = process.counted("divvy_requests_total", &labels);
+        let sent = open
+            .iter()
+            .filter(|(nth, _)| (nth % 2 == 0) == (version == "v1"));
+        assert_eq!(counted, sent.count() as u64, "{version}");
+    }
+}
