@@ -1,9 +1,9 @@
 //! Every call to the proxy, each status decided here.
 //!
-//! The SDK's wrappers panic on any status they do not expect, copy what they return
-//! twice, and take header values for UTF-8: each of these ends the VM, and with it the
-//! proxy's answers, at the hands of one client. So the imports are declared here once
-//! more, with `u32` for the status, and nothing here can panic.
+//! A status that nobody expected, or a header value that is no UTF-8, must not end the VM,
+//! and with it the proxy's answers, at the hands of one client. So no SDK's wrappers are
+//! used, which panic on such: the imports are declared here, with `u32` for the status, and
+//! nothing here can panic.
 //!
 //! A call that only tells (a counter, a log line) ignores a refusal: there is nobody to
 //! tell about it, and the request must go on.
@@ -126,8 +126,8 @@ fn bytes(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>, 
     if data.is_null() || size == 0 {
         return Ok(Vec::new());
     }
-    // SAFETY: the host got this memory from `proxy_on_memory_allocate`, which makes a
-    // boxed slice of exactly this size, filled it, and gives it up.
+    // SAFETY: the host got this memory from `proxy_on_memory_allocate`, which
+    // allocates exactly this size, filled it, and gives it up.
     Ok(unsafe { Vec::from_raw_parts(data, size, size) })
 }
 

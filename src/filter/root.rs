@@ -2,9 +2,6 @@
 
 use std::rc::Rc;
 
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::ContextType;
-
 use super::active::Active;
 use super::host;
 use super::marks::Marks;
@@ -64,18 +61,15 @@ impl Root {
         }
         marks.was_inert(digest) || !marks.was_accepted()
     }
-}
 
-impl Context for Root {
-    fn on_done(&mut self) -> bool {
+    /// Hands over what was counted: nothing comes to this root any more.
+    pub fn end(&mut self) {
         self.flush_before();
         self.state.flush();
-        true
     }
-}
 
-impl RootContext for Root {
-    fn on_configure(&mut self, size: usize) -> bool {
+    /// Takes a configuration of so many bytes. Whether it is in force now.
+    pub fn configure(&mut self, size: usize) -> bool {
         let Ok(bytes) = host::configuration(size) else {
             log::error!("the proxy does not hand over the configuration");
             return false;
@@ -132,16 +126,14 @@ impl RootContext for Root {
         }
     }
 
-    fn on_tick(&mut self) {
+    /// What has to be done from time to time.
+    pub fn tick(&mut self) {
         self.flush_before();
         self.state.tick();
     }
 
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
-    }
-
-    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
-        Some(Box::new(Stream::new(Rc::clone(&self.state))))
+    /// A new stream.
+    pub fn stream(&self) -> Stream {
+        Stream::new(Rc::clone(&self.state))
     }
 }

@@ -3,9 +3,6 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::Action;
-
 use super::host::{self, Headers};
 use super::proxy::Proxy;
 use super::state::State;
@@ -230,14 +227,14 @@ fn apply(map: Headers, change: &HeaderChange<'_>) -> bool {
     made.is_ok()
 }
 
-impl Context for Stream {}
-
-impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, _: usize, whole: bool) -> Action {
+/// What the proxy calls.
+impl Stream {
+    /// The request has come, with its body unless it is `whole` without one.
+    pub fn request_headers(&mut self, whole: bool) {
         self.state.used();
         self.assign();
         if self.decisions.is_empty() {
-            return Action::Continue;
+            return;
         }
         let active = &self.state.active;
         self.counting = active.counts_responses(&self.decisions);
@@ -254,25 +251,25 @@ impl HttpContext for Stream {
                 host::increment(id);
             }
         }
-        Action::Continue
     }
 
-    fn on_http_request_body(&mut self, _: usize, last: bool) -> Action {
+    /// A piece of its body has come.
+    pub fn request_body(&mut self, last: bool) {
         if last {
             self.all_is_sent();
         }
-        Action::Continue
     }
 
-    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+    /// The trailers after its body have come.
+    pub fn request_trailers(&mut self) {
         self.all_is_sent();
-        Action::Continue
     }
 
-    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+    /// The response begins.
+    pub fn response_headers(&mut self) {
         // Envoy does not call twice, but what it would mean is clear.
         if self.decisions.is_empty() || self.answer.is_some() {
-            return Action::Continue;
+            return;
         }
         if self.counting || self.judged {
             let answer = self.answer();
@@ -292,12 +289,11 @@ impl HttpContext for Stream {
         output::change_response(policy, &self.decisions, |change| {
             apply(Headers::Response, &change);
         });
-        Action::Continue
     }
 
     /// The end of the stream, whether or not there was a response. Streams that ended
     /// before this filter saw the request have decided nothing.
-    fn on_log(&mut self) {
+    pub fn log(&mut self) {
         let counts = self.counting && !self.counted;
         if !counts && !self.judged {
             return;

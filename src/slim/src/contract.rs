@@ -5,16 +5,13 @@ use walrus::{ExportItem, ImportKind, Module};
 
 /// Exports without which the filter does not work as designed.
 ///
-/// The SDK exports every callback of the ABI, and Envoy calls each one it
-/// finds, so whatever is not named here costs a call into the VM per body
-/// chunk, trailer or connection for nothing: about 1 µs per request.
-/// `proxy_on_delete` has to stay, or the SDK's table of streams grows for ever.
-const REQUIRED: [&str; 15] = [
+/// Envoy calls each callback of the ABI that it finds, so whatever is not named here would
+/// cost a call into the VM per stream, body chunk or trailer for nothing.
+const REQUIRED: [&str; 13] = [
     "memory",
     "_initialize",
     "proxy_abi_version_0_2_1",
     "proxy_on_context_create",
-    "proxy_on_vm_start",
     "proxy_on_configure",
     "proxy_on_tick",
     "proxy_on_request_headers",
@@ -23,13 +20,13 @@ const REQUIRED: [&str; 15] = [
     "proxy_on_request_trailers",
     "proxy_on_response_headers",
     "proxy_on_log",
-    "proxy_on_done",
+    // Without it what is kept of each stream would be kept for ever.
     "proxy_on_delete",
     ALLOCATE,
 ];
 
 /// How the host gets memory for what it hands over. Envoy also takes a
-/// function called `malloc`, which C and other SDKs export.
+/// function called `malloc`, which C and SDKs export.
 const ALLOCATE: &str = "proxy_on_memory_allocate";
 const ALLOCATE_ALIAS: &str = "malloc";
 

@@ -1,10 +1,8 @@
 //! `divvy-slim IN.wasm OUT.wasm`: from what the linker made to what is
 //! deployed.
 //!
-//! The SDK exports every callback of the ABI and the linker keeps what they
-//! reach. This tool drops the exports that divvy does not use, collects the
-//! garbage, removes names and debug sections, and refuses a module that Envoy
-//! would not load.
+//! This tool drops the exports that nobody calls, collects the garbage, removes names and
+//! debug sections, and refuses a module that Envoy would not load.
 
 mod args;
 mod contract;

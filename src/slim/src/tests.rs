@@ -19,7 +19,6 @@ fn wat_module(lines: &str, without: &str) -> Vec<u8> {
         (func (export "proxy_abi_version_0_2_1"))
         (func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 0))
         (func (export "proxy_on_context_create") (param i32 i32))
-        (func (export "proxy_on_vm_start") (param i32 i32) (result i32) (i32.const 1))
         (func (export "proxy_on_configure") (param i32 i32) (result i32) (i32.const 1))
         (func (export "proxy_on_tick") (param i32))
         (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 0))
@@ -27,7 +26,6 @@ fn wat_module(lines: &str, without: &str) -> Vec<u8> {
         (func (export "proxy_on_request_trailers") (param i32 i32) (result i32) (i32.const 0))
         (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32) (i32.const 0))
         (func (export "proxy_on_log") (param i32))
-        (func (export "proxy_on_done") (param i32) (result i32) (i32.const 1))
         (func (export "proxy_on_delete") (param i32))
         (func $init)
     "#;
@@ -59,11 +57,11 @@ fn refused(wasm: &[u8]) -> Vec<String> {
 #[test]
 fn keeps_what_envoy_calls() {
     let output = slim(&wat_module("", ""), NO_LIMIT).unwrap();
-    assert_eq!(exports(&output).len(), 15);
+    assert_eq!(exports(&output).len(), 13);
     // What `_initialize` calls is alive, though nothing exports it.
     assert_eq!(
         Module::from_buffer(&output).unwrap().funcs.iter().count(),
-        15
+        13
     );
 }
 
@@ -78,7 +76,7 @@ fn drops_other_exports_and_what_only_they_reach() {
         "",
     );
     let output = slim(&wasm, NO_LIMIT).unwrap();
-    assert_eq!(exports(&output).len(), 15);
+    assert_eq!(exports(&output).len(), 13);
     assert!(imports(&output).is_empty());
     assert!(output.len() < wasm.len());
 }
@@ -95,7 +93,7 @@ fn an_element_segment_keeps_its_functions() {
     let output = slim(&wasm, NO_LIMIT).unwrap();
     assert_eq!(
         Module::from_buffer(&output).unwrap().funcs.iter().count(),
-        17
+        15
     );
 }
 
@@ -129,7 +127,7 @@ fn names_every_missing_export() {
         ["the export proxy_on_log is missing"]
     );
     let all = refused(&wat::parse_str("(module)").unwrap());
-    assert_eq!(all.len(), 15);
+    assert_eq!(all.len(), 13);
 }
 
 #[test]

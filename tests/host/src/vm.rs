@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
-use wasmtime::{Memory, Store, TypedFunc, WasmParams, WasmResults};
+use wasmtime::{Instance, Memory, Store, TypedFunc, Val, WasmParams, WasmResults};
 
 use crate::abi::LogLevel;
 use crate::callbacks::Callbacks;
@@ -21,6 +21,20 @@ pub struct RootId(pub(crate) u32);
 /// A stream context: one request in one VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub(crate) u32);
+
+impl RootId {
+    /// As the proxy and the filter know it.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+}
+
+impl StreamId {
+    /// As the proxy and the filter know it.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+}
 
 /// What came of a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +111,7 @@ impl std::error::Error for Trap {}
 pub struct Vm {
     pub(crate) store: Store<State>,
     pub(crate) callbacks: Callbacks,
+    instance: Instance,
     memory: Memory,
     next_context: u32,
     trapped: bool,
@@ -160,6 +175,7 @@ impl Vm {
         let mut vm = Vm {
             store,
             callbacks,
+            instance,
             memory,
             next_context: 1,
             trapped: false,
@@ -241,6 +257,28 @@ impl Vm {
         self.call("proxy_on_delete", delete, root.0, root.0)?;
         self.store.data_mut().roots.remove(&root.0);
         Ok(true)
+    }
+
+    /// Makes a callback as no proxy would, for a context that there may not be. What it
+    /// answers, 0 where it answers nothing.
+    ///
+    /// # Panics
+    /// If the module does not export it, or with other arguments.
+    pub fn call_by_name(&mut self, callback: &'static str, arguments: &[u32]) -> Result<u32, Trap> {
+        let function = self.instance.get_func(&mut self.store, callback);
+        let function = function.unwrap_or_else(|| panic!("{callback} is not exported"));
+        let arguments: Vec<_> = arguments.iter().map(|&n| Val::I32(n as i32)).collect();
+        let mut answers = vec![Val::I32(0); function.ty(&self.store).results().len()];
+        self.store.data_mut().current = arguments.first().map_or(0, |id| id.unwrap_i32() as u32);
+        let called = function.call(&mut self.store, &arguments, &mut answers);
+        self.store.data_mut().current = 0;
+        called.map_err(|error| {
+            self.trapped = true;
+            self.trap(callback, format!("{error:#}"))
+        })?;
+        Ok(answers
+            .first()
+            .map_or(0, |answer| answer.unwrap_i32() as u32))
     }
 
     /// The host calls made since the start or the last reset.

@@ -33,8 +33,10 @@ fn the_filter_asks_for_nothing_that_envoy_does_not_offer() {
     for needed in ["memory", "_initialize", "proxy_abi_version_0_2_1"] {
         assert!(exports.iter().any(|name| name == needed), "{exports:?}");
     }
-    // Without it the SDK's table of streams grows with each request.
+    // Without it the table of streams grows with each request.
     assert!(exports.iter().any(|name| name == "proxy_on_delete"));
+    // Envoy would call it for each stream.
+    assert!(!exports.iter().any(|name| name == "proxy_on_done"));
 }
 
 #[test]

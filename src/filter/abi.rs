@@ -1,0 +1,127 @@
+//! What the proxy calls: the callbacks of the ABI that divvy needs, and no others.
+//!
+//! Envoy calls each callback that it finds, for each stream, so one that is not here costs
+//! nothing. `proxy_on_done` is among those: without it Envoy goes straight on to
+//! `proxy_on_delete`, for roots as for streams, so that is where a root hands over what it
+//! counted.
+//!
+//! A callback never asks the proxy to wait, so those that could answer 0: go on.
+#![allow(
+    unsafe_code,
+    reason = "exported names and memory that is given away are beyond what the compiler sees"
+)]
+
+use std::alloc::{Layout, alloc};
+use std::cell::RefCell;
+use std::ptr::null_mut;
+
+use super::contexts::Contexts;
+use super::host;
+use super::root::Root;
+use super::stream::Stream;
+
+const CONTINUE: u32 = 0;
+
+/// What one thread alone can come to.
+struct Alone<T>(T);
+
+// SAFETY: a VM has one thread, and wasm32-wasip1 knows no others.
+unsafe impl<T> Sync for Alone<T> {}
+
+// A `thread_local` would be found by a call, in every callback.
+static CONTEXTS: Alone<RefCell<Contexts>> = Alone(RefCell::new(Contexts::new()));
+
+/// Runs something on the contexts. A proxy that called back while it is being called would
+/// find them in use, and nothing would happen. None does: in a call of ours it asks for
+/// memory, and for nothing else.
+fn with<T: Default>(run: impl FnOnce(&mut Contexts) -> T) -> T {
+    match CONTEXTS.0.try_borrow_mut() {
+        Ok(mut contexts) => run(&mut contexts),
+        Err(_) => T::default(),
+    }
+}
+
+fn with_root<T: Default>(id: u32, run: impl FnOnce(&mut Root) -> T) -> T {
+    with(|contexts| contexts.root(id).map(run)).unwrap_or_default()
+}
+
+fn with_stream(id: u32, run: impl FnOnce(&mut Stream)) -> u32 {
+    with(|contexts| contexts.stream(id).map(run));
+    CONTINUE
+}
+
+unsafe extern "C" {
+    /// Made by the linker: runs what has to run before anything else.
+    fn __wasm_call_ctors();
+}
+
+// SAFETY (of all names here): nothing else in the module has any of them, since they are the
+// ABI's and no other crate speaks it.
+
+#[unsafe(no_mangle)]
+extern "C" fn _initialize() {
+    // SAFETY: the proxy calls this once, first. A module that did not call it here would
+    // have the linker call it around every export.
+    unsafe { __wasm_call_ctors() };
+    host::start_logging();
+}
+
+#[unsafe(no_mangle)]
+const extern "C" fn proxy_abi_version_0_2_1() {}
+
+/// Memory for what the proxy hands over, which [`host`] takes over as a `Vec` of this size.
+/// Where there is none, the proxy is told so, and refuses the call.
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
+    match Layout::array::<u8>(size) {
+        // SAFETY: the layout has a size that is not 0.
+        Ok(layout) if size > 0 => unsafe { alloc(layout) },
+        _ => null_mut(),
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_context_create(id: u32, parent: u32) {
+    with(|contexts| contexts.create(id, parent));
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_configure(root: u32, size: usize) -> u32 {
+    with_root(root, |root| root.configure(size)).into()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_tick(root: u32) {
+    with_root(root, Root::tick);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_request_headers(stream: u32, _: u32, whole: u32) -> u32 {
+    with_stream(stream, |stream| stream.request_headers(whole != 0))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_request_body(stream: u32, _: u32, last: u32) -> u32 {
+    with_stream(stream, |stream| stream.request_body(last != 0))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_request_trailers(stream: u32, _: u32) -> u32 {
+    with_stream(stream, Stream::request_trailers)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_response_headers(stream: u32, _: u32, _: u32) -> u32 {
+    with_stream(stream, Stream::response_headers)
+}
+
+/// The end of a stream comes with a log, whether or not there was a response.
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_log(stream: u32) {
+    with_stream(stream, Stream::log);
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_delete(context: u32) {
+    with(|contexts| contexts.delete(context));
+}
