@@ -25,6 +25,7 @@
 //! modelled.
 
 mod abi;
+mod allocations;
 mod callbacks;
 mod calls;
 mod exchange;

@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use wasmtime::{Config, Engine, InstancePre, Linker, OptLevel};
 
+use crate::allocations;
 use crate::imports;
 use crate::state::State;
 
@@ -53,6 +54,21 @@ impl Module {
         FILTER.clone()
     }
 
+    /// The same as it was linked, whose counter `allocations` says how often
+    /// it took memory, or more of it, since it was started; see [`crate::Vm::counter`].
+    ///
+    /// # Panics
+    /// As [`Module::filter`].
+    pub fn allocation_counting_filter() -> Self {
+        static FILTER: LazyLock<Module> = LazyLock::new(|| {
+            let linked = allocations::linked_path();
+            Module::loaded(&linked, |bytes| {
+                Module::compile(&allocations::counting(bytes), false)
+            })
+        });
+        FILTER.clone()
+    }
+
     /// Where the built filter is expected.
     pub fn filter_path() -> PathBuf {
         match std::env::var_os("DIVVY_WASM") {
@@ -62,15 +78,19 @@ impl Module {
     }
 
     fn built(metered: bool) -> Self {
-        let path = Module::filter_path();
-        let bytes = std::fs::read(&path).unwrap_or_else(|error| {
+        Module::loaded(&Module::filter_path(), |bytes| {
+            Module::compile(bytes, metered)
+        })
+    }
+
+    fn loaded(path: &Path, compile: impl FnOnce(&[u8]) -> Result<Self, LoadError>) -> Self {
+        let bytes = std::fs::read(path).unwrap_or_else(|error| {
             panic!(
                 "{}: {error}; build the filter first with `make build`",
                 path.display()
             )
         });
-        Module::compile(&bytes, metered)
-            .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        compile(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
     /// Compiles a module from its binary form. `metered` makes its VMs count

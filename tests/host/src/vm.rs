@@ -327,6 +327,13 @@ impl Vm {
         self.store.get_fuel().map_or(0, |left| u64::MAX - left)
     }
 
+    /// What a counter says that the module exports, as
+    /// [`Module::allocation_counting_filter`] does.
+    pub fn counter(&mut self, name: &str) -> Option<i64> {
+        let counter = self.instance.get_global(&mut self.store, name)?;
+        counter.get(&mut self.store).i64()
+    }
+
     /// How many metric ids this VM was given. Envoy keeps them all, so it must
     /// not grow with the number of configurations.
     pub fn metric_ids(&self) -> usize {
