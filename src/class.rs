@@ -79,10 +79,19 @@ impl Class {
     }
 }
 
-/// The code of a `:status` header; 0 for what is none.
+/// The code of a `:status` header, three digits; 0 for what is none.
 pub fn code(status: &[u8]) -> u64 {
-    let text = std::str::from_utf8(status).ok();
-    text.and_then(|text| text.parse().ok()).unwrap_or_default()
+    let [
+        hundreds @ b'0'..=b'9',
+        tens @ b'0'..=b'9',
+        ones @ b'0'..=b'9',
+    ] = status
+    else {
+        return 0;
+    };
+    let place = |digit: &u8, value: u32| u32::from(digit & 0xf).wrapping_mul(value);
+    let code = place(hundreds, 100).wrapping_add(place(tens, 10));
+    u64::from(code.wrapping_add(place(ones, 1)))
 }
 
 /// Whether a `content-type` says that the response is a stream of events, which ends when
@@ -120,11 +129,16 @@ mod tests {
             ("600", Class::None),
             ("", Class::None),
             ("2xx", Class::None),
+            ("0200", Class::None),
+            ("+20", Class::None),
             ("99999999999999999999999", Class::None),
         ] {
             assert_eq!(Class::of_code(code(status.as_bytes())), class, "{status}");
         }
-        assert_eq!(code(b"\xff"), 0);
+        assert_eq!(code(b"\xff00"), 0);
+        for meant in 0..1_000 {
+            assert_eq!(code(format!("{meant:03}").as_bytes()), meant);
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What was decided, and why: values that everything behind the decision reads.
 
+use smallvec::SmallVec;
+
 /// The number of a rollout in its policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RolloutId(pub u16);
@@ -108,6 +110,9 @@ pub struct Decision {
     /// Where it is inherited: why, there where it was decided first.
     pub upstream: Option<Reason>,
 }
+
+/// What was decided for a request: of up to four rollouts without memory of its own.
+pub type Decisions = SmallVec<[Decision; 4]>;
 
 /// The version that was chosen for a rollout, if it has been asked by now.
 pub fn version_of(decisions: &[Decision], rollout: RolloutId) -> Option<VersionId> {

@@ -70,6 +70,7 @@ mod filter;
 pub mod guardrail;
 pub mod identity;
 pub mod matching;
+mod murmur;
 pub mod output;
 pub mod outside;
 pub mod policy;

@@ -12,10 +12,10 @@
 mod gate;
 mod split;
 
-use std::io::Read;
-
 pub use gate::{Gate, Span};
 pub use split::Split;
+
+use crate::murmur::Murmur;
 
 /// How many positions a line has.
 pub const POSITIONS: u32 = 1_000_000;
@@ -45,9 +45,10 @@ impl Purpose {
     }
 }
 
-/// The part of a key that the configuration fixes: everything before the identity.
+/// The part of a key that the configuration fixes, everything before the identity: hashed as
+/// far as it goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Key(Box<[u8]>);
+pub struct Key(Murmur);
 
 impl Key {
     /// `<purpose>:<salt>:`
@@ -72,27 +73,18 @@ impl Key {
     }
 
     fn joined(parts: &[&str]) -> Self {
-        let mut key = parts.join(":");
-        key.push(':');
-        Self(key.into_bytes().into())
+        let add = |key: Murmur, part: &&str| key.and(part.as_bytes()).and(b":");
+        Self(parts.iter().fold(Murmur::default(), add))
     }
 
     /// The first 64 bits of the key's hash.
     pub fn hash(&self, identity: &[u8]) -> u64 {
-        let mut key = self.0.chain(identity);
-        // Reading from two slices cannot fail, so the default is never taken.
-        let hash = murmur3::murmur3_x64_128(&mut key, 0).unwrap_or_default();
-        #[allow(clippy::cast_possible_truncation, reason = "the low half is h1")]
-        let h1 = hash as u64;
-        h1
+        self.0.and(identity).finish().0
     }
 
     /// Where the identity lies on this key's line.
     pub fn position(&self, identity: &[u8]) -> Position {
-        let scaled = u128::from(self.hash(identity)).saturating_mul(u128::from(POSITIONS));
-        #[allow(clippy::cast_possible_truncation, reason = "below 1,000,000")]
-        let position = (scaled >> 64) as u32;
-        Position(position)
+        Position::of(self.hash(identity))
     }
 
     /// How this version fares in a split: the smallest score wins. `weight` is above 0.
@@ -115,6 +107,17 @@ fn score_of(hash: u64, weight: f64) -> f64 {
 pub struct Position(u32);
 
 impl Position {
+    /// `hash × 1,000,000 >> 64`, by halves of the hash: their products fit.
+    const fn of(hash: u64) -> Self {
+        const UPPER: u32 = 32;
+        let lower = hash & (u32::MAX as u64);
+        let carried = lower.wrapping_mul(POSITIONS as u64) >> UPPER;
+        let scaled = (hash >> UPPER).wrapping_mul(POSITIONS as u64);
+        #[allow(clippy::cast_possible_truncation, reason = "below 1,000,000")]
+        let position = (scaled.wrapping_add(carried) >> UPPER) as u32;
+        Self(position)
+    }
+
     /// The position in these decimal digits, if they are one as it is written.
     pub fn read(digits: &[u8]) -> Option<Self> {
         if digits.len() > 6 || (digits.len() > 1 && digits.starts_with(b"0")) {
@@ -238,6 +241,21 @@ mod tests {
                 "{percent}"
             );
         }
+    }
+
+    #[test]
+    fn a_position_is_the_millionth_of_all_hashes_that_it_is() {
+        let whole = |hash: u64| ((u128::from(hash) * u128::from(POSITIONS)) >> 64) as u32;
+        let mut hash = 1_u64;
+        for _ in 0..100_000 {
+            hash = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(7) + 1;
+            // Around the first hash of a position, too.
+            let first = (u128::from(whole(hash)) << 64).div_ceil(u128::from(POSITIONS)) as u64;
+            for hash in [hash, first, first.wrapping_sub(1)] {
+                assert_eq!(Position::of(hash).get(), whole(hash), "{hash}");
+            }
+        }
+        assert_eq!(Position::of(u64::MAX).get(), POSITIONS - 1);
     }
 
     #[test]

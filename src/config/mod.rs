@@ -35,6 +35,7 @@ use serde_json::Value;
 pub use describe::schema;
 pub use error::{ConfigError, Errors};
 
+use crate::murmur::Murmur;
 use crate::policy::Policy;
 
 /// The longest configuration, in bytes.
@@ -104,9 +105,8 @@ pub fn inert(bytes: &[u8]) -> Policy {
 
 /// 128 bits that tell the very bytes of configurations apart.
 pub fn digest(bytes: &[u8]) -> u128 {
-    let mut reader = bytes;
-    // Reading from a slice cannot fail.
-    murmur3::murmur3_x64_128(&mut reader, 0).unwrap_or_default()
+    let (h1, h2) = Murmur::default().and(bytes).finish();
+    u128::from(h2) << 64 | u128::from(h1)
 }
 
 /// The tree as text: keys sorted, without white space.

@@ -23,7 +23,7 @@ pub use possible::possible;
 use crate::bucket::Gate;
 use crate::chain::{Member, Upstream};
 use crate::cookies::Memory;
-use crate::decision::{Decision, Reason};
+use crate::decision::{Decision, Decisions, Reason};
 use crate::identity::Identity;
 use crate::matching::{Facts, Who};
 use crate::policy::{Policy, Rollout, RolloutId, Rule, Strategy, VersionId};
@@ -33,7 +33,7 @@ use crate::request::Request;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome<'a> {
     /// A decision for each rollout that looks at the request, in their order.
-    pub decisions: Vec<Decision>,
+    pub decisions: Decisions,
     /// Who the user is, if a decision depended on it.
     pub identity: Option<Identity<'a>>,
     /// What the client is to remember that it does not by now.
@@ -49,7 +49,7 @@ pub fn decide<'a>(policy: &'a Policy, request: &'a Request<'_>) -> Outcome<'a> {
     let who = Who::sent(request, &policy.identification, policy.mint.as_ref());
     let upstream = Upstream::sent(request, policy.chain.as_ref());
     let found = policy.scopes.find(request);
-    let mut decisions = Vec::with_capacity(found.len());
+    let mut decisions = Decisions::with_capacity(found.len());
     let mut memories = Vec::new();
     for id in found {
         let Some(rollout) = policy.rollout(id) else {

@@ -22,42 +22,40 @@ pub struct Active {
     series: Vec<RolloutSeries>,
 }
 
-#[derive(Debug)]
-struct RolloutSeries {
-    /// By version.
-    versions: Vec<VersionSeries>,
-}
+/// What is counted for a rollout, by version; empty where nothing is.
+type RolloutSeries = Vec<VersionSeries>;
 
 #[derive(Debug)]
 struct VersionSeries {
     requests: [Series; Reason::ALL.len()],
-    responses: [Series; Class::ALL.len()],
+    responses: Option<Box<ResponseSeries>>,
+}
+
+#[derive(Debug)]
+struct ResponseSeries {
+    classes: [Series; Class::ALL.len()],
     duration: Series,
 }
 
-impl VersionSeries {
-    fn new() -> Self {
-        Self {
-            requests: std::array::from_fn(|_| Series::new(MetricKind::Counter)),
-            responses: std::array::from_fn(|_| Series::new(MetricKind::Counter)),
-            duration: Series::new(MetricKind::Histogram),
-        }
-    }
+fn series_of(rollout: &Rollout) -> RolloutSeries {
+    let counters = || Series::new(MetricKind::Counter);
+    let responses = || ResponseSeries {
+        classes: std::array::from_fn(|_| counters()),
+        duration: Series::new(MetricKind::Histogram),
+    };
+    let versions = rollout.versions.iter();
+    let counted = versions.filter(|_| rollout.metrics >= Metrics::Requests);
+    counted
+        .map(|_| VersionSeries {
+            requests: std::array::from_fn(|_| counters()),
+            responses: (rollout.metrics >= Metrics::Responses).then(|| responses().into()),
+        })
+        .collect()
 }
 
 impl Active {
     pub fn new(policy: Policy) -> Self {
-        let series = policy
-            .rollouts
-            .iter()
-            .map(|rollout| RolloutSeries {
-                versions: rollout
-                    .versions
-                    .iter()
-                    .map(|_| VersionSeries::new())
-                    .collect(),
-            })
-            .collect();
+        let series = policy.rollouts.iter().map(series_of).collect();
         let active = Self {
             policy,
             shares: Cell::default(),
@@ -122,21 +120,14 @@ impl Active {
 
     /// Whether the responses to a request are counted for any of these decisions.
     pub fn counts_responses(&self, decisions: &[Decision]) -> bool {
-        decisions
-            .iter()
-            .any(|decision| self.counted(decision) >= Metrics::Responses)
-    }
-
-    fn counted(&self, decision: &Decision) -> Metrics {
-        let rollout = self.policy.rollout(decision.rollout);
-        rollout.map_or(Metrics::Off, |rollout| rollout.metrics)
+        decisions.iter().any(|decision| {
+            let series = self.of(decision);
+            series.is_some_and(|series| series.responses.is_some())
+        })
     }
 
     /// The counter of requests with this decision.
     pub fn requests(&self, decision: &Decision) -> Option<u32> {
-        if self.counted(decision) < Metrics::Requests {
-            return None;
-        }
         let series = self.of(decision)?.requests.get(decision.reason as usize)?;
         series.id(|| {
             let (rollout, version) = self.names(decision);
@@ -146,11 +137,8 @@ impl Active {
 
     /// The counter of responses of this class.
     pub fn responses(&self, decision: &Decision, class: Class) -> Option<u32> {
-        if self.counted(decision) < Metrics::Responses {
-            return None;
-        }
-        let series = self.of(decision)?.responses.get(class as usize)?;
-        series.id(|| {
+        let series = self.of(decision)?.responses.as_ref()?;
+        series.classes.get(class as usize)?.id(|| {
             let (rollout, version) = self.names(decision);
             output::response_series(rollout, version, class)
         })
@@ -158,19 +146,17 @@ impl Active {
 
     /// The histogram of the time to response headers.
     pub fn duration(&self, decision: &Decision) -> Option<u32> {
-        if self.counted(decision) < Metrics::Responses {
-            return None;
-        }
-        self.of(decision)?.duration.id(|| {
+        let series = self.of(decision)?.responses.as_ref()?;
+        series.duration.id(|| {
             let (rollout, version) = self.names(decision);
             output::duration_series(rollout, version)
         })
     }
 
+    /// What is counted of a decision, if anything is.
     fn of(&self, decision: &Decision) -> Option<&VersionSeries> {
         self.series
             .get(usize::from(decision.rollout.0))?
-            .versions
             .get(usize::from(decision.version.0))
     }
 

@@ -218,6 +218,9 @@ impl State {
     /// Shows the weights of rollouts that are beyond the first 50 and decide for the first
     /// time.
     pub fn show_weights_of(&self, decisions: &[Decision]) {
+        if self.active.policy.rollouts.len() <= DEFINED_AT_ONCE {
+            return;
+        }
         let beyond = |decision: &&Decision| usize::from(decision.rollout.0) >= DEFINED_AT_ONCE;
         let mut late = self.late.take();
         let mut gauges = Vec::new();

@@ -9,7 +9,7 @@ use super::state::State;
 use crate::class::{self, Class, client_is_gone};
 use crate::cookies::is_shared;
 use crate::decide::{self, Outcome};
-use crate::decision::{Decision, Reason};
+use crate::decision::{Decisions, Reason};
 use crate::guardrail::Ended;
 use crate::output::{self, HeaderChange};
 use crate::policy::Policy;
@@ -18,7 +18,7 @@ use crate::request::{Pairs, Request};
 /// What is kept of a request until its response has been counted.
 pub struct Stream {
     state: Rc<State>,
-    decisions: Vec<Decision>,
+    decisions: Decisions,
     /// What the client is given with the response, as values of `set-cookie`.
     cookies: Vec<String>,
     /// Whether a decision's rollout counts responses.
@@ -38,21 +38,23 @@ pub struct Stream {
     counted: bool,
 }
 
+const NANOS_PER_MILLI: u64 = 1_000_000;
+
 /// The beginning of a response.
 #[derive(Clone, Copy, Default)]
 struct Answer {
     code: u64,
-    /// Since the request came, and since all of it had come.
-    duration: Option<Duration>,
-    latency: Option<Duration>,
+    /// Nanoseconds since the request came, and since all of it had come.
+    nanos: Option<u64>,
+    latency: Option<u64>,
     event_stream: bool,
 }
 
 impl Stream {
-    pub const fn new(state: Rc<State>) -> Self {
+    pub fn new(state: Rc<State>) -> Self {
         Self {
             state,
-            decisions: Vec::new(),
+            decisions: Decisions::new(),
             cookies: Vec::new(),
             counting: false,
             judged: false,
@@ -135,12 +137,9 @@ impl Stream {
     /// other responses, all headers are read at once: they cost as much as one.
     fn answer(&self) -> Answer {
         let now = self.started.and_then(|_| host::monotonic_nanos());
-        let since = |begin: Option<u64>| {
-            let passed = now?.saturating_sub(begin?);
-            Some(Duration::from_nanos(passed))
-        };
+        let since = |begin: Option<u64>| Some(now?.saturating_sub(begin?));
         let mut answer = Answer {
-            duration: since(self.started),
+            nanos: since(self.started),
             latency: since(self.sent),
             ..Answer::default()
         };
@@ -196,9 +195,8 @@ impl Stream {
         }
     }
 
-    fn record_duration(&self, duration: Option<Duration>) {
-        let millis = duration.and_then(|duration| u64::try_from(duration.as_millis()).ok());
-        let Some(millis) = millis else { return };
+    fn record_duration(&self, nanos: u64) {
+        let millis = nanos / NANOS_PER_MILLI;
         for decision in &self.decisions {
             if let Some(id) = self.state.active.duration(decision) {
                 host::record(id, millis);
@@ -277,7 +275,9 @@ impl Stream {
             // A gRPC call is always answered with 200 and may still fail by its status.
             self.grpc &= answer.code == 200;
             if self.counting {
-                self.record_duration(answer.duration);
+                if let Some(nanos) = answer.nanos {
+                    self.record_duration(nanos);
+                }
                 if !self.grpc {
                     self.count(Class::of_code(answer.code));
                 }
@@ -330,7 +330,7 @@ impl Stream {
                 grpc_status,
                 flags,
                 event_stream: answer.event_stream,
-                latency: answer.latency,
+                latency: answer.latency.map(Duration::from_nanos),
             };
             self.state.judge(&self.decisions, &ended);
         }

@@ -4,6 +4,8 @@
 //! operators on paths are held against the request one by one, and of those only the ones
 //! under the request's host.
 
+use smallvec::SmallVec;
+
 use super::{Scope, Test};
 use crate::decision::RolloutId;
 use crate::request::{Request, host};
@@ -12,6 +14,9 @@ use crate::table::Table;
 /// Up to so many paths of one scope are looked up under each of its hosts: the table has an
 /// entry for each pair of them.
 const MAX_PAIRS: usize = 64;
+
+/// The rollouts that look at a request: up to eight without memory of their own.
+pub type Found = SmallVec<[RolloutId; 8]>;
 
 /// The `match` of all rollouts.
 #[derive(Clone, Debug, Default)]
@@ -71,10 +76,13 @@ impl ScopeIndex {
     }
 
     /// The rollouts that look at this request, in the order of the configuration.
-    pub fn find(&self, request: &Request<'_>) -> Vec<RolloutId> {
-        let mut found = self.everywhere.clone();
+    pub fn find(&self, request: &Request<'_>) -> Found {
+        let mut found = Found::from_slice(&self.everywhere);
         self.look_in(&self.any_host, request, &mut found);
-        let host = request.host.as_deref().unwrap_or_default();
+        if self.hosts.is_empty() && self.below.is_empty() {
+            return found;
+        }
+        let host = request.host().unwrap_or_default();
         // A longer one is not taken apart label by label.
         if host.len() <= host::LONGEST {
             if let Some(paths) = self.hosts.get(host) {
@@ -92,7 +100,7 @@ impl ScopeIndex {
         found
     }
 
-    fn look_in(&self, paths: &Paths, request: &Request<'_>, found: &mut Vec<RolloutId>) {
+    fn look_in(&self, paths: &Paths, request: &Request<'_>, found: &mut Found) {
         for number in &paths.others {
             self.take(*number, true, request, found);
         }
@@ -119,7 +127,7 @@ impl ScopeIndex {
         paths: &Paths,
         prefix: Option<&[u8]>,
         request: &Request<'_>,
-        found: &mut Vec<RolloutId>,
+        found: &mut Found,
     ) {
         let numbers = prefix.and_then(|prefix| paths.prefix.get(prefix));
         for number in numbers.into_iter().flatten() {
@@ -129,13 +137,7 @@ impl ScopeIndex {
 
     /// Takes a scope whose host fits, and its path unless `check_path`, if the rest of it
     /// fits as well.
-    fn take(
-        &self,
-        number: usize,
-        check_path: bool,
-        request: &Request<'_>,
-        found: &mut Vec<RolloutId>,
-    ) {
+    fn take(&self, number: usize, check_path: bool, request: &Request<'_>, found: &mut Found) {
         let Some((rollout, scope)) = self.scopes.get(number) else {
             return;
         };
@@ -145,10 +147,7 @@ impl ScopeIndex {
         // A handful at most, and mostly in order.
         let place = found.partition_point(|other| other < rollout);
         if found.get(place) != Some(rollout) {
-            let behind = found.get(place..).unwrap_or_default().to_vec();
-            found.truncate(place);
-            found.push(*rollout);
-            found.extend(behind);
+            found.insert(place, *rollout);
         }
     }
 }
@@ -284,7 +283,11 @@ mod tests {
                     })
                     .map(|n| RolloutId(u16::try_from(n).unwrap()))
                     .collect();
-                assert_eq!(index.find(&request), meant, "{host} {path} {method}");
+                assert_eq!(
+                    index.find(&request).to_vec(),
+                    meant,
+                    "{host} {path} {method}"
+                );
                 hits += meant.len();
             }
         }
@@ -299,6 +302,6 @@ mod tests {
         }
         let names = Names::default();
         let found = index.find(&Request::from_headers(&names, []));
-        assert_eq!(found, [RolloutId(0), RolloutId(17)]);
+        assert_eq!(found.to_vec(), [RolloutId(0), RolloutId(17)]);
     }
 }

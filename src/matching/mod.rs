@@ -125,7 +125,7 @@ fn leaf_holds(source: &Source, test: &Test, facts: &Facts<'_, '_, '_>) -> bool {
         Source::Query(id) => request.query_value(*id),
         Source::Path => request.path,
         Source::Method => request.method,
-        Source::Host => request.host.as_deref(),
+        Source::Host => request.host(),
         Source::SourceIp => request.source().map(|address| address.text.as_bytes()),
         Source::Identity => facts.who.named(),
     };

@@ -21,9 +21,8 @@ impl Scope {
     }
 
     pub(super) fn allows_host(&self, request: &Request<'_>) -> bool {
-        let name = request.host.as_deref();
         self.hosts.is_empty()
-            || name.is_some_and(|name| self.hosts.iter().any(|host| host.matches(name)))
+            || (request.host()).is_some_and(|name| self.hosts.iter().any(|host| host.matches(name)))
     }
 
     pub(super) fn allows_path(&self, request: &Request<'_>) -> bool {

@@ -9,6 +9,8 @@ pub use series::{
     duration_series, guardrail_series, request_series, response_series, series, weight_series,
 };
 
+use smallvec::SmallVec;
+
 use crate::decide::Outcome;
 use crate::decision::Decision;
 use crate::identity::Origin;
@@ -32,29 +34,26 @@ pub fn change_request<'p>(
     outcome: &'p Outcome<'_>,
     mut change: impl FnMut(HeaderChange<'p>),
 ) {
+    // What was changed is not changed again: a header may have come in several lines.
+    let mut changed: SmallVec<[HeaderId; 8]> = SmallVec::new();
     for (role, id) in &policy.written {
         if let Some(header) = policy.owned(*id)
             && let Some(value) = value(policy, outcome, *role)
         {
             change(HeaderChange::Set(&header.name, value));
+            changed.push(*id);
         }
     }
-    let exposed = exposed(policy, &outcome.decisions);
-    for shown in &exposed {
+    for shown in exposed(policy, &outcome.decisions) {
         change(HeaderChange::Set(shown.name, shown.text.into()));
+        changed.push(shown.id);
     }
-    for (nth, id) in request.header_ids().enumerate() {
-        let Some(header) = policy.owned(id) else {
-            continue;
-        };
-        if request.header_ids().take(nth).any(|other| other == id) {
-            continue;
-        }
-        let mut written = policy.written.iter();
-        let replaced = exposed.iter().any(|shown| shown.id == id)
-            || written.any(|(role, of)| *of == id && value(policy, outcome, *role).is_some());
-        if !replaced {
+    for id in request.header_ids() {
+        if let Some(header) = policy.owned(id)
+            && !changed.contains(&id)
+        {
             change(HeaderChange::Remove(&header.name));
+            changed.push(id);
         }
     }
 }
@@ -202,24 +201,24 @@ pub fn assignment(policy: &Policy, decisions: &[Decision]) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-fn joined<'d>(policy: &Policy, decisions: impl Iterator<Item = &'d Decision> + Clone) -> String {
-    const REASON: &str = ";reason=";
-    const UPSTREAM: &str = ";upstream=";
-    let parts = decisions
-        .filter_map(|decision| {
-            let (upstream, why) = match decision.upstream {
-                Some(reason) => (UPSTREAM, reason.name()),
-                None => ("", ""),
-            };
-            let member = &*version(policy, decision)?.member;
-            Some([", ", member, REASON, decision.reason.name(), upstream, why])
-        })
-        .flatten()
-        // Nothing stands before the first.
-        .skip(1);
-    let lengths = parts.clone().map(str::len);
-    let mut text = String::with_capacity(lengths.fold(0, usize::saturating_add));
-    text.extend(parts);
+fn joined<'d>(policy: &Policy, decisions: impl Iterator<Item = &'d Decision>) -> String {
+    // As long as most are, so that it seldom has to be moved.
+    let mut text = String::with_capacity(decisions.size_hint().1.unwrap_or(1).saturating_mul(48));
+    for decision in decisions {
+        let Some(version) = version(policy, decision) else {
+            continue;
+        };
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        text.push_str(&version.member);
+        text.push_str(";reason=");
+        text.push_str(decision.reason.name());
+        if let Some(reason) = decision.upstream {
+            text.push_str(";upstream=");
+            text.push_str(reason.name());
+        }
+    }
     text
 }
 

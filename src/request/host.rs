@@ -4,6 +4,11 @@ use std::borrow::Cow;
 
 /// The host of an `:authority`: lower case, without port and without a final dot.
 pub fn normalized(authority: &[u8]) -> Cow<'_, [u8]> {
+    // Most are what they should be, which takes one look at each byte to see.
+    let other = |byte: &u8| byte.is_ascii_uppercase() || *byte == b':';
+    if !authority.iter().any(other) && !authority.ends_with(b".") {
+        return Cow::Borrowed(authority);
+    }
     let host = without_port(authority);
     let host = host.strip_suffix(b".").unwrap_or(host);
     if host.iter().any(u8::is_ascii_uppercase) {

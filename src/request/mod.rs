@@ -14,10 +14,16 @@ use std::cell::OnceCell;
 
 pub use address::Address;
 pub use claim::{Claim, ClaimType};
+use names::first_of_each;
 pub use names::{ClaimId, CookieId, HeaderId, LabelId, Names, QueryId};
 pub use pairs::{Malformed, Pairs};
 
+use smallvec::SmallVec;
+
 use crate::outside::{Nothing, Outside};
+
+/// So many lines of headers that are asked for need no memory of their own.
+const MANY: usize = 8;
 
 /// What a decision can look at.
 #[derive(Clone, Debug)]
@@ -28,13 +34,13 @@ pub struct Request<'a> {
     pub query: Option<&'a [u8]>,
     /// The method, as sent.
     pub method: Option<&'a [u8]>,
-    /// The host: lower case, without port or final dot.
-    pub host: Option<Cow<'a, [u8]>>,
+    authority: Option<&'a [u8]>,
     names: &'a Names,
-    lines: Vec<(HeaderId, &'a [u8])>,
+    lines: SmallVec<[(HeaderId, &'a [u8]); MANY]>,
     outside: &'a dyn Outside,
     // Everything below is worked out at most once, and only if somebody asks: 60 KB of
     // cookies are not read for each condition on one of them.
+    host: OnceCell<Cow<'a, [u8]>>,
     cookies: OnceCell<Vec<(u32, &'a [u8])>>,
     queries: OnceCell<Vec<(u32, Cow<'a, [u8]>)>>,
     labels: OnceCell<Vec<(LabelId, &'a [u8])>>,
@@ -50,10 +56,11 @@ impl<'a> Request<'a> {
             path: None,
             query: None,
             method: None,
-            host: None,
+            authority: None,
             names,
-            lines: Vec::new(),
+            lines: SmallVec::new(),
             outside: &Nothing,
+            host: OnceCell::new(),
             cookies: OnceCell::new(),
             queries: OnceCell::new(),
             labels: OnceCell::new(),
@@ -102,19 +109,28 @@ impl<'a> Request<'a> {
     }
 
     fn read(&mut self, name: &[u8], value: &'a [u8]) {
-        match self.names.find_header(name) {
-            None => {}
-            Some(HeaderId::PATH) => match memchr::memchr(b'?', value) {
+        match name {
+            b":path" => match memchr::memchr(b'?', value) {
                 Some(mark) => {
                     self.path = value.get(..mark);
                     self.query = value.get(mark.saturating_add(1)..);
                 }
                 None => self.path = Some(value),
             },
-            Some(HeaderId::METHOD) => self.method = Some(value),
-            Some(HeaderId::AUTHORITY) => self.host = Some(host::normalized(value)),
-            Some(id) => self.lines.push((id, value)),
+            b":method" => self.method = Some(value),
+            b":authority" => self.authority = Some(value),
+            name => {
+                if let Some(id) = self.names.find_header(name) {
+                    self.lines.push((id, value));
+                }
+            }
         }
+    }
+
+    /// The host: lower case, without port or final dot.
+    pub fn host(&self) -> Option<&[u8]> {
+        let authority = self.authority?;
+        Some(self.host.get_or_init(|| host::normalized(authority)))
     }
 
     /// The headers that came and are asked for, one for each line.
@@ -141,7 +157,7 @@ impl<'a> Request<'a> {
     pub fn cookie(&self, id: CookieId) -> Option<&'a [u8]> {
         let values = self.cookies.get_or_init(|| {
             let pairs = self.lines(HeaderId::COOKIE).flat_map(cookie::pairs);
-            let mut values = self.names.cookies.first_of_each(pairs);
+            let mut values = first_of_each(&self.names.cookies, pairs);
             for (_, value) in &mut values {
                 *value = cookie::value(value);
             }
@@ -162,7 +178,7 @@ impl<'a> Request<'a> {
     pub fn query_value(&self, id: QueryId) -> Option<&[u8]> {
         let values = self.queries.get_or_init(|| {
             let pairs = self.query.into_iter().flat_map(query::pairs);
-            let values = self.names.queries.first_of_each(pairs).into_iter();
+            let values = first_of_each(&self.names.queries, pairs).into_iter();
             values
                 .map(|(number, value)| (number, query::decoded(value)))
                 .collect()
@@ -178,7 +194,7 @@ impl<'a> Request<'a> {
                 let Some(keys) = self.names.labels(*header) else {
                     continue;
                 };
-                for (key, value) in keys.first_of_each(label::pairs(line)) {
+                for (key, value) in first_of_each(keys, label::pairs(line)) {
                     let header = *header;
                     labels.push((LabelId { header, key }, value));
                 }

@@ -5,7 +5,7 @@
 //! however many rollouts look at it, and whatever nobody asks for is skipped.
 
 use super::claim::Claim;
-use crate::table::Table;
+use crate::table::Keys;
 
 /// A header that is read or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,18 +31,12 @@ pub struct LabelId {
 pub struct ClaimId(pub(super) u32);
 
 impl HeaderId {
-    /// `:path`
-    pub const PATH: Self = Self(0);
-    /// `:method`
-    pub const METHOD: Self = Self(1);
-    /// `:authority`
-    pub const AUTHORITY: Self = Self(2);
     /// `content-type`: whether a request is gRPC.
-    pub const CONTENT_TYPE: Self = Self(3);
+    pub const CONTENT_TYPE: Self = Self(0);
     /// `cookie`
-    pub const COOKIE: Self = Self(4);
+    pub const COOKIE: Self = Self(1);
 
-    const KNOWN: [&'static str; 5] = [":path", ":method", ":authority", "content-type", "cookie"];
+    const KNOWN: [&'static str; 2] = ["content-type", "cookie"];
 
     /// Its place in a list of the headers of divvy's own, which are numbered first.
     pub fn own_index(self) -> Option<usize> {
@@ -57,24 +51,24 @@ impl HeaderId {
 /// Everything that a policy asks for.
 #[derive(Clone, Debug)]
 pub struct Names {
-    headers: Index,
-    pub(super) cookies: Index,
-    pub(super) queries: Index,
+    headers: Keys,
+    pub(super) cookies: Keys,
+    pub(super) queries: Keys,
     /// By header: the keys that are asked for, if it is one that has labels.
-    labels: Vec<Option<Index>>,
+    labels: Vec<Option<Keys>>,
     pub(super) claims: Vec<Claim>,
 }
 
 impl Default for Names {
     fn default() -> Self {
-        let mut headers = Index::default();
+        let mut headers = Keys::default();
         for name in HeaderId::KNOWN {
-            headers.number(name);
+            headers.number(name.as_bytes());
         }
         Self {
             headers,
-            cookies: Index::default(),
-            queries: Index::default(),
+            cookies: Keys::default(),
+            queries: Keys::default(),
             labels: Vec::new(),
             claims: Vec::new(),
         }
@@ -84,17 +78,17 @@ impl Default for Names {
 impl Names {
     /// The number of this header (lower case), a new one if need be.
     pub fn header(&mut self, name: &str) -> HeaderId {
-        HeaderId(self.headers.number(name))
+        HeaderId(self.headers.number(name.as_bytes()))
     }
 
     /// The number of this cookie, a new one if need be.
     pub fn cookie(&mut self, name: &str) -> CookieId {
-        CookieId(self.cookies.number(name))
+        CookieId(self.cookies.number(name.as_bytes()))
     }
 
     /// The number of this query parameter, a new one if need be.
     pub fn query(&mut self, key: &str) -> QueryId {
-        QueryId(self.queries.number(key))
+        QueryId(self.queries.number(key.as_bytes()))
     }
 
     /// The number of this key in a header of labels, a new one if need be.
@@ -107,12 +101,12 @@ impl Names {
             .labels
             .get_mut(place)
             .map(Option::get_or_insert_default);
-        let key = keys.map_or(u32::MAX, |keys| keys.number(key));
+        let key = keys.map_or(u32::MAX, |keys| keys.number(key.as_bytes()));
         LabelId { header, key }
     }
 
     /// The keys that are asked for in this header, if it is one that has labels.
-    pub(super) fn labels(&self, header: HeaderId) -> Option<&Index> {
+    pub(super) fn labels(&self, header: HeaderId) -> Option<&Keys> {
         self.labels.get(header.index())?.as_ref()
     }
 
@@ -136,64 +130,59 @@ impl Names {
     }
 }
 
-/// Names and their numbers.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Index(Table<u32>);
+/// Up to so many are told apart by looking at each.
+const FEW: usize = 8;
 
-impl Index {
-    fn number(&mut self, name: &str) -> u32 {
-        // A configuration of 1 MiB has no room for u32::MAX names.
-        let next = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
-        self.0
-            .get_or_insert_with(name.as_bytes(), || next)
-            .map_or(next, |number| *number)
-    }
-
-    pub(super) fn find(&self, name: &[u8]) -> Option<u32> {
-        self.0.get(name).copied()
-    }
-
-    /// Those of the pairs whose name has a number: the first of each.
-    pub(super) fn first_of_each<'a>(
-        &self,
-        pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>,
-    ) -> Vec<(u32, &'a [u8])> {
-        let mut found = Vec::new();
-        let mut seen = Bits::default();
-        for (name, value) in pairs {
-            if let Some(number) = self.find(name)
-                && seen.insert(number)
-            {
-                found.push((number, value));
+/// Those of the pairs whose name has a number: the first of each.
+pub(super) fn first_of_each<'a>(
+    keys: &Keys,
+    pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+) -> Vec<(u32, &'a [u8])> {
+    let mut found: Vec<(u32, &[u8])> = Vec::new();
+    let mut seen = Bits::default();
+    for (name, value) in pairs {
+        let Some(number) = keys.find(name) else {
+            continue;
+        };
+        let new = if found.len() < FEW {
+            found.iter().all(|(other, _)| *other != number)
+        } else {
+            if seen.is_empty() {
+                seen.extend(found.iter().map(|(other, _)| *other));
             }
+            seen.insert(number)
+        };
+        if new {
+            found.push((number, value));
         }
-        found
     }
+    found
 }
 
 /// A set of small numbers.
 #[derive(Debug, Default)]
-struct Bits {
-    first: u64,
-    others: Vec<u64>,
-}
+struct Bits(Vec<u64>);
 
 impl Bits {
+    const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn extend(&mut self, numbers: impl Iterator<Item = u32>) {
+        for number in numbers {
+            self.insert(number);
+        }
+    }
+
     /// Whether it was not in the set before.
     fn insert(&mut self, number: u32) -> bool {
         let bit = 1_u64.wrapping_shl(number);
-        let word = match number.checked_sub(u64::BITS) {
-            None => &mut self.first,
-            Some(rest) => {
-                let index = usize::try_from(rest >> 6).unwrap_or(usize::MAX);
-                if self.others.len() <= index {
-                    self.others.resize(index.saturating_add(1), 0);
-                }
-                match self.others.get_mut(index) {
-                    Some(word) => word,
-                    None => return false,
-                }
-            }
+        let place = usize::try_from(number >> 6).unwrap_or(usize::MAX);
+        if self.0.len() <= place {
+            self.0.resize(place.saturating_add(1), 0);
+        }
+        let Some(word) = self.0.get_mut(place) else {
+            return false;
         };
         let new = *word & bit == 0;
         *word |= bit;
@@ -213,8 +202,25 @@ mod tests {
         assert_ne!(names.header("x-uber"), id);
         assert_eq!(names.find_header(b"x-user"), Some(id));
         assert_eq!(names.find_header(b"x"), None);
-        assert_eq!(names.find_header(b":path"), Some(HeaderId::PATH));
         assert_eq!(names.find_header(b"cookie"), Some(HeaderId::COOKIE));
+    }
+
+    #[test]
+    fn of_equal_names_the_first_is_found_however_many_there_are() {
+        let mut keys = Keys::default();
+        let names: Vec<_> = (0..100).map(|n| format!("n{n}").into_bytes()).collect();
+        for name in &names {
+            keys.number(name);
+        }
+        for many in [1, FEW - 1, FEW, FEW + 1, 100] {
+            let once = || names.iter().take(many).map(|name| &**name);
+            let first = once().map(|name| (name, &b"first"[..]));
+            let again = once().map(|name| (name, &b"again"[..]));
+            let pairs = first.chain(again).chain([(&b"other"[..], &b"first"[..])]);
+            let found = first_of_each(&keys, pairs);
+            let meant: Vec<_> = (0..many as u32).map(|n| (n, &b"first"[..])).collect();
+            assert_eq!(found, meant);
+        }
     }
 
     #[test]

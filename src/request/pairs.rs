@@ -3,6 +3,8 @@
 //! Little-endian: a count, then for each pair the lengths of name and value, then for
 //! each pair name, NUL, value, NUL.
 
+use std::slice;
+
 /// The bytes are no header map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
@@ -10,7 +12,8 @@ pub struct Malformed;
 /// Iterates over the pairs of a serialized header map.
 #[derive(Clone, Debug)]
 pub struct Pairs<'a> {
-    lengths: &'a [u8],
+    /// Of a name and its value each.
+    lengths: slice::Iter<'a, [[u8; 4]; 2]>,
     data: &'a [u8],
 }
 
@@ -21,26 +24,20 @@ impl<'a> Pairs<'a> {
     /// When the count promises more than there is.
     pub fn new(block: &'a [u8]) -> Result<Self, Malformed> {
         // The host hands an empty map over as no bytes at all.
-        if block.is_empty() {
-            return Ok(Self {
-                lengths: &[],
-                data: &[],
-            });
-        }
-        let (count, rest) = take_u32(block).ok_or(Malformed)?;
-        let size = count.checked_mul(8).ok_or(Malformed)?;
-        let (lengths, data) = rest.split_at_checked(size).ok_or(Malformed)?;
+        let (lengths, data) = if block.is_empty() {
+            (&[][..], block)
+        } else {
+            split(block).ok_or(Malformed)?
+        };
+        let (lengths, _) = lengths.as_chunks();
+        let (lengths, _) = lengths.as_chunks();
+        let lengths = lengths.iter();
         Ok(Self { lengths, data })
     }
 
-    fn pair(&mut self) -> Option<(&'a [u8], &'a [u8])> {
-        let (name, lengths) = take_u32(self.lengths)?;
-        let (value, lengths) = take_u32(lengths)?;
-        self.lengths = lengths;
-        Some((self.text(name)?, self.text(value)?))
-    }
-
-    fn text(&mut self, length: usize) -> Option<&'a [u8]> {
+    #[inline(always)]
+    fn text(&mut self, length: [u8; 4]) -> Option<&'a [u8]> {
+        let length = usize::try_from(u32::from_le_bytes(length)).ok()?;
         let (text, rest) = self.data.split_at_checked(length)?;
         let (nul, rest) = rest.split_first()?;
         self.data = rest;
@@ -51,21 +48,23 @@ impl<'a> Pairs<'a> {
 impl<'a> Iterator for Pairs<'a> {
     type Item = Result<(&'a [u8], &'a [u8]), Malformed>;
 
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.lengths.is_empty() {
-            return None;
-        }
-        let pair = self.pair();
-        if pair.is_none() {
-            self.lengths = &[];
-        }
-        Some(pair.ok_or(Malformed))
+        let [name, value] = *self.lengths.next()?;
+        let (name, value) = (self.text(name), self.text(value));
+        let (Some(name), Some(value)) = (name, value) else {
+            self.lengths = [].iter();
+            return Some(Err(Malformed));
+        };
+        Some(Ok((name, value)))
     }
 }
 
-fn take_u32(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let (number, rest) = bytes.split_first_chunk::<4>()?;
-    Some((usize::try_from(u32::from_le_bytes(*number)).ok()?, rest))
+/// The lengths, and what they are the lengths of.
+fn split(block: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (count, rest) = block.split_first_chunk::<4>()?;
+    let count = usize::try_from(u32::from_le_bytes(*count)).ok()?;
+    rest.split_at_checked(count.checked_mul(8)?)
 }
 
 #[cfg(test)]

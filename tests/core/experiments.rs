@@ -51,7 +51,9 @@ fn decided(rollouts: &[Value]) -> Vec<Vec<Decision>> {
     let decide = |user: usize| {
         let user = format!("user-{user}");
         let headers = [(&b"x-user-id"[..], user.as_bytes())];
-        decide(&policy, &Request::from_headers(&policy.names, headers)).decisions
+        decide(&policy, &Request::from_headers(&policy.names, headers))
+            .decisions
+            .to_vec()
     };
     (0..USERS).map(decide).collect()
 }

@@ -192,6 +192,7 @@ impl Watched {
             &Request::from_headers(&self.policy.names, headers),
         )
         .decisions
+        .to_vec()
     }
 
     /// The answer is the one meant for this user, and both rollouts have counted one more request,

@@ -30,13 +30,13 @@ pub fn hold_for(policy: &Policy, lines: &[Pair<'_>]) -> Vec<Decision> {
     // What a client sends in headers of divvy's has no say in anything; what a proxy upstream
     // sends may have.
     if policy.chain.is_some() {
-        return outcome.decisions;
+        return outcome.decisions.to_vec();
     }
     let owned = |name: &[u8]| policy.owned.iter().any(|own| own.name.as_bytes() == name);
     let honest = headers.iter().copied().filter(|(name, _)| !owned(name));
     let honest = Request::from_headers(&policy.names, honest).with_outside(&told);
     assert_eq!(outcome, decide::decide(policy, &honest), "forged headers");
-    outcome.decisions
+    outcome.decisions.to_vec()
 }
 
 /// Decides, and asserts what holds of every decision and of what goes out.
@@ -73,8 +73,7 @@ fn of_scopes(policy: &Policy, request: &Request<'_>, decisions: &[Decision]) {
     let asked: Vec<RolloutId> = decisions.iter().map(|decision| decision.rollout).collect();
     assert!(asked.is_sorted_by(|a, b| a < b), "each once, in order");
     if request
-        .host
-        .as_ref()
+        .host()
         .is_some_and(|host| host.len() > LONGEST_HOST)
     {
         return;

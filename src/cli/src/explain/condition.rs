@@ -59,7 +59,7 @@ fn values(source: &Source, facts: &Facts<'_, '_, '_>) -> Vec<String> {
         Source::Query(id) => request.query_value(*id),
         Source::Path => request.path,
         Source::Method => request.method,
-        Source::Host => request.host.as_deref(),
+        Source::Host => request.host(),
         Source::SourceIp => request.source().map(|address| address.text.as_bytes()),
         Source::Identity => facts.who.named(),
     };

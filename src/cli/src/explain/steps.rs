@@ -140,7 +140,7 @@ impl Way<'_, '_, '_, '_> {
         let mut any = false;
         for (nth, scope) in scopes.enumerate() {
             any = true;
-            let host = request.host.as_deref();
+            let host = request.host();
             let checks = [
                 (
                     "host",

@@ -62,7 +62,7 @@ fuzz_target!(|authority: &[u8]| {
 fn host_of(authority: &[u8]) -> Vec<u8> {
     let names = &policies::rich().names;
     let request = Request::from_headers(names, [(&b":authority"[..], authority)]);
-    request.host.expect("there is a host").into_owned()
+    request.host().expect("there is a host").to_vec()
 }
 
 fn looked_at(authority: &[u8]) -> bool {

@@ -52,5 +52,5 @@ fn each_path_allocates_as_often_as_the_table_says() {
 fn what_the_full_path_allocates_is_a_handful() {
     let path = paths().into_iter().find(|path| path.name == "full path");
     let count = allocations(&path.unwrap());
-    assert!((2..=7).contains(&count), "{count}");
+    assert!((2..=3).contains(&count), "{count}");
 }
