@@ -39,7 +39,7 @@ FUZZ_TARGETS := $(basename $(notdir $(wildcard tests/fuzz/src/bin/*.rs)))
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: help build install image push lab test-istio run-istio envoy run check run-func-e demo run-built tour-built test $(PARTS) test-matrix test-demo soak \
-  guardrail-table fuzz build-fuzz ci fmt clean toolchain
+  bench probes guardrail-table fuzz build-fuzz ci fmt clean toolchain
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -143,8 +143,9 @@ test-cli: toolchain ## the command line, as a person would use it
 test-host: $(WASM) ## the built filter in a host of our own
 	cargo test $(LOCKED) --no-fail-fast --package divvy-host-tests
 
-test-lab: $(WASM) $(NEEDS_ENVOY) ## what the Envoy tests and the demo stand on
-	$(WITH_ENVOY) cargo test $(LOCKED) --no-fail-fast --package divvy-lab --package divvy-demo --package divvy-tour
+test-lab: $(WASM) $(NEEDS_ENVOY) probes ## what the Envoy tests and the demo stand on; the bench in small
+	$(WITH_ENVOY) cargo test $(LOCKED) --no-fail-fast --package divvy-lab --package divvy-demo --package divvy-tour \
+	  --package divvy-probes --package divvy-bench
 
 test-envoy: $(WASM) $(NEEDS_ENVOY) ## the built filter in a real Envoy
 	$(WITH_ENVOY) cargo test $(LOCKED) --no-fail-fast --package divvy-envoy-tests
@@ -195,6 +196,14 @@ test-demo-%:
 soak: $(WASM) $(NEEDS_ENVOY) ## the long versions of the tests
 	DIVVY_SOAK=1 $(WITH_ENVOY) cargo test $(LOCKED) --no-fail-fast \
 	  --package divvy --package divvy-host-tests --package divvy-envoy-tests -- --include-ignored
+
+# Yardsticks for the bench: filters written by hand, and with the SDK alone.
+probes: toolchain
+	cargo build $(LOCKED) --package divvy-probes --examples --target $(WASM_TARGET) --profile probes
+
+bench: $(WASM) $(NEEDS_ENVOY) probes ## what a request costs, in rounds: six minutes of a quiet Linux machine
+	cargo build $(LOCKED) --package divvy-bench --profile bench
+	@exec env $(WITH_ENVOY) $(CARGO_TARGET)/release/divvy-bench
 
 guardrail-table: toolchain ## computes and checks the tables of envoy/GUARDRAIL.md
 	cargo test $(LOCKED) --package divvy --test guardrail -- --ignored --nocapture the_tables

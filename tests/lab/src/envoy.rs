@@ -135,6 +135,12 @@ impl Envoy {
             && (self.stats(WORKERS).await).is_ok_and(|stats| stats.get(WORKERS) == Some(&1))
     }
 
+    /// Its number among the processes of this machine.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.process.pid()
+    }
+
     /// The address of its admin interface.
     #[must_use]
     pub fn admin(&self) -> SocketAddr {

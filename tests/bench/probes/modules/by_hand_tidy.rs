@@ -1,0 +1,44 @@
+//! By hand: the whole job, and a stream that ends without a response is forgotten.
+//!
+//! The floor leaves it to the next request to take its place. Whoever counts such streams, as
+//! divvy does, needs to be called at their end.
+#![cfg(target_arch = "wasm32")]
+
+use divvy_probes::job;
+
+/// The VM starts.
+#[unsafe(no_mangle)]
+pub extern "C" fn proxy_on_vm_start(_: u32, _: usize) -> u32 {
+    job::define_requests();
+    job::define_responses();
+    1
+}
+
+/// A request's headers are there.
+#[unsafe(no_mangle)]
+pub extern "C" fn proxy_on_request_headers(request: u32, _: usize, _: u32) -> u32 {
+    let choice = job::decide_by_all_pairs();
+    job::route(choice);
+    job::assign(choice);
+    job::begin(request, choice);
+    0
+}
+
+/// The response's headers are there.
+#[unsafe(no_mangle)]
+pub extern "C" fn proxy_on_response_headers(request: u32, _: usize, _: u32) -> u32 {
+    job::end(request, job::status_class);
+    0
+}
+
+/// The stream is over.
+#[unsafe(no_mangle)]
+pub extern "C" fn proxy_on_log(request: u32) {
+    job::forget(request);
+}
+
+/// The stream's context goes.
+#[unsafe(no_mangle)]
+pub extern "C" fn proxy_on_delete(request: u32) {
+    job::forget(request);
+}

@@ -1,0 +1,210 @@
+//! The job of the full path, in steps: each module takes some of them.
+
+use std::cell::UnsafeCell;
+
+use crate::hash::position;
+use crate::host;
+use crate::pairs::pairs;
+
+/// What goes to v2: positions below a quarter.
+const CANARY: u32 = 250_000;
+/// Requests that are remembered until their response.
+const SLOTS: usize = 1024;
+
+/// What a request was given.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// The canary.
+    V2Split,
+    /// The canary, by a rule.
+    V2Rule,
+    /// The stable version.
+    V1Split,
+    /// The stable version, for whoever cannot be told from others.
+    V1Nobody,
+}
+
+impl Choice {
+    const ALL: [Choice; 4] = [
+        Choice::V2Split,
+        Choice::V2Rule,
+        Choice::V1Split,
+        Choice::V1Nobody,
+    ];
+
+    const fn version(self) -> &'static str {
+        match self {
+            Choice::V2Split | Choice::V2Rule => "v2",
+            Choice::V1Split | Choice::V1Nobody => "v1",
+        }
+    }
+
+    const fn reason(self) -> &'static str {
+        match self {
+            Choice::V2Split | Choice::V1Split => "split",
+            Choice::V2Rule => "rule",
+            Choice::V1Nobody => "no_identity",
+        }
+    }
+
+    const fn assignment(self) -> &'static [u8] {
+        match self {
+            Choice::V2Split => b"checkout=v2;reason=split",
+            Choice::V2Rule => b"checkout=v2;reason=rule",
+            Choice::V1Split => b"checkout=v1;reason=split",
+            Choice::V1Nobody => b"checkout=v1;reason=no_identity",
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Slot {
+    request: u32,
+    choice: Choice,
+    since: u64,
+}
+
+struct State {
+    requests: [u32; 4],
+    /// By version (v2 first) and the first digit of the status.
+    responses: [[u32; 10]; 2],
+    durations: [u32; 2],
+    slots: [Slot; SLOTS],
+}
+
+struct Cell(UnsafeCell<State>);
+
+// SAFETY: a VM has one thread.
+unsafe impl Sync for Cell {}
+
+const FREE: Slot = Slot {
+    request: 0,
+    choice: Choice::V1Nobody,
+    since: 0,
+};
+
+static STATE: Cell = Cell(UnsafeCell::new(State {
+    requests: [0; 4],
+    responses: [[0; 10]; 2],
+    durations: [0; 2],
+    slots: [FREE; SLOTS],
+}));
+
+fn state() -> &'static mut State {
+    // SAFETY: a VM has one thread, and no callback holds it over another one.
+    unsafe { &mut *STATE.0.get() }
+}
+
+fn slot(request: u32) -> usize {
+    request as usize % SLOTS
+}
+
+/// Defines the counters of requests.
+pub fn define_requests() {
+    for choice in Choice::ALL {
+        let (version, reason) = (choice.version(), choice.reason());
+        state().requests[choice as usize] = host::counter(&format!(
+            "divvy_rollout=.=checkout;.;divvy_version=.={version};.;\
+             divvy_reason=.={reason};.;divvy_requests_total"
+        ));
+    }
+}
+
+/// Defines the counters of responses and the histograms.
+pub fn define_responses() {
+    for (nth, version) in ["v2", "v1"].into_iter().enumerate() {
+        let labels = format!("divvy_rollout=.=checkout;.;divvy_version=.={version};.;");
+        for class in 1..=5 {
+            state().responses[nth][class] = host::counter(&format!(
+                "{labels}divvy_class=.={class}xx;.;divvy_responses_total"
+            ));
+        }
+        state().durations[nth] = host::histogram(&format!("{labels}divvy_request_duration_ms"));
+    }
+}
+
+/// Reads one header and hashes it: two rules would take two more calls.
+#[must_use]
+pub fn decide_by_one_header() -> Choice {
+    by_identity(host::request_header(b"x-user-id"))
+}
+
+/// Reads all headers at once, looks at the two of the rules, hashes the identity.
+#[must_use]
+pub fn decide_by_all_pairs() -> Choice {
+    let (mut identity, mut forced) = (&b""[..], false);
+    for (name, value) in pairs(host::request_headers()) {
+        match name {
+            b"x-user-id" => identity = value,
+            b"x-canary" => forced |= value == b"true",
+            b"x-role" => forced |= value == b"staff",
+            _ => {}
+        }
+    }
+    if forced {
+        return Choice::V2Rule;
+    }
+    by_identity(identity)
+}
+
+fn by_identity(identity: &[u8]) -> Choice {
+    match identity.trim_ascii() {
+        b"" => Choice::V1Nobody,
+        identity if position(b"t:checkout:", identity) < CANARY => Choice::V2Split,
+        _ => Choice::V1Split,
+    }
+}
+
+/// Sets the route header and counts.
+pub fn route(choice: Choice) {
+    host::set_request_header(b"x-divvy-route", choice.version().as_bytes());
+    host::increment(state().requests[choice as usize]);
+}
+
+/// Sets the assignment header.
+pub fn assign(choice: Choice) {
+    host::set_request_header(b"x-divvy-assignment", choice.assignment());
+}
+
+/// Remembers when the request came.
+pub fn begin(request: u32, choice: Choice) {
+    let since = host::clock();
+    state().slots[slot(request)] = Slot {
+        request,
+        choice,
+        since,
+    };
+}
+
+/// Records how long the response took, and counts it by the first digit of its status.
+pub fn end(request: u32, class: impl FnOnce() -> usize) {
+    let state = state();
+    let Some(choice) = take(state, request) else {
+        return;
+    };
+    let version = usize::from(choice.0.version() == "v1");
+    let took = host::clock().saturating_sub(choice.1);
+    host::record(state.durations[version], took / 1_000_000);
+    host::increment(state.responses[version][class()]);
+}
+
+fn take(state: &mut State, request: u32) -> Option<(Choice, u64)> {
+    let slot = &mut state.slots[slot(request)];
+    let found = (slot.request == request).then_some((slot.choice, slot.since));
+    *slot = FREE;
+    found
+}
+
+/// The first digit of the response's status.
+#[must_use]
+pub fn status_class() -> usize {
+    match host::response_header(b":status") {
+        [digit @ b'1'..=b'5', ..] => usize::from(digit - b'0'),
+        _ => 0,
+    }
+}
+
+/// Forgets a request that had no response.
+pub fn forget(request: u32) {
+    take(state(), request);
+}

@@ -1,0 +1,15 @@
+//! The parts that modules written by hand are put together from: proxy-wasm's ABI without an
+//! SDK, as cheap as it gets.
+//!
+//! These are yardsticks and no filters for production. They trust the proxy, they remember a fixed
+//! number of requests, and every shortcut that such code could take is taken: one buffer that
+//! the proxy writes into again and again, no table of streams, no callback that is not needed.
+//! What they decide is what divvy decides with the bench's configuration of the full path, and the
+//! bench checks that for every user.
+
+pub mod hash;
+#[cfg(target_arch = "wasm32")]
+pub mod host;
+#[cfg(target_arch = "wasm32")]
+pub mod job;
+pub mod pairs;

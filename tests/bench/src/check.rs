@@ -1,0 +1,224 @@
+//! Does a variant do its job? One that does not would be cheap, and the bench a lie.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use divvy_lab::eventually;
+use divvy_lab::metrics::Metrics;
+use divvy_probes::hash::position;
+
+use crate::requests;
+use crate::stage::Stage;
+use crate::traffic::Connection;
+use crate::upstream::VERSION;
+use crate::variants::Variant;
+
+const GATHERED: Duration = Duration::from_secs(10);
+
+/// Which version answers whom.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Versions {
+    /// The stable one, everybody.
+    #[default]
+    Stable,
+    /// The canary those whose position is below 25 %; computed here, apart from any filter.
+    ByPosition,
+    /// All the one that this user gets by position.
+    AllAs(usize),
+    /// All this one.
+    All(&'static str),
+    /// Some one, some the other, and each user always the same.
+    Both,
+    /// Some one, some the other.
+    Either,
+}
+
+/// What has to be seen of a variant.
+#[derive(Clone, Debug, Default)]
+pub struct Expect {
+    versions: Versions,
+    /// Parts of the request as it comes to that version; to any, where it is empty.
+    told: Vec<(&'static str, &'static str)>,
+    /// Parts of the answer's head.
+    answered: Vec<&'static str>,
+    /// How much a metric grows with each request.
+    counted: Vec<(&'static str, u32)>,
+}
+
+impl Expect {
+    /// Expects the answers from these.
+    pub(crate) fn from(mut self, versions: Versions) -> Expect {
+        self.versions = versions;
+        self
+    }
+
+    /// Expects this text in what that version gets.
+    pub(crate) fn telling(mut self, part: &'static str, version: &'static str) -> Expect {
+        self.told.push((part, version));
+        self
+    }
+
+    /// Expects this text in the head of each answer.
+    pub(crate) fn answering(mut self, part: &'static str) -> Expect {
+        self.answered.push(part);
+        self
+    }
+
+    /// Expects this metric to grow by so much with each request.
+    pub(crate) fn counting(mut self, metric: &'static str, by: u32) -> Expect {
+        self.counted.push((metric, by));
+        self
+    }
+}
+
+/// Sends a request of each user twice, and looks.
+pub async fn check(stage: &Stage, variant: &Variant) -> Result<()> {
+    look(stage, variant)
+        .await
+        .with_context(|| format!("{} does not do its job", variant.id))
+}
+
+async fn look(stage: &Stage, variant: &Variant) -> Result<()> {
+    let expect = &variant.expect;
+    let before = metrics(stage).await?;
+    let mut connection = Connection::open(&stage.socket(variant)).await?;
+    let mut versions = Vec::new();
+    for request in variant.requests.iter().chain(variant.requests.iter()) {
+        let answer = connection.ask(request).await?;
+        let answer = String::from_utf8_lossy(answer).into_owned();
+        let version = version(&answer)?;
+        let upstream = stage.upstream(&version).context("no such version")?;
+        let told = upstream.take_last();
+        ensure!(!told.is_empty(), "{version} got nothing");
+        ensure!(!told.contains("x-divvy-route"), "the route leaks:\n{told}");
+        for (part, at) in &expect.told {
+            let there = told.contains(part);
+            ensure!(
+                there || !(at.is_empty() || *at == version),
+                "{version} misses {part:?}:\n{told}"
+            );
+        }
+        if expect.told.is_empty() {
+            ensure!(!told.contains("x-divvy-"), "more than expected:\n{told}");
+        }
+        for part in &expect.answered {
+            ensure!(answer.contains(part), "no {part:?} in\n{answer}");
+        }
+        versions.push(version);
+    }
+    whom(expect.versions, &versions)?;
+
+    for (metric, each) in &expect.counted {
+        let meant = f64::from(*each) * versions.len() as f64;
+        let grown = async || {
+            let after = metrics(stage).await?;
+            anyhow::Ok(after.sum(metric, &[]) - before.sum(metric, &[]))
+        };
+        // Envoy gathers histograms from its threads in its own time.
+        let _ = eventually("the metrics", GATHERED, async || {
+            grown()
+                .await
+                .is_ok_and(|grown| grown >= meant)
+                .then_some(())
+        })
+        .await;
+        let grown = grown().await?;
+        ensure!(grown == meant, "{metric} grew by {grown}, not {meant}");
+    }
+    Ok(())
+}
+
+/// What filters count, and nothing of what Envoy counts of its listeners.
+async fn metrics(stage: &Stage) -> Result<Metrics> {
+    let page = "/stats/prometheus?filter=(divvy|naive)_";
+    Metrics::parse(&stage.envoy.get_admin(page).await?)
+}
+
+fn version(answer: &str) -> Result<String> {
+    let line = answer.lines().find_map(|line| line.strip_prefix(VERSION));
+    let version = line.with_context(|| format!("who answered?\n{answer}"))?;
+    Ok(version.trim_start_matches([':', ' ']).to_owned())
+}
+
+fn by_position(user: usize) -> &'static str {
+    match position(b"t:checkout:", requests::user(user).as_bytes()) {
+        ..250_000 => "v2",
+        _ => "v1",
+    }
+}
+
+/// Two rounds of answers, by user.
+fn whom(expected: Versions, versions: &[String]) -> Result<()> {
+    let (first, second) = versions.split_at(versions.len() / 2);
+    let distinct: BTreeSet<_> = versions.iter().map(String::as_str).collect();
+    let all = |version: &str| -> Result<()> {
+        match versions.iter().find(|other| *other != version) {
+            Some(other) => bail!("{other} answered instead of {version}"),
+            None => Ok(()),
+        }
+    };
+    match expected {
+        Versions::Stable => return all("v1"),
+        Versions::All(version) => return all(version),
+        Versions::AllAs(user) => return all(by_position(user)),
+        Versions::Either | Versions::Both => {}
+        Versions::ByPosition => {
+            for (user, version) in first.iter().enumerate() {
+                let meant = by_position(user);
+                ensure!(version == meant, "user {user} got {version}, not {meant}");
+            }
+        }
+    }
+    ensure!(distinct.len() == 2, "everybody got {distinct:?}");
+    ensure!(
+        expected == Versions::Either || first == second,
+        "a user got another version the second time"
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answers(of: impl Fn(usize) -> &'static str) -> Vec<String> {
+        let users = (0..requests::USERS).chain(0..requests::USERS);
+        users.map(|user| of(user).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_filter_that_is_not_there_is_found_out() {
+        let nobody = answers(|_| "v1");
+        whom(Versions::Stable, &nobody).unwrap();
+        for expected in [
+            Versions::ByPosition,
+            Versions::Both,
+            Versions::Either,
+            Versions::All("v2"),
+        ] {
+            whom(expected, &nobody).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_filter_that_sends_a_user_elsewhere_is_found_out() {
+        whom(Versions::ByPosition, &answers(by_position)).unwrap();
+        whom(Versions::Both, &answers(by_position)).unwrap();
+        let odd = |user| if user == 7 { "v3" } else { by_position(user) };
+        whom(Versions::ByPosition, &answers(odd)).unwrap_err();
+        let mut fickle = answers(by_position);
+        fickle[requests::USERS..].reverse();
+        whom(Versions::Both, &fickle).unwrap_err();
+        whom(Versions::Either, &fickle).unwrap();
+    }
+
+    #[test]
+    fn the_version_is_read_from_the_answer() {
+        assert_eq!(
+            version("HTTP/1.1 200 OK\r\nx-shop-version: v2\r\n").unwrap(),
+            "v2"
+        );
+        version("HTTP/1.1 200 OK\r\n").unwrap_err();
+    }
+}

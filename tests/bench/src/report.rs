@@ -1,0 +1,288 @@
+//! The figures as tables, for people, and as JSON, for programs.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::latency::{Load, Waits};
+use crate::rounds::Plan;
+use crate::starts::{Memory, Start};
+use crate::statistics::{Estimate, Row, Verdict, estimate};
+use crate::variants::{Group, UNIT};
+
+/// Everything that was measured.
+pub struct Report {
+    /// Where, and how often.
+    pub run: Run,
+    /// A row for each variant.
+    pub rows: Vec<Row>,
+    /// What clients wait for; empty where it was not measured.
+    pub latency: Vec<(&'static str, Vec<Waits>)>,
+    /// What VMs take to start; empty where it was not measured.
+    pub starts: Vec<Start>,
+    /// And how much memory.
+    pub memory: Vec<Memory>,
+}
+
+/// The circumstances.
+pub struct Run {
+    /// Of Envoy.
+    pub version: String,
+    /// What the processor calls itself, and how many there are.
+    pub processor: String,
+    /// Whether Envoy's worker had one for itself.
+    pub alone: bool,
+    /// How much.
+    pub plan: Plan,
+    /// What native takes in all, in microseconds per request.
+    pub native: Estimate,
+    /// The load under which waits were taken.
+    pub load: Option<Load>,
+}
+
+impl Report {
+    /// The tables by the names of their places in a page.
+    #[must_use]
+    pub fn tables(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("run", self.run()),
+            ("paths", self.paths()),
+            ("yardsticks", self.yardsticks()),
+            ("features", self.features()),
+            ("latency", self.latency()),
+            ("starts", self.starts()),
+        ]
+    }
+
+    /// All of it as one page.
+    #[must_use]
+    pub fn page(&self) -> String {
+        let headings = [
+            "divvy: the cost of a request",
+            "",
+            "What it is held against",
+            "What each feature adds to the full path",
+            "Latency at half load",
+            "Starts and memory",
+        ];
+        let mut page = String::new();
+        for ((_, table), heading) in self.tables().into_iter().zip(headings) {
+            if !heading.is_empty() {
+                page += &format!("## {heading}\n\n");
+            }
+            page += &table;
+            page.push('\n');
+        }
+        page
+    }
+
+    fn run(&self) -> String {
+        let Run {
+            version,
+            processor,
+            alone,
+            plan,
+            native,
+            ..
+        } = &self.run;
+        let place = if *alone {
+            "a processor of its own"
+        } else {
+            "no processor of its own"
+        };
+        format!(
+            "Envoy {version}, one worker with {place}; {processor}. Medians of {} paired rounds, \
+             {} requests of each variant in each; 95 % intervals. A request without any filter \
+             took {:.1} µs of the worker, the empty SDK filter {:.2} µs more.\n",
+            plan.rounds,
+            plan.requests,
+            native.median,
+            self.unit()
+        )
+    }
+
+    fn unit(&self) -> f64 {
+        let mut rows = self.rows.iter();
+        let unit = rows.find(|row| row.variant.id == UNIT);
+        unit.map_or(f64::NAN, |row| row.cost.median)
+    }
+
+    fn paths(&self) -> String {
+        let mut table =
+            "| path | µs | ratio | 95 % | goals | |\n|---|--:|--:|--:|---|---|\n".to_owned();
+        for row in self.of(Group::Path) {
+            let goals: Vec<_> = row.goals.iter().map(|goal| self.goal(goal)).collect();
+            let (goals, verdicts): (Vec<_>, Vec<_>) = goals.into_iter().unzip();
+            writeln!(
+                table,
+                "| {} | {} | {} | {} |",
+                row.variant.name,
+                figures(row),
+                goals.join("; "),
+                verdicts.join("; ")
+            )
+            .unwrap_or_default();
+        }
+        table
+    }
+
+    fn goal(&self, goal: &(crate::variants::Goal, Estimate, Verdict)) -> (String, String) {
+        let (goal, ratio, verdict) = goal;
+        let verdict = match verdict {
+            Verdict::Met => "met",
+            Verdict::Close => "within the interval",
+            Verdict::Missed => "**missed**",
+        };
+        let at_most = trimmed(goal.at_most);
+        if goal.than == UNIT {
+            return (format!("≤ {at_most}"), verdict.to_owned());
+        }
+        let mut rows = self.rows.iter();
+        let other = rows.find(|row| row.variant.id == goal.than);
+        let other = other.map_or(goal.than, |row| row.variant.name);
+        let short = other
+            .split(": ")
+            .next()
+            .unwrap_or(other)
+            .trim_start_matches("… and ");
+        let short = match goal.than {
+            crate::variants::FLOOR => "the floor",
+            "one_by_path" => "with one",
+            _ => short,
+        };
+        (
+            format!(
+                "≤ {at_most} × {short}: {:.2} ({:.2}–{:.2})",
+                ratio.median, ratio.low, ratio.high
+            ),
+            verdict.to_owned(),
+        )
+    }
+
+    fn yardsticks(&self) -> String {
+        let mut table = "| | µs | ratio | 95 % |\n|---|--:|--:|--:|\n".to_owned();
+        for row in self.of(Group::Yardstick) {
+            writeln!(table, "| {} | {} |", row.variant.name, figures(row)).unwrap_or_default();
+        }
+        table
+    }
+
+    fn features(&self) -> String {
+        let mut table = "| feature | µs | ratio | 95 % |\n|---|--:|--:|--:|\n".to_owned();
+        for row in self.of(Group::Feature) {
+            let Estimate { low, median, high } = row.added_ratio;
+            writeln!(
+                table,
+                "| {} | {:+.2} | {median:+.2} | {low:+.2} to {high:+.2} |",
+                row.variant.name, row.added.median
+            )
+            .unwrap_or_default();
+        }
+        table
+    }
+
+    fn latency(&self) -> String {
+        let Some((load, (_, native))) = self.run.load.zip(self.latency.first()) else {
+            return "Not measured in this run.\n".to_owned();
+        };
+        let mut table = format!(
+            "{:.0} requests a second, which keeps the worker half busy without a filter; medians of \
+             {} rounds.\n\n| | p50, µs | over native | p99, µs | over native |\n|---|--:|--:|--:|--:|\n",
+            load.rate,
+            native.len()
+        );
+        for (name, waits) in &self.latency {
+            let of = |pick: fn(&Waits) -> f64| {
+                let own: Vec<_> = waits.iter().map(pick).collect();
+                let over: Vec<_> = own
+                    .iter()
+                    .zip(native)
+                    .map(|(own, native)| own - pick(native))
+                    .collect();
+                let Estimate { low, median, high } = estimate(&over);
+                let own = estimate(&own).median;
+                format!("{own:.0} | {median:+.0} ({low:+.0} to {high:+.0})")
+            };
+            let (p50, p99) = (of(|waits| waits.p50), of(|waits| waits.p99));
+            writeln!(table, "| {name} | {p50} | {p99} |").unwrap_or_default();
+        }
+        table
+    }
+
+    fn starts(&self) -> String {
+        if self.starts.is_empty() {
+            return "Not measured in this run.\n".to_owned();
+        }
+        let mut table =
+            "| start | each worker, ms | 95 % | main thread, ms |\n|---|--:|--:|--:|\n".to_owned();
+        for Start { name, worker, main } in &self.starts {
+            writeln!(
+                table,
+                "| {name} | {:.1} | {:.1}–{:.1} | {:.1} |",
+                worker.median, worker.low, worker.high, main.median
+            )
+            .unwrap_or_default();
+        }
+        table += "\n| memory of the process per VM | MiB |\n|---|--:|\n";
+        for Memory { name, per_vm } in &self.memory {
+            writeln!(table, "| {name} | {:.1} |", per_vm / 1024.0).unwrap_or_default();
+        }
+        table
+    }
+
+    fn of(&self, group: Group) -> impl Iterator<Item = &Row> {
+        self.rows
+            .iter()
+            .filter(move |row| row.variant.group == group)
+    }
+
+    /// For programs.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let rows = self.rows.iter().map(|row| {
+            let goals = row.goals.iter().map(|(goal, ratio, verdict)| {
+                json!({"than": goal.than, "at_most": goal.at_most, "ratio": interval(ratio), "verdict": format!("{verdict:?}")})
+            });
+            json!({
+                "id": row.variant.id, "name": row.variant.name,
+                "group": format!("{:?}", row.variant.group),
+                "microseconds": interval(&row.cost), "ratio": interval(&row.ratio),
+                "over_full": interval(&row.added), "goals": goals.collect::<Value>(),
+            })
+        });
+        let latency = self.latency.iter().map(|(name, waits)| {
+            let rounds = waits.iter().map(|waits| json!([waits.p50, waits.p99]));
+            json!({"name": name, "p50_p99": rounds.collect::<Value>()})
+        });
+        let starts = self.starts.iter().map(|start| {
+            json!({"name": start.name, "worker_ms": interval(&start.worker), "main_ms": interval(&start.main)})
+        });
+        let memory = self
+            .memory
+            .iter()
+            .map(|memory| json!({"name": memory.name, "kib_per_vm": memory.per_vm}));
+        json!({
+            "envoy": self.run.version, "processor": self.run.processor,
+            "worker_alone": self.run.alone, "rounds": self.run.plan.rounds,
+            "requests": self.run.plan.requests, "native_microseconds": interval(&self.run.native),
+            "variants": rows.collect::<Value>(), "latency": latency.collect::<Value>(),
+            "starts": starts.collect::<Value>(), "memory": memory.collect::<Value>(),
+        })
+    }
+}
+
+fn figures(row: &Row) -> String {
+    let Estimate { low, median, high } = row.ratio;
+    format!("{:.2} | {median:.2} | {low:.2}–{high:.2}", row.cost.median)
+}
+
+fn interval(estimate: &Estimate) -> Value {
+    json!([estimate.low, estimate.median, estimate.high])
+}
+
+fn trimmed(number: f64) -> String {
+    format!("{number:.2}")
+        .trim_end_matches('0')
+        .trim_end_matches('.')
+        .to_owned()
+}

@@ -1,0 +1,95 @@
+//! Clients: as many connections for each variant, requests one after the other on each.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use memchr::memmem;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::task::JoinSet;
+
+use crate::upstream::{BODY, END, abstract_path};
+
+/// Requests in flight at a time.
+pub const CONNECTIONS: usize = 8;
+const OK: &[u8] = b"HTTP/1.1 200 ";
+
+/// What is sent, again and again.
+pub type Requests = Arc<[Vec<u8>]>;
+
+/// A connection that is kept alive.
+pub struct Connection {
+    stream: UnixStream,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    /// To Envoy's listener at this socket.
+    pub async fn open(socket: &str) -> Result<Connection> {
+        let stream = UnixStream::connect(abstract_path(socket)).await;
+        Ok(Connection {
+            stream: stream.with_context(|| format!("cannot connect to {socket}"))?,
+            buffer: Vec::with_capacity(16 * 1024),
+        })
+    }
+
+    /// The head of the answer. Anything but a 200 of the upstream's is an error.
+    pub async fn ask(&mut self, request: &[u8]) -> Result<&[u8]> {
+        self.stream.write_all(request).await?;
+        self.buffer.clear();
+        loop {
+            let read = self.stream.read_buf(&mut self.buffer).await?;
+            ensure!(read > 0, "Envoy closed the connection");
+            if let Some(end) = memmem::find(&self.buffer, END) {
+                ensure!(
+                    self.buffer.starts_with(OK),
+                    "no 200: {}",
+                    String::from_utf8_lossy(&self.buffer)
+                );
+                if self.buffer.len() >= end + END.len() + BODY.len() {
+                    return Ok(&self.buffer[..end]);
+                }
+            }
+        }
+    }
+}
+
+/// The clients of one variant.
+pub struct Crowd {
+    connections: Vec<Connection>,
+    requests: Requests,
+}
+
+impl Crowd {
+    /// Connects all of them.
+    pub async fn gather(socket: &str, requests: Requests) -> Result<Crowd> {
+        let mut connections = Vec::new();
+        for _ in 0..CONNECTIONS {
+            connections.push(Connection::open(socket).await?);
+        }
+        Ok(Crowd {
+            connections,
+            requests,
+        })
+    }
+
+    /// Sends so many requests on each connection, as fast as answers come.
+    pub async fn send(&mut self, each: usize) -> Result<()> {
+        let mut senders = JoinSet::new();
+        for (nth, mut connection) in self.connections.drain(..).enumerate() {
+            let requests = Arc::clone(&self.requests);
+            senders.spawn(async move {
+                // Each connection begins with another user.
+                let first = nth * requests.len() / CONNECTIONS;
+                for request in requests.iter().cycle().skip(first).take(each) {
+                    connection.ask(request).await?;
+                }
+                anyhow::Ok(connection)
+            });
+        }
+        while let Some(sender) = senders.join_next().await {
+            self.connections.push(sender??);
+        }
+        Ok(())
+    }
+}
