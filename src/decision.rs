@@ -111,8 +111,8 @@ pub struct Decision {
     pub upstream: Option<Reason>,
 }
 
-/// What was decided for a request: of up to four rollouts without memory of its own.
-pub type Decisions = SmallVec<[Decision; 4]>;
+/// What was decided for a request: of up to three rollouts without memory of its own.
+pub type Decisions = SmallVec<[Decision; 3]>;
 
 /// The version that was chosen for a rollout, if it has been asked by now.
 pub fn version_of(decisions: &[Decision], rollout: RolloutId) -> Option<VersionId> {

@@ -8,7 +8,7 @@ use super::proxy::Proxy;
 use super::state::State;
 use crate::class::{self, Class, client_is_gone};
 use crate::cookies::is_shared;
-use crate::decide::{self, Outcome};
+use crate::decide;
 use crate::decision::{Decisions, Reason};
 use crate::guardrail::Ended;
 use crate::output::{self, HeaderChange};
@@ -76,33 +76,26 @@ impl Stream {
             strip(policy);
             return;
         }
-        let block = host::header_block(Headers::Request);
-        let request = match &block {
-            // No request is without headers: the host has none to give.
-            Ok(block) if !block.is_empty() => Request::from_block(&policy.names, block).ok(),
-            _ => None,
-        };
         let proxy = Proxy {
             watch: &state.watch,
         };
-        let request = request.map(|request| request.with_outside(&proxy));
+        let block = host::header_block(Headers::Request).unwrap_or_default();
+        let mut request = Request::new(&policy.names).with_outside(&proxy);
+        // No request is without headers: the host has none to give.
+        let read = !block.is_empty() && request.read_block(&block).is_ok();
         let mut all = true;
         let change = |change| all &= apply(Headers::Request, &change);
-        let outcome = match &request {
-            Some(request) => {
-                let outcome = decide::decide(policy, request);
-                self.grpc = request.is_grpc();
-                self.cookies = output::cookies(policy, &outcome);
-                output::change_request(policy, request, &outcome, change);
-                outcome
-            }
-            None => {
-                let outcome = decide::decide_unread(policy);
-                output::change_blindly(policy, &outcome, change);
-                outcome
-            }
-        };
-        self.decisions = outcome.decisions;
+        if read {
+            let outcome = decide::decide(policy, &request);
+            self.grpc = request.is_grpc();
+            self.cookies = output::cookies(policy, &outcome);
+            output::change_request(policy, &request, &outcome, change);
+            self.decisions = outcome.decisions;
+        } else {
+            let outcome = decide::decide_unread(policy);
+            output::change_blindly(policy, &outcome, change);
+            self.decisions = outcome.decisions;
+        }
         if !all {
             self.fall_back(policy);
         }
@@ -211,7 +204,7 @@ fn response_flags() -> u64 {
 
 /// Removes every header of divvy's, whether or not it is there.
 fn strip(policy: &Policy) {
-    output::change_blindly(policy, &Outcome::default(), |change| {
+    output::strip(policy, |change| {
         apply(Headers::Request, &change);
     });
 }

@@ -118,6 +118,8 @@ impl Assigned {
 fn leaf_holds(source: &Source, test: &Test, facts: &Facts<'_, '_, '_>) -> bool {
     let request = facts.request;
     let value = match source {
+        // Most did not come, which is soon said.
+        Source::Header(id) if request.lines(*id).next().is_none() => return test.accepts_none(),
         Source::Header(id) => return test.accepts_one_sent(request.lines(*id)),
         Source::Label(id) => return test.accepts_one_sent(request.label(*id)),
         Source::Claim(id) => return test.accepts_one_of(request.claim(*id)),

@@ -64,6 +64,11 @@ impl Test {
         }))
     }
 
+    /// Whether it passes that there is none.
+    pub const fn accepts_none(&self) -> bool {
+        matches!(self, Self::Present(false))
+    }
+
     /// Whether a value that is there passes.
     pub fn accepts(&self, value: &[u8]) -> bool {
         match self {

@@ -79,6 +79,14 @@ pub fn change_blindly<'p>(
     }
 }
 
+/// Takes it all back: each header of divvy's is removed, whether or not it is there.
+pub fn strip<'p>(policy: &'p Policy, change: impl FnMut(HeaderChange<'p>)) {
+    let removed = policy.owned.iter();
+    removed
+        .map(|header| HeaderChange::Remove(&header.name))
+        .for_each(change);
+}
+
 /// What goes into a header that every request is given, if there is something to say.
 fn value<'p>(policy: &'p Policy, outcome: &'p Outcome<'_>, role: Role) -> Option<Cow<'p, [u8]>> {
     Some(match role {
@@ -197,6 +205,9 @@ fn whole_assignment(policy: &Policy, outcome: &Outcome<'_>) -> Option<String> {
 /// further down can tell a share of users from somebody who was sent there:
 /// `checkout=v2;reason=inherited;upstream=split`.
 pub fn assignment(policy: &Policy, decisions: &[Decision]) -> Option<String> {
+    if decisions.is_empty() {
+        return None;
+    }
     let text = joined(policy, decisions.iter());
     (!text.is_empty()).then_some(text)
 }
@@ -212,7 +223,6 @@ fn joined<'d>(policy: &Policy, decisions: impl Iterator<Item = &'d Decision>) ->
             text.push_str(", ");
         }
         text.push_str(&version.member);
-        text.push_str(";reason=");
         text.push_str(decision.reason.name());
         if let Some(reason) = decision.upstream {
             text.push_str(";upstream=");
@@ -304,7 +314,7 @@ mod tests {
             ["-x-divvy-route", "-x-divvy-mirror"]
         );
         assert_eq!(
-            shown(|change| change_blindly(policy, &nothing, change)),
+            shown(|change| strip(policy, change)),
             ["-x-divvy-route", "-x-divvy-assignment", "-x-divvy-mirror"]
         );
         assert_eq!(

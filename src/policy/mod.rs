@@ -325,7 +325,7 @@ pub struct Version {
     pub name: Box<str>,
     /// What the route header says for it; `None` where the rollout only tags.
     pub target: Option<Box<str>>,
-    /// Its member of the assignment without the reason, `checkout=v2`: an RFC 9651
+    /// Its member of the assignment up to the reason, `checkout=v2;reason=`: an RFC 9651
     /// dictionary member, a token where the name is one and a string otherwise.
     pub member: Box<str>,
 }

@@ -51,7 +51,8 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    fn new(names: &'a Names) -> Self {
+    /// A request of which nothing is known yet: [`Request::read_block`] comes next.
+    pub fn new(names: &'a Names) -> Self {
         Self {
             path: None,
             query: None,
@@ -77,11 +78,20 @@ impl<'a> Request<'a> {
     /// When the bytes are not such a map.
     pub fn from_block(names: &'a Names, block: &'a [u8]) -> Result<Self, Malformed> {
         let mut request = Self::new(names);
+        request.read_block(block)?;
+        Ok(request)
+    }
+
+    /// The same for a request that stands where it is: it is large, and to move it costs.
+    ///
+    /// # Errors
+    /// When the bytes are not such a map.
+    pub fn read_block(&mut self, block: &'a [u8]) -> Result<(), Malformed> {
         for pair in Pairs::new(block)? {
             let (name, value) = pair?;
-            request.read(name, value);
+            self.read(name, value);
         }
-        Ok(request)
+        Ok(())
     }
 
     /// The view of a list of headers, pseudo-headers among them; names in lower case.

@@ -147,7 +147,7 @@ fn of_assignment(policy: &Policy, decisions: &[Decision]) {
     for decision in decisions {
         let rollout = policy.rollout(decision.rollout).expect("declared");
         let version = rollout.version(decision.version).expect("declared");
-        let member = format!("{};reason={}", version.member, decision.reason.name());
+        let member = format!("{}{}", version.member, decision.reason.name());
         let upstream = decision.upstream.map(|reason| reason.name());
         let whole = match upstream {
             Some(reason) => format!("{member};upstream={reason}"),
