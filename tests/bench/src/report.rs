@@ -8,7 +8,7 @@ use crate::latency::{Load, Waits};
 use crate::rounds::Plan;
 use crate::starts::{Memory, Start};
 use crate::statistics::{Estimate, Row, Verdict, estimate};
-use crate::variants::{Group, UNIT};
+use crate::variants::{FLOOR, Goal, Group, UNIT};
 
 /// Everything that was measured.
 pub struct Report {
@@ -126,13 +126,9 @@ impl Report {
         table
     }
 
-    fn goal(&self, goal: &(crate::variants::Goal, Estimate, Verdict)) -> (String, String) {
+    fn goal(&self, goal: &(Goal, Estimate, Verdict)) -> (String, String) {
         let (goal, ratio, verdict) = goal;
-        let verdict = match verdict {
-            Verdict::Met => "met",
-            Verdict::Close => "within the interval",
-            Verdict::Missed => "**missed**",
-        };
+        let verdict = word(*verdict);
         let at_most = trimmed(goal.at_most);
         if goal.than == UNIT {
             return (format!("≤ {at_most}"), verdict.to_owned());
@@ -146,7 +142,7 @@ impl Report {
             .unwrap_or(other)
             .trim_start_matches("… and ");
         let short = match goal.than {
-            crate::variants::FLOOR => "the floor",
+            FLOOR => "the floor",
             "one_by_path" => "with one",
             _ => short,
         };
@@ -213,19 +209,41 @@ impl Report {
         if self.starts.is_empty() {
             return "Not measured in this run.\n".to_owned();
         }
-        let mut table =
-            "| start | each worker, ms | 95 % | main thread, ms |\n|---|--:|--:|--:|\n".to_owned();
-        for Start { name, worker, main } in &self.starts {
+        let mut table = "| start | each worker, ms | 95 % | goal | | main thread, ms |\n\
+                         |---|--:|--:|--:|---|--:|\n"
+            .to_owned();
+        for start in &self.starts {
+            let Start {
+                name,
+                worker,
+                goal,
+                main,
+            } = start;
+            let at_most = Goal {
+                than: "",
+                at_most: *goal,
+            };
             writeln!(
                 table,
-                "| {name} | {:.1} | {:.1}–{:.1} | {:.1} |",
-                worker.median, worker.low, worker.high, main.median
+                "| {name} | {:.1} | {:.1}–{:.1} | < {goal} | {} | {:.1} |",
+                worker.median,
+                worker.low,
+                worker.high,
+                word(Verdict::of(&at_most, worker)),
+                main.median
             )
             .unwrap_or_default();
         }
-        table += "\n| memory of the process per VM | MiB |\n|---|--:|\n";
-        for Memory { name, per_vm } in &self.memory {
-            writeln!(table, "| {name} | {:.1} |", per_vm / 1024.0).unwrap_or_default();
+        table += "\n| memory of the process per VM | MiB | goal | |\n|---|--:|--:|---|\n";
+        for Memory { name, per_vm, goal } in &self.memory {
+            let verdict = if per_vm < goal {
+                Verdict::Met
+            } else {
+                Verdict::Missed
+            };
+            let (per_vm, goal) = (per_vm / 1024.0, goal / 1024.0);
+            let verdict = word(verdict);
+            writeln!(table, "| {name} | {per_vm:.1} | < {goal} | {verdict} |").unwrap_or_default();
         }
         table
     }
@@ -268,6 +286,14 @@ impl Report {
             "variants": rows.collect::<Value>(), "latency": latency.collect::<Value>(),
             "starts": starts.collect::<Value>(), "memory": memory.collect::<Value>(),
         })
+    }
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Met => "met",
+        Verdict::Close => "within the interval",
+        Verdict::Missed => "**missed**",
     }
 }
 
