@@ -129,6 +129,7 @@ test-lints: toolchain ## clippy on everything that runs on this machine
 
 test-lints-wasm: toolchain ## clippy on the filter as WebAssembly
 	cargo clippy $(LOCKED) --package divvy --lib --target $(WASM_TARGET) -- -D warnings
+	cargo clippy $(LOCKED) --package divvy-probes --examples --target $(WASM_TARGET) -- -D warnings
 
 test-lints-fuzz: toolchain ## clippy on the fuzz targets, which are a workspace of their own
 	cargo clippy $(LOCKED) --manifest-path tests/fuzz/Cargo.toml --target-dir $(CARGO_TARGET) \

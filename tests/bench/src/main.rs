@@ -35,7 +35,7 @@ fn main() -> Result<()> {
 async fn bench() -> Result<()> {
     let began = Instant::now();
     let plan = Plan {
-        rounds: number("BENCH_ROUNDS", 40)?,
+        rounds: number("BENCH_ROUNDS", 30)?,
         warm_up: number("BENCH_WARM_UP", 5)?,
         requests: number("BENCH_REQUESTS", 1_920)?,
     };

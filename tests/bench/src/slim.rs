@@ -34,6 +34,10 @@ pub(crate) fn slim(path: &Path) -> Result<PathBuf> {
     let folder = workspace_root().join("target/bench");
     std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let slim = folder.join("slim.wasm");
-    std::fs::write(&slim, module.emit_wasm()).with_context(|| slim.display().to_string())?;
+    // A bench and its test may run side by side.
+    let draft = folder.join(format!("slim.{}", std::process::id()));
+    std::fs::write(&draft, module.emit_wasm())
+        .and_then(|()| std::fs::rename(&draft, &slim))
+        .with_context(|| slim.display().to_string())?;
     Ok(slim)
 }

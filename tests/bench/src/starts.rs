@@ -21,6 +21,8 @@ use crate::statistics::{Estimate, estimate};
 /// Nothing more happens once all threads together run for less than this in a pause.
 const STILL: Duration = Duration::from_micros(500);
 const PAUSE: Duration = Duration::from_millis(50);
+/// Milliseconds that a worker may take.
+const START_GOAL: f64 = 50.0;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Memory is compared between Envoys with one worker and with so many more.
 const MORE_WORKERS: u32 = 8;
@@ -32,6 +34,8 @@ pub struct Start {
     pub name: &'static str,
     /// Of each worker.
     pub worker: Estimate,
+    /// At most so long was the goal.
+    pub goal: f64,
     /// Of the main thread, which compiles as well.
     pub main: Estimate,
 }
@@ -43,6 +47,8 @@ pub struct Memory {
     pub name: &'static str,
     /// What each worker adds to the process, less what it adds without the filter.
     pub per_vm: f64,
+    /// Less than this was the goal.
+    pub goal: f64,
 }
 
 /// Pushes each kind so many times.
@@ -83,6 +89,7 @@ pub async fn starts(times: usize) -> Result<Vec<Start>> {
     let starts = names.zip(figures).map(|(name, (worker, main))| Start {
         name,
         worker: estimate(&worker),
+        goal: START_GOAL,
         main: estimate(&main),
     });
     Ok(starts.collect())
@@ -95,13 +102,17 @@ pub async fn memory() -> Result<Vec<Memory>> {
         .without_http_filter("divvy")?;
     let without = per_worker(&bare).await?;
     let mut memory = Vec::new();
-    for (name, configuration) in [("10 rollouts", ten()), ("1,000 rollouts", many(1_000))] {
+    for (name, configuration, goal) in [
+        ("10 rollouts", ten(), 4.0),
+        ("1,000 rollouts", many(1_000), 16.0),
+    ] {
         let edge = Bootstrap::load("envoy/edge.yaml")?
             .without_access_log()?
             .with_plugin(plugin(&configuration)?);
         memory.push(Memory {
             name,
             per_vm: per_worker(&edge).await? - without,
+            goal: goal * 1024.0,
         });
     }
     Ok(memory)

@@ -11,7 +11,7 @@ use divvy_lab::workspace_root;
 use serde_json::{Value, json};
 
 /// All pages, from the root of the repository.
-const DOCUMENTS: [&str; 13] = [
+const DOCUMENTS: [&str; 14] = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
@@ -19,6 +19,7 @@ const DOCUMENTS: [&str; 13] = [
     "envoy/CLI.md",
     "envoy/CONDITIONS.md",
     "envoy/CONFIGURATION.md",
+    "envoy/COST.md",
     "envoy/GUARDRAIL.md",
     "envoy/MIGRATING.md",
     "envoy/PEOPLE.md",

@@ -9,12 +9,18 @@ const LONGEST: usize = 512;
 /// The user's position on a rollout's line, 0..1,000,000.
 #[must_use]
 pub fn position(prefix: &[u8], identity: &[u8]) -> u32 {
+    ((u128::from(hash(prefix, identity)) * 1_000_000) >> 64) as u32
+}
+
+/// The hash of a key, which is a prefix and an identity.
+#[must_use]
+pub fn hash(prefix: &[u8], identity: &[u8]) -> u64 {
     let mut key = [0; LONGEST];
     let length = (prefix.len() + identity.len()).min(LONGEST);
     let rest = identity.len().min(LONGEST - prefix.len());
     key[..prefix.len()].copy_from_slice(prefix);
     key[prefix.len()..length].copy_from_slice(&identity[..rest]);
-    ((u128::from(murmur(&key[..length])) * 1_000_000) >> 64) as u32
+    murmur(&key[..length])
 }
 
 fn murmur(key: &[u8]) -> u64 {

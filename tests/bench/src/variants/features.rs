@@ -1,5 +1,6 @@
 //! What single features add to the full path.
 
+use divvy_probes::hash::hash;
 use serde_json::{Value, json};
 
 use super::divvy::{counted, whole};
@@ -108,6 +109,15 @@ pub(super) fn all() -> Vec<Variant> {
         )
         .expecting(whole().answering("set-cookie: got=1:")),
         Variant {
+            requests: requests::of_users(&[&remembered()]),
+            ..feature(
+                "sticky_again",
+                "`sticky`, a visitor with the cookie",
+                rollout_and("sticky", json!({"cookie": "got"})),
+            )
+        }
+        .expecting(counted(Versions::All("v2")).telling("reason=sticky", "v2")),
+        Variant {
             requests: requests::of_visitors(),
             ..feature(
                 "mint",
@@ -147,6 +157,12 @@ fn unmeasured() -> Expect {
         .from(Versions::ByPosition)
         .telling("x-divvy-assignment: checkout=v2;reason=split", "v2")
         .counting("divvy_responses_total", 0)
+}
+
+/// The cookie of somebody who was given v2.
+fn remembered() -> String {
+    let epoch = hash(b"e:checkout:", b"") >> 32;
+    format!("cookie: got=1:{epoch:08x}:v2:100000")
 }
 
 /// Puts a claim where `jwt_authn` leaves those of a token that it has verified.

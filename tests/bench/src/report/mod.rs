@@ -1,14 +1,16 @@
 //! The figures as tables, for people, and as JSON, for programs.
 
-use std::fmt::Write as _;
+mod json;
+#[cfg(test)]
+mod tests;
 
-use serde_json::{Value, json};
+use std::fmt::Write as _;
 
 use crate::latency::{Load, Waits};
 use crate::rounds::Plan;
 use crate::starts::{Memory, Start};
 use crate::statistics::{Estimate, Row, Verdict, estimate};
-use crate::variants::{Group, UNIT};
+use crate::variants::{FLOOR, Goal, Group, UNIT};
 
 /// Everything that was measured.
 pub struct Report {
@@ -126,13 +128,9 @@ impl Report {
         table
     }
 
-    fn goal(&self, goal: &(crate::variants::Goal, Estimate, Verdict)) -> (String, String) {
+    fn goal(&self, goal: &(Goal, Estimate, Verdict)) -> (String, String) {
         let (goal, ratio, verdict) = goal;
-        let verdict = match verdict {
-            Verdict::Met => "met",
-            Verdict::Close => "within the interval",
-            Verdict::Missed => "**missed**",
-        };
+        let verdict = word(*verdict);
         let at_most = trimmed(goal.at_most);
         if goal.than == UNIT {
             return (format!("≤ {at_most}"), verdict.to_owned());
@@ -146,7 +144,7 @@ impl Report {
             .unwrap_or(other)
             .trim_start_matches("… and ");
         let short = match goal.than {
-            crate::variants::FLOOR => "the floor",
+            FLOOR => "the floor",
             "one_by_path" => "with one",
             _ => short,
         };
@@ -213,19 +211,41 @@ impl Report {
         if self.starts.is_empty() {
             return "Not measured in this run.\n".to_owned();
         }
-        let mut table =
-            "| start | each worker, ms | 95 % | main thread, ms |\n|---|--:|--:|--:|\n".to_owned();
-        for Start { name, worker, main } in &self.starts {
+        let mut table = "| start | each worker, ms | 95 % | goal | | main thread, ms |\n\
+                         |---|--:|--:|--:|---|--:|\n"
+            .to_owned();
+        for start in &self.starts {
+            let Start {
+                name,
+                worker,
+                goal,
+                main,
+            } = start;
+            let at_most = Goal {
+                than: "",
+                at_most: *goal,
+            };
             writeln!(
                 table,
-                "| {name} | {:.1} | {:.1}–{:.1} | {:.1} |",
-                worker.median, worker.low, worker.high, main.median
+                "| {name} | {:.1} | {:.1}–{:.1} | < {goal} | {} | {:.1} |",
+                worker.median,
+                worker.low,
+                worker.high,
+                word(Verdict::of(&at_most, worker)),
+                main.median
             )
             .unwrap_or_default();
         }
-        table += "\n| memory of the process per VM | MiB |\n|---|--:|\n";
-        for Memory { name, per_vm } in &self.memory {
-            writeln!(table, "| {name} | {:.1} |", per_vm / 1024.0).unwrap_or_default();
+        table += "\n| memory of the process per VM | MiB | goal | |\n|---|--:|--:|---|\n";
+        for Memory { name, per_vm, goal } in &self.memory {
+            let verdict = if per_vm < goal {
+                Verdict::Met
+            } else {
+                Verdict::Missed
+            };
+            let (per_vm, goal) = (per_vm / 1024.0, goal / 1024.0);
+            let verdict = word(verdict);
+            writeln!(table, "| {name} | {per_vm:.1} | < {goal} | {verdict} |").unwrap_or_default();
         }
         table
     }
@@ -235,49 +255,19 @@ impl Report {
             .iter()
             .filter(move |row| row.variant.group == group)
     }
+}
 
-    /// For programs.
-    #[must_use]
-    pub fn json(&self) -> Value {
-        let rows = self.rows.iter().map(|row| {
-            let goals = row.goals.iter().map(|(goal, ratio, verdict)| {
-                json!({"than": goal.than, "at_most": goal.at_most, "ratio": interval(ratio), "verdict": format!("{verdict:?}")})
-            });
-            json!({
-                "id": row.variant.id, "name": row.variant.name,
-                "group": format!("{:?}", row.variant.group),
-                "microseconds": interval(&row.cost), "ratio": interval(&row.ratio),
-                "over_full": interval(&row.added), "goals": goals.collect::<Value>(),
-            })
-        });
-        let latency = self.latency.iter().map(|(name, waits)| {
-            let rounds = waits.iter().map(|waits| json!([waits.p50, waits.p99]));
-            json!({"name": name, "p50_p99": rounds.collect::<Value>()})
-        });
-        let starts = self.starts.iter().map(|start| {
-            json!({"name": start.name, "worker_ms": interval(&start.worker), "main_ms": interval(&start.main)})
-        });
-        let memory = self
-            .memory
-            .iter()
-            .map(|memory| json!({"name": memory.name, "kib_per_vm": memory.per_vm}));
-        json!({
-            "envoy": self.run.version, "processor": self.run.processor,
-            "worker_alone": self.run.alone, "rounds": self.run.plan.rounds,
-            "requests": self.run.plan.requests, "native_microseconds": interval(&self.run.native),
-            "variants": rows.collect::<Value>(), "latency": latency.collect::<Value>(),
-            "starts": starts.collect::<Value>(), "memory": memory.collect::<Value>(),
-        })
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Met => "met",
+        Verdict::Close => "within the interval",
+        Verdict::Missed => "**missed**",
     }
 }
 
 fn figures(row: &Row) -> String {
     let Estimate { low, median, high } = row.ratio;
     format!("{:.2} | {median:.2} | {low:.2}–{high:.2}", row.cost.median)
-}
-
-fn interval(estimate: &Estimate) -> Value {
-    json!([estimate.low, estimate.median, estimate.high])
 }
 
 fn trimmed(number: f64) -> String {
