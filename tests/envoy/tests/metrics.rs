@@ -79,6 +79,7 @@ async fn count_exactly(clients: usize, each: usize) -> Result<()> {
             let pseudo = [(&b":path"[..], path.as_bytes()), (b":method", b"GET")];
             let request = Request::from_headers(&policy.names, pseudo.into_iter().chain(pairs));
             let decisions = decide(&policy, &request).decisions;
+            drop(request);
             for decision in &decisions {
                 let rollout = policy.rollout(decision.rollout).context("a rollout")?;
                 let version = &rollout.version(decision.version).context("a version")?.name;

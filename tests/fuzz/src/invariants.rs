@@ -72,10 +72,7 @@ pub fn of_shares(policy: &Policy) {
 fn of_scopes(policy: &Policy, request: &Request<'_>, decisions: &[Decision]) {
     let asked: Vec<RolloutId> = decisions.iter().map(|decision| decision.rollout).collect();
     assert!(asked.is_sorted_by(|a, b| a < b), "each once, in order");
-    if request
-        .host()
-        .is_some_and(|host| host.len() > LONGEST_HOST)
-    {
+    if request.host().is_some_and(|host| host.len() > LONGEST_HOST) {
         return;
     }
     let looks = |id: RolloutId| {
