@@ -1,5 +1,6 @@
 //! Does a variant do its job? One that does not would be cheap, and the bench a lie.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -15,6 +16,16 @@ use crate::upstream::VERSION;
 use crate::variants::Variant;
 
 const GATHERED: Duration = Duration::from_secs(10);
+/// All that is counted, whatever filter does it.
+const COUNTED: [&str; 5] = [
+    "divvy_requests_total",
+    "divvy_responses_total",
+    "divvy_request_duration_ms_count",
+    "naive_requests_total",
+    "naive_request_duration_ms_count",
+];
+
+type Counts = [f64; COUNTED.len()];
 
 /// Which version answers whom.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -42,7 +53,7 @@ pub struct Expect {
     told: Vec<(&'static str, &'static str)>,
     /// Parts of the answer's head.
     answered: Vec<&'static str>,
-    /// How much a metric grows with each request.
+    /// How much a metric grows with each request; those that are not named do not.
     counted: Vec<(&'static str, u32)>,
 }
 
@@ -65,26 +76,26 @@ impl Expect {
         self
     }
 
-    /// Expects this metric to grow by so much with each request.
+    /// Expects this metric to grow by so much with each request; the others must not.
     pub(crate) fn counting(mut self, metric: &'static str, by: u32) -> Expect {
         self.counted.push((metric, by));
         self
     }
 }
 
-/// Sends a request of each user twice, and looks.
-pub async fn check(stage: &Stage, variant: &Variant) -> Result<()> {
-    look(stage, variant)
-        .await
-        .with_context(|| format!("{} does not do its job", variant.id))
+/// Sends a request of each user twice to each variant, and looks.
+pub async fn check(stage: &Stage, variants: &[Variant]) -> Result<()> {
+    let mut counts = settled(stage).await?;
+    for variant in variants {
+        counts = look(stage, variant, counts)
+            .await
+            .with_context(|| format!("{} does not do its job", variant.id))?;
+    }
+    Ok(())
 }
 
-async fn look(stage: &Stage, variant: &Variant) -> Result<()> {
+async fn look(stage: &Stage, variant: &Variant, before: Counts) -> Result<Counts> {
     let expect = &variant.expect;
-    let before = match expect.counted.is_empty() {
-        true => Metrics::default(),
-        false => metrics(stage).await?,
-    };
     let mut connection = Connection::open(&stage.socket(variant)).await?;
     let mut versions = Vec::new();
     for request in variant.requests.iter().chain(variant.requests.iter()) {
@@ -112,35 +123,46 @@ async fn look(stage: &Stage, variant: &Variant) -> Result<()> {
     }
     whom(expect.versions, &versions)?;
 
-    let grown = |after: &Metrics| -> Vec<f64> {
-        let metrics = expect.counted.iter().map(|(metric, _)| metric);
-        metrics
-            .map(|metric| after.sum(metric, &[]) - before.sum(metric, &[]))
-            .collect()
-    };
-    let each = expect.counted.iter().map(|(_, each)| f64::from(*each));
-    let meant: Vec<_> = each.map(|each| each * versions.len() as f64).collect();
-    if !meant.is_empty() {
-        // Envoy gathers histograms from its threads in its own time.
-        let _ = eventually("the metrics", GATHERED, async || {
-            let grown = grown(&metrics(stage).await.ok()?);
-            (grown == meant).then_some(())
-        })
-        .await;
-        let grown = grown(&metrics(stage).await?);
-        ensure!(
-            grown == meant,
-            "{:?} grew by {grown:?}, not {meant:?}",
-            expect.counted
-        );
-    }
-    Ok(())
+    let requests = versions.len() as f64;
+    let meant = COUNTED.map(|metric| {
+        let mut counted = expect.counted.iter();
+        let each = counted.find_map(|(name, each)| (*name == metric).then_some(*each));
+        f64::from(each.unwrap_or(0)) * requests
+    });
+    let grown = |after: Counts| -> Counts { std::array::from_fn(|nth| after[nth] - before[nth]) };
+    let _ = eventually("the metrics", GATHERED, async || {
+        (grown(counts(stage).await.ok()?) == meant).then_some(())
+    })
+    .await;
+    let after = counts(stage).await?;
+    let grown = grown(after);
+    ensure!(
+        grown == meant,
+        "{COUNTED:?} grew by {grown:?}, not {meant:?}"
+    );
+    Ok(after)
 }
 
-/// What filters count, and nothing of what Envoy counts of its listeners.
-async fn metrics(stage: &Stage) -> Result<Metrics> {
+/// What filters have counted, and nothing of what Envoy counts of its listeners.
+async fn counts(stage: &Stage) -> Result<Counts> {
     let page = "/stats/prometheus?usedonly&filter=(divvy|naive)_";
-    Metrics::parse(&stage.envoy.get_admin(page).await?)
+    let metrics = Metrics::parse(&stage.envoy.get_admin(page).await?)?;
+    Ok(COUNTED.map(|metric| metrics.sum(metric, &[])))
+}
+
+/// The same when it has come to rest: Envoy gathers histograms from its threads in its own time.
+async fn settled(stage: &Stage) -> Result<Counts> {
+    let seen = RefCell::new(Vec::new());
+    eventually("the metrics to settle", GATHERED, async || {
+        let now = counts(stage).await.ok()?;
+        let mut seen = seen.borrow_mut();
+        seen.push(now);
+        match seen[..] {
+            [.., a, b, c] if a == b && b == c => Some(c),
+            _ => None,
+        }
+    })
+    .await
 }
 
 fn version(answer: &str) -> Result<String> {

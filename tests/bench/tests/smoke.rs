@@ -17,9 +17,7 @@ async fn every_variant_does_its_job_and_has_a_place_in_the_tables_and_the_plot()
     }
     let variants = all();
     let stage = Stage::start(&variants).await.unwrap();
-    for variant in &variants {
-        check::check(&stage, variant).await.unwrap();
-    }
+    check::check(&stage, &variants).await.unwrap();
     let plan = Plan {
         rounds: 2,
         warm_up: 0,
@@ -31,6 +29,12 @@ async fn every_variant_does_its_job_and_has_a_place_in_the_tables_and_the_plot()
         let took = measured.of_one(variant.id);
         assert!(took.iter().all(|took| *took > 0.0), "{}", variant.id);
     }
+    // After the rounds, whose histograms Envoy may not have gathered yet.
+    let full: Vec<_> = (variants.iter().cloned())
+        .filter(|variant| variant.id == FULL)
+        .collect();
+    check::check(&stage, &full).await.unwrap();
+
     let load = Load {
         rate: 200.0,
         lasts: Duration::from_millis(100),
@@ -84,7 +88,7 @@ async fn a_variant_whose_filter_is_missing_stops_the_bench() {
         variant.filter = filter.clone();
     }
     let stage = Stage::start(&variants).await.unwrap();
-    check::check(&stage, &variants[0]).await.unwrap();
-    let error = check::check(&stage, &variants[1]).await.unwrap_err();
+    check::check(&stage, &variants[..1]).await.unwrap();
+    let error = check::check(&stage, &variants).await.unwrap_err();
     assert_eq!(error.to_string(), "full does not do its job");
 }
