@@ -30,9 +30,8 @@ async fn every_variant_does_its_job_and_has_a_place_in_the_tables_and_the_plot()
         assert!(took.iter().all(|took| *took > 0.0), "{}", variant.id);
     }
     // After the rounds, whose histograms Envoy may not have gathered yet.
-    let full: Vec<_> = (variants.iter().cloned())
-        .filter(|variant| variant.id == FULL)
-        .collect();
+    let full = variants.iter().filter(|variant| variant.id == FULL);
+    let full: Vec<_> = full.cloned().collect();
     check::check(&stage, &full).await.unwrap();
 
     let load = Load {
