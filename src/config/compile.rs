@@ -2,14 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-
 use super::build::{Build, Identities};
 use super::error::{At, Errors};
 use super::headers::{Headers, Use};
-use super::read::Read;
+use super::read;
 use super::rollout::Compiled;
 use super::shape::{self, Items};
+use super::tree::Tree;
 use super::{MAX_ROLLOUTS, identity, json, names, rollout, trust, values};
 use crate::identity::Identification;
 use crate::matching::ScopeIndex;
@@ -17,22 +16,22 @@ use crate::policy::{Policy, Rollout};
 
 /// Compiles what was read; `None` when it has not the shape of a configuration. An error
 /// of shape at the top hides the lists below it, so they are read from the bytes again.
-pub(super) fn compile(value: Value, bytes: &[u8], errors: &mut Errors) -> Option<Policy> {
-    match shape::Config::read(value) {
+pub(super) fn compile(value: Tree, bytes: &[u8], errors: &mut Errors) -> Option<Policy> {
+    match read::read::<shape::Config>(value) {
         Ok(config) => Some(compile_config(config, true, errors)),
         Err(error) => {
             error.report(At::Root, errors);
             let mut again = json::read(bytes, &mut Errors::default()).unwrap_or_default();
-            let mut list = |name| again.get_mut(name).map(Value::take);
+            let mut list = |name| again.take(name);
             let lists = shape::Config {
                 version: None,
-                identity: list("identity").and_then(|value| Read::read(value).ok()),
+                identity: list("identity").and_then(|value| read::read(value).ok()),
                 ignore_identities: None,
                 trust: None,
                 holdout: None,
                 headers: None,
                 response_header: None,
-                rollouts: list("rollouts").and_then(|value| Read::read(value).ok()),
+                rollouts: list("rollouts").and_then(|value| read::read(value).ok()),
             };
             compile_config(lists, false, errors);
             None
@@ -50,10 +49,7 @@ fn compile_config(config: shape::Config, whole: bool, errors: &mut Errors) -> Po
     if let Some(rollouts) = &config.rollouts {
         for expose in rollouts.raw().filter_map(|rollout| rollout.get("expose")) {
             for (field, wanted) in [("group", Use::Group), ("id", Use::Id)] {
-                let name = expose
-                    .get(field)
-                    .and_then(Value::as_str)
-                    .unwrap_or_default();
+                let name = expose.get(field).and_then(Tree::text).unwrap_or_default();
                 build
                     .headers
                     .own(At::Root, name, wanted, &mut Errors::default());

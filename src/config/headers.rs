@@ -1,9 +1,8 @@
 //! All that divvy reads of a request, and the headers it owns.
 
-use serde_json::{Map, Value};
-
 use super::error::{At, Errors};
 use super::shape::{self, OneOrMany};
+use super::tree::Tree;
 use super::{MAX_CLAIMS, names};
 use crate::policy::{DEFAULT_HEADERS, OwnedHeader, Role};
 use crate::request::{Claim, ClaimId, ClaimType, CookieId, HeaderId, LabelId, Names, QueryId};
@@ -85,21 +84,16 @@ impl Headers {
 
     /// What must be stripped whatever else is wrong: the default names, and the valid
     /// ones that a refused configuration gives under `headers` and `expose`.
-    pub(super) fn to_strip(config: Option<&Value>) -> Self {
+    pub(super) fn to_strip(config: &Tree) -> Self {
         let mut headers = Self::new(None, &mut Errors::default());
-        let object = |value: Option<&Value>| value.and_then(Value::as_object).cloned();
-        let config = config.and_then(Value::as_object);
-        let rollouts = config.and_then(|config| config.get("rollouts")?.as_array());
-        let exposed = rollouts.into_iter().flatten();
-        let named = object(config.and_then(|config| config.get("headers")));
-        let objects = [named]
-            .into_iter()
-            .chain(exposed.map(|rollout| object(rollout.get("expose"))));
-        for name in objects.flatten().flat_map(Map::into_values) {
+        let rollouts = config.get("rollouts").map_or(&[][..], Tree::elements);
+        let exposed = rollouts.iter().map(|rollout| rollout.get("expose"));
+        let objects = [config.get("headers")].into_iter().chain(exposed);
+        for name in objects.flatten().flat_map(Tree::values) {
             if headers.owned.len() >= MOST_STRIPPED {
                 break;
             }
-            let name = name.as_str().unwrap_or_default();
+            let name = name.text().unwrap_or_default();
             let valid = names::own_header(At::Root, name, &mut Errors::default());
             if let Some(name) = valid
                 && headers.find(&name).is_none()

@@ -2,16 +2,15 @@
 
 use std::marker::PhantomData;
 
-use serde_json::Value;
-
 use super::error::{At, Errors};
-use super::read::{Read, ShapeError};
+use super::read::{self, Mistakes, Read};
+use super::tree::Tree;
 
 /// A list whose elements are read one by one, when they are compiled: one that has the
 /// wrong shape does not hide what is wrong with the others.
 #[derive(Debug)]
 pub(super) struct Items<T> {
-    values: Vec<Value>,
+    values: Vec<Tree>,
     shape: PhantomData<T>,
 }
 
@@ -25,7 +24,7 @@ impl<T> Items<T> {
     }
 
     /// The elements as they stand there.
-    pub(super) fn raw(&self) -> impl Iterator<Item = &Value> {
+    pub(super) fn raw(&self) -> impl Iterator<Item = &Tree> {
         self.values.iter()
     }
 
@@ -59,7 +58,7 @@ impl<T: Read> Items<T> {
         let mut list = Vec::new();
         for (index, value) in self.values.into_iter().enumerate() {
             let at = at.index(index);
-            match T::read(value) {
+            match read::read(value) {
                 Ok(value) => list.extend(compile(at, value, errors)),
                 Err(error) => error.report(at, errors),
             }
@@ -69,13 +68,17 @@ impl<T: Read> Items<T> {
 }
 
 impl<T> Read for Items<T> {
-    fn read(value: Value) -> Result<Self, ShapeError> {
-        match value {
-            Value::Array(values) => Ok(Self {
-                values,
-                shape: PhantomData,
-            }),
-            other => Err(ShapeError::mismatch(&other, "a list")),
+    fn read(value: Option<Tree>, mistakes: &mut Mistakes) -> Self {
+        let values = match value {
+            Some(Tree::List(values)) => values,
+            other => {
+                mistakes.mismatch(other.as_ref(), "a list");
+                Vec::new()
+            }
+        };
+        Self {
+            values,
+            shape: PhantomData,
         }
     }
 }
@@ -88,14 +91,14 @@ pub(super) enum OneOrMany {
 }
 
 impl Read for OneOrMany {
-    fn read(value: Value) -> Result<Self, ShapeError> {
+    fn read(value: Option<Tree>, mistakes: &mut Mistakes) -> Self {
         match value {
-            Value::String(text) => Ok(Self::One(text)),
-            Value::Array(_) => Items::read(value).map(Self::Many),
-            other => Err(ShapeError::mismatch(
-                &other,
-                "a string or a list of strings",
-            )),
+            Some(Tree::Text(text)) => Self::One(text),
+            Some(Tree::List(_)) => Self::Many(Items::read(value, mistakes)),
+            other => {
+                mistakes.mismatch(other.as_ref(), "a string or a list of strings");
+                Self::One(String::new())
+            }
         }
     }
 }

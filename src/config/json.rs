@@ -4,12 +4,13 @@
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
 
 use super::error::{At, Errors};
+use super::tree::Tree;
+use crate::table::Table;
 
 /// Reads the bytes; `None` when they are no JSON.
-pub(super) fn read(bytes: &[u8], errors: &mut Errors) -> Option<Value> {
+pub(super) fn read(bytes: &[u8], errors: &mut Errors) -> Option<Tree> {
     if bytes.len() > super::MAX_BYTES {
         let message = format!(
             "{} bytes are more than {}, the most that are read",
@@ -62,56 +63,51 @@ struct Node<'a> {
 }
 
 impl<'de> DeserializeSeed<'de> for Node<'_> {
-    type Value = Value;
+    type Value = Tree;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Tree, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
+// 5.0 and 5 are one number, for whoever reads it and for the fingerprint: Istio hands all
+// numbers over as doubles. Whole ones beyond 2^53 are nothing that a configuration may say.
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "doubles are what numbers are read as"
+)]
 impl<'de> Visitor<'de> for Node<'_> {
-    type Value = Value;
+    type Value = Tree;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a JSON value")
     }
 
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
+    fn visit_unit<E>(self) -> Result<Tree, E> {
+        Ok(Tree::Null)
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
+    fn visit_bool<E>(self, value: bool) -> Result<Tree, E> {
+        Ok(Tree::Bool(value))
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
+    fn visit_u64<E>(self, value: u64) -> Result<Tree, E> {
+        Ok(Tree::Number(value as f64))
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Number(value.into()))
+    fn visit_i64<E>(self, value: i64) -> Result<Tree, E> {
+        Ok(Tree::Number(value as f64))
     }
 
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        // 5.0 and 5 are one number, for whoever reads it and for the fingerprint: Istio
-        // hands all numbers over as doubles.
-        const EXACT: f64 = (1_u64 << 53) as f64;
-        if value.fract() == 0.0 && value.abs() < EXACT {
-            #[allow(clippy::cast_possible_truncation, reason = "checked to be exact")]
-            return Ok(Value::Number((value as i64).into()));
-        }
-        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+    fn visit_f64<E>(self, value: f64) -> Result<Tree, E> {
+        Ok(Tree::Number(value))
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
+    fn visit_str<E>(self, value: &str) -> Result<Tree, E> {
+        Ok(Tree::Text(value.to_owned()))
     }
 
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(value))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Tree, A::Error> {
         let mut list = Vec::new();
         loop {
             let element = Node {
@@ -120,24 +116,49 @@ impl<'de> Visitor<'de> for Node<'_> {
             };
             match elements.next_element_seed(element)? {
                 Some(value) => list.push(value),
-                None => return Ok(Value::Array(list)),
+                None => return Ok(Tree::List(list)),
             }
         }
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-        let mut map = Map::new();
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Tree, A::Error> {
+        let mut object = Vec::new();
+        let mut seen = Seen::default();
         while let Some(key) = members.next_key::<String>()? {
             let at = self.at.field(&key);
-            if map.contains_key(&key) {
+            if seen.before(&object, &key) {
                 self.errors.add(at, "this key stands here twice");
             }
             let value = members.next_value_seed(Node {
                 at,
                 errors: self.errors,
             })?;
-            map.insert(key, value);
+            object.push((key, value));
         }
-        Ok(Value::Object(map))
+        Ok(Tree::Object(object))
+    }
+}
+
+/// The keys of an object: a table once there are more than any object of a configuration
+/// has, since somebody may write a megabyte of them.
+#[derive(Default)]
+struct Seen(Table<()>);
+
+impl Seen {
+    const FEW: usize = 64;
+
+    /// Whether a key stands there already.
+    fn before(&mut self, object: &[(String, Tree)], key: &str) -> bool {
+        if object.len() < Self::FEW {
+            return object.iter().any(|(known, _)| known == key);
+        }
+        if self.0.is_empty() {
+            for (known, _) in object {
+                self.0.get_or_insert_with(known.as_bytes(), || ());
+            }
+        }
+        let count = self.0.len();
+        self.0.get_or_insert_with(key.as_bytes(), || ());
+        self.0.len() == count
     }
 }

@@ -25,11 +25,10 @@ mod rollout;
 mod scope;
 mod shape;
 mod strategy;
+mod tree;
 mod trust;
 mod values;
 mod versions;
-
-use serde_json::Value;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use describe::schema;
@@ -37,6 +36,7 @@ pub use error::{ConfigError, Errors};
 
 use crate::murmur::Murmur;
 use crate::policy::Policy;
+use tree::Tree;
 
 /// The longest configuration, in bytes.
 pub const MAX_BYTES: usize = 1 << 20;
@@ -78,7 +78,7 @@ pub fn parse(bytes: &[u8]) -> Result<Policy, Errors> {
     let Some(value) = json::read(bytes, &mut errors) else {
         return Err(errors);
     };
-    let fingerprint = fingerprint_of(&canonical(&value));
+    let fingerprint = folded(value.hash());
     let policy = compile::compile(value, bytes, &mut errors);
     let policy = errors.into_result(policy)?;
     Ok(Policy {
@@ -92,11 +92,13 @@ pub fn parse(bytes: &[u8]) -> Result<Policy, Errors> {
 /// those that are named under `headers`, if these bytes are JSON that names any.
 pub fn inert(bytes: &[u8]) -> Policy {
     let value = json::read(bytes, &mut Errors::default());
-    let text = value.as_ref().map(canonical);
-    let (names, owned, _) = headers::Headers::to_strip(value.as_ref()).into_parts();
+    // Text that is no JSON is hashed as it is.
+    let hash = value
+        .as_ref()
+        .map_or_else(|| tree::hash(0, bytes), Tree::hash);
+    let (names, owned, _) = headers::Headers::to_strip(&value.unwrap_or_default()).into_parts();
     Policy {
-        // Text that is no JSON is hashed as it is.
-        fingerprint: fingerprint_of(text.as_deref().unwrap_or(bytes)),
+        fingerprint: folded(hash),
         names,
         owned,
         ..Policy::default()
@@ -109,14 +111,7 @@ pub fn digest(bytes: &[u8]) -> u128 {
     u128::from(h2) << 64 | u128::from(h1)
 }
 
-/// The tree as text: keys sorted, without white space.
-fn canonical(value: &Value) -> Vec<u8> {
-    // Writing a tree to memory cannot fail.
-    serde_json::to_vec(value).unwrap_or_default()
-}
-
-fn fingerprint_of(canonical: &[u8]) -> u32 {
-    let mut reader = canonical;
-    // Reading from a slice cannot fail.
-    murmur3::murmur3_32(&mut reader, 0).unwrap_or_default()
+/// As much of a hash as a gauge shows exactly.
+fn folded(hash: u64) -> u32 {
+    u32::try_from(hash >> 32).unwrap_or_default()
 }

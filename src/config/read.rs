@@ -4,22 +4,30 @@
 //! filter was 65 KB larger than with these functions, which all fields share. So serde reads
 //! the JSON, and this reads the tree.
 
-use serde_json::{Map, Value, value};
+use serde_json::Number;
 
 use super::error::{At, Errors};
+use super::tree::{self, Tree};
 
 /// What can be read from a value of a tree.
 pub(super) trait Read: Sized {
-    /// Reads it.
-    ///
-    /// # Errors
-    /// When the value has not the right shape.
-    fn read(value: Value) -> Result<Self, ShapeError>;
+    /// Whether the field has to be there.
+    const REQUIRED: bool = true;
 
-    /// What it means that a field is not there: `None` where it has to be.
-    fn absent() -> Option<Self> {
-        None
-    }
+    /// Reads it from the value of a field, `None` where the field is not there. What does not
+    /// fit is noted; what is given back then is of no use, but spares every field of every
+    /// struct the code that would end reading.
+    fn read(value: Option<Tree>, mistakes: &mut Mistakes) -> Self;
+}
+
+/// Reads a value.
+///
+/// # Errors
+/// When the value has not the right shape.
+pub(super) fn read<T: Read>(value: Tree) -> Result<T, ShapeError> {
+    let mut mistakes = Mistakes::default();
+    let read = T::read(Some(value), &mut mistakes);
+    mistakes.first.map_or(Ok(read), Err)
 }
 
 /// What does not have the right shape, and where.
@@ -30,120 +38,157 @@ pub(super) struct ShapeError {
 }
 
 impl ShapeError {
-    fn new(message: String) -> Self {
-        Self {
-            path: String::new(),
-            message,
-        }
-    }
-
-    /// In words that a configuration is written in: no Rust types.
-    pub(super) fn mismatch(found: &Value, meant: &str) -> Self {
-        let found = match found {
-            Value::Null => "null",
-            Value::Bool(_) => "true or false",
-            Value::Number(_) => "a number",
-            Value::String(_) => "a string",
-            Value::Array(_) => "a list",
-            Value::Object(_) => "an object",
-        };
-        Self::new(format!("is {found} where {meant} is meant"))
-    }
-
     pub(super) fn report(&self, at: At<'_>, errors: &mut Errors) {
         errors.add(at.below(&self.path), self.message.as_str());
     }
 
     /// The same, seen from one step further out.
-    fn inside(mut self, step: &str) -> Self {
+    fn inside(&mut self, step: &str) {
         let dot = match self.path.as_bytes() {
             [] | [b'[', ..] => "",
             _ => ".",
         };
         self.path = [step, dot, &self.path].concat();
-        self
+    }
+}
+
+/// What is wrong with the shape of what is being read: the first thing alone counts.
+#[derive(Debug, Default)]
+pub(super) struct Mistakes {
+    first: Option<ShapeError>,
+}
+
+impl Mistakes {
+    fn add(&mut self, message: String) {
+        let path = String::new();
+        self.first.get_or_insert(ShapeError { path, message });
+    }
+
+    /// In words that a configuration is written in: no Rust types. A field that is not there
+    /// is noted by whoever knows its name.
+    pub(super) fn mismatch(&mut self, found: Option<&Tree>, meant: &str) {
+        let found = match found {
+            None => return,
+            Some(Tree::Null) => "null",
+            Some(Tree::Bool(_)) => "true or false",
+            Some(Tree::Number(_)) => "a number",
+            Some(Tree::Text(_)) => "a string",
+            Some(Tree::List(_)) => "a list",
+            Some(Tree::Object(_)) => "an object",
+        };
+        self.add(format!("is {found} where {meant} is meant"));
+    }
+
+    /// What was found in a field, seen from its object.
+    fn inside(&mut self, step: &str) {
+        if let Some(error) = &mut self.first {
+            error.inside(step);
+        }
     }
 }
 
 impl Read for String {
-    fn read(value: Value) -> Result<Self, ShapeError> {
+    fn read(value: Option<Tree>, mistakes: &mut Mistakes) -> Self {
         match value {
-            Value::String(text) => Ok(text),
-            other => Err(ShapeError::mismatch(&other, "a string")),
+            Some(Tree::Text(text)) => text,
+            other => {
+                mistakes.mismatch(other.as_ref(), "a string");
+                Self::new()
+            }
         }
     }
 }
 
 impl Read for bool {
-    fn read(value: Value) -> Result<Self, ShapeError> {
+    fn read(value: Option<Tree>, mistakes: &mut Mistakes) -> Self {
         match value {
-            Value::Bool(flag) => Ok(flag),
-            other => Err(ShapeError::mismatch(&other, "true or false")),
+            Some(Tree::Bool(flag)) => flag,
+            other => {
+                mistakes.mismatch(other.as_ref(), "true or false");
+                false
+            }
         }
     }
 }
 
 impl Read for f64 {
-    fn read(value: Value) -> Result<Self, ShapeError> {
-        let number = value.as_f64();
-        number.ok_or_else(|| ShapeError::mismatch(&value, "a number"))
+    fn read(value: Option<Tree>, mistakes: &mut Mistakes) -> Self {
+        match value {
+            Some(Tree::Number(number)) => number,
+            other => {
+                mistakes.mismatch(other.as_ref(), "a number");
+                0.0
+            }
+        }
     }
 }
 
 impl<T: Read> Read for Option<T> {
-    fn read(value: Value) -> Result<Self, ShapeError> {
-        if value.is_null() {
+    const REQUIRED: bool = false;
+
+    fn read(value: Option<Tree>, mistakes: &mut Mistakes) -> Self {
+        if let Some(Tree::Null) = value {
             // An empty value of a template becomes null: taken for an absent field, it would
             // make a rule with a percent one for everybody.
-            return Err(ShapeError::new("is null: leave it out instead".to_owned()));
+            mistakes.add("is null: leave it out instead".to_owned());
         }
-        T::read(value).map(Some)
-    }
-
-    fn absent() -> Option<Self> {
-        Some(None)
+        value.map(|value| T::read(Some(value), mistakes))
     }
 }
 
 impl<T: Read> Read for Box<T> {
-    fn read(value: Value) -> Result<Self, ShapeError> {
-        T::read(value).map(Self::new)
+    fn read(value: Option<Tree>, mistakes: &mut Mistakes) -> Self {
+        Self::new(T::read(value, mistakes))
     }
 }
 
 /// The fields of an object that is being read.
-pub(super) struct Fields(Map<String, Value>);
+pub(super) struct Fields<'m> {
+    members: Vec<(String, Tree)>,
+    mistakes: &'m mut Mistakes,
+}
 
-impl Fields {
-    /// The fields of a value, if it is an object and has no others than these.
-    pub(super) fn of(value: Value, known: &[&[&str]]) -> Result<Self, ShapeError> {
-        let Value::Object(map) = value else {
-            return Err(ShapeError::mismatch(&value, "an object"));
+impl<'m> Fields<'m> {
+    /// The fields of a value, which has to be an object and have no others than these.
+    pub(super) fn of(value: Option<Tree>, known: &[&[&str]], mistakes: &'m mut Mistakes) -> Self {
+        let members = match value {
+            Some(Tree::Object(members)) => members,
+            other => {
+                mistakes.mismatch(other.as_ref(), "an object");
+                Vec::new()
+            }
         };
         let is_known = |key: &str| known.iter().any(|known| known.contains(&key));
-        match map.keys().find(|key| !is_known(key)) {
-            None => Ok(Self(map)),
-            Some(key) => {
-                let known = known.iter().copied().flatten();
-                let known: Vec<_> = known.map(|key| format!("`{key}`")).collect();
-                let expected = match known.as_slice() {
-                    [one] => one.clone(),
-                    [one, other] => format!("{one} or {other}"),
-                    several => format!("one of {}", several.join(", ")),
-                };
-                let message = format!("unknown field `{key}`, expected {expected}");
-                Err(ShapeError::new(message))
-            }
+        if let Some((key, _)) = members.iter().find(|(key, _)| !is_known(key)) {
+            let known = known.iter().copied().flatten();
+            let known: Vec<_> = known.map(|key| format!("`{key}`")).collect();
+            let expected = match known.as_slice() {
+                [one] => one.clone(),
+                [one, other] => format!("{one} or {other}"),
+                several => format!("one of {}", several.join(", ")),
+            };
+            mistakes.add(format!("unknown field `{key}`, expected {expected}"));
         }
+        Self { members, mistakes }
     }
 
     /// Takes the value of one of them.
-    pub(super) fn take<T: Read>(&mut self, key: &str) -> Result<T, ShapeError> {
-        // Not removed: that would rebalance the map for each field.
-        match self.0.get_mut(key).map(Value::take) {
-            Some(value) => T::read(value).map_err(|error| error.inside(key)),
-            None => T::absent().ok_or_else(|| ShapeError::new(format!("missing field `{key}`"))),
+    pub(super) fn take<T: Read>(&mut self, key: &str) -> T {
+        let value = self.value(key, T::REQUIRED);
+        let before = self.mistakes.first.is_some();
+        let read = T::read(value, self.mistakes);
+        if !before {
+            self.mistakes.inside(key);
         }
+        read
+    }
+
+    fn value(&mut self, key: &str, required: bool) -> Option<Tree> {
+        let value = tree::take(&mut self.members, key);
+        if value.is_none() && required {
+            self.mistakes.add(format!("missing field `{key}`"));
+        }
+        value
     }
 }
 
@@ -167,13 +212,11 @@ macro_rules! shape {
         impl $name {
             const KEYS: &[&str] = &[$($key),*];
 
-            fn take(
-                fields: &mut $crate::config::read::Fields,
-            ) -> Result<Self, $crate::config::read::ShapeError> {
-                Ok(Self {
-                    $($field: fields.take($key)?,)*
-                    $($rest: <$rest_type>::take(fields)?,)?
-                })
+            fn take(fields: &mut $crate::config::read::Fields<'_>) -> Self {
+                Self {
+                    $($field: fields.take($key),)*
+                    $($rest: <$rest_type>::take(fields),)?
+                }
             }
 
             #[cfg(not(target_arch = "wasm32"))]
@@ -195,10 +238,11 @@ macro_rules! shape {
 
         impl $crate::config::read::Read for $name {
             fn read(
-                value: serde_json::Value,
-            ) -> Result<Self, $crate::config::read::ShapeError> {
+                value: Option<$crate::config::tree::Tree>,
+                mistakes: &mut $crate::config::read::Mistakes,
+            ) -> Self {
                 let known = &[Self::KEYS, $(<$rest_type>::KEYS)?];
-                Self::take(&mut $crate::config::read::Fields::of(value, known)?)
+                Self::take(&mut $crate::config::read::Fields::of(value, known, mistakes))
             }
         }
     };
@@ -207,7 +251,7 @@ pub(super) use shape;
 
 /// A number as a configuration would have it: `5`, not `5.0`.
 pub(super) fn shown(number: f64) -> String {
-    value::Number::from_f64(number).map_or_else(
+    Number::from_f64(number).map_or_else(
         || "not a number".to_owned(),
         |number| {
             let text = number.to_string();

@@ -36,8 +36,7 @@ fn decimal(value: &[u8]) -> Option<f64> {
         [] | [b'.', ..] => digits.get(zeros.saturating_sub(1)..)?,
         rest => rest,
     };
-    let number: serde_json::Number = std::str::from_utf8(rest).ok()?.parse().ok()?;
-    let number = number.as_f64()?;
+    let number: f64 = serde_json::from_slice(rest).ok()?;
     Some(if value.starts_with(b"-") {
         -number
     } else {
