@@ -216,6 +216,25 @@ fn same(one: &[u8], other: &[u8]) -> bool {
     differ == 0
 }
 
+impl Table<()> {
+    /// Adds a key. Whether it is a new one.
+    pub fn insert(&mut self, key: &[u8]) -> bool {
+        let before = self.len();
+        self.get_or_insert_with(key, || ());
+        self.len() > before
+    }
+
+    /// Whether this is one of the keys.
+    pub fn contains(&self, key: &[u8]) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// The keys, in the order in which they were added.
+    pub fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.keys.keys.iter().map(|key| &**key)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;

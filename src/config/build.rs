@@ -1,12 +1,11 @@
 //! What the parts of a configuration have to know of one another while they are compiled.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::error::{At, Errors};
 use super::headers::Headers;
 use super::{MAX_REGEXES, names, read};
 use crate::bucket::{Gate, Share};
 use crate::policy::{RolloutId, VersionId};
+use crate::table::Table;
 
 /// A share of users without a way to tell users apart is nobody's share: to accept it
 /// would be to serve stable to everyone in silence.
@@ -26,7 +25,7 @@ pub(super) struct Build {
     /// Whether decisions of other proxies are honoured, so that a rollout may be theirs.
     pub chained: bool,
     /// The names of cookies that are given to clients.
-    pub given_cookies: BTreeSet<String>,
+    pub given_cookies: Table<()>,
     /// Rollouts that stand earlier in the list.
     pub earlier: Earlier,
     pub layers: Layers,
@@ -51,7 +50,7 @@ impl Build {
             has_holdout: false,
             draws: false,
             chained: false,
-            given_cookies: BTreeSet::new(),
+            given_cookies: Table::default(),
             earlier: Earlier::default(),
             layers: Layers::default(),
             regexes: 0,
@@ -91,7 +90,7 @@ pub(super) struct Earlier {
     /// Whether an element of the list had not the shape of a rollout: a name that is not
     /// found may be its name.
     pub gaps: bool,
-    by_name: BTreeMap<String, Leader>,
+    by_name: Table<Leader>,
     next: u16,
 }
 
@@ -110,8 +109,9 @@ impl Earlier {
 
     pub(super) fn add(&mut self, name: &str, versions: Option<Vec<Box<str>>>) {
         let id = self.next();
-        self.by_name
-            .insert(name.to_owned(), Leader { id, versions });
+        // A name that is there already is a mistake, and noted as one.
+        let leader = || Leader { id, versions };
+        self.by_name.get_or_insert_with(name.as_bytes(), leader);
         self.next = self.next.saturating_add(1);
     }
 
@@ -127,7 +127,7 @@ impl Earlier {
         chained: bool,
         errors: &mut Errors,
     ) -> Result<&Leader, NotHere> {
-        let found = self.by_name.get(name);
+        let found = self.by_name.get(name.as_bytes());
         if found.is_none() && chained {
             names::rollout(at, name, errors);
         } else if found.is_none() && !self.gaps {
@@ -159,8 +159,14 @@ impl Leader {
 /// The ranges of each layer that are taken.
 #[derive(Default)]
 pub(super) struct Layers {
-    /// By layer and end of the range: where it begins, and whose it is.
-    taken: BTreeMap<(String, Share), (Share, String)>,
+    /// By layer. A range of each rollout at most, so they are simply gone through.
+    taken: Table<Vec<Taken>>,
+}
+
+struct Taken {
+    from: Share,
+    to: Share,
+    by: String,
 }
 
 impl Layers {
@@ -174,26 +180,22 @@ impl Layers {
         rollout: &str,
         errors: &mut Errors,
     ) {
-        // The first range that ends behind the beginning of this one is the only one that
-        // can be in its way.
-        let behind = (
-            layer.to_owned(),
-            Share::from_ppm(from.ppm().saturating_add(1)),
-        );
-        let next = self.taken.range(behind..).next();
-        if let Some(((name, end), (begin, other))) = next
-            && *name == layer
-            && *begin < to
-        {
-            let [begin, end] = [begin, end].map(|share| shown(*share));
-            let message = format!(
-                "overlaps the range {begin} to {end} that {other:?} has in layer {layer:?}"
-            );
+        let Some(taken) = self.taken.get_or_insert_with(layer.as_bytes(), Vec::new) else {
+            return;
+        };
+        let in_the_way = taken
+            .iter()
+            .filter(|other| other.from < to && from < other.to);
+        if let Some(first) = in_the_way.min_by_key(|other| other.to) {
+            let [begin, end] = [first.from, first.to].map(shown);
+            let by = &first.by;
+            let message =
+                format!("overlaps the range {begin} to {end} that {by:?} has in layer {layer:?}");
             errors.add(at, message);
             return;
         }
-        let taken = (from, rollout.to_owned());
-        self.taken.insert((layer.to_owned(), to), taken);
+        let by = rollout.to_owned();
+        taken.push(Taken { from, to, by });
     }
 }
 

@@ -1,7 +1,5 @@
 //! The whole configuration: identity, headers, and the list of rollouts.
 
-use std::collections::BTreeSet;
-
 use super::build::{Build, Identities};
 use super::error::{At, Errors};
 use super::headers::{Headers, Use};
@@ -13,6 +11,7 @@ use super::{MAX_ROLLOUTS, identity, json, names, rollout, trust, values};
 use crate::identity::Identification;
 use crate::matching::ScopeIndex;
 use crate::policy::{Policy, Rollout};
+use crate::table::Table;
 
 /// Compiles what was read; `None` when it has not the shape of a configuration. An error
 /// of shape at the top hides the lists below it, so they are read from the bytes again.
@@ -105,7 +104,7 @@ fn rollouts(
         return (Vec::new(), index);
     };
     let list = list.at_most(MAX_ROLLOUTS, "rollouts", at, errors);
-    let mut seen = BTreeSet::new();
+    let mut seen = Table::default();
     let rollouts = list.each(at, errors, |at, raw, errors| {
         values::unique(at.field("name"), &raw.name, &mut seen, errors);
         let name = raw.name.clone();

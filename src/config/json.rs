@@ -154,11 +154,9 @@ impl Seen {
         }
         if self.0.is_empty() {
             for (known, _) in object {
-                self.0.get_or_insert_with(known.as_bytes(), || ());
+                self.0.insert(known.as_bytes());
             }
         }
-        let count = self.0.len();
-        self.0.get_or_insert_with(key.as_bytes(), || ());
-        self.0.len() == count
+        !self.0.insert(key.as_bytes())
     }
 }

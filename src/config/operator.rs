@@ -1,6 +1,5 @@
 //! Operators: what a value is held against.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use memchr::memmem::Finder;
@@ -15,6 +14,7 @@ use crate::matching::number::Range;
 use crate::matching::pattern::Pattern;
 use crate::matching::version::Requirement;
 use crate::request::host::normalized;
+use crate::table::Table;
 
 /// The longest path that is named, in bytes: a path is looked up at each of its slashes, as
 /// far as any that is named goes.
@@ -119,10 +119,9 @@ fn text_operator(
         let list = list.each(at, errors, |at, value, errors| {
             text.whole(at, &value, errors)
         });
-        // Not collected: that would sort first, and the code for it is 7 KB.
-        let mut set = BTreeSet::new();
+        let mut set = Table::default();
         for value in list {
-            set.insert(value);
+            set.insert(&value);
         }
         return Some(Test::In(set));
     }

@@ -1,7 +1,5 @@
 //! One rollout: versions, targets, rules.
 
-use std::collections::BTreeSet;
-
 use super::build::Build;
 use super::error::{At, Errors};
 use super::headers::Use;
@@ -14,6 +12,7 @@ use crate::bucket::{Gate, Key};
 use crate::guardrail::{Arm, Guardrail, Plan, Ramp};
 use crate::matching::Scope;
 use crate::policy::{Expose, Metrics, Role, Rollout, Rule, Strategy, Version, VersionId};
+use crate::table::Table;
 
 /// A rollout as it was compiled.
 pub(super) struct Compiled {
@@ -202,7 +201,7 @@ fn compile_rules(
     errors: &mut Errors,
 ) -> Vec<Rule> {
     let raw = raw.at_most(MAX_RULES, "rules", at, errors);
-    let mut seen = BTreeSet::new();
+    let mut seen = Table::default();
     raw.each(at, errors, |at, rule, errors| {
         names::other(at.field("name"), &rule.name, errors);
         unique(at.field("name"), &rule.name, &mut seen, errors);

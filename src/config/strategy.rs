@@ -1,7 +1,5 @@
 //! How a rollout chooses where no rule does.
 
-use std::collections::BTreeSet;
-
 use super::build::{Build, NotHere};
 use super::error::{At, Errors};
 use super::shape;
@@ -11,6 +9,7 @@ use super::{MAX_VERSIONS, names, ramp};
 use crate::bucket::{Gate, Key, Purpose, Share, Span, Split};
 use crate::guardrail::Ramp;
 use crate::policy::{AbTest, Strategy};
+use crate::table::Table;
 
 /// A strategy, with the ramp of a canary that has one.
 pub(super) type Compiled = (Strategy, Option<Ramp>);
@@ -118,7 +117,7 @@ fn ab_test_of(
 ) -> Option<Strategy> {
     let place = at.field("split");
     let complete = raw.split.len();
-    let mut seen = BTreeSet::new();
+    let mut seen = Table::default();
     let arms = raw.split.at_most(MAX_VERSIONS, "arms", place, errors);
     let arms = arms.each(place, errors, |at, arm, errors| {
         let version = around

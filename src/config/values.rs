@@ -1,12 +1,12 @@
 //! Values that stand in several places: percentages, weights, names that must be unique.
 
-use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime};
 
 use super::error::{At, Errors};
 use super::read;
 use crate::bucket::Share;
+use crate::table::Table;
 
 /// The most that one arm of a split may weigh.
 const MAX_WEIGHT: u32 = 1_000_000;
@@ -103,8 +103,8 @@ pub(super) fn instant(at: At<'_>, text: &str, errors: &mut Errors) -> Option<u64
 }
 
 /// Notes a name that was there before.
-pub(super) fn unique(at: At<'_>, name: &str, seen: &mut BTreeSet<String>, errors: &mut Errors) {
-    if !seen.insert(name.to_owned()) {
+pub(super) fn unique(at: At<'_>, name: &str, seen: &mut Table<()>, errors: &mut Errors) {
+    if !seen.insert(name.as_bytes()) {
         errors.add(at, format!("{name:?} is there already"));
     }
 }

@@ -4,29 +4,29 @@
 //! knows, and keeps all of them as long as the VM lives. A VM outlives many
 //! configurations, so the numbers are kept here by name and asked for once.
 
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::cell::Cell;
 use std::rc::Rc;
 
 use super::host::{self, MetricKind, Swapped};
 use super::marks;
+use crate::table::Table;
 
 thread_local! {
-    static DEFINED: RefCell<BTreeMap<Box<str>, Option<u32>>> = RefCell::default();
+    static DEFINED: Cell<Table<Option<u32>>> = Cell::default();
 }
 
 fn define(kind: MetricKind, name: &str) -> Option<u32> {
-    DEFINED.with_borrow_mut(|defined| {
-        if let Some(id) = defined.get(name) {
-            return *id;
-        }
+    let mut defined = DEFINED.take();
+    let id = defined.get_or_insert_with(name.as_bytes(), || {
         let id = host::define_metric(kind, name).ok();
         if id.is_none() {
             log::warn!("the proxy refuses to define the metric {name}");
         }
-        defined.insert(name.into(), id);
         id
-    })
+    });
+    let id = id.and_then(|id| *id);
+    DEFINED.set(defined);
+    id
 }
 
 /// A series that is defined when it is first used, or before.
@@ -84,22 +84,24 @@ pub struct Gauges {
 }
 
 thread_local! {
-    static GAUGES: RefCell<BTreeMap<Box<str>, Rc<Gauges>>> = RefCell::default();
+    static GAUGES: Cell<Table<Rc<Gauges>>> = Cell::default();
 }
 
 impl Gauges {
     /// The gauges of the plugin of this name.
     pub fn of(plugin: &str) -> Rc<Self> {
-        GAUGES.with_borrow_mut(|all| {
-            let gauges = all.entry(plugin.into()).or_insert_with(|| {
-                Rc::new(Self {
-                    owner: marks::key(plugin, "gauges", "owner"),
-                    names: marks::key(plugin, "gauges", "names"),
-                    shown: Cell::new(None),
-                })
-            });
-            Rc::clone(gauges)
-        })
+        let new = || {
+            Rc::new(Self {
+                owner: marks::key(plugin, "gauges", "owner"),
+                names: marks::key(plugin, "gauges", "names"),
+                shown: Cell::new(None),
+            })
+        };
+        let mut all = GAUGES.take();
+        let gauges = all.get_or_insert_with(plugin.as_bytes(), new);
+        let gauges = gauges.map_or_else(new, |gauges| Rc::clone(gauges));
+        GAUGES.set(all);
+        gauges
     }
 
     /// Whether they tell of this configuration, as far as this VM knows.
@@ -123,25 +125,33 @@ impl Gauges {
         late: impl IntoIterator<Item = (String, u64)>,
     ) {
         self.shown.set(Some(configuration));
-        let mut gauges = BTreeMap::new();
-        for name in self.names().0.lines() {
-            gauges.insert(name.into(), 0);
+        let before = self.names().0;
+        let mut known = Table::default();
+        for name in before.lines() {
+            known.insert(name.as_bytes());
         }
+        let is_known = |(name, _): &(String, u64)| known.contains(name.as_bytes());
+        let late: Vec<_> = late.into_iter().filter(is_known).collect();
         let mut names = String::new();
-        let late = late
-            .into_iter()
-            .filter(|(name, _)| gauges.contains_key(name.as_str()))
-            .collect::<Vec<_>>();
+        let mut told = Table::default();
         for (name, value) in values.into_iter().chain(late) {
+            set(&name, value);
+            told.insert(name.as_bytes());
             names.extend([&name, "\n"]);
-            gauges.insert(name.into(), value);
         }
-        set_all(&gauges);
+        for name in before.lines() {
+            if !told.contains(name.as_bytes()) {
+                set(name, 0);
+            }
+        }
         // What another VM adds in the meantime is zeroed with the next configuration.
-        self.update_names(|before| {
-            let added = before.lines().filter(|name| !gauges.contains_key(*name));
+        self.update_names(|now| {
             let mut all = names.clone();
-            added.for_each(|name| all.extend([name, "\n"]));
+            for name in now.lines() {
+                if !told.contains(name.as_bytes()) && !known.contains(name.as_bytes()) {
+                    all.extend([name, "\n"]);
+                }
+            }
             all
         });
         // All VMs that show this configuration write the same.
@@ -150,16 +160,16 @@ impl Gauges {
 
     /// Adds gauges to those that are shown.
     pub fn add(&self, values: impl IntoIterator<Item = (String, u64)>) {
-        let mut gauges = BTreeMap::new();
+        let mut names = Vec::new();
         for (name, value) in values {
-            gauges.insert(name.into(), value);
+            set(&name, value);
+            names.push(name);
         }
-        set_all(&gauges);
         self.update_names(|before| {
             let mut all = before.to_owned();
-            for name in gauges.keys() {
-                if !before.lines().any(|known| known == &**name) {
-                    all.extend([&**name, "\n"]);
+            for name in &names {
+                if !before.lines().any(|known| known == name) {
+                    all.extend([name, "\n"]);
                 }
             }
             all
@@ -189,10 +199,8 @@ impl Gauges {
     }
 }
 
-fn set_all(gauges: &BTreeMap<Box<str>, u64>) {
-    for (name, value) in gauges {
-        if let Some(id) = define(MetricKind::Gauge, name) {
-            host::record(id, *value);
-        }
+fn set(gauge: &str, value: u64) {
+    if let Some(id) = define(MetricKind::Gauge, gauge) {
+        host::record(id, value);
     }
 }

@@ -1,7 +1,6 @@
 //! A configuration in use: what its root and its streams share.
 
 use std::cell::Cell;
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::active::{Active, DEFINED_AT_ONCE};
@@ -33,8 +32,9 @@ pub struct State {
     in_use: Cell<bool>,
     /// The change of the gauges that the last tick saw.
     seen_change: Cell<u32>,
-    /// The rollouts beyond the first 50 whose weights are shown, since they decided.
-    late: Cell<BTreeSet<RolloutId>>,
+    /// By rollout: whether it is one beyond the first 50 whose weights are shown, since it
+    /// decided.
+    late: Cell<Vec<bool>>,
     /// Whether a stream ever came.
     ever_used: Cell<bool>,
     /// Whether one came since the last tick.
@@ -178,7 +178,8 @@ impl State {
         before.resize(self.moving.len(), Vec::new());
         let mut changed = Vec::new();
         for (id, shown) in self.moving.iter().zip(&mut before) {
-            if usize::from(id.0) >= DEFINED_AT_ONCE && !late.contains(id) {
+            let place = usize::from(id.0);
+            if place >= DEFINED_AT_ONCE && late.get(place) != Some(&true) {
                 continue;
             }
             let now = self.values_of(*id);
@@ -225,7 +226,14 @@ impl State {
         let mut late = self.late.take();
         let mut gauges = Vec::new();
         for decision in decisions.iter().filter(beyond) {
-            if late.insert(decision.rollout) {
+            let place = usize::from(decision.rollout.0);
+            if late.len() <= place {
+                late.resize(self.active.policy.rollouts.len(), false);
+            }
+            if late
+                .get_mut(place)
+                .is_some_and(|shown| !std::mem::replace(shown, true))
+            {
                 gauges.extend(self.gauges_of(decision.rollout));
             }
         }
