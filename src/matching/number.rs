@@ -36,7 +36,9 @@ fn decimal(value: &[u8]) -> Option<f64> {
         [] | [b'.', ..] => digits.get(zeros.saturating_sub(1)..)?,
         rest => rest,
     };
-    let number: f64 = serde_json::from_slice(rest).ok()?;
+    // Not an f64 at once: what serde would say of a mistake takes 18 KB of code.
+    let number: serde_json::Number = std::str::from_utf8(rest).ok()?.parse().ok()?;
+    let number = number.as_f64()?;
     Some(if value.starts_with(b"-") {
         -number
     } else {
