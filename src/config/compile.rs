@@ -3,34 +3,32 @@
 use super::build::{Build, Identities};
 use super::error::{At, Errors};
 use super::headers::{Headers, Use};
-use super::read;
+use super::read::{self, Read};
 use super::rollout::Compiled;
 use super::shape::{self, Items};
 use super::tree::Tree;
-use super::{MAX_ROLLOUTS, identity, json, names, rollout, trust, values};
+use super::{MAX_ROLLOUTS, identity, names, rollout, trust, values};
 use crate::identity::Identification;
 use crate::matching::ScopeIndex;
 use crate::policy::{Policy, Rollout};
 use crate::table::Table;
 
 /// Compiles what was read; `None` when it has not the shape of a configuration. An error
-/// of shape at the top hides the lists below it, so they are read from the bytes again.
-pub(super) fn compile(value: Tree, bytes: &[u8], errors: &mut Errors) -> Option<Policy> {
-    match read::read::<shape::Config>(value) {
+/// of shape at the top hides the lists below it, so they are read by themselves then.
+pub(super) fn compile(tree: &Tree<'_>, errors: &mut Errors) -> Option<Policy> {
+    match read::read(tree) {
         Ok(config) => Some(compile_config(config, true, errors)),
         Err(error) => {
             error.report(At::Root, errors);
-            let mut again = json::read(bytes, &mut Errors::default()).unwrap_or_default();
-            let mut list = |name| again.take(name);
             let lists = shape::Config {
                 version: None,
-                identity: list("identity").and_then(|value| read::read(value).ok()),
+                identity: list(tree.get("identity")),
                 ignore_identities: None,
                 trust: None,
                 holdout: None,
                 headers: None,
                 response_header: None,
-                rollouts: list("rollouts").and_then(|value| read::read(value).ok()),
+                rollouts: list(tree.get("rollouts")),
             };
             compile_config(lists, false, errors);
             None
@@ -38,9 +36,13 @@ pub(super) fn compile(value: Tree, bytes: &[u8], errors: &mut Errors) -> Option<
     }
 }
 
+fn list<'t, T: Read<'t>>(value: Option<&'t Tree<'t>>) -> Option<T> {
+    read::read(value?).ok()
+}
+
 /// `whole` is false when only the lists could be read: then nothing may be concluded
 /// from what is missing.
-fn compile_config(config: shape::Config, whole: bool, errors: &mut Errors) -> Policy {
+fn compile_config(config: shape::Config<'_>, whole: bool, errors: &mut Errors) -> Policy {
     let root = At::Root;
     let mut build = Build::new(Headers::new(config.headers, errors));
     // Whatever is divvy's own has to be known before anything is read: no condition can
@@ -57,7 +59,7 @@ fn compile_config(config: shape::Config, whole: bool, errors: &mut Errors) -> Po
     }
     let response_header = config.response_header.and_then(|name| {
         let at = root.field("responseHeader");
-        let name = names::own_header(at, &name, errors)?;
+        let name = names::own_header(at, name, errors)?;
         if matches!(build.headers.find(&name), Some((_, Use::Group | Use::Id))) {
             errors.add(at, format!("{name:?} is named for something else already"));
         }
@@ -93,7 +95,7 @@ fn compile_config(config: shape::Config, whole: bool, errors: &mut Errors) -> Po
 }
 
 fn rollouts(
-    list: Option<Items<shape::Rollout>>,
+    list: Option<Items<'_, shape::Rollout<'_>>>,
     build: &mut Build,
     errors: &mut Errors,
 ) -> (Vec<Rollout>, ScopeIndex) {
@@ -106,8 +108,8 @@ fn rollouts(
     let list = list.at_most(MAX_ROLLOUTS, "rollouts", at, errors);
     let mut seen = Table::default();
     let rollouts = list.each(at, errors, |at, raw, errors| {
-        values::unique(at.field("name"), &raw.name, &mut seen, errors);
-        let name = raw.name.clone();
+        values::unique(at.field("name"), raw.name, &mut seen, errors);
+        let name = raw.name;
         let id = build.earlier.next();
         build.earlier.gaps = matches!(at, At::Index(_, place) if place > usize::from(id.0));
         let compiled = rollout::compile(at, raw, build, errors);
@@ -116,7 +118,7 @@ fn rollouts(
             let versions = compiled.rollout.versions.iter();
             versions.map(|version| version.name.clone()).collect()
         });
-        build.earlier.add(&name, versions);
+        build.earlier.add(name, versions);
         let Compiled {
             rollout, scopes, ..
         } = compiled?;

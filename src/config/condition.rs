@@ -12,7 +12,7 @@ use crate::matching::{Assigned, Condition, Source};
 /// Compiles a condition that stands `depth` others deep.
 pub(super) fn compile(
     at: At<'_>,
-    mut raw: shape::Condition,
+    mut raw: shape::Condition<'_>,
     depth: usize,
     build: &mut Build,
     errors: &mut Errors,
@@ -40,12 +40,7 @@ pub(super) fn compile(
         whole.push(assigned(at.field("assigned"), &raw, build, errors));
     }
     if raw.jwt_claim.is_none() {
-        no_claim(
-            at,
-            raw.jwt_payload.as_ref(),
-            raw.claim_type.as_ref(),
-            errors,
-        );
+        no_claim(at, raw.jwt_payload, raw.claim_type, errors);
     }
     let (sources, operator) = sources(at, raw, build, errors);
     match (whole.len(), sources.len()) {
@@ -79,7 +74,7 @@ pub(super) fn compile(
 
 fn list(
     at: At<'_>,
-    parts: Items<shape::Condition>,
+    parts: Items<'_, shape::Condition<'_>>,
     depth: usize,
     build: &mut Build,
     errors: &mut Errors,
@@ -96,27 +91,27 @@ fn list(
 
 fn assigned(
     at: At<'_>,
-    raw: &shape::Assigned,
+    raw: &shape::Assigned<'_>,
     build: &Build,
     errors: &mut Errors,
 ) -> Option<Condition> {
     let place = at.field("rollout");
     let found = build
         .earlier
-        .find(place, &raw.rollout, build.chained, errors);
+        .find(place, raw.rollout, build.chained, errors);
     let at = at.field("version");
     let here = match found {
-        Ok(rollout) => Some((rollout.id, rollout.version(at, &raw.version, errors)?)),
+        Ok(rollout) => Some((rollout.id, rollout.version(at, raw.version, errors)?)),
         Err(NotHere) if build.chained => {
-            names::other(at, &raw.version, errors);
+            names::other(at, raw.version, errors);
             None
         }
         Err(NotHere) => return None,
     };
     Some(Condition::Assigned(Assigned {
         here,
-        rollout: raw.rollout.as_str().into(),
-        version: raw.version.as_str().into(),
+        rollout: raw.rollout.into(),
+        version: raw.version.into(),
     }))
 }
 
@@ -130,12 +125,12 @@ fn no_operator(at: At<'_>, operator: &Operator, errors: &mut Errors) {
 
 /// The sources that are named, `None` for one with something wrong; and what they are held
 /// against.
-fn sources(
+fn sources<'t>(
     at: At<'_>,
-    raw: shape::Condition,
+    raw: shape::Condition<'t>,
     build: &mut Build,
     errors: &mut Errors,
-) -> (Vec<Option<Source>>, Operator) {
+) -> (Vec<Option<Source>>, Operator<'t>) {
     let mut found = Vec::new();
     let headers = &mut build.headers;
     if let Some(name) = &raw.header {

@@ -19,7 +19,7 @@ const LONGEST: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 pub(super) fn mint(
     at: At<'_>,
     cookie: &str,
-    raw: shape::Mint,
+    raw: shape::Mint<'_>,
     build: &mut Build,
     errors: &mut Errors,
 ) -> Option<Mint> {
@@ -40,7 +40,7 @@ pub(super) fn mint(
 /// How clients remember what a rollout's strategy said.
 pub(super) fn sticky(
     at: At<'_>,
-    raw: shape::Sticky,
+    raw: shape::Sticky<'_>,
     (salt, revision): (&str, &str),
     strategy: Option<&Strategy>,
     build: &mut Build,
@@ -69,7 +69,7 @@ pub(super) fn sticky(
     let set = given(
         at,
         at.field("cookie"),
-        &cookie,
+        cookie,
         raw.attributes,
         build,
         errors,
@@ -102,7 +102,7 @@ fn given(
 /// What stands behind a cookie's value.
 fn attributes(at: At<'_>, name: &str, raw: &Attributes, errors: &mut Errors) -> Option<Box<str>> {
     let before = errors.count();
-    let path = raw.path.as_deref().unwrap_or("/");
+    let path = raw.path.unwrap_or("/");
     let sound = |byte: u8| matches!(byte, b' '..=b'~') && byte != b';';
     if !path.starts_with('/') || !path.bytes().all(sound) {
         errors.add(
@@ -122,7 +122,7 @@ fn attributes(at: At<'_>, name: &str, raw: &Attributes, errors: &mut Errors) -> 
         text.push_str("; Domain=");
         text.push_str(domain);
     }
-    let same_site = raw.same_site.as_deref().unwrap_or("Lax");
+    let same_site = raw.same_site.unwrap_or("Lax");
     if !["Strict", "Lax", "None"].contains(&same_site) {
         let message = format!("{same_site:?} is not one of Strict, Lax, None");
         errors.add(at.field("sameSite"), message);

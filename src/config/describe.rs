@@ -15,7 +15,7 @@ pub(super) trait Describe {
     fn describe(definitions: &mut Map<String, Value>) -> Value;
 }
 
-impl Describe for String {
+impl Describe for &str {
     fn describe(_: &mut Map<String, Value>) -> Value {
         json!({"type": "string"})
     }
@@ -47,13 +47,13 @@ impl<T: Describe> Describe for Box<T> {
     }
 }
 
-impl<T: Describe> Describe for Items<T> {
+impl<T: Describe> Describe for Items<'_, T> {
     fn describe(definitions: &mut Map<String, Value>) -> Value {
         json!({"type": "array", "items": T::describe(definitions)})
     }
 }
 
-impl Describe for OneOrMany {
+impl Describe for OneOrMany<'_> {
     fn describe(_: &mut Map<String, Value>) -> Value {
         json!({"anyOf": [
             {"type": "string"},

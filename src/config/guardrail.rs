@@ -20,7 +20,7 @@ const LATENCY_WINDOW: Duration = Duration::from_secs(60);
 /// Compiles the limits; `ramps` says whether the rollout is one that can be frozen.
 pub(super) fn compile(
     at: At<'_>,
-    raw: shape::Guardrail,
+    raw: shape::Guardrail<'_>,
     ramps: bool,
     errors: &mut Errors,
 ) -> Option<Guardrail> {
@@ -46,15 +46,10 @@ pub(super) fn compile(
         let at = at.field("consecutiveErrors");
         count(at, number, 1..=100_000, errors)
     });
-    let on_breach = on_breach(
-        at.field("onBreach"),
-        raw.on_breach.as_deref(),
-        ramps,
-        errors,
-    );
+    let on_breach = on_breach(at.field("onBreach"), raw.on_breach, ramps, errors);
     let recover_after = raw.recover_after.map(|text| {
         let at = at.field("recoverAfter");
-        duration(at, &text, SECOND..=DAY, errors)
+        duration(at, text, SECOND..=DAY, errors)
     });
     if errors.count() > before {
         return None;
@@ -69,7 +64,7 @@ pub(super) fn compile(
     })
 }
 
-fn error_limit(at: At<'_>, raw: &shape::ErrorLimit, errors: &mut Errors) -> Option<ErrorLimit> {
+fn error_limit(at: At<'_>, raw: &shape::ErrorLimit<'_>, errors: &mut Errors) -> Option<ErrorLimit> {
     if raw.max.is_none() && raw.over_stable.is_none() {
         errors.add(at, "has no limit: max, overStable or both");
     }
@@ -80,13 +75,13 @@ fn error_limit(at: At<'_>, raw: &shape::ErrorLimit, errors: &mut Errors) -> Opti
     Some(ErrorLimit {
         max,
         over_stable,
-        window: window(at, raw.window.as_deref(), ERROR_WINDOW, errors)?,
+        window: window(at, raw.window, ERROR_WINDOW, errors)?,
     })
 }
 
 fn latency_limit(
     at: At<'_>,
-    raw: &shape::LatencyLimit,
+    raw: &shape::LatencyLimit<'_>,
     errors: &mut Errors,
 ) -> Option<LatencyLimit> {
     if raw.max.is_none() && raw.times_stable.is_none() {
@@ -115,7 +110,7 @@ fn latency_limit(
         quantile: raw.quantile,
         max,
         times_stable: raw.times_stable,
-        window: window(at, raw.window.as_deref(), LATENCY_WINDOW, errors)?,
+        window: window(at, raw.window, LATENCY_WINDOW, errors)?,
         lasting: lasting?,
     })
 }

@@ -41,7 +41,7 @@ pub(super) enum Use {
 impl Headers {
     /// The headers that the configuration gives divvy: without `headers` the default
     /// ones, with it only those that are named. The default names are owned in any case.
-    pub(super) fn new(raw: Option<shape::Headers>, errors: &mut Errors) -> Self {
+    pub(super) fn new(raw: Option<shape::Headers<'_>>, errors: &mut Errors) -> Self {
         let mut headers = Self {
             names: Names::default(),
             owned: Vec::new(),
@@ -63,7 +63,7 @@ impl Headers {
         for (field, name, role) in named.into_iter().flatten() {
             let Some(name) = name else { continue };
             if headers
-                .own(at.field(field), &name, Use::Written(role), errors)
+                .own(at.field(field), name, Use::Written(role), errors)
                 .is_none()
             {
                 headers.misnamed.push(role);
@@ -84,12 +84,12 @@ impl Headers {
 
     /// What must be stripped whatever else is wrong: the default names, and the valid
     /// ones that a refused configuration gives under `headers` and `expose`.
-    pub(super) fn to_strip(config: &Tree) -> Self {
+    pub(super) fn to_strip(config: &Tree<'_>) -> Self {
         let mut headers = Self::new(None, &mut Errors::default());
         let rollouts = config.get("rollouts").map_or(&[][..], Tree::elements);
         let exposed = rollouts.iter().map(|rollout| rollout.get("expose"));
         let objects = [config.get("headers")].into_iter().chain(exposed);
-        for name in objects.flatten().flat_map(Tree::values) {
+        for (_, name) in objects.flatten().flat_map(Tree::members) {
             if headers.owned.len() >= MOST_STRIPPED {
                 break;
             }
@@ -191,20 +191,20 @@ impl Headers {
     pub(super) fn label(
         &mut self,
         at: At<'_>,
-        raw: &shape::Label,
+        raw: &shape::Label<'_>,
         errors: &mut Errors,
     ) -> Option<LabelId> {
-        let header = self.read(at.field("header"), &raw.header, errors);
-        let valid = names::label_key(at.field("key"), &raw.key, errors);
+        let header = self.read(at.field("header"), raw.header, errors);
+        let valid = names::label_key(at.field("key"), raw.key, errors);
         let header = header.filter(|_| valid)?;
-        Some(self.names.label(header, &raw.key))
+        Some(self.names.label(header, raw.key))
     }
 
     /// The number of a claim to read, and its type.
     pub(super) fn claim(
         &mut self,
         at: At<'_>,
-        raw: RawClaim,
+        raw: RawClaim<'_>,
         errors: &mut Errors,
     ) -> Option<(ClaimId, ClaimType)> {
         let before = errors.count();
@@ -214,7 +214,7 @@ impl Headers {
             let message = format!("is no path of 1 to {MAX_CLAIM_DEPTH} names");
             errors.add(place, message);
         }
-        let payload = raw.payload.as_deref().unwrap_or(PAYLOAD);
+        let payload = raw.payload.unwrap_or(PAYLOAD);
         // The proxy takes the path apart at NULs.
         if path
             .iter()
@@ -225,7 +225,7 @@ impl Headers {
         if payload.is_empty() || payload.contains('\0') {
             errors.add(at.field("jwtPayload"), "is empty or has a NUL in it");
         }
-        let kind = match raw.kind.as_deref() {
+        let kind = match raw.kind {
             None | Some("string") => ClaimType::String,
             Some("number") => ClaimType::Number,
             Some("bool") => ClaimType::Bool,
@@ -239,7 +239,7 @@ impl Headers {
         if errors.count() > before {
             return None;
         }
-        let path = path.iter().map(String::as_str);
+        let path = path.iter().copied();
         let claim = Claim::new(payload, path, kind);
         let id = self.names.claim(claim, MAX_CLAIMS);
         if id.is_none() && !self.too_many_claims {
@@ -262,8 +262,8 @@ impl Headers {
 }
 
 /// A claim as it is written.
-pub(super) struct RawClaim {
-    pub path: OneOrMany,
-    pub payload: Option<String>,
-    pub kind: Option<String>,
+pub(super) struct RawClaim<'t> {
+    pub path: OneOrMany<'t>,
+    pub payload: Option<&'t str>,
+    pub kind: Option<&'t str>,
 }

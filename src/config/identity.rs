@@ -18,7 +18,7 @@ const ONE_SOURCE: &str =
     "name one source: header, cookie, query, jwtClaim, sourceIp, concat or random";
 
 pub(super) fn sources(
-    list: Option<Items<shape::Identity>>,
+    list: Option<Items<'_, shape::Identity<'_>>>,
     build: &mut Build,
     errors: &mut Errors,
 ) -> (Vec<IdentitySource>, Option<Mint>) {
@@ -66,7 +66,7 @@ pub(super) fn sources(
 /// Compiles one source; `outermost` is false within a `concat`.
 fn source(
     at: At<'_>,
-    raw: shape::Identity,
+    raw: shape::Identity<'_>,
     outermost: bool,
     build: &mut Build,
     errors: &mut Errors,
@@ -88,24 +88,19 @@ fn source(
         errors.add(at.field("mint"), "is no part of another identity");
     }
     if raw.jwt_claim.is_none() {
-        no_claim(
-            at,
-            raw.jwt_payload.as_ref(),
-            raw.claim_type.as_ref(),
-            errors,
-        );
+        no_claim(at, raw.jwt_payload, raw.claim_type, errors);
     }
     let headers = &mut build.headers;
     if let Some(name) = raw.header {
-        let id = headers.read(at.field("header"), &name, errors)?;
+        let id = headers.read(at.field("header"), name, errors)?;
         return Some(IdentitySource::Header(id));
     }
     if let Some(name) = raw.cookie {
-        let id = headers.cookie(at.field("cookie"), &name, errors)?;
+        let id = headers.cookie(at.field("cookie"), name, errors)?;
         return Some(IdentitySource::Cookie(id));
     }
     if let Some(key) = raw.query {
-        let id = headers.query(at.field("query"), &key, errors)?;
+        let id = headers.query(at.field("query"), key, errors)?;
         return Some(IdentitySource::Query(id));
     }
     if let Some(path) = raw.jwt_claim {
@@ -150,7 +145,7 @@ fn source(
     Some(IdentitySource::Concat(parts))
 }
 
-pub(super) fn ignored(list: Option<Items<String>>, errors: &mut Errors) -> Vec<Box<[u8]>> {
+pub(super) fn ignored(list: Option<Items<'_, &str>>, errors: &mut Errors) -> Vec<Box<[u8]>> {
     let Some(list) = list else {
         return IGNORED
             .iter()
@@ -166,11 +161,11 @@ pub(super) fn ignored(list: Option<Items<String>>, errors: &mut Errors) -> Vec<B
     })
 }
 
-pub(super) fn holdout(raw: Option<shape::Holdout>, errors: &mut Errors) -> Option<Gate> {
+pub(super) fn holdout(raw: Option<shape::Holdout<'_>>, errors: &mut Errors) -> Option<Gate> {
     let raw = raw?;
     let root = At::Root;
     let at = root.field("holdout");
-    names::other(at.field("name"), &raw.name, errors);
+    names::other(at.field("name"), raw.name, errors);
     let share = percent(at.field("percent"), raw.percent, errors)?;
-    Some(Gate::new(Key::new(Purpose::Holdout, &raw.name), share))
+    Some(Gate::new(Key::new(Purpose::Holdout, raw.name), share))
 }

@@ -9,12 +9,12 @@ use super::tree::Tree;
 /// A list whose elements are read one by one, when they are compiled: one that has the
 /// wrong shape does not hide what is wrong with the others.
 #[derive(Debug)]
-pub(super) struct Items<T> {
-    values: Vec<Tree>,
+pub(super) struct Items<'t, T> {
+    values: &'t [Tree<'t>],
     shape: PhantomData<T>,
 }
 
-impl<T> Items<T> {
+impl<'t, T> Items<'t, T> {
     pub(super) fn len(&self) -> usize {
         self.values.len()
     }
@@ -24,7 +24,7 @@ impl<T> Items<T> {
     }
 
     /// The elements as they stand there.
-    pub(super) fn raw(&self) -> impl Iterator<Item = &Tree> {
+    pub(super) fn raw(&self) -> impl Iterator<Item = &'t Tree<'t>> {
         self.values.iter()
     }
 
@@ -40,13 +40,13 @@ impl<T> Items<T> {
         if count > most {
             let message = format!("{count} {what} are more than {most}, the most there may be");
             errors.add(at, message);
-            self.values.truncate(most);
+            self.values = self.values.get(..most).unwrap_or_default();
         }
         self
     }
 }
 
-impl<T: Read> Items<T> {
+impl<'t, T: Read<'t>> Items<'t, T> {
     /// Compiles each element that has the right shape, and notes what is wrong with the
     /// shape of the others.
     pub(super) fn each<U>(
@@ -56,7 +56,7 @@ impl<T: Read> Items<T> {
         mut compile: impl FnMut(At<'_>, T, &mut Errors) -> Option<U>,
     ) -> Vec<U> {
         let mut list = Vec::new();
-        for (index, value) in self.values.into_iter().enumerate() {
+        for (index, value) in self.values.iter().enumerate() {
             let at = at.index(index);
             match read::read(value) {
                 Ok(value) => list.extend(compile(at, value, errors)),
@@ -67,13 +67,13 @@ impl<T: Read> Items<T> {
     }
 }
 
-impl<T> Read for Items<T> {
-    fn read(value: Option<Tree>, mistakes: &mut Mistakes) -> Self {
+impl<'t, T> Read<'t> for Items<'t, T> {
+    fn read(value: Option<&'t Tree<'t>>, mistakes: &mut Mistakes) -> Self {
         let values = match value {
-            Some(Tree::List(values)) => values,
+            Some(Tree::List(values)) => values.as_slice(),
             other => {
-                mistakes.mismatch(other.as_ref(), "a list");
-                Vec::new()
+                mistakes.mismatch(other, "a list");
+                &[]
             }
         };
         Self {
@@ -85,27 +85,27 @@ impl<T> Read for Items<T> {
 
 /// A string, or a list of them.
 #[derive(Debug)]
-pub(super) enum OneOrMany {
-    One(String),
-    Many(Items<String>),
+pub(super) enum OneOrMany<'t> {
+    One(&'t str),
+    Many(Items<'t, &'t str>),
 }
 
-impl Read for OneOrMany {
-    fn read(value: Option<Tree>, mistakes: &mut Mistakes) -> Self {
+impl<'t> Read<'t> for OneOrMany<'t> {
+    fn read(value: Option<&'t Tree<'t>>, mistakes: &mut Mistakes) -> Self {
         match value {
             Some(Tree::Text(text)) => Self::One(text),
             Some(Tree::List(_)) => Self::Many(Items::read(value, mistakes)),
             other => {
-                mistakes.mismatch(other.as_ref(), "a string or a list of strings");
-                Self::One(String::new())
+                mistakes.mismatch(other, "a string or a list of strings");
+                Self::One("")
             }
         }
     }
 }
 
-impl OneOrMany {
+impl<'t> OneOrMany<'t> {
     /// The strings; `None` if some of them are none.
-    pub(super) fn into_list(self, at: At<'_>, errors: &mut Errors) -> Option<Vec<String>> {
+    pub(super) fn into_list(self, at: At<'_>, errors: &mut Errors) -> Option<Vec<&'t str>> {
         match self {
             Self::One(text) => Some(vec![text]),
             Self::Many(items) => {

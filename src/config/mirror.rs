@@ -11,13 +11,13 @@ use crate::policy::{Mirror, Role};
 
 pub(super) fn compile(
     at: At<'_>,
-    raw: shape::Mirror,
+    raw: shape::Mirror<'_>,
     salt: &str,
     versions: &Versions,
     build: &Build,
     errors: &mut Errors,
 ) -> Option<Mirror> {
-    let version = versions.find(at.field("version"), &raw.version, errors);
+    let version = versions.find(at.field("version"), raw.version, errors);
     let untargeted = versions.list.iter().all(|version| version.target.is_none());
     if untargeted && versions.complete {
         errors.add(at, "has nowhere to copy to: the versions have no target");

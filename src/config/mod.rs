@@ -79,7 +79,7 @@ pub fn parse(bytes: &[u8]) -> Result<Policy, Errors> {
         return Err(errors);
     };
     let fingerprint = folded(value.hash());
-    let policy = compile::compile(value, bytes, &mut errors);
+    let policy = compile::compile(&value, &mut errors);
     let policy = errors.into_result(policy)?;
     Ok(Policy {
         fingerprint,

@@ -97,19 +97,19 @@ fn text_operator(
     errors: &mut Errors,
 ) -> Option<Test> {
     if let Some(value) = operator.exact {
-        return text.whole(at, &value, errors).map(Test::Exact);
+        return text.whole(at, value, errors).map(Test::Exact);
     }
     if let Some(value) = operator.prefix {
         if text.kind == Kind::Path {
-            return text.whole(at, &value, errors).map(Test::PathPrefix);
+            return text.whole(at, value, errors).map(Test::PathPrefix);
         }
-        return text.part(at, &value, false, errors).map(Test::Prefix);
+        return text.part(at, value, false, errors).map(Test::Prefix);
     }
     if let Some(value) = operator.suffix {
-        return text.part(at, &value, true, errors).map(Test::Suffix);
+        return text.part(at, value, true, errors).map(Test::Suffix);
     }
     if let Some(value) = operator.contains {
-        let needle = text.part(at, &value, false, errors)?;
+        let needle = text.part(at, value, false, errors)?;
         return Some(Test::Contains(Box::new(Finder::new(&needle).into_owned())));
     }
     if let Some(list) = operator.r#in {
@@ -117,7 +117,7 @@ fn text_operator(
             errors.add(at, "is empty");
         }
         let list = list.each(at, errors, |at, value, errors| {
-            text.whole(at, &value, errors)
+            text.whole(at, value, errors)
         });
         let mut set = Table::default();
         for value in list {
@@ -132,24 +132,24 @@ fn text_operator(
         if !build.count_regex(at, errors) {
             return None;
         }
-        let pattern = told(at, Pattern::new(&pattern, text.ignore_case), errors)?;
+        let pattern = told(at, Pattern::new(pattern, text.ignore_case), errors)?;
         return Some(Test::Regex(Box::new(pattern)));
     }
     if let Some(requirement) = operator.semver {
-        let requirement = told(at, Requirement::parse(&requirement), errors)?;
+        let requirement = told(at, Requirement::parse(requirement), errors)?;
         return Some(Test::Semver(Box::new(requirement)));
     }
     if let Some(ends) = operator.range {
         return range(at, &ends, errors).map(Test::Range);
     }
     let networks = match operator.cidr? {
-        OneOrMany::One(text) => told(at, network(&text), errors).into_iter().collect(),
+        OneOrMany::One(text) => told(at, network(text), errors).into_iter().collect(),
         OneOrMany::Many(list) => {
             if list.is_empty() {
                 errors.add(at, "is empty");
             }
             list.each(at, errors, |at, text, errors| {
-                told(at, network(&text), errors)
+                told(at, network(text), errors)
             })
         }
     };

@@ -15,7 +15,7 @@ const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// What a canary says of its weight, and its ramp if it has one.
 pub(super) fn weight(
     at: At<'_>,
-    raw: shape::Canary,
+    raw: shape::Canary<'_>,
     errors: &mut Errors,
 ) -> Option<(Weight, Option<Ramp>)> {
     match (raw.weight, raw.steps, raw.ramp) {
@@ -28,7 +28,7 @@ pub(super) fn weight(
             Some((Weight::Fixed(share), None))
         }
         (None, Some(steps), None) => {
-            let start = beginning(at, raw.start.as_deref(), errors);
+            let start = beginning(at, raw.start, errors);
             let at = at.field("steps");
             let count = steps.len();
             let steps = steps.at_most(MAX_STEPS, "steps", at, errors);
@@ -39,7 +39,7 @@ pub(super) fn weight(
             by_clock(at, start, Ok(steps), errors)
         }
         (None, None, Some(ramp)) => {
-            let start = beginning(at, raw.start.as_deref(), errors);
+            let start = beginning(at, raw.start, errors);
             let at = at.field("ramp");
             let steps = even(at, &ramp, errors)?.steps();
             by_clock(at, start, steps, errors)
@@ -83,10 +83,10 @@ fn beginning(at: At<'_>, start: Option<&str>, errors: &mut Errors) -> Option<u64
     instant(at.field("start"), start, errors)
 }
 
-fn step(at: At<'_>, raw: shape::Step, errors: &mut Errors) -> Option<Step> {
+fn step(at: At<'_>, raw: shape::Step<'_>, errors: &mut Errors) -> Option<Step> {
     let weight = percent(at.field("weight"), raw.weight, errors);
     let hold = match raw.hold {
-        Some(hold) => Some(duration(at.field("hold"), &hold, SECOND..=MONTH, errors)?),
+        Some(hold) => Some(duration(at.field("hold"), hold, SECOND..=MONTH, errors)?),
         None => None,
     };
     Some(Step {
@@ -95,11 +95,11 @@ fn step(at: At<'_>, raw: shape::Step, errors: &mut Errors) -> Option<Step> {
     })
 }
 
-fn even(at: At<'_>, raw: &shape::Ramp, errors: &mut Errors) -> Option<Even> {
+fn even(at: At<'_>, raw: &shape::Ramp<'_>, errors: &mut Errors) -> Option<Even> {
     let from = percent(at.field("from"), raw.from, errors);
     let by = percent(at.field("by"), raw.by, errors);
     let to = percent(at.field("to"), raw.to, errors);
-    let every = duration(at.field("every"), &raw.every, SECOND..=MONTH, errors);
+    let every = duration(at.field("every"), raw.every, SECOND..=MONTH, errors);
     let then = match raw.then {
         Some(then) => Some(percent(at.field("then"), then, errors)?),
         None => None,

@@ -7,24 +7,24 @@
 use serde_json::Number;
 
 use super::error::{At, Errors};
-use super::tree::{self, Tree};
+use super::tree::Tree;
 
 /// What can be read from a value of a tree.
-pub(super) trait Read: Sized {
+pub(super) trait Read<'t>: Sized {
     /// Whether the field has to be there.
     const REQUIRED: bool = true;
 
     /// Reads it from the value of a field, `None` where the field is not there. What does not
     /// fit is noted; what is given back then is of no use, but spares every field of every
     /// struct the code that would end reading.
-    fn read(value: Option<Tree>, mistakes: &mut Mistakes) -> Self;
+    fn read(value: Option<&'t Tree<'t>>, mistakes: &mut Mistakes) -> Self;
 }
 
 /// Reads a value.
 ///
 /// # Errors
 /// When the value has not the right shape.
-pub(super) fn read<T: Read>(value: Tree) -> Result<T, ShapeError> {
+pub(super) fn read<'t, T: Read<'t>>(value: &'t Tree<'t>) -> Result<T, ShapeError> {
     let mut mistakes = Mistakes::default();
     let read = T::read(Some(value), &mut mistakes);
     mistakes.first.map_or(Ok(read), Err)
@@ -66,7 +66,7 @@ impl Mistakes {
 
     /// In words that a configuration is written in: no Rust types. A field that is not there
     /// is noted by whoever knows its name.
-    pub(super) fn mismatch(&mut self, found: Option<&Tree>, meant: &str) {
+    pub(super) fn mismatch(&mut self, found: Option<&Tree<'_>>, meant: &str) {
         let found = match found {
             None => return,
             Some(Tree::Null) => "null",
@@ -87,46 +87,46 @@ impl Mistakes {
     }
 }
 
-impl Read for String {
-    fn read(value: Option<Tree>, mistakes: &mut Mistakes) -> Self {
+impl<'t> Read<'t> for &'t str {
+    fn read(value: Option<&'t Tree<'t>>, mistakes: &mut Mistakes) -> Self {
         match value {
             Some(Tree::Text(text)) => text,
             other => {
-                mistakes.mismatch(other.as_ref(), "a string");
-                Self::new()
+                mistakes.mismatch(other, "a string");
+                ""
             }
         }
     }
 }
 
-impl Read for bool {
-    fn read(value: Option<Tree>, mistakes: &mut Mistakes) -> Self {
+impl<'t> Read<'t> for bool {
+    fn read(value: Option<&'t Tree<'t>>, mistakes: &mut Mistakes) -> Self {
         match value {
-            Some(Tree::Bool(flag)) => flag,
+            Some(Tree::Bool(flag)) => *flag,
             other => {
-                mistakes.mismatch(other.as_ref(), "true or false");
+                mistakes.mismatch(other, "true or false");
                 false
             }
         }
     }
 }
 
-impl Read for f64 {
-    fn read(value: Option<Tree>, mistakes: &mut Mistakes) -> Self {
+impl<'t> Read<'t> for f64 {
+    fn read(value: Option<&'t Tree<'t>>, mistakes: &mut Mistakes) -> Self {
         match value {
-            Some(Tree::Number(number)) => number,
+            Some(Tree::Number(number)) => *number,
             other => {
-                mistakes.mismatch(other.as_ref(), "a number");
+                mistakes.mismatch(other, "a number");
                 0.0
             }
         }
     }
 }
 
-impl<T: Read> Read for Option<T> {
+impl<'t, T: Read<'t>> Read<'t> for Option<T> {
     const REQUIRED: bool = false;
 
-    fn read(value: Option<Tree>, mistakes: &mut Mistakes) -> Self {
+    fn read(value: Option<&'t Tree<'t>>, mistakes: &mut Mistakes) -> Self {
         if let Some(Tree::Null) = value {
             // An empty value of a template becomes null: taken for an absent field, it would
             // make a rule with a percent one for everybody.
@@ -136,26 +136,30 @@ impl<T: Read> Read for Option<T> {
     }
 }
 
-impl<T: Read> Read for Box<T> {
-    fn read(value: Option<Tree>, mistakes: &mut Mistakes) -> Self {
+impl<'t, T: Read<'t>> Read<'t> for Box<T> {
+    fn read(value: Option<&'t Tree<'t>>, mistakes: &mut Mistakes) -> Self {
         Self::new(T::read(value, mistakes))
     }
 }
 
 /// The fields of an object that is being read.
-pub(super) struct Fields<'m> {
-    members: Vec<(String, Tree)>,
+pub(super) struct Fields<'m, 't> {
+    object: Option<&'t Tree<'t>>,
     mistakes: &'m mut Mistakes,
 }
 
-impl<'m> Fields<'m> {
+impl<'m, 't> Fields<'m, 't> {
     /// The fields of a value, which has to be an object and have no others than these.
-    pub(super) fn of(value: Option<Tree>, known: &[&[&str]], mistakes: &'m mut Mistakes) -> Self {
-        let members = match value {
-            Some(Tree::Object(members)) => members,
+    pub(super) fn of(
+        object: Option<&'t Tree<'t>>,
+        known: &[&[&str]],
+        mistakes: &'m mut Mistakes,
+    ) -> Self {
+        let members = match object {
+            Some(Tree::Object(members)) => members.as_slice(),
             other => {
-                mistakes.mismatch(other.as_ref(), "an object");
-                Vec::new()
+                mistakes.mismatch(other, "an object");
+                &[]
             }
         };
         let is_known = |key: &str| known.iter().any(|known| known.contains(&key));
@@ -169,11 +173,11 @@ impl<'m> Fields<'m> {
             };
             mistakes.add(format!("unknown field `{key}`, expected {expected}"));
         }
-        Self { members, mistakes }
+        Self { object, mistakes }
     }
 
     /// Takes the value of one of them.
-    pub(super) fn take<T: Read>(&mut self, key: &str) -> T {
+    pub(super) fn take<T: Read<'t>>(&mut self, key: &str) -> T {
         let value = self.value(key, T::REQUIRED);
         let before = self.mistakes.first.is_some();
         let read = T::read(value, self.mistakes);
@@ -183,8 +187,8 @@ impl<'m> Fields<'m> {
         read
     }
 
-    fn value(&mut self, key: &str, required: bool) -> Option<Tree> {
-        let value = tree::take(&mut self.members, key);
+    fn value(&mut self, key: &str, required: bool) -> Option<&'t Tree<'t>> {
+        let value = self.object.and_then(|object| object.get(key));
         if value.is_none() && required {
             self.mistakes.add(format!("missing field `{key}`"));
         }
@@ -195,24 +199,41 @@ impl<'m> Fields<'m> {
 /// Defines a struct that is read from an object: each field with its name there, and at the
 /// end perhaps another such struct whose fields stand in the same object.
 macro_rules! shape {
+    // One that borrows its text from the tree.
     (
         $(#[$attribute:meta])*
-        pub(super) struct $name:ident {
+        pub(super) struct $name:ident<$tree:lifetime> { $($fields:tt)* }
+    ) => {
+        $crate::config::read::shape! {
+            @ [$(#[$attribute])*] $name [$name<$tree>] [<$tree>] $tree { $($fields)* }
+        }
+    };
+    // One without any.
+    (
+        $(#[$attribute:meta])*
+        pub(super) struct $name:ident { $($fields:tt)* }
+    ) => {
+        $crate::config::read::shape! {
+            @ [$(#[$attribute])*] $name [$name] [] 't { $($fields)* }
+        }
+    };
+    (
+        @ [$($attributes:tt)*] $name:ident [$($this:tt)*] [$($generics:tt)*] $tree:lifetime {
             $($key:literal => $field:ident: $type:ty,)*
             $(.. $rest:ident: $rest_type:ty,)?
         }
     ) => {
-        $(#[$attribute])*
+        $($attributes)*
         #[derive(Debug)]
-        pub(super) struct $name {
+        pub(super) struct $name $($generics)* {
             $(pub $field: $type,)*
             $(pub $rest: $rest_type,)?
         }
 
-        impl $name {
-            const KEYS: &[&str] = &[$($key),*];
+        impl<$tree> $($this)* {
+            const KEYS: &'static [&'static str] = &[$($key),*];
 
-            fn take(fields: &mut $crate::config::read::Fields<'_>) -> Self {
+            fn take(fields: &mut $crate::config::read::Fields<'_, $tree>) -> Self {
                 Self {
                     $($field: fields.take($key),)*
                     $($rest: <$rest_type>::take(fields),)?
@@ -227,7 +248,7 @@ macro_rules! shape {
         }
 
         #[cfg(not(target_arch = "wasm32"))]
-        impl $crate::config::describe::Describe for $name {
+        impl<$tree> $crate::config::describe::Describe for $($this)* {
             fn describe(
                 definitions: &mut serde_json::Map<String, serde_json::Value>,
             ) -> serde_json::Value {
@@ -236,9 +257,9 @@ macro_rules! shape {
             }
         }
 
-        impl $crate::config::read::Read for $name {
+        impl<$tree> $crate::config::read::Read<$tree> for $($this)* {
             fn read(
-                value: Option<$crate::config::tree::Tree>,
+                value: Option<&$tree $crate::config::tree::Tree<$tree>>,
                 mistakes: &mut $crate::config::read::Mistakes,
             ) -> Self {
                 let known = &[Self::KEYS, $(<$rest_type>::KEYS)?];

@@ -26,22 +26,22 @@ pub(super) struct Compiled {
 /// Compiles a rollout.
 pub(super) fn compile(
     at: At<'_>,
-    raw: shape::Rollout,
+    raw: shape::Rollout<'_>,
     build: &mut Build,
     errors: &mut Errors,
 ) -> Option<Compiled> {
-    names::rollout(at.field("name"), &raw.name, errors);
+    names::rollout(at.field("name"), raw.name, errors);
     if let Some(salt) = &raw.salt {
         names::other(at.field("salt"), salt, errors);
     }
-    let salt = raw.salt.as_ref().unwrap_or(&raw.name);
-    let versions = Versions::compile(at, &raw.name, raw.target.as_deref(), raw.versions, errors);
+    let salt = raw.salt.unwrap_or(raw.name);
+    let versions = Versions::compile(at, raw.name, raw.target, raw.versions, errors);
     let routes = versions.list.iter().any(|version| version.target.is_some());
     if routes && !build.headers.has(Role::Route) {
         let at_target = at.field("target");
         errors.add(at_target, "there is no header to put it in: headers.route");
     }
-    let stable = versions.find(at.field("stable"), &raw.stable, errors);
+    let stable = versions.find(at.field("stable"), raw.stable, errors);
     let scopes = raw.scopes.map(|scopes| {
         let at = at.field("match");
         if scopes.is_empty() {
@@ -58,21 +58,21 @@ pub(super) fn compile(
         .rules
         .map(|rules| compile_rules(at.field("rules"), rules, salt, &versions, build, errors));
     let around = Around {
-        rollout: &raw.name,
+        rollout: raw.name,
         salt,
-        stable: &raw.stable,
+        stable: raw.stable,
         versions: &versions,
     };
     let strategy = strategy::compile(at.field("strategy"), raw.strategy, &around, build, errors);
     let (strategy, ramp) = strategy.map_or((None, None), |(strategy, ramp)| (Some(strategy), ramp));
     let revision = raw.revision.unwrap_or_default();
-    names::revision(at.field("revision"), &revision, errors);
+    names::revision(at.field("revision"), revision, errors);
     let label = format!("{}@{revision}", raw.name);
     let expose = raw
         .expose
         .map(|raw| expose(at.field("expose"), &raw, label, build, errors));
     let sticky = raw.sticky.map(|raw| {
-        let of = (salt.as_str(), revision.as_str());
+        let of = (salt, revision);
         cookies::sticky(
             at.field("sticky"),
             raw,
@@ -93,14 +93,14 @@ pub(super) fn compile(
         errors.add(at.field("guardrail"), message);
     }
     let plan = plan(
-        &revision,
+        revision,
         guardrail,
         ramp,
-        &raw.stable,
+        raw.stable,
         strategy.as_ref(),
         &versions,
     );
-    let metrics = metrics(at.field("metrics"), raw.metrics.as_deref(), errors);
+    let metrics = metrics(at.field("metrics"), raw.metrics, errors);
     let complete = versions.complete;
     let rollout = Rollout {
         name: raw.name.into(),
@@ -126,7 +126,7 @@ pub(super) fn compile(
 
 fn expose(
     at: At<'_>,
-    raw: &shape::Expose,
+    raw: &shape::Expose<'_>,
     label: String,
     build: &mut Build,
     errors: &mut Errors,
@@ -134,13 +134,12 @@ fn expose(
     if raw.group.is_none() && raw.id.is_none() {
         errors.add(at, "names no header: group, id or both");
     }
-    let mut own = |field, name: &Option<String>, wanted| {
-        let name = name.as_ref()?;
-        build.headers.own(at.field(field), name, wanted, errors)
+    let mut own = |field, name: Option<&str>, wanted| {
+        build.headers.own(at.field(field), name?, wanted, errors)
     };
     Expose {
-        group: own("group", &raw.group, Use::Group),
-        id: own("id", &raw.id, Use::Id),
+        group: own("group", raw.group, Use::Group),
+        id: own("id", raw.id, Use::Id),
         label: label.into(),
         response: raw.response.unwrap_or_default(),
     }
@@ -194,7 +193,7 @@ fn metrics(at: At<'_>, raw: Option<&str>, errors: &mut Errors) -> Metrics {
 
 fn compile_rules(
     at: At<'_>,
-    raw: Items<shape::Rule>,
+    raw: Items<'_, shape::Rule<'_>>,
     salt: &str,
     versions: &Versions,
     build: &mut Build,
@@ -203,15 +202,15 @@ fn compile_rules(
     let raw = raw.at_most(MAX_RULES, "rules", at, errors);
     let mut seen = Table::default();
     raw.each(at, errors, |at, rule, errors| {
-        names::other(at.field("name"), &rule.name, errors);
-        unique(at.field("name"), &rule.name, &mut seen, errors);
+        names::other(at.field("name"), rule.name, errors);
+        unique(at.field("name"), rule.name, &mut seen, errors);
         let when = condition::compile(at.field("when"), rule.when, 0, build, errors);
-        let version = versions.find(at.field("use"), &rule.version, errors);
+        let version = versions.find(at.field("use"), rule.version, errors);
         let percent = match rule.percent {
             Some(number) => {
                 build.needs_anybody(at.field("percent"), errors);
                 let share = percent(at.field("percent"), number, errors)?;
-                Some(Gate::new(Key::rule(salt, &rule.name), share))
+                Some(Gate::new(Key::rule(salt, rule.name), share))
             }
             None => None,
         };

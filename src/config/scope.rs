@@ -11,7 +11,7 @@ use crate::request::host::Pattern;
 /// Compiles one entry of `match`.
 pub(super) fn compile(
     at: At<'_>,
-    raw: shape::Scope,
+    raw: shape::Scope<'_>,
     build: &mut Build,
     errors: &mut Errors,
 ) -> Option<Scope> {
@@ -34,7 +34,7 @@ pub(super) fn compile(
 /// The elements of a list that may be absent, but not empty.
 pub(super) fn some_of<T>(
     at: At<'_>,
-    list: Option<Items<String>>,
+    list: Option<Items<'_, &str>>,
     errors: &mut Errors,
     element: fn(At<'_>, &str, &mut Errors) -> Option<T>,
 ) -> Vec<T> {
@@ -44,7 +44,7 @@ pub(super) fn some_of<T>(
     if list.is_empty() {
         errors.add(at, "is empty, so nothing would match");
     }
-    list.each(at, errors, |at, text, errors| element(at, &text, errors))
+    list.each(at, errors, element)
 }
 
 fn host(at: At<'_>, text: &str, errors: &mut Errors) -> Option<Pattern> {

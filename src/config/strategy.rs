@@ -24,7 +24,7 @@ pub(super) struct Around<'a> {
 
 pub(super) fn compile(
     at: At<'_>,
-    raw: shape::Strategy,
+    raw: shape::Strategy<'_>,
     around: &Around<'_>,
     build: &mut Build,
     errors: &mut Errors,
@@ -54,13 +54,13 @@ pub(super) fn compile(
             let at = at.field("blueGreen");
             let active = around
                 .versions
-                .find(at.field("active"), &raw.active, errors)?;
+                .find(at.field("active"), raw.active, errors)?;
             Some((Strategy::BlueGreen { active }, None))
         }
         (None, None, None, Some(raw)) => {
             let at = at.field("follow");
             let at = at.field("rollout");
-            let found = build.earlier.find(at, &raw.rollout, build.chained, errors);
+            let found = build.earlier.find(at, raw.rollout, build.chained, errors);
             let here = match found {
                 Ok(leader) => {
                     let mine = |name: &str| around.versions.position(name);
@@ -85,13 +85,13 @@ pub(super) fn compile(
 
 fn canary_of(
     at: At<'_>,
-    raw: shape::Canary,
+    raw: shape::Canary<'_>,
     around: &Around<'_>,
     errors: &mut Errors,
 ) -> Option<Compiled> {
     let version = around
         .versions
-        .find(at.field("version"), &raw.version, errors);
+        .find(at.field("version"), raw.version, errors);
     if raw.version == around.stable {
         let message = format!(
             "{:?} is stable, which the canary is to be told from",
@@ -110,7 +110,7 @@ fn canary_of(
 
 fn ab_test_of(
     at: At<'_>,
-    raw: shape::AbTest,
+    raw: shape::AbTest<'_>,
     around: &Around<'_>,
     build: &mut Build,
     errors: &mut Errors,
@@ -122,15 +122,15 @@ fn ab_test_of(
     let arms = arms.each(place, errors, |at, arm, errors| {
         let version = around
             .versions
-            .find(at.field("version"), &arm.version, errors);
-        unique(at.field("version"), &arm.version, &mut seen, errors);
+            .find(at.field("version"), arm.version, errors);
+        unique(at.field("version"), arm.version, &mut seen, errors);
         let weight = weight(at.field("weight"), arm.weight, errors);
         Some((arm.version, version?, weight?))
     });
     let all_there = arms.len() == complete;
     let named = arms
         .iter()
-        .map(|(name, version, weight)| (name.as_str(), *version, *weight));
+        .map(|(name, version, weight)| (*name, *version, *weight));
     let split = Split::new(around.salt, named);
     if split.is_none() && all_there {
         errors.add(place, "nothing has a weight above 0");
@@ -162,12 +162,12 @@ fn ab_test_of(
 
 fn layer_of(
     at: At<'_>,
-    raw: &shape::Layer,
+    raw: &shape::Layer<'_>,
     around: &Around<'_>,
     build: &mut Build,
     errors: &mut Errors,
 ) -> Option<Span> {
-    names::other(at.field("name"), &raw.name, errors);
+    names::other(at.field("name"), raw.name, errors);
     let from = percent(at.field("from"), raw.from, errors);
     let to = percent(at.field("to"), raw.to, errors);
     let (from, to) = (from?, to?);
@@ -179,6 +179,6 @@ fn layer_of(
         return None;
     }
     let layers = &mut build.layers;
-    layers.take(at, &raw.name, (from, to), around.rollout, errors);
-    Some(Span::new(Key::new(Purpose::Layer, &raw.name), from, to))
+    layers.take(at, raw.name, (from, to), around.rollout, errors);
+    Some(Span::new(Key::new(Purpose::Layer, raw.name), from, to))
 }

@@ -3,20 +3,22 @@
 //! `serde_json` has one as well. Its objects are maps that keep their keys in order, which is
 //! 10 KB of code in the filter, and nobody here asks for an order.
 
-/// A JSON value.
+use std::borrow::Cow;
+
+/// A JSON value, whose text is that of the configuration wherever nothing is escaped.
 #[derive(Debug, Default)]
-pub(super) enum Tree {
+pub(super) enum Tree<'j> {
     #[default]
     Null,
     Bool(bool),
     Number(f64),
-    Text(String),
+    Text(Cow<'j, str>),
     List(Vec<Self>),
     /// Each key stands there once.
-    Object(Vec<(String, Self)>),
+    Object(Vec<(Cow<'j, str>, Self)>),
 }
 
-impl Tree {
+impl<'j> Tree<'j> {
     /// A member of an object.
     pub(super) fn get(&self, key: &str) -> Option<&Self> {
         match self {
@@ -26,14 +28,6 @@ impl Tree {
                     .find(|(name, _)| name == key)
                     .map(|(_, value)| value)
             }
-            _ => None,
-        }
-    }
-
-    /// Takes the value of a member out of an object.
-    pub(super) fn take(&mut self, key: &str) -> Option<Self> {
-        match self {
-            Self::Object(members) => take(members, key),
             _ => None,
         }
     }
@@ -53,13 +47,12 @@ impl Tree {
         }
     }
 
-    /// The values of an object's members.
-    pub(super) fn values(&self) -> impl Iterator<Item = &Self> {
-        let members = match self {
-            Self::Object(members) => members.as_slice(),
+    /// The members of an object.
+    pub(super) fn members(&self) -> &[(Cow<'j, str>, Self)] {
+        match self {
+            Self::Object(members) => members,
             _ => &[],
-        };
-        members.iter().map(|(_, value)| value)
+        }
     }
 
     /// A number that goes by what is meant: neither white space nor the order of an object's
@@ -81,13 +74,6 @@ impl Tree {
             }
         }
     }
-}
-
-/// Takes the value of a member out.
-pub(super) fn take(members: &mut [(String, Tree)], key: &str) -> Option<Tree> {
-    let mut members = members.iter_mut();
-    let member = members.find(|(name, _)| name == key);
-    member.map(|(_, value)| std::mem::take(value))
 }
 
 /// FNV-1a, which is all that telling configurations apart asks for.

@@ -14,7 +14,7 @@ const NO_URI: &str =
     "is no URI of a peer, such as spiffe://cluster.local/ns/istio-system/sa/gateway";
 
 pub(super) fn compile(
-    raw: Option<shape::Trust>,
+    raw: Option<shape::Trust<'_>>,
     build: &Build,
     errors: &mut Errors,
 ) -> Option<Chain> {
@@ -30,7 +30,7 @@ pub(super) fn compile(
             errors.add(at, "is empty: leave it out to trust no peer");
         }
         let list = list.at_most(MAX_PRINCIPALS, "principals", at, errors);
-        list.each(at, errors, |at, text, errors| principal(at, &text, errors))
+        list.each(at, errors, principal)
     });
     if let Some(flag) = raw.workload {
         only_true(at.field("workload"), flag, errors);

@@ -117,12 +117,7 @@ pub(super) fn only_true(at: At<'_>, flag: bool, errors: &mut Errors) {
 }
 
 /// What belongs to a `jwtClaim` stands without one.
-pub(super) fn no_claim(
-    at: At<'_>,
-    payload: Option<&String>,
-    kind: Option<&String>,
-    errors: &mut Errors,
-) {
+pub(super) fn no_claim(at: At<'_>, payload: Option<&str>, kind: Option<&str>, errors: &mut Errors) {
     for (field, given) in [("jwtPayload", payload), ("type", kind)] {
         if given.is_some() {
             errors.add(

@@ -20,7 +20,7 @@ impl Versions {
         at: At<'_>,
         rollout: &str,
         common: Option<&str>,
-        raw: Items<shape::Version>,
+        raw: Items<'_, shape::Version<'_>>,
         errors: &mut Errors,
     ) -> Self {
         let place = at.field("versions");
@@ -33,19 +33,19 @@ impl Versions {
         let mut without_target = Vec::new();
         let list = raw.each(place, errors, |at, version, errors| {
             let name = version.name;
-            names::version(at.field("name"), &name, errors);
-            unique(at.field("name"), &name, &mut seen, errors);
+            names::version(at.field("name"), name, errors);
+            unique(at.field("name"), name, &mut seen, errors);
             let target = match (&version.target, common) {
-                (Some(own), _) => names::target(at.field("target"), own, &name, errors),
+                (Some(own), _) => names::target(at.field("target"), own, name, errors),
                 // What is wrong with the common one is reported once, below.
-                (None, Some(common)) => names::target(at, common, &name, &mut Errors::default()),
+                (None, Some(common)) => names::target(at, common, name, &mut Errors::default()),
                 (None, None) => {
                     without_target.push(at.to_string());
                     None
                 }
             };
             Some(Version {
-                member: names::member(rollout, &name),
+                member: names::member(rollout, name),
                 name: name.into(),
                 target,
             })
