@@ -59,7 +59,11 @@ impl<'t, T: Read<'t>> Items<'t, T> {
         for (index, value) in self.values.iter().enumerate() {
             let at = at.index(index);
             match read::read(value) {
-                Ok(value) => list.extend(compile(at, value, errors)),
+                Ok(value) => {
+                    if let Some(compiled) = compile(at, value, errors) {
+                        list.push(compiled);
+                    }
+                }
                 Err(error) => error.report(at, errors),
             }
         }

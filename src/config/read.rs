@@ -59,8 +59,8 @@ pub(super) struct Mistakes {
 }
 
 impl Mistakes {
-    fn add(&mut self, message: String) {
-        let path = String::new();
+    fn add(&mut self, path: &str, message: String) {
+        let path = path.to_owned();
         self.first.get_or_insert(ShapeError { path, message });
     }
 
@@ -76,7 +76,7 @@ impl Mistakes {
             Some(Tree::List(_)) => "a list",
             Some(Tree::Object(_)) => "an object",
         };
-        self.add(format!("is {found} where {meant} is meant"));
+        self.add("", format!("is {found} where {meant} is meant"));
     }
 
     /// What was found in a field, seen from its object.
@@ -127,11 +127,6 @@ impl<'t, T: Read<'t>> Read<'t> for Option<T> {
     const REQUIRED: bool = false;
 
     fn read(value: Option<&'t Tree<'t>>, mistakes: &mut Mistakes) -> Self {
-        if let Some(Tree::Null) = value {
-            // An empty value of a template becomes null: taken for an absent field, it would
-            // make a rule with a percent one for everybody.
-            mistakes.add("is null: leave it out instead".to_owned());
-        }
         value.map(|value| T::read(Some(value), mistakes))
     }
 }
@@ -171,12 +166,14 @@ impl<'m, 't> Fields<'m, 't> {
                 [one, other] => format!("{one} or {other}"),
                 several => format!("one of {}", several.join(", ")),
             };
-            mistakes.add(format!("unknown field `{key}`, expected {expected}"));
+            mistakes.add("", format!("unknown field `{key}`, expected {expected}"));
         }
         Self { object, mistakes }
     }
 
     /// Takes the value of one of them.
+    // Once for each type, not for each field.
+    #[inline(never)]
     pub(super) fn take<T: Read<'t>>(&mut self, key: &str) -> T {
         let value = self.value(key, T::REQUIRED);
         let before = self.mistakes.first.is_some();
@@ -188,11 +185,20 @@ impl<'m, 't> Fields<'m, 't> {
     }
 
     fn value(&mut self, key: &str, required: bool) -> Option<&'t Tree<'t>> {
-        let value = self.object.and_then(|object| object.get(key));
-        if value.is_none() && required {
-            self.mistakes.add(format!("missing field `{key}`"));
+        match self.object.and_then(|object| object.get(key)) {
+            // An empty value of a template becomes null: taken for an absent field, it would
+            // make a rule with a percent one for everybody.
+            Some(Tree::Null) if !required => {
+                self.mistakes
+                    .add(key, "is null: leave it out instead".to_owned());
+                None
+            }
+            None if required => {
+                self.mistakes.add("", format!("missing field `{key}`"));
+                None
+            }
+            value => value,
         }
-        value
     }
 }
 
