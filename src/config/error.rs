@@ -38,14 +38,20 @@ pub struct Errors {
 
 impl Errors {
     /// Notes an error.
-    pub(super) fn add(&mut self, at: At<'_>, message: impl Into<String>) {
+    pub(super) fn add(&mut self, at: At<'_>, message: impl AsRef<str>) {
+        self.note(&at, message.as_ref());
+    }
+
+    // Once, not in each of the hundred places where something can be wrong.
+    #[inline(never)]
+    fn note(&mut self, at: &At<'_>, message: &str) {
         if self.kept.len() >= KEPT {
             self.further = self.further.saturating_add(1);
             return;
         }
         self.kept.push(ConfigError {
-            path: shortened(&at, PATH_BYTES),
-            message: shortened(&message.into(), MESSAGE_BYTES),
+            path: shortened(at, PATH_BYTES),
+            message: shortened(&message, MESSAGE_BYTES),
         });
     }
 

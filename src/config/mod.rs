@@ -105,6 +105,14 @@ pub fn inert(bytes: &[u8]) -> Policy {
     }
 }
 
+/// A number as the text of a configuration has it.
+pub(crate) fn number(text: &[u8]) -> Option<f64> {
+    match json::read(text, &mut Errors::default()) {
+        Some(Tree::Number(number)) => Some(number),
+        _ => None,
+    }
+}
+
 /// 128 bits that tell the very bytes of configurations apart.
 pub fn digest(bytes: &[u8]) -> u128 {
     let (h1, h2) = Murmur::default().and(bytes).finish();

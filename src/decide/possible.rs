@@ -16,14 +16,13 @@ pub fn possible(policy: &Policy, rollout: &Rollout) -> Vec<(VersionId, Reason)> 
     }
     let versions = || (0..).map(VersionId).zip(&rollout.versions);
     if policy.chain.is_some() {
-        answers.extend(versions().map(|(version, _)| (version, Reason::Inherited)));
+        for (version, _) in versions() {
+            answers.push((version, Reason::Inherited));
+        }
     }
-    answers.extend(
-        rollout
-            .rules
-            .iter()
-            .map(|rule| (rule.version, Reason::Rule)),
-    );
+    for rule in &rollout.rules {
+        answers.push((rule.version, Reason::Rule));
+    }
     if rollout.strategy.needs_identity() {
         answers.push((stable, Reason::NoIdentity));
     }
@@ -31,39 +30,49 @@ pub fn possible(policy: &Policy, rollout: &Rollout) -> Vec<(VersionId, Reason)> 
     if guarded.is_some_and(|plan| plan.on_breach() == OnBreach::Rollback) {
         answers.push((stable, Reason::RolledBack));
     }
-    let sticky = rollout.sticky.as_ref();
+    let sticky = rollout.sticky.is_some();
     match &rollout.strategy {
         Strategy::Canary {
             version,
             weight: Weight::Clock,
             ..
         } => {
-            answers.extend([(stable, Reason::Split), (*version, Reason::Split)]);
-            answers.extend(sticky.map(|_| (*version, Reason::Sticky)));
+            answers.push((stable, Reason::Split));
+            answers.push((*version, Reason::Split));
+            if sticky {
+                answers.push((*version, Reason::Sticky));
+            }
         }
         Strategy::Canary {
             version,
             weight: Weight::Fixed(share),
             ..
         } => {
-            let versions = [(stable, share.rest()), (*version, *share)];
-            let some = versions.iter().filter(|(_, share)| share.ppm() > 0);
-            answers.extend(some.map(|(version, _)| (*version, Reason::Split)));
-            let held = sticky.filter(|_| *share > Share::NONE);
-            answers.extend(held.map(|_| (*version, Reason::Sticky)));
+            if *share < Share::ALL {
+                answers.push((stable, Reason::Split));
+            }
+            if *share > Share::NONE {
+                answers.push((*version, Reason::Split));
+                if sticky {
+                    answers.push((*version, Reason::Sticky));
+                }
+            }
         }
-        Strategy::AbTest(test) => possible_in(test, stable, sticky.is_some(), &mut answers),
+        Strategy::AbTest(test) => possible_in(test, stable, sticky, &mut answers),
         Strategy::BlueGreen { active } => answers.push((*active, Reason::Active)),
         Strategy::Follow { here, .. } => {
             // Stable even if the leader has it not: it may not look at the request.
             answers.push((stable, Reason::Follow));
-            let here = here
-                .iter()
-                .flat_map(|(_, versions)| versions.iter().flatten());
-            answers.extend(here.map(|version| (*version, Reason::Follow)));
+            if let Some((_, versions)) = here {
+                for version in versions.iter().flatten() {
+                    answers.push((*version, Reason::Follow));
+                }
+            }
             // Upstream it may have chosen any of them.
             if policy.chain.is_some() {
-                answers.extend(versions().map(|(version, _)| (version, Reason::Follow)));
+                for (version, _) in versions() {
+                    answers.push((version, Reason::Follow));
+                }
             }
         }
     }

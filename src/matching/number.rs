@@ -1,5 +1,7 @@
 //! `range`: decimal numbers.
 
+use crate::config;
+
 /// The longest number that is looked at, in bytes.
 const MAX_BYTES: usize = 64;
 
@@ -36,9 +38,7 @@ fn decimal(value: &[u8]) -> Option<f64> {
         [] | [b'.', ..] => digits.get(zeros.saturating_sub(1)..)?,
         rest => rest,
     };
-    // Not an f64 at once: what serde would say of a mistake takes 18 KB of code.
-    let number: serde_json::Number = std::str::from_utf8(rest).ok()?.parse().ok()?;
-    let number = number.as_f64()?;
+    let number = config::number(rest)?;
     Some(if value.starts_with(b"-") {
         -number
     } else {
