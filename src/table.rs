@@ -72,6 +72,23 @@ impl Keys {
         number
     }
 
+    /// Adds a key. Whether it is a new one.
+    pub fn insert(&mut self, key: &[u8]) -> bool {
+        let before = self.len();
+        self.number(key);
+        self.len() > before
+    }
+
+    /// Whether this is one of the keys.
+    pub fn contains(&self, key: &[u8]) -> bool {
+        self.find(key).is_some()
+    }
+
+    /// The keys, in the order of their numbers.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.keys.iter().map(|key| &**key)
+    }
+
     /// Finds each key a place among twice as many.
     fn grow(&mut self) {
         let many = self.slots.len().saturating_mul(2).max(8);
@@ -214,25 +231,6 @@ fn same(one: &[u8], other: &[u8]) -> bool {
         }
     }
     differ == 0
-}
-
-impl Table<()> {
-    /// Adds a key. Whether it is a new one.
-    pub fn insert(&mut self, key: &[u8]) -> bool {
-        let before = self.len();
-        self.get_or_insert_with(key, || ());
-        self.len() > before
-    }
-
-    /// Whether this is one of the keys.
-    pub fn contains(&self, key: &[u8]) -> bool {
-        self.get(key).is_some()
-    }
-
-    /// The keys, in the order in which they were added.
-    pub fn keys(&self) -> impl Iterator<Item = &[u8]> {
-        self.keys.keys.iter().map(|key| &**key)
-    }
 }
 
 #[cfg(test)]

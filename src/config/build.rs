@@ -5,7 +5,7 @@ use super::headers::Headers;
 use super::{MAX_REGEXES, names, read};
 use crate::bucket::{Gate, Share};
 use crate::policy::{RolloutId, VersionId};
-use crate::table::Table;
+use crate::table::{Keys, Table};
 
 /// A share of users without a way to tell users apart is nobody's share: to accept it
 /// would be to serve stable to everyone in silence.
@@ -25,7 +25,7 @@ pub(super) struct Build {
     /// Whether decisions of other proxies are honoured, so that a rollout may be theirs.
     pub chained: bool,
     /// The names of cookies that are given to clients.
-    pub given_cookies: Table<()>,
+    pub given_cookies: Keys,
     /// Rollouts that stand earlier in the list.
     pub earlier: Earlier,
     pub layers: Layers,
@@ -50,7 +50,7 @@ impl Build {
             has_holdout: false,
             draws: false,
             chained: false,
-            given_cookies: Table::default(),
+            given_cookies: Keys::default(),
             earlier: Earlier::default(),
             layers: Layers::default(),
             regexes: 0,

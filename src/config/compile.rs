@@ -11,7 +11,7 @@ use super::{MAX_ROLLOUTS, identity, names, rollout, trust, values};
 use crate::identity::Identification;
 use crate::matching::ScopeIndex;
 use crate::policy::{Policy, Rollout};
-use crate::table::Table;
+use crate::table::Keys;
 
 /// Compiles what was read; `None` when it has not the shape of a configuration. An error
 /// of shape at the top hides the lists below it, so they are read by themselves then.
@@ -106,7 +106,7 @@ fn rollouts(
         return (Vec::new(), index);
     };
     let list = list.at_most(MAX_ROLLOUTS, "rollouts", at, errors);
-    let mut seen = Table::default();
+    let mut seen = Keys::default();
     let rollouts = list.each(at, errors, |at, raw, errors| {
         values::unique(at.field("name"), raw.name, &mut seen, errors);
         let name = raw.name;

@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::error::{At, Errors};
 use super::tree::Tree;
-use crate::table::Table;
+use crate::table::Keys;
 
 /// Reads the bytes; `None` when they are no JSON.
 pub(super) fn read<'j>(bytes: &'j [u8], errors: &mut Errors) -> Option<Tree<'j>> {
@@ -174,7 +174,7 @@ impl<'de> Visitor<'de> for Key {
 /// The keys of an object: a table once there are more than any object of a configuration
 /// has, since somebody may write a megabyte of them.
 #[derive(Default)]
-struct Seen(Table<()>);
+struct Seen(Keys);
 
 impl Seen {
     const FEW: usize = 64;

@@ -14,7 +14,7 @@ use crate::matching::number::Range;
 use crate::matching::pattern::Pattern;
 use crate::matching::version::Requirement;
 use crate::request::host::normalized;
-use crate::table::Table;
+use crate::table::Keys;
 
 /// The longest path that is named, in bytes: a path is looked up at each of its slashes, as
 /// far as any that is named goes.
@@ -119,7 +119,7 @@ fn text_operator(
         let list = list.each(at, errors, |at, value, errors| {
             text.whole(at, value, errors)
         });
-        let mut set = Table::default();
+        let mut set = Keys::default();
         for value in list {
             set.insert(&value);
         }

@@ -12,7 +12,7 @@ use crate::bucket::{Gate, Key};
 use crate::guardrail::{Arm, Guardrail, Plan, Ramp};
 use crate::matching::Scope;
 use crate::policy::{Expose, Metrics, Role, Rollout, Rule, Strategy, Version, VersionId};
-use crate::table::Table;
+use crate::table::Keys;
 
 /// A rollout as it was compiled.
 pub(super) struct Compiled {
@@ -200,7 +200,7 @@ fn compile_rules(
     errors: &mut Errors,
 ) -> Vec<Rule> {
     let raw = raw.at_most(MAX_RULES, "rules", at, errors);
-    let mut seen = Table::default();
+    let mut seen = Keys::default();
     raw.each(at, errors, |at, rule, errors| {
         names::other(at.field("name"), rule.name, errors);
         unique(at.field("name"), rule.name, &mut seen, errors);

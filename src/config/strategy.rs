@@ -9,7 +9,7 @@ use super::{MAX_VERSIONS, names, ramp};
 use crate::bucket::{Gate, Key, Purpose, Share, Span, Split};
 use crate::guardrail::Ramp;
 use crate::policy::{AbTest, Strategy};
-use crate::table::Table;
+use crate::table::Keys;
 
 /// A strategy, with the ramp of a canary that has one.
 pub(super) type Compiled = (Strategy, Option<Ramp>);
@@ -117,7 +117,7 @@ fn ab_test_of(
 ) -> Option<Strategy> {
     let place = at.field("split");
     let complete = raw.split.len();
-    let mut seen = Table::default();
+    let mut seen = Keys::default();
     let arms = raw.split.at_most(MAX_VERSIONS, "arms", place, errors);
     let arms = arms.each(place, errors, |at, arm, errors| {
         let version = around

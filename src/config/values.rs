@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::error::{At, Errors};
 use super::read;
 use crate::bucket::Share;
-use crate::table::Table;
+use crate::table::Keys;
 
 /// The most that one arm of a split may weigh.
 const MAX_WEIGHT: u32 = 1_000_000;
@@ -103,7 +103,7 @@ pub(super) fn instant(at: At<'_>, text: &str, errors: &mut Errors) -> Option<u64
 }
 
 /// Notes a name that was there before.
-pub(super) fn unique(at: At<'_>, name: &str, seen: &mut Table<()>, errors: &mut Errors) {
+pub(super) fn unique(at: At<'_>, name: &str, seen: &mut Keys, errors: &mut Errors) {
     if !seen.insert(name.as_bytes()) {
         errors.add(at, format!("{name:?} is there already"));
     }

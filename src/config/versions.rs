@@ -5,7 +5,7 @@ use super::shape::{self, Items};
 use super::values::unique;
 use super::{MAX_VERSIONS, names};
 use crate::policy::{Version, VersionId};
-use crate::table::Table;
+use crate::table::Keys;
 
 /// The versions of a rollout, of which other parts speak by name.
 pub(super) struct Versions {
@@ -29,7 +29,7 @@ impl Versions {
             errors.add(place, "is empty");
         }
         let raw = raw.at_most(MAX_VERSIONS, "versions", place, errors);
-        let mut seen = Table::default();
+        let mut seen = Keys::default();
         let mut without_target = Vec::new();
         let list = raw.each(place, errors, |at, version, errors| {
             let name = version.name;

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use super::host::{self, MetricKind, Swapped};
 use super::marks;
-use crate::table::Table;
+use crate::table::{Keys, Table};
 
 thread_local! {
     static DEFINED: Cell<Table<Option<u32>>> = Cell::default();
@@ -116,29 +116,21 @@ impl Gauges {
         Some((u128::from_le_bytes(digest.try_into().ok()?), change))
     }
 
-    /// Makes them tell of this configuration. Of the `late` ones, which are shown from
-    /// their first use, only those are set that somebody shows already.
-    pub fn show(
-        &self,
-        configuration: u128,
-        values: impl IntoIterator<Item = (String, u64)>,
-        late: impl IntoIterator<Item = (String, u64)>,
-    ) {
+    /// Makes them tell of this configuration, by what `tell` sets.
+    pub fn show(&self, configuration: u128, tell: impl FnOnce(&mut Telling)) {
         self.shown.set(Some(configuration));
         let before = self.names().0;
-        let mut known = Table::default();
+        let mut known = Keys::default();
         for name in before.lines() {
             known.insert(name.as_bytes());
         }
-        let is_known = |(name, _): &(String, u64)| known.contains(name.as_bytes());
-        let late: Vec<_> = late.into_iter().filter(is_known).collect();
-        let mut names = String::new();
-        let mut told = Table::default();
-        for (name, value) in values.into_iter().chain(late) {
-            set(&name, value);
-            told.insert(name.as_bytes());
-            names.extend([&name, "\n"]);
-        }
+        let mut telling = Telling {
+            known,
+            told: Keys::default(),
+            names: String::new(),
+        };
+        tell(&mut telling);
+        let Telling { known, told, names } = telling;
         for name in before.lines() {
             if !told.contains(name.as_bytes()) {
                 set(name, 0);
@@ -149,7 +141,7 @@ impl Gauges {
             let mut all = names.clone();
             for name in now.lines() {
                 if !told.contains(name.as_bytes()) && !known.contains(name.as_bytes()) {
-                    all.extend([name, "\n"]);
+                    add_line(&mut all, name);
                 }
             }
             all
@@ -159,17 +151,15 @@ impl Gauges {
     }
 
     /// Adds gauges to those that are shown.
-    pub fn add(&self, values: impl IntoIterator<Item = (String, u64)>) {
-        let mut names = Vec::new();
+    pub fn add(&self, values: &[(String, u64)]) {
         for (name, value) in values {
-            set(&name, value);
-            names.push(name);
+            set(name, *value);
         }
         self.update_names(|before| {
             let mut all = before.to_owned();
-            for name in &names {
+            for (name, _) in values {
                 if !before.lines().any(|known| known == name) {
-                    all.extend([name, "\n"]);
+                    add_line(&mut all, name);
                 }
             }
             all
@@ -197,6 +187,37 @@ impl Gauges {
             }
         }
     }
+}
+
+/// What the gauges are made to tell.
+pub struct Telling {
+    /// What somebody shows already.
+    known: Keys,
+    told: Keys,
+    /// A line each.
+    names: String,
+}
+
+impl Telling {
+    /// Sets a gauge.
+    pub fn set(&mut self, gauge: &str, value: u64) {
+        set(gauge, value);
+        if self.told.insert(gauge.as_bytes()) {
+            add_line(&mut self.names, gauge);
+        }
+    }
+
+    /// Sets one that is shown from its first use on, if somebody shows it already.
+    pub fn set_late(&mut self, gauge: &str, value: u64) {
+        if self.known.contains(gauge.as_bytes()) {
+            self.set(gauge, value);
+        }
+    }
+}
+
+fn add_line(lines: &mut String, line: &str) {
+    lines.push_str(line);
+    lines.push('\n');
 }
 
 fn set(gauge: &str, value: u64) {

@@ -98,14 +98,22 @@ impl State {
             ),
             ("divvy_config_inert", u64::from(self.inert.is_some())),
         ];
-        let own = own.map(|(metric, value)| (output::series(&plugin, metric), value));
-        let rollouts = || self.active.policy.numbered().map(|(id, _)| id);
-        let gauges = |id| self.gauges_of(id);
-        let first = rollouts().take(DEFINED_AT_ONCE).flat_map(gauges);
-        let late = rollouts().skip(DEFINED_AT_ONCE).flat_map(gauges);
         self.late.take();
         self.shown.take();
-        self.gauges.show(self.digest, first.chain(own), late);
+        self.gauges.show(self.digest, |gauges| {
+            for (id, _) in self.active.policy.numbered() {
+                for (name, value) in self.gauges_of(id) {
+                    if usize::from(id.0) < DEFINED_AT_ONCE {
+                        gauges.set(&name, value);
+                    } else {
+                        gauges.set_late(&name, value);
+                    }
+                }
+            }
+            for (metric, value) in own {
+                gauges.set(&output::series(&plugin, metric), value);
+            }
+        });
     }
 
     /// What has to be done from time to time: merges what was counted, judges it, keeps the
@@ -191,7 +199,7 @@ impl State {
         self.late.set(late);
         self.shown.set(before);
         if !changed.is_empty() {
-            self.gauges.add(changed);
+            self.gauges.add(&changed);
         }
     }
 
@@ -239,7 +247,7 @@ impl State {
         }
         self.late.set(late);
         if !gauges.is_empty() {
-            self.gauges.add(gauges);
+            self.gauges.add(&gauges);
         }
     }
 

@@ -160,7 +160,7 @@ impl Paths {
         let (table, paths): (_, Vec<&[u8]>) = match &scope.path {
             Some(Test::Exact(path)) => (&mut self.exact, vec![path]),
             Some(Test::In(paths)) if pairs(paths.len()) <= MAX_PAIRS => {
-                (&mut self.exact, paths.keys().collect())
+                (&mut self.exact, paths.iter().collect())
             }
             Some(Test::PathPrefix(prefix)) => (&mut self.prefix, vec![prefix]),
             _ => return self.others.push(number),

@@ -8,7 +8,7 @@ use super::network::Networks;
 use super::number::Range;
 use super::pattern::Pattern;
 use super::version::Requirement;
-use crate::table::Table;
+use crate::table::Keys;
 
 /// What a value is held against. Values are bytes.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ pub enum Test {
     /// What stands in it somewhere.
     Contains(Box<Finder<'static>>),
     /// One of these.
-    In(Table<()>),
+    In(Keys),
     /// That it is there (`true`) or missing (`false`).
     Present(bool),
     /// A regular expression that the whole value matches.
@@ -108,7 +108,7 @@ mod tests {
     }
 
     fn one_of(values: &[&str]) -> Test {
-        let mut table = Table::default();
+        let mut table = Keys::default();
         for value in values {
             table.insert(value.as_bytes());
         }

@@ -8,7 +8,9 @@ use crate::decision::Reason;
 pub fn series(labels: &[(&str, &str)], metric: &str) -> String {
     let mut name = String::new();
     for (label, value) in labels {
-        name.extend([label, "=.=", value, ";.;"]);
+        for part in [label, "=.=", value, ";.;"] {
+            name.push_str(part);
+        }
     }
     name.push_str(metric);
     name
