@@ -1,5 +1,7 @@
 //! Which names, header names and targets are allowed.
 
+use memchr::memmem::Finder;
+
 use super::error::{At, Errors};
 
 /// The longest name, in bytes.
@@ -113,7 +115,7 @@ pub(super) fn not_one_of<'n>(name: &str, names: impl Iterator<Item = &'n str>) -
 
 /// Checks that a name can be a label.
 fn not_cut(at: At<'_>, name: &str, errors: &mut Errors) {
-    if let Some(part) = CUT_BY_ISTIO.iter().find(|part| name.contains(*part)) {
+    if let Some(part) = CUT_BY_ISTIO.iter().find(|part| place(name, part).is_some()) {
         let message = format!(
             "{name:?} contains {part:?}, where Istio's stat tags would cut its metrics apart"
         );
@@ -215,7 +217,7 @@ pub(super) fn target(
     if version.len() > MAX_NAME {
         return None;
     }
-    let target = template.replace("{version}", version);
+    let target = filled(template, version);
     if target.len() > MAX_TARGET {
         errors.add(at, TOO_LONG);
         return None;
@@ -238,6 +240,32 @@ pub(super) fn target(
         return None;
     }
     Some(target.into())
+}
+
+fn filled(template: &str, version: &str) -> String {
+    const PLACE: &str = "{version}";
+    let mut filled = String::new();
+    let mut rest = template;
+    while let Some((before, behind)) = divided(rest, PLACE) {
+        filled.push_str(before);
+        filled.push_str(version);
+        rest = behind;
+    }
+    filled.push_str(rest);
+    filled
+}
+
+/// What stands before a part of a text and behind it.
+// As str::split_once, which brings 3 KB of code along for a search that the operator
+// `contains` has as well.
+pub(super) fn divided<'t>(text: &'t str, part: &str) -> Option<(&'t str, &'t str)> {
+    let place = place(text, part)?;
+    let end = place.saturating_add(part.len());
+    Some((text.get(..place)?, text.get(end..)?))
+}
+
+fn place(text: &str, part: &str) -> Option<usize> {
+    Finder::new(part).find(text.as_bytes())
 }
 
 /// The characters of an RFC 9110 token.

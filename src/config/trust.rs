@@ -2,8 +2,8 @@
 
 use super::build::Build;
 use super::error::{At, Errors};
-use super::shape;
 use super::values::only_true;
+use super::{names, shape};
 use crate::chain::{Chain, Principal, Trust};
 use crate::policy::Role;
 
@@ -55,7 +55,7 @@ fn principal(at: At<'_>, text: &str, errors: &mut Errors) -> Option<Principal> {
         None => (text, false),
     };
     let visible = prefix.bytes().all(|byte| byte.is_ascii_graphic());
-    let Some((scheme, rest)) = prefix.split_once("://").filter(|_| visible) else {
+    let Some((scheme, rest)) = names::divided(prefix, "://").filter(|_| visible) else {
         errors.add(at, format!("{text:?} {NO_URI}"));
         return None;
     };
