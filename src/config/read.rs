@@ -159,14 +159,7 @@ impl<'m, 't> Fields<'m, 't> {
         };
         let is_known = |key: &str| known.iter().any(|known| known.contains(&key));
         if let Some((key, _)) = members.iter().find(|(key, _)| !is_known(key)) {
-            let known = known.iter().copied().flatten();
-            let known: Vec<_> = known.map(|key| format!("`{key}`")).collect();
-            let expected = match known.as_slice() {
-                [one] => one.clone(),
-                [one, other] => format!("{one} or {other}"),
-                several => format!("one of {}", several.join(", ")),
-            };
-            mistakes.add("", format!("unknown field `{key}`, expected {expected}"));
+            mistakes.add("", unknown(key, known));
         }
         Self { object, mistakes }
     }
@@ -200,6 +193,25 @@ impl<'m, 't> Fields<'m, 't> {
             value => value,
         }
     }
+}
+
+fn unknown(key: &str, known: &[&[&str]]) -> String {
+    let count = known
+        .iter()
+        .fold(0, |count: usize, known| count.saturating_add(known.len()));
+    let (before, between) = match count {
+        1 => ("", ""),
+        2 => ("", " or "),
+        _ => ("one of ", ", "),
+    };
+    let mut message = format!("unknown field `{key}`, expected {before}");
+    for (nth, known) in known.iter().copied().flatten().enumerate() {
+        let between = if nth > 0 { between } else { "" };
+        for part in [between, "`", known, "`"] {
+            message.push_str(part);
+        }
+    }
+    message
 }
 
 /// Defines a struct that is read from an object: each field with its name there, and at the
