@@ -31,6 +31,16 @@ const HINTS: usize = 32;
 const FREE: u32 = u32::MAX;
 
 impl Keys {
+    /// None yet.
+    pub const fn new() -> Self {
+        Self {
+            keys: Vec::new(),
+            slots: Vec::new(),
+            hints: Vec::new(),
+            longest: 0,
+        }
+    }
+
     /// The number of this key.
     pub fn find(&self, key: &[u8]) -> Option<u32> {
         let (place, bit) = hint(key);
@@ -145,14 +155,19 @@ pub struct Table<V> {
 
 impl<V> Default for Table<V> {
     fn default() -> Self {
-        Self {
-            keys: Keys::default(),
-            values: Vec::new(),
-        }
+        Self::new()
     }
 }
 
 impl<V> Table<V> {
+    /// One without keys.
+    pub const fn new() -> Self {
+        Self {
+            keys: Keys::new(),
+            values: Vec::new(),
+        }
+    }
+
     /// The value of this key, a new one if there was none.
     pub fn get_or_insert_with(&mut self, key: &[u8], new: impl FnOnce() -> V) -> Option<&mut V> {
         let number = index(self.keys.number(key));

@@ -12,7 +12,7 @@ use super::marks;
 use crate::table::{Keys, Table};
 
 thread_local! {
-    static DEFINED: Cell<Table<Option<u32>>> = Cell::default();
+    static DEFINED: Cell<Table<Option<u32>>> = const { Cell::new(Table::new()) };
 }
 
 fn define(kind: MetricKind, name: &str) -> Option<u32> {
@@ -84,7 +84,7 @@ pub struct Gauges {
 }
 
 thread_local! {
-    static GAUGES: Cell<Table<Rc<Gauges>>> = Cell::default();
+    static GAUGES: Cell<Table<Rc<Gauges>>> = const { Cell::new(Table::new()) };
 }
 
 impl Gauges {
