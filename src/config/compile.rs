@@ -112,7 +112,7 @@ fn rollouts(
         let name = raw.name;
         let id = build.earlier.next();
         build.earlier.gaps = matches!(at, At::Index(_, place) if place > usize::from(id.0));
-        let compiled = rollout::compile(at, raw, build, errors);
+        let compiled = rollout::compile(at, &raw, build, errors);
         let sound = compiled.as_ref().filter(|compiled| compiled.complete);
         let versions = sound.map(|compiled| {
             let versions = compiled.rollout.versions.iter();

@@ -12,7 +12,7 @@ use crate::matching::{Assigned, Condition, Source};
 /// Compiles a condition that stands `depth` others deep.
 pub(super) fn compile(
     at: At<'_>,
-    mut raw: shape::Condition<'_>,
+    raw: &shape::Condition<'_>,
     depth: usize,
     build: &mut Build,
     errors: &mut Errors,
@@ -24,20 +24,20 @@ pub(super) fn compile(
     }
     let deeper = depth.saturating_add(1);
     let mut whole: Vec<Option<Condition>> = Vec::new();
-    if let Some(parts) = raw.all.take() {
+    if let Some(parts) = raw.all {
         let parts = list(at.field("all"), parts, deeper, build, errors);
         whole.push(parts.map(Condition::All));
     }
-    if let Some(parts) = raw.any.take() {
+    if let Some(parts) = raw.any {
         let parts = list(at.field("any"), parts, deeper, build, errors);
         whole.push(parts.map(Condition::Any));
     }
-    if let Some(inner) = raw.not.take() {
-        let inner = compile(at.field("not"), *inner, deeper, build, errors);
+    if let Some(inner) = &raw.not {
+        let inner = compile(at.field("not"), inner, deeper, build, errors);
         whole.push(inner.map(|inner| Condition::Not(Box::new(inner))));
     }
-    if let Some(raw) = raw.assigned.take() {
-        whole.push(assigned(at.field("assigned"), &raw, build, errors));
+    if let Some(raw) = &raw.assigned {
+        whole.push(assigned(at.field("assigned"), raw, build, errors));
     }
     if raw.jwt_claim.is_none() {
         no_claim(at, raw.jwt_payload, raw.claim_type, errors);
@@ -45,7 +45,7 @@ pub(super) fn compile(
     let (sources, operator) = sources(at, raw, build, errors);
     match (whole.len(), sources.len()) {
         (1, 0) => {
-            no_operator(at, &operator, errors);
+            no_operator(at, operator, errors);
             whole.pop().flatten()
         }
         (0, 1) => {
@@ -84,7 +84,7 @@ fn list(
         return None;
     }
     let parts = parts.each(at, errors, |at, part, errors| {
-        compile(at, part, depth, build, errors)
+        compile(at, &part, depth, build, errors)
     });
     Some(parts)
 }
@@ -127,10 +127,10 @@ fn no_operator(at: At<'_>, operator: &Operator, errors: &mut Errors) {
 /// against.
 fn sources<'t>(
     at: At<'_>,
-    raw: shape::Condition<'t>,
+    raw: &'t shape::Condition<'t>,
     build: &mut Build,
     errors: &mut Errors,
-) -> (Vec<Option<Source>>, Operator<'t>) {
+) -> (Vec<Option<Source>>, &'t Operator<'t>) {
     let mut found = Vec::new();
     let headers = &mut build.headers;
     if let Some(name) = &raw.header {
@@ -174,7 +174,7 @@ fn sources<'t>(
             found.push(Some(source));
         }
     }
-    (found, raw.operator)
+    (found, &raw.operator)
 }
 
 const fn kind_of(source: &Source) -> Kind {

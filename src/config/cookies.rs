@@ -19,12 +19,12 @@ const LONGEST: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 pub(super) fn mint(
     at: At<'_>,
     cookie: &str,
-    raw: shape::Mint<'_>,
+    raw: &shape::Mint<'_>,
     build: &mut Build,
     errors: &mut Errors,
 ) -> Option<Mint> {
-    let set = given(at, at, cookie, raw.attributes, build, errors);
-    let when = match raw.when {
+    let set = given(at, at, cookie, &raw.attributes, build, errors);
+    let when = match &raw.when {
         Some(when) => Some(condition::compile(
             at.field("when"),
             when,
@@ -40,7 +40,7 @@ pub(super) fn mint(
 /// How clients remember what a rollout's strategy said.
 pub(super) fn sticky(
     at: At<'_>,
-    raw: shape::Sticky<'_>,
+    raw: &shape::Sticky<'_>,
     (salt, revision): (&str, &str),
     strategy: Option<&Strategy>,
     build: &mut Build,
@@ -70,7 +70,7 @@ pub(super) fn sticky(
         at,
         at.field("cookie"),
         cookie,
-        raw.attributes,
+        &raw.attributes,
         build,
         errors,
     )?;
@@ -82,7 +82,7 @@ fn given(
     at: At<'_>,
     named: At<'_>,
     name: &str,
-    raw: Attributes,
+    raw: &Attributes<'_>,
     build: &mut Build,
     errors: &mut Errors,
 ) -> Option<SetCookie> {
@@ -91,7 +91,7 @@ fn given(
         let message = format!("the cookie {name:?} is given by something else already");
         errors.add(named, message);
     }
-    let attributes = attributes(at, name, &raw, errors);
+    let attributes = attributes(at, name, raw, errors);
     Some(SetCookie {
         id: id?,
         name: name.into(),
@@ -100,7 +100,12 @@ fn given(
 }
 
 /// What stands behind a cookie's value.
-fn attributes(at: At<'_>, name: &str, raw: &Attributes, errors: &mut Errors) -> Option<Box<str>> {
+fn attributes(
+    at: At<'_>,
+    name: &str,
+    raw: &Attributes<'_>,
+    errors: &mut Errors,
+) -> Option<Box<str>> {
     let before = errors.count();
     let path = raw.path.unwrap_or("/");
     let sound = |byte: u8| matches!(byte, b' '..=b'~') && byte != b';';

@@ -20,7 +20,7 @@ const LATENCY_WINDOW: Duration = Duration::from_secs(60);
 /// Compiles the limits; `ramps` says whether the rollout is one that can be frozen.
 pub(super) fn compile(
     at: At<'_>,
-    raw: shape::Guardrail<'_>,
+    raw: &shape::Guardrail<'_>,
     ramps: bool,
     errors: &mut Errors,
 ) -> Option<Guardrail> {
@@ -38,10 +38,12 @@ pub(super) fn compile(
     });
     let error_limit = raw
         .errors
-        .map(|raw| error_limit(at.field("errors"), &raw, errors));
+        .as_ref()
+        .map(|raw| error_limit(at.field("errors"), raw, errors));
     let latency = raw
         .latency
-        .map(|raw| latency_limit(at.field("latency"), &raw, errors));
+        .as_ref()
+        .map(|raw| latency_limit(at.field("latency"), raw, errors));
     let consecutive = raw.consecutive_errors.map(|number| {
         let at = at.field("consecutiveErrors");
         count(at, number, 1..=100_000, errors)

@@ -38,14 +38,14 @@ pub(super) fn sources(
         if let Some(raw_mint) = raw.mint.take() {
             let place = at.field("mint");
             match &raw.cookie {
-                Some(name) => mint = cookies::mint(place, name, raw_mint, build, errors),
+                Some(name) => mint = cookies::mint(place, name, &raw_mint, build, errors),
                 None => errors.add(place, "belongs to a cookie, and there is none here"),
             }
             if !last {
                 errors.add(place, "stands last: it always yields something");
             }
         }
-        let source = source(at, raw, true, build, errors)?;
+        let source = source(at, &raw, true, build, errors)?;
         build.draws |= random(&source);
         if random(&source) && !last {
             errors.add(at, "random stands last: it always yields something");
@@ -66,7 +66,7 @@ pub(super) fn sources(
 /// Compiles one source; `outermost` is false within a `concat`.
 fn source(
     at: At<'_>,
-    raw: shape::Identity<'_>,
+    raw: &shape::Identity<'_>,
     outermost: bool,
     build: &mut Build,
     errors: &mut Errors,
@@ -140,7 +140,7 @@ fn source(
         errors.add(at, "puts several sources together: name two or more");
     }
     let parts = parts.each(at, errors, |at, raw, errors| {
-        source(at, raw, false, build, errors)
+        source(at, &raw, false, build, errors)
     });
     Some(IdentitySource::Concat(parts))
 }

@@ -14,6 +14,14 @@ pub(super) struct Items<'t, T> {
     shape: PhantomData<T>,
 }
 
+impl<T> Clone for Items<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Items<'_, T> {}
+
 impl<'t, T> Items<'t, T> {
     pub(super) fn len(&self) -> usize {
         self.values.len()
@@ -88,7 +96,7 @@ impl<'t, T> Read<'t> for Items<'t, T> {
 }
 
 /// A string, or a list of them.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum OneOrMany<'t> {
     One(&'t str),
     Many(Items<'t, &'t str>),

@@ -11,7 +11,7 @@ use crate::policy::{Mirror, Role};
 
 pub(super) fn compile(
     at: At<'_>,
-    raw: shape::Mirror<'_>,
+    raw: &shape::Mirror<'_>,
     salt: &str,
     versions: &Versions,
     build: &Build,

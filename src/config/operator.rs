@@ -31,7 +31,7 @@ pub(super) enum Kind {
 }
 
 /// Those that are given, without `ignoreCase`.
-pub(super) fn given(operator: &Operator) -> Vec<&'static str> {
+pub(super) fn given(operator: &Operator<'_>) -> Vec<&'static str> {
     let fields = [
         ("exact", operator.exact.is_some()),
         ("prefix", operator.prefix.is_some()),
@@ -51,12 +51,12 @@ pub(super) fn given(operator: &Operator) -> Vec<&'static str> {
 /// Compiles the one operator that is given.
 pub(super) fn compile(
     at: At<'_>,
-    operator: Operator,
+    operator: &Operator<'_>,
     kind: Kind,
     build: &mut Build,
     errors: &mut Errors,
 ) -> Option<Test> {
-    let name = match given(&operator).as_slice() {
+    let name = match given(operator).as_slice() {
         [name] => *name,
         [] => {
             errors.add(
@@ -91,7 +91,7 @@ pub(super) fn compile(
 
 fn text_operator(
     at: At<'_>,
-    operator: Operator,
+    operator: &Operator<'_>,
     text: &Text,
     build: &mut Build,
     errors: &mut Errors,
@@ -139,8 +139,8 @@ fn text_operator(
         let requirement = told(at, Requirement::parse(requirement), errors)?;
         return Some(Test::Semver(Box::new(requirement)));
     }
-    if let Some(ends) = operator.range {
-        return range(at, &ends, errors).map(Test::Range);
+    if let Some(ends) = &operator.range {
+        return range(at, ends, errors).map(Test::Range);
     }
     let networks = match operator.cidr? {
         OneOrMany::One(text) => told(at, network(text), errors).into_iter().collect(),

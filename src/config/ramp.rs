@@ -15,10 +15,10 @@ const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// What a canary says of its weight, and its ramp if it has one.
 pub(super) fn weight(
     at: At<'_>,
-    raw: shape::Canary<'_>,
+    raw: &shape::Canary<'_>,
     errors: &mut Errors,
 ) -> Option<(Weight, Option<Ramp>)> {
-    match (raw.weight, raw.steps, raw.ramp) {
+    match (raw.weight, raw.steps, &raw.ramp) {
         (Some(weight), None, None) => {
             if raw.start.is_some() {
                 let message = "belongs to steps or a ramp: a weight is in force at once";
@@ -41,7 +41,7 @@ pub(super) fn weight(
         (None, None, Some(ramp)) => {
             let start = beginning(at, raw.start, errors);
             let at = at.field("ramp");
-            let steps = even(at, &ramp, errors)?.steps();
+            let steps = even(at, ramp, errors)?.steps();
             by_clock(at, start, steps, errors)
         }
         (None, None, None) => {

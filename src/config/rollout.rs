@@ -26,7 +26,7 @@ pub(super) struct Compiled {
 /// Compiles a rollout.
 pub(super) fn compile(
     at: At<'_>,
-    raw: shape::Rollout<'_>,
+    raw: &shape::Rollout<'_>,
     build: &mut Build,
     errors: &mut Errors,
 ) -> Option<Compiled> {
@@ -48,7 +48,7 @@ pub(super) fn compile(
             errors.add(at, "is empty: leave it out to look at every request");
         }
         scopes.each(at, errors, |at, raw, errors| {
-            scope::compile(at, raw, build, errors)
+            scope::compile(at, &raw, build, errors)
         })
     });
     // A ramp with something wrong is one all the same.
@@ -63,15 +63,16 @@ pub(super) fn compile(
         stable: raw.stable,
         versions: &versions,
     };
-    let strategy = strategy::compile(at.field("strategy"), raw.strategy, &around, build, errors);
+    let strategy = strategy::compile(at.field("strategy"), &raw.strategy, &around, build, errors);
     let (strategy, ramp) = strategy.map_or((None, None), |(strategy, ramp)| (Some(strategy), ramp));
     let revision = raw.revision.unwrap_or_default();
     names::revision(at.field("revision"), revision, errors);
     let label = format!("{}@{revision}", raw.name);
     let expose = raw
         .expose
-        .map(|raw| expose(at.field("expose"), &raw, label, build, errors));
-    let sticky = raw.sticky.map(|raw| {
+        .as_ref()
+        .map(|raw| expose(at.field("expose"), raw, label, build, errors));
+    let sticky = raw.sticky.as_ref().map(|raw| {
         let of = (salt, revision);
         cookies::sticky(
             at.field("sticky"),
@@ -84,9 +85,11 @@ pub(super) fn compile(
     });
     let mirror = raw
         .mirror
+        .as_ref()
         .map(|raw| mirror::compile(at.field("mirror"), raw, salt, &versions, build, errors));
     let guardrail = raw
         .guardrail
+        .as_ref()
         .map(|raw| guardrail::compile(at.field("guardrail"), raw, ramps, errors));
     if guardrail.is_some() && versions.list.len() == 1 && versions.complete {
         let message = "watches the versions beside stable, and there is none";
@@ -204,7 +207,7 @@ fn compile_rules(
     raw.each(at, errors, |at, rule, errors| {
         names::other(at.field("name"), rule.name, errors);
         unique(at.field("name"), rule.name, &mut seen, errors);
-        let when = condition::compile(at.field("when"), rule.when, 0, build, errors);
+        let when = condition::compile(at.field("when"), &rule.when, 0, build, errors);
         let version = versions.find(at.field("use"), rule.version, errors);
         let percent = match rule.percent {
             Some(number) => {

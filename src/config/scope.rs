@@ -11,7 +11,7 @@ use crate::request::host::Pattern;
 /// Compiles one entry of `match`.
 pub(super) fn compile(
     at: At<'_>,
-    raw: shape::Scope<'_>,
+    raw: &shape::Scope<'_>,
     build: &mut Build,
     errors: &mut Errors,
 ) -> Option<Scope> {
@@ -23,6 +23,7 @@ pub(super) fn compile(
     }
     let path = raw
         .path
+        .as_ref()
         .map(|operator| compile_operator(at.field("path"), operator, Kind::Path, build, errors));
     Some(Scope {
         hosts: some_of(at.field("hosts"), raw.hosts, errors, host),

@@ -24,7 +24,7 @@ pub(super) struct Around<'a> {
 
 pub(super) fn compile(
     at: At<'_>,
-    raw: shape::Strategy<'_>,
+    raw: &shape::Strategy<'_>,
     around: &Around<'_>,
     build: &mut Build,
     errors: &mut Errors,
@@ -85,7 +85,7 @@ pub(super) fn compile(
 
 fn canary_of(
     at: At<'_>,
-    raw: shape::Canary<'_>,
+    raw: &shape::Canary<'_>,
     around: &Around<'_>,
     errors: &mut Errors,
 ) -> Option<Compiled> {
@@ -110,7 +110,7 @@ fn canary_of(
 
 fn ab_test_of(
     at: At<'_>,
-    raw: shape::AbTest<'_>,
+    raw: &shape::AbTest<'_>,
     around: &Around<'_>,
     build: &mut Build,
     errors: &mut Errors,
@@ -141,7 +141,8 @@ fn ab_test_of(
     };
     let layer = raw
         .layer
-        .map(|layer| layer_of(at.field("layer"), &layer, around, build, errors));
+        .as_ref()
+        .map(|layer| layer_of(at.field("layer"), layer, around, build, errors));
     if raw.holdout == Some(true) && !build.has_holdout {
         errors.add(
             at.field("holdout"),
