@@ -11,7 +11,7 @@
 //! - [`root`] takes configurations, [`stream`] handles requests.
 //!
 //! The ABI is spoken without an SDK. The one for Rust exports every callback there is, which
-//! Envoy then calls; it is a tenth of the module and most of what an idle filter would cost;
+//! Envoy then calls; it would be a tenth of the module and double what an idle filter takes;
 //! and it ends the VM on a context, a status or a byte that it does not expect.
 
 mod abi;

@@ -154,7 +154,7 @@ impl Process {
                 worker.ticked = None;
                 worker.view = None;
             }
-            // The old root writes what it has with its last tick, or in `on_done`.
+            // The old root writes what it has with its last tick, or when it ends.
             worker.roots.push_back(Root::new(plan));
             worker.streams = None;
         }
