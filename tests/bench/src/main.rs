@@ -123,7 +123,7 @@ fn wanted(all: Vec<Variant>) -> Vec<Variant> {
     ids.extend([NATIVE, UNIT, FLOOR, FULL]);
     for variant in &all {
         if ids.contains(variant.id) {
-            ids.insert(variant.over);
+            ids.extend([variant.over, variant.beyond]);
             ids.extend(variant.goals.iter().map(|goal| goal.than));
         }
     }

@@ -156,7 +156,7 @@ pub struct Row {
     pub ratio: Estimate,
     /// Each goal with the ratio that it is about.
     pub goals: Vec<(Goal, Estimate, Verdict)>,
-    /// Microseconds more than the full path.
+    /// Microseconds more than what it adds to, which is the full path nearly always.
     pub added: Estimate,
     /// The same, in empty SDK filters.
     pub added_ratio: Estimate,
@@ -175,11 +175,11 @@ pub fn rows(rounds: &Rounds, variants: &[Variant]) -> Vec<Row> {
             let ratio = against(variant, goal.than);
             (*goal, ratio, Verdict::of(goal, &ratio))
         });
-        let full = named(crate::variants::FULL).map(|full| rounds.costs(full));
+        let beyond = named(variant.beyond).map(|beyond| rounds.costs(beyond));
         let unit = named(UNIT).map(|unit| rounds.costs(unit));
-        let full = full.unwrap_or_default().into_iter();
-        let added: Vec<_> = (rounds.costs(variant).into_iter().zip(full))
-            .map(|(one, full)| one - full)
+        let beyond = beyond.unwrap_or_default().into_iter();
+        let added: Vec<_> = (rounds.costs(variant).into_iter().zip(beyond))
+            .map(|(one, beyond)| one - beyond)
             .collect();
         let in_units: Vec<_> = (added.iter().zip(unit.unwrap_or_default()))
             .map(|(added, unit)| added / unit)

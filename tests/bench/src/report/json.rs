@@ -17,7 +17,7 @@ impl Report {
                 "id": row.variant.id, "name": row.variant.name,
                 "group": format!("{:?}", row.variant.group),
                 "microseconds": interval(&row.cost), "ratio": interval(&row.ratio),
-                "over_full": interval(&row.added), "goals": goals.collect::<Value>(),
+                "beyond": row.variant.beyond, "added_microseconds": interval(&row.added), "goals": goals.collect::<Value>(),
             })
         });
         let latency = self.latency.iter().map(|(name, waits)| {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::divvy::{counted, whole};
 use super::{Filter, Group, Variant};
 use crate::check::{Expect, Versions};
-use crate::configurations::{full_and, ramp, rollout_and};
+use crate::configurations::{full, full_and, ramp, rollout_and};
 use crate::requests;
 use crate::stage::manager;
 
@@ -95,6 +95,15 @@ pub(super) fn all() -> Vec<Variant> {
         ),
         Variant {
             edit: without_shadow,
+            ..feature(
+                "no_shadow",
+                "no `request_mirror_policies` in Envoy's route, where nothing is mirrored",
+                full(),
+            )
+        },
+        Variant {
+            edit: without_shadow,
+            beyond: "no_shadow",
             ..feature(
                 "mirror",
                 "`mirror`: its header, without the copy that Envoy then sends",

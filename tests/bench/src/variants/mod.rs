@@ -67,6 +67,8 @@ pub struct Variant {
     pub group: Group,
     /// The variant whose cost is taken off.
     pub over: &'static str,
+    /// The variant that a feature adds something to.
+    pub beyond: &'static str,
     /// What was promised.
     pub goals: Vec<Goal>,
     /// A filter of Envoy's in front, which `over` has as well.
@@ -88,6 +90,7 @@ impl Variant {
             name,
             group,
             over: NATIVE,
+            beyond: FULL,
             goals: Vec::new(),
             before: None,
             filter,
@@ -130,6 +133,7 @@ mod tests {
         assert_eq!(ids.len(), all.len());
         for variant in &all {
             assert!(ids.contains(variant.over), "{}", variant.over);
+            assert!(ids.contains(variant.beyond), "{}", variant.beyond);
             for goal in &variant.goals {
                 assert!(ids.contains(goal.than), "{}", goal.than);
             }
