@@ -202,7 +202,7 @@ soak: $(WASM) $(NEEDS_ENVOY) ## the long versions of the tests
 probes: toolchain
 	cargo build $(LOCKED) --package divvy-probes --examples --target $(WASM_TARGET) --profile probes
 
-bench: $(WASM) $(NEEDS_ENVOY) probes ## what a request costs, in rounds: six minutes of a quiet Linux machine
+bench: $(WASM) $(NEEDS_ENVOY) probes ## what a request costs, in rounds: ten minutes of a quiet Linux machine
 	cargo build $(LOCKED) --package divvy-bench --profile bench
 	@exec env $(WITH_ENVOY) $(CARGO_TARGET)/release/divvy-bench
 

@@ -8,7 +8,7 @@ pub const USAGE: &str = "usage: divvy-slim [--limit BYTES] IN.wasm OUT.wasm";
 
 /// Largest deployable filter in bytes. Istio's agent pulls it for every pod,
 /// and each worker of each proxy compiles it.
-const DEFAULT_LIMIT: usize = 430_000;
+const DEFAULT_LIMIT: usize = 460_000;
 
 /// A run to do.
 #[derive(Debug, PartialEq, Eq)]

@@ -36,7 +36,7 @@ async fn bench() -> Result<()> {
     let began = Instant::now();
     let plan = Plan {
         rounds: number("BENCH_ROUNDS", 30)?,
-        warm_up: number("BENCH_WARM_UP", 5)?,
+        warm_up: number("BENCH_WARM_UP", 40)?,
         requests: number("BENCH_REQUESTS", 1_920)?,
     };
     let variants = wanted(all());

@@ -1,7 +1,8 @@
-//! By hand: the whole job, and a stream that ends without a response is forgotten.
+//! By hand: the whole job, told of the beginning and the end of each stream.
 //!
-//! The floor leaves it to the next request to take its place. Whoever counts such streams, as
-//! divvy does, needs to be called at their end.
+//! The floor knows one configuration, and leaves it to the next request to take the place of a
+//! stream that had no response. Whoever has several configurations in one VM, and counts such
+//! streams, needs to be called for each: as divvy does.
 #![cfg(target_arch = "wasm32")]
 
 use divvy_probes::job;
@@ -13,6 +14,10 @@ pub extern "C" fn proxy_on_vm_start(_: u32, _: usize) -> u32 {
     job::define_responses();
     1
 }
+
+/// A stream begins, or a root.
+#[unsafe(no_mangle)]
+pub const extern "C" fn proxy_on_context_create(_: u32, _: u32) {}
 
 /// A request's headers are there.
 #[unsafe(no_mangle)]

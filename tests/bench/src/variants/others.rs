@@ -72,7 +72,11 @@ pub(super) fn all() -> Vec<Variant> {
             "… and reads the status: the whole job by hand",
         )
         .expecting(whole()),
-        probe("by_hand_tidy", "… and is called at the end of each stream").expecting(whole()),
+        probe(
+            "by_hand_tidy",
+            "… and is called when each stream begins and ends",
+        )
+        .expecting(whole()),
         own(
             "lua",
             "Lua: hashes and sets one header",
