@@ -4,7 +4,6 @@
 //! writes these keys, but another version of divvy may have, in the same process.
 
 use super::kept::{Counted, Kept, MAX_LIMITS, MAX_REVISIONS, Of};
-use super::share_of_ppm;
 use super::version::{Counts, Phase, Version};
 use super::window::Window;
 use super::wire::{Reader, Writer};
@@ -150,7 +149,7 @@ fn list<'a, T>(
 fn version(from: &mut Reader<'_>) -> Option<Version> {
     let name = from.number()?;
     let kind = from.number()?;
-    let weight = share_of_ppm(from.small()?);
+    let weight = Share::from_ppm(from.small()?);
     let until = from.maybe()?;
     let phase = match kind {
         0 => Phase::Healthy,
@@ -161,7 +160,7 @@ fn version(from: &mut Reader<'_>) -> Option<Version> {
     };
     let (trips, attempt) = (from.small()?, from.small()?);
     let since = from.maybe()?;
-    let weight = share_of_ppm(from.small()?);
+    let weight = Share::from_ppm(from.small()?);
     Some(Version {
         name,
         phase,

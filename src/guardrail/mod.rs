@@ -300,25 +300,7 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// A share from a whole number of parts per million.
-fn share_of_ppm(ppm: u32) -> Share {
-    Share::from_percent(f64::from(ppm) / 10_000.0).unwrap_or(Share::ALL)
-}
-
 /// A share as a fraction of 1.
 fn fraction(share: Share) -> f64 {
     f64::from(share.ppm()) / 1e6
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_share_has_its_parts_per_million() {
-        for ppm in 0..=1_000_000 {
-            assert_eq!(share_of_ppm(ppm).ppm(), ppm);
-        }
-        assert_eq!(share_of_ppm(u32::MAX), Share::ALL);
-    }
 }
