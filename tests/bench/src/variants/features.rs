@@ -94,16 +94,15 @@ pub(super) fn all() -> Vec<Variant> {
             ),
         ),
         Variant {
-            edit: without_shadow,
+            edit: one_route,
             ..feature(
-                "no_shadow",
-                "no `request_mirror_policies` in Envoy's route, where nothing is mirrored",
+                "one_route",
+                "`request_mirror_policies` in the one route, where nothing is mirrored",
                 full(),
             )
         },
         Variant {
             edit: without_shadow,
-            beyond: "no_shadow",
             ..feature(
                 "mirror",
                 "`mirror`: its header, without the copy that Envoy then sends",
@@ -187,9 +186,20 @@ pub(super) fn claim() -> Value {
     })
 }
 
+/// No copies are made where they are asked for.
 fn without_shadow(listener: &mut Value) {
-    let route = &mut manager(listener)["route_config"]["virtual_hosts"][0]["routes"][0]["route"];
-    route["request_mirror_policies"] = json!([]);
+    routes(listener)[1]["route"]["request_mirror_policies"] = json!([]);
+}
+
+/// Whoever does without the route that makes no copies.
+fn one_route(listener: &mut Value) {
+    if let Some(routes) = routes(listener).as_array_mut() {
+        routes.remove(0);
+    }
+}
+
+fn routes(listener: &mut Value) -> &mut Value {
+    &mut manager(listener)["route_config"]["virtual_hosts"][0]["routes"]
 }
 
 /// Beside an application: what it says of earlier decisions is not stripped.
