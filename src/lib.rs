@@ -76,3 +76,4 @@ pub mod outside;
 pub mod policy;
 pub mod request;
 pub mod table;
+mod word;

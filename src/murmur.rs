@@ -4,6 +4,8 @@
 //! what buckets users, once for each rollout of each request. [A test](self) holds it against
 //! that one.
 
+use crate::word::word;
+
 const C1: u64 = 0x87c3_7b91_1142_53d5;
 const C2: u64 = 0x4cf5_ad43_2745_937f;
 
@@ -12,53 +14,52 @@ const C2: u64 = 0x4cf5_ad43_2745_937f;
 pub(crate) struct Murmur {
     h1: u64,
     h2: u64,
+    /// The bytes that do not fill a block yet, and zeros.
+    k1: u64,
+    k2: u64,
     /// How many bytes there were.
     length: u64,
-    /// Those that do not fill a block yet, and zeros.
-    rest: [u8; BLOCK],
-    filled: usize,
 }
-
-const BLOCK: usize = 16;
 
 impl Murmur {
     /// Adds bytes.
     #[must_use]
     pub fn and(mut self, bytes: &[u8]) -> Self {
-        self.length = self.length.wrapping_add(bytes.len() as u64);
-        let room = BLOCK.saturating_sub(self.filled);
-        let Some((first, bytes)) = bytes.split_at_checked(room) else {
-            self.keep(bytes);
-            return self;
-        };
-        self.keep(first);
-        self.mix(self.rest);
-        let (blocks, bytes) = bytes.as_chunks();
-        for block in blocks {
-            self.mix(*block);
+        let (words, rest) = bytes.as_chunks();
+        for word in words {
+            self.add(u64::from_le_bytes(*word), 8);
         }
-        (self.rest, self.filled) = ([0; BLOCK], 0);
-        self.keep(bytes);
+        if !rest.is_empty() {
+            self.add(word(rest), rest.len() as u64);
+        }
         self
     }
 
-    /// Keeps what there is room for.
-    fn keep(&mut self, bytes: &[u8]) {
-        let end = self.filled.saturating_add(bytes.len());
-        if let Some(free) = self.rest.get_mut(self.filled..end) {
-            for (to, byte) in free.iter_mut().zip(bytes) {
-                *to = *byte;
-            }
-            self.filled = end;
+    /// Adds so many bytes of a word, eight at most; above them it has zeros.
+    #[inline(always)]
+    fn add(&mut self, word: u64, bytes: u64) {
+        // A shift by 64 would be one by 0.
+        let beyond = |word: u64, shift: u64| (word >> 8) >> (56_u64.wrapping_sub(shift) & 63);
+        let shift = (self.length & 7) << 3;
+        if self.length & 8 == 0 {
+            self.k1 |= word << shift;
+            self.k2 = beyond(word, shift);
+        } else {
+            self.k2 |= word << shift;
+        }
+        let before = self.length;
+        self.length = before.wrapping_add(bytes);
+        if before >> 4 != self.length >> 4 {
+            self.mix();
+            (self.k1, self.k2) = (beyond(word, shift), 0);
         }
     }
 
-    fn mix(&mut self, block: [u8; BLOCK]) {
-        let (k1, k2) = halves(block);
-        self.h1 = (self.h1 ^ scramble_1(k1)).rotate_left(27);
+    fn mix(&mut self) {
+        self.h1 = (self.h1 ^ scramble_1(self.k1)).rotate_left(27);
         self.h1 = self.h1.wrapping_add(self.h2).wrapping_mul(5);
         self.h1 = self.h1.wrapping_add(0x52dc_e729);
-        self.h2 = (self.h2 ^ scramble_2(k2)).rotate_left(31);
+        self.h2 = (self.h2 ^ scramble_2(self.k2)).rotate_left(31);
         self.h2 = self.h2.wrapping_add(self.h1).wrapping_mul(5);
         self.h2 = self.h2.wrapping_add(0x3849_5ab5);
     }
@@ -66,21 +67,14 @@ impl Murmur {
     /// The two halves of the hash.
     pub const fn finish(self) -> (u64, u64) {
         // Zeros that are mixed in change nothing.
-        let (k1, k2) = halves(self.rest);
-        let h1 = self.h1 ^ scramble_1(k1) ^ self.length;
-        let h2 = self.h2 ^ scramble_2(k2) ^ self.length;
+        let h1 = self.h1 ^ scramble_1(self.k1) ^ self.length;
+        let h2 = self.h2 ^ scramble_2(self.k2) ^ self.length;
         let h1 = h1.wrapping_add(h2);
         let h2 = h2.wrapping_add(h1);
         let (h1, h2) = (finalize(h1), finalize(h2));
         let h1 = h1.wrapping_add(h2);
         (h1, h2.wrapping_add(h1))
     }
-}
-
-const fn halves(block: [u8; BLOCK]) -> (u64, u64) {
-    let block = u128::from_le_bytes(block);
-    #[allow(clippy::cast_possible_truncation, reason = "one half, then the other")]
-    (block as u64, (block >> 64) as u64)
 }
 
 const fn scramble_1(k1: u64) -> u64 {
