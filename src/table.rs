@@ -43,8 +43,8 @@ impl Keys {
 
     /// The number of this key.
     pub fn find(&self, key: &[u8]) -> Option<u32> {
-        let (place, bit) = hint(key);
-        if self.hints.get(place)? & bit == 0 || key.len() > self.longest {
+        let last = key.last().copied().unwrap_or_default();
+        if !self.may_have(key.len(), last) || key.len() > self.longest {
             return None;
         }
         let hash = hash(key);
@@ -61,6 +61,13 @@ impl Keys {
         }
     }
 
+    /// Whether there may be a key of this length with this last byte.
+    #[inline(always)]
+    pub fn may_have(&self, length: usize, last: u8) -> bool {
+        let (place, bit) = hint(length, last);
+        (self.hints.get(place)).is_some_and(|hints| hints & bit != 0)
+    }
+
     /// The number of this key, a new one if need be.
     pub fn number(&mut self, key: &[u8]) -> u32 {
         if let Some(number) = self.find(key) {
@@ -69,7 +76,7 @@ impl Keys {
         let number = u32::try_from(self.keys.len()).unwrap_or(FREE);
         self.keys.push(key.into());
         self.hints.resize(HINTS, 0);
-        let (place, bit) = hint(key);
+        let (place, bit) = hint(key.len(), key.last().copied().unwrap_or_default());
         if let Some(hints) = self.hints.get_mut(place) {
             *hints |= bit;
         }
@@ -198,9 +205,8 @@ fn index(number: u32) -> usize {
 }
 
 /// The place and the bit that tell most byte strings from most others.
-fn hint(key: &[u8]) -> (usize, u64) {
-    let last = key.last().copied().unwrap_or_default();
-    let length = u32::try_from(key.len().min(63)).unwrap_or_default();
+fn hint(length: usize, last: u8) -> (usize, u64) {
+    let length = u32::try_from(length.min(63)).unwrap_or_default();
     (usize::from(last) % HINTS, 1_u64.wrapping_shl(length))
 }
 

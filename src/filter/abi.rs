@@ -8,25 +8,18 @@
 //! A callback never asks the proxy to wait, so those that could answer 0: go on.
 #![allow(
     unsafe_code,
-    reason = "exported names and memory that is given away are beyond what the compiler sees"
+    reason = "exported names are beyond what the compiler sees"
 )]
 
-use std::alloc::{Layout, alloc};
 use std::cell::RefCell;
-use std::ptr::null_mut;
 
+use super::alone::Alone;
 use super::contexts::Contexts;
-use super::host;
 use super::root::Root;
 use super::stream::Stream;
+use super::{host, lent};
 
 const CONTINUE: u32 = 0;
-
-/// What one thread alone can come to.
-struct Alone<T>(T);
-
-// SAFETY: a VM has one thread, and wasm32-wasip1 knows no others.
-unsafe impl<T> Sync for Alone<T> {}
 
 // A `thread_local` would be found by a call, in every callback.
 static CONTEXTS: Alone<RefCell<Contexts>> = Alone(RefCell::new(Contexts::new()));
@@ -69,15 +62,10 @@ extern "C" fn _initialize() {
 #[unsafe(no_mangle)]
 const extern "C" fn proxy_abi_version_0_2_1() {}
 
-/// Memory for what the proxy hands over, which [`host`] takes over as a `Vec` of this size.
-/// Where there is none, the proxy is told so, and refuses the call.
+/// Memory for what the proxy hands over.
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
-    match Layout::array::<u8>(size) {
-        // SAFETY: the layout has a size that is not 0.
-        Ok(layout) if size > 0 => unsafe { alloc(layout) },
-        _ => null_mut(),
-    }
+    lent::lend(size)
 }
 
 #[unsafe(no_mangle)]
@@ -97,7 +85,8 @@ extern "C" fn proxy_on_tick(root: u32) {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_headers(stream: u32, _: u32, whole: u32) -> u32 {
-    with_stream(stream, |stream| stream.request_headers(whole != 0))
+    with(|contexts| contexts.request_headers(stream, whole != 0));
+    CONTINUE
 }
 
 #[unsafe(no_mangle)]

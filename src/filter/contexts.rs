@@ -4,7 +4,10 @@
 //! a number that there is not is let go by. Roots and streams are looked for apart, since
 //! each callback is for one kind alone; only the end of a context is for both.
 
+use std::rc::Rc;
+
 use super::root::Root;
+use super::state::State;
 use super::stream::Stream;
 use super::streams::Streams;
 
@@ -12,6 +15,10 @@ use super::streams::Streams;
 pub struct Contexts {
     /// One for each configuration that is in use: a handful.
     roots: Vec<(u32, Root)>,
+    /// Streams whose request is still to come, with the configuration that they began with. That
+    /// is one at most where the proxy says at once what comes, as Envoy does.
+    begun: Vec<(u32, Rc<State>)>,
+    /// Those of which something is still to be done after that.
     streams: Streams,
 }
 
@@ -19,6 +26,7 @@ impl Contexts {
     pub const fn new() -> Self {
         Self {
             roots: Vec::new(),
+            begun: Vec::new(),
             streams: Streams::new(),
         }
     }
@@ -27,7 +35,10 @@ impl Contexts {
     pub fn create(&mut self, id: u32, parent: u32) {
         if parent != 0 {
             if let Some(root) = find(&mut self.roots, parent) {
-                self.streams.insert(id, || root.stream());
+                // Whatever else had this number is over.
+                self.streams.remove(id);
+                self.begun.retain(|(of, _)| *of != id);
+                self.begun.push((id, Rc::clone(root.state())));
             }
         } else if self.root(id).is_none() {
             // The proxy may start a root twice, to configure it once more.
@@ -39,14 +50,34 @@ impl Contexts {
         find(&mut self.roots, id)
     }
 
+    /// The request of a stream has come, with its body unless it is `whole` without one.
+    pub fn request_headers(&mut self, id: u32, whole: bool) {
+        if let Some(state) = self.begun(id)
+            && let Some(stream) = Stream::begin(&state, whole)
+        {
+            self.streams.insert(id, stream);
+        }
+    }
+
     pub fn stream(&mut self, id: u32) -> Option<&mut Stream> {
         self.streams.get(id)
+    }
+
+    /// Takes a stream whose request is still to come, the latest of this number.
+    fn begun(&mut self, id: u32) -> Option<Rc<State>> {
+        let place = self.begun.iter().rposition(|(of, _)| *of == id)?;
+        let last = self.begun.pop()?;
+        let (_, state) = match self.begun.get_mut(place) {
+            Some(found) => std::mem::replace(found, last),
+            None => last,
+        };
+        Some(state)
     }
 
     /// The end of a stream or a root. Streams of a root that ends before them go on by its
     /// configuration.
     pub fn delete(&mut self, id: u32) {
-        if self.streams.remove(id) {
+        if self.streams.remove(id) | self.begun(id).is_some() {
             return;
         }
         if let Some(root) = self.root(id) {

@@ -13,6 +13,8 @@ use std::ptr::null_mut;
 
 use log::{Level, LevelFilter, Metadata, Record};
 
+use super::lent::{self, Handed};
+
 /// The proxy did not do what was asked. Which status it answered makes no difference to
 /// what follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,27 +120,25 @@ const fn done(status: u32) -> Result<(), Refused> {
     if status == OK { Ok(()) } else { Err(Refused) }
 }
 
-/// Runs a call that returns bytes, and takes them over.
-fn bytes(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>, Refused> {
+/// Runs a call that returns bytes.
+fn bytes(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Handed, Refused> {
     let mut data = null_mut();
     let mut size = 0;
-    done(call(&raw mut data, &raw mut size))?;
-    if data.is_null() || size == 0 {
-        return Ok(Vec::new());
+    if call(&raw mut data, &raw mut size) != OK {
+        lent::let_go();
+        return Err(Refused);
     }
-    // SAFETY: the host got this memory from `proxy_on_memory_allocate`, which
-    // allocates exactly this size, filled it, and gives it up.
-    Ok(unsafe { Vec::from_raw_parts(data, size, size) })
+    lent::take_back(data, size).ok_or(Refused)
 }
 
 /// All lines of a header map, serialized; see [`crate::request::Pairs`].
-pub fn header_block(map: Headers) -> Result<Vec<u8>, Refused> {
+pub fn header_block(map: Headers) -> Result<Handed, Refused> {
     // SAFETY: both pointers are to variables that outlive the call.
     bytes(|data, size| unsafe { proxy_get_header_map_pairs(map as u32, data, size) })
 }
 
 /// The first line of a header.
-pub fn header(map: Headers, name: &str) -> Result<Vec<u8>, Refused> {
+pub fn header(map: Headers, name: &str) -> Result<Handed, Refused> {
     // SAFETY: as above; the name is borrowed for the call.
     bytes(|data, size| unsafe {
         proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), data, size)
@@ -180,9 +180,9 @@ pub fn remove_header(map: Headers, name: &str) -> Result<(), Refused> {
 }
 
 /// The configuration of the plugin.
-pub fn configuration(size: usize) -> Result<Vec<u8>, Refused> {
+pub fn configuration(size: usize) -> Result<Handed, Refused> {
     if size == 0 {
-        return Ok(Vec::new());
+        return Ok(Handed::default());
     }
     // SAFETY: both pointers are to variables that outlive the call.
     bytes(|data, length| unsafe {
@@ -191,7 +191,7 @@ pub fn configuration(size: usize) -> Result<Vec<u8>, Refused> {
 }
 
 /// A property that is text. Path segments are separated by NUL.
-pub fn property(path: &str) -> Result<Vec<u8>, Refused> {
+pub fn property(path: &str) -> Result<Handed, Refused> {
     // SAFETY: the path is borrowed for the call.
     bytes(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) })
 }
@@ -199,12 +199,12 @@ pub fn property(path: &str) -> Result<Vec<u8>, Refused> {
 /// A property that is a number.
 pub fn number_property(path: &str) -> Option<u64> {
     let bytes = property(path).ok()?;
-    Some(u64::from_le_bytes(bytes.try_into().ok()?))
+    Some(u64::from_le_bytes((*bytes).try_into().ok()?))
 }
 
 /// A value that all VMs of the process share, with the number to swap it by. `None`
 /// where there is none.
-pub fn shared(key: &str) -> Option<(Vec<u8>, u32)> {
+pub fn shared(key: &str) -> Option<(Handed, u32)> {
     let mut cas = 0;
     // SAFETY: the key is borrowed for the call, `cas` outlives it.
     let value = bytes(|data, size| unsafe {

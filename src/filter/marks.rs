@@ -58,7 +58,7 @@ impl Marks {
         // 0 would overwrite what another VM has just written. For a key that is not there
         // the host takes any other number.
         let cas = before.as_ref().map_or(u32::MAX, |(_, cas)| *cas);
-        let said = before.and_then(|(value, _)| value.try_into().ok().map(u64::from_le_bytes));
+        let said = before.and_then(|(value, _)| (*value).try_into().ok().map(u64::from_le_bytes));
         // Not "before this period": the clock may have been set back.
         said != Some(period) && host::swap_shared(&key, &now, cas) == Ok(Swapped::Yes)
     }

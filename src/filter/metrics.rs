@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::host::{self, MetricKind, Swapped};
+use super::lent::Handed;
 use super::marks;
 use crate::table::{Keys, Table};
 
@@ -113,7 +114,7 @@ impl Gauges {
     /// changes whenever somebody makes them tell of one.
     pub fn owner(&self) -> Option<(u128, u32)> {
         let (digest, change) = host::shared(&self.owner)?;
-        Some((u128::from_le_bytes(digest.try_into().ok()?), change))
+        Some((u128::from_le_bytes((*digest).try_into().ok()?), change))
     }
 
     /// Makes them tell of this configuration, by what `tell` sets.
@@ -170,8 +171,11 @@ impl Gauges {
     fn names(&self) -> (String, u32) {
         // 0 would overwrite what another VM has just written. For a key that is not there
         // the host takes any other number.
-        let (names, change) = host::shared(&self.names).unwrap_or((Vec::new(), u32::MAX));
-        (String::from_utf8(names).unwrap_or_default(), change)
+        let (names, change) = host::shared(&self.names).unwrap_or((Handed::default(), u32::MAX));
+        (
+            String::from_utf8(names.to_vec()).unwrap_or_default(),
+            change,
+        )
     }
 
     /// Replaces the names of what is shown, once more whenever another VM was faster. When

@@ -1,7 +1,8 @@
 //! The proxy-wasm side: wasm32 only, and the only part that knows of a host.
 //!
 //! - [`abi`] is what the proxy calls, [`contexts`] what it calls it for;
-//! - [`host`] makes every call to the proxy and decides every status it can answer;
+//! - [`host`] makes every call to the proxy and decides every status it can answer, and [`lent`]
+//!   is the memory in which the proxy answers;
 //! - [`metrics`] gives series their numbers;
 //! - [`marks`] remembers for the process which configurations were accepted;
 //! - [`active`] is a configuration in force, with all that was worked out for it;
@@ -16,8 +17,10 @@
 
 mod abi;
 mod active;
+mod alone;
 mod contexts;
 mod host;
+mod lent;
 mod marks;
 mod metrics;
 mod proxy;

@@ -22,7 +22,7 @@ impl fmt::Debug for Proxy<'_> {
 
 impl Outside for Proxy<'_> {
     fn property(&self, path: &str) -> Option<Vec<u8>> {
-        host::property(path).ok()
+        Some(host::property(path).ok()?.to_vec())
     }
 
     fn random(&self) -> Option<[u8; 16]> {

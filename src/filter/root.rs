@@ -6,7 +6,6 @@ use super::active::Active;
 use super::host;
 use super::marks::Marks;
 use super::state::{State, report};
-use super::stream::Stream;
 use crate::config::{self, Errors};
 
 /// Switches running inert off: for CI, and for people who want their proxy not to start.
@@ -132,8 +131,8 @@ impl Root {
         self.state.tick();
     }
 
-    /// A new stream.
-    pub fn stream(&self) -> Stream {
-        Stream::new(Rc::clone(&self.state))
+    /// What a stream that begins now goes by.
+    pub const fn state(&self) -> &Rc<State> {
+        &self.state
     }
 }

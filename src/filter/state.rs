@@ -46,6 +46,8 @@ pub struct State {
     moving: Vec<RolloutId>,
     /// What this VM last showed of those.
     shown: Cell<Vec<Vec<u64>>>,
+    /// Memory for values of headers.
+    text: Cell<Vec<u8>>,
 }
 
 impl State {
@@ -67,6 +69,7 @@ impl State {
             shares: Cell::new(false),
             moving,
             shown: Cell::default(),
+            text: Cell::default(),
         }
     }
 
@@ -83,6 +86,13 @@ impl State {
         if first && !self.watch.is_empty() {
             self.watch.tick(&self.active.policy, self.is_in_charge());
         }
+    }
+
+    /// Lends memory for values of headers.
+    pub fn with_text(&self, run: impl FnOnce(&mut Vec<u8>)) {
+        let mut text = self.text.take();
+        run(&mut text);
+        self.text.set(text);
     }
 
     /// Makes the gauges tell of this configuration, by what the others know by now: they may

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::host::{self, Headers};
+use super::lent::Handed;
 use super::proxy::Proxy;
 use super::state::State;
 use crate::class::{self, Class, client_is_gone};
@@ -50,72 +51,67 @@ struct Answer {
     event_stream: bool,
 }
 
-impl Stream {
-    pub fn new(state: Rc<State>) -> Self {
-        Self {
-            state,
-            decisions: Decisions::new(),
-            cookies: Vec::new(),
-            counting: false,
-            judged: false,
-            timed: false,
-            started: None,
-            sent: None,
-            grpc: false,
-            answer: None,
-            counted: false,
-        }
-    }
+/// What was decided for a request.
+#[derive(Default)]
+struct Assigned {
+    decisions: Decisions,
+    cookies: Vec<String>,
+    grpc: bool,
+}
 
-    /// Decides, and changes the request accordingly.
-    fn assign(&mut self) {
-        let state = Rc::clone(&self.state);
-        let policy = &state.active.policy;
-        // Without rollouts there is nothing to read for: three blind removals cost less.
-        if policy.rollouts.is_empty() && policy.chain.is_none() {
-            strip(policy);
-            return;
-        }
-        let proxy = Proxy {
-            watch: &state.watch,
-        };
-        let block = host::header_block(Headers::Request).unwrap_or_default();
-        let mut request = Request::new(&policy.names).with_outside(&proxy);
-        // No request is without headers: the host has none to give.
-        let read = !block.is_empty() && request.read_block(&block).is_ok();
-        let mut all = true;
-        let change = |change| all &= apply(Headers::Request, &change);
-        if read {
-            let outcome = decide::decide(policy, &request);
-            self.grpc = request.is_grpc();
-            self.cookies = output::cookies(policy, &outcome);
-            output::change_request(policy, &request, &outcome, change);
-            self.decisions = outcome.decisions;
-        } else {
-            let outcome = decide::decide_unread(policy);
-            output::change_blindly(policy, &outcome, change);
-            self.decisions = outcome.decisions;
-        }
-        if !all {
-            self.fall_back(policy);
-        }
-    }
-
-    /// The proxy refused a header, so the request may go anywhere: takes it all back,
-    /// which leaves the default route to stable.
-    fn fall_back(&mut self, policy: &Policy) {
-        for decision in &mut self.decisions {
-            if let Some(rollout) = policy.rollout(decision.rollout) {
-                decision.version = rollout.stable;
-                decision.reason = Reason::Error;
-                decision.judged = false;
-                decision.upstream = None;
-            }
-        }
-        self.cookies.clear();
+/// Decides, and changes the request accordingly.
+fn assign(state: &State) -> Assigned {
+    let policy = &state.active.policy;
+    // Without rollouts there is nothing to read for: three blind removals cost less.
+    if policy.rollouts.is_empty() && policy.chain.is_none() {
         strip(policy);
+        return Assigned::default();
     }
+    let proxy = Proxy {
+        watch: &state.watch,
+    };
+    let block = host::header_block(Headers::Request).unwrap_or_default();
+    let mut request = Request::new(&policy.names).with_outside(&proxy);
+    // No request is without headers: the host has none to give.
+    let read = !block.is_empty() && request.read_block(&block).is_ok();
+    let mut all = true;
+    let change = |change: HeaderChange<'_, '_>| all &= apply(Headers::Request, change);
+    let mut assigned = Assigned::default();
+    if read {
+        let outcome = decide::decide(policy, &request);
+        state.with_text(|text| {
+            output::change_request(policy, &request, &outcome, text, change);
+        });
+        assigned.cookies = output::cookies(policy, &outcome);
+        assigned.grpc = request.is_grpc();
+        assigned.decisions = outcome.decisions;
+    } else {
+        let outcome = decide::decide_unread(policy);
+        output::change_blindly(policy, &outcome, change);
+        assigned.decisions = outcome.decisions;
+    }
+    if !all {
+        fall_back(policy, &mut assigned);
+    }
+    assigned
+}
 
+/// The proxy refused a header, so the request may go anywhere: takes it all back, which leaves
+/// the default route to stable.
+fn fall_back(policy: &Policy, assigned: &mut Assigned) {
+    for decision in &mut assigned.decisions {
+        if let Some(rollout) = policy.rollout(decision.rollout) {
+            decision.version = rollout.stable;
+            decision.reason = Reason::Error;
+            decision.judged = false;
+            decision.upstream = None;
+        }
+    }
+    assigned.cookies.clear();
+    strip(policy);
+}
+
+impl Stream {
     /// Counts the response once, for each rollout that decided.
     fn count(&mut self, class: Class) {
         self.counted = true;
@@ -139,7 +135,7 @@ impl Stream {
         let block = if self.judged && self.timed {
             host::header_block(Headers::Response).unwrap_or_default()
         } else {
-            Vec::new()
+            Handed::default()
         };
         if block.is_empty() {
             let status = host::header(Headers::Response, ":status").unwrap_or_default();
@@ -205,12 +201,12 @@ fn response_flags() -> u64 {
 /// Removes every header of divvy's, whether or not it is there.
 fn strip(policy: &Policy) {
     output::strip(policy, |change| {
-        apply(Headers::Request, &change);
+        apply(Headers::Request, change);
     });
 }
 
 /// Makes a change; whether the proxy let it.
-fn apply(map: Headers, change: &HeaderChange<'_>) -> bool {
+fn apply(map: Headers, change: HeaderChange<'_, '_>) -> bool {
     let made = match change {
         HeaderChange::Set(name, value) => host::set_header(map, name, value),
         HeaderChange::Remove(name) => host::remove_header(map, name),
@@ -220,28 +216,50 @@ fn apply(map: Headers, change: &HeaderChange<'_>) -> bool {
 
 /// What the proxy calls.
 impl Stream {
-    /// The request has come, with its body unless it is `whole` without one.
-    pub fn request_headers(&mut self, whole: bool) {
-        self.state.used();
-        self.assign();
-        if self.decisions.is_empty() {
-            return;
+    /// The request has come, with its body unless it is `whole` without one. `None` where nothing
+    /// is left to be done for it.
+    pub fn begin(state: &Rc<State>, whole: bool) -> Option<Self> {
+        state.used();
+        let Assigned {
+            decisions,
+            cookies,
+            grpc,
+        } = assign(state);
+        if decisions.is_empty() {
+            return None;
         }
-        let active = &self.state.active;
-        self.counting = active.counts_responses(&self.decisions);
-        (self.judged, self.timed) = active.is_judged(&self.decisions);
-        if self.counting || self.timed {
-            self.started = host::monotonic_nanos();
-        }
-        if whole {
-            self.sent = self.started;
-        }
-        self.state.show_weights_of(&self.decisions);
-        for decision in &self.decisions {
-            if let Some(id) = self.state.active.requests(decision) {
+        let active = &state.active;
+        let counting = active.counts_responses(&decisions);
+        let (judged, timed) = if state.watch.is_empty() {
+            (false, false)
+        } else {
+            active.is_judged(&decisions)
+        };
+        let started = if counting || timed {
+            host::monotonic_nanos()
+        } else {
+            None
+        };
+        state.show_weights_of(&decisions);
+        for decision in &decisions {
+            if let Some(id) = active.requests(decision) {
                 host::increment(id);
             }
         }
+        let more = counting || judged || active.tells_clients || !cookies.is_empty();
+        more.then(|| Self {
+            state: Rc::clone(state),
+            decisions,
+            cookies,
+            counting,
+            judged,
+            timed,
+            started,
+            sent: started.filter(|_| whole),
+            grpc,
+            answer: None,
+            counted: false,
+        })
     }
 
     /// A piece of its body has come.
@@ -277,10 +295,15 @@ impl Stream {
             }
         }
         self.give_cookies();
+        if !self.state.active.tells_clients {
+            return;
+        }
         // The response goes on whether or not the client is told.
         let policy = &self.state.active.policy;
-        output::change_response(policy, &self.decisions, |change| {
-            apply(Headers::Response, &change);
+        self.state.with_text(|text| {
+            output::change_response(policy, &self.decisions, text, |change| {
+                apply(Headers::Response, change);
+            });
         });
     }
 

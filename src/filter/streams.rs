@@ -28,14 +28,14 @@ impl Streams {
     }
 
     /// Puts a stream there, in place of any that has this number.
-    pub fn insert(&mut self, id: u32, new: impl FnOnce() -> Stream) {
+    pub fn insert(&mut self, id: u32, stream: Stream) {
         if self.taken.saturating_mul(2) >= self.places.len() {
             self.grow();
         }
         self.remove(id);
         let place = self.place(id);
         if let Some(place) = self.places.get_mut(place) {
-            place.get_or_insert_with(|| (id, new()));
+            *place = Some((id, stream));
             self.taken = self.taken.saturating_add(1);
         }
     }

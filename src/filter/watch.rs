@@ -74,7 +74,7 @@ impl Watch {
                 let opened = match (&shared, &before) {
                     (None, Some(_)) => None,
                     (shared, _) => {
-                        let bytes = shared.as_ref().map(|(bytes, _)| bytes.as_slice());
+                        let bytes = shared.as_ref().map(|(bytes, _)| &**bytes);
                         State::open(plan, bytes, true).map(Rc::new)
                     }
                 };
@@ -151,7 +151,7 @@ impl Watch {
         let mut changed = false;
         for _ in 0..TRIES {
             let before = host::shared(&watched.key);
-            let bytes = before.as_ref().map(|(bytes, _)| bytes.as_slice());
+            let bytes = before.as_ref().map(|(bytes, _)| &**bytes);
             let Some(mut state) = State::open(plan, bytes, in_charge) else {
                 // Others are in charge by now, and nothing of this revision is kept: what was
                 // counted is dropped, not kept for the day when this one comes back. Where the

@@ -15,8 +15,8 @@ use crate::table::Table;
 /// entry for each pair of them.
 const MAX_PAIRS: usize = 64;
 
-/// The rollouts that look at a request: up to eight without memory of their own.
-pub type Found = SmallVec<[RolloutId; 8]>;
+/// The rollouts that look at a request: up to sixteen without memory of their own.
+pub type Found = SmallVec<[RolloutId; 16]>;
 
 /// The `match` of all rollouts.
 #[derive(Clone, Debug, Default)]

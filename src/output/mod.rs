@@ -2,8 +2,6 @@
 
 mod series;
 
-use std::borrow::Cow;
-
 pub use crate::class::{Class, client_is_gone};
 pub use series::{
     duration_series, guardrail_series, request_series, response_series, series, weight_series,
@@ -18,34 +16,38 @@ use crate::policy::{Policy, Role, Version};
 use crate::request::{HeaderId, Request};
 
 /// A change to one header.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HeaderChange<'p> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderChange<'p, 'v> {
     /// Replace all lines of it with this one.
-    Set(&'p str, Cow<'p, [u8]>),
+    Set(&'p str, &'v [u8]),
     /// Remove all lines of it.
     Remove(&'p str),
 }
 
 /// The changes to the headers of a request, one by one: each header of divvy's is replaced,
-/// or removed if it came in, so that no client chooses a version by sending one.
+/// or removed if it came in, so that no client chooses a version by sending one. `text` is
+/// memory for what is put together, so that requests can share it.
 pub fn change_request<'p>(
     policy: &'p Policy,
     request: &Request<'_>,
-    outcome: &'p Outcome<'_>,
-    mut change: impl FnMut(HeaderChange<'p>),
+    outcome: &Outcome<'_>,
+    text: &mut Vec<u8>,
+    mut change: impl FnMut(HeaderChange<'p, '_>),
 ) {
     // What was changed is not changed again: a header may have come in several lines.
     let mut changed: SmallVec<[HeaderId; 8]> = SmallVec::new();
-    for (role, id) in &policy.written {
+    let silent = outcome.decisions.is_empty() && outcome.passed_on.is_empty();
+    let written = policy.written.iter().filter(|_| !silent);
+    for (role, id) in written {
         if let Some(header) = policy.owned(*id)
-            && let Some(value) = value(policy, outcome, *role)
+            && let Some(value) = value(policy, outcome, *role, text)
         {
             change(HeaderChange::Set(&header.name, value));
             changed.push(*id);
         }
     }
     for shown in exposed(policy, &outcome.decisions) {
-        change(HeaderChange::Set(shown.name, shown.text.into()));
+        change(HeaderChange::Set(shown.name, shown.text));
         changed.push(shown.id);
     }
     for id in request.header_ids() {
@@ -63,16 +65,17 @@ pub fn change_request<'p>(
 /// stable.
 pub fn change_blindly<'p>(
     policy: &'p Policy,
-    outcome: &'p Outcome<'_>,
-    mut change: impl FnMut(HeaderChange<'p>),
+    outcome: &Outcome<'_>,
+    mut change: impl FnMut(HeaderChange<'p, '_>),
 ) {
     let exposed = exposed(policy, &outcome.decisions);
     for header in &policy.owned {
         let mut written = policy.written.iter();
         let role = written.find(|(role, id)| *id == header.id && *role != Role::Route);
-        let said = role.and_then(|(role, _)| value(policy, outcome, *role));
+        let mut text = Vec::new();
+        let said = role.and_then(|(role, _)| value(policy, outcome, *role, &mut text));
         let shown = || exposed.iter().find(|shown| shown.id == header.id);
-        change(match said.or_else(|| Some(shown()?.text.into())) {
+        change(match said.or_else(|| Some(shown()?.text)) {
             Some(value) => HeaderChange::Set(&header.name, value),
             None => HeaderChange::Remove(&header.name),
         });
@@ -80,21 +83,31 @@ pub fn change_blindly<'p>(
 }
 
 /// Takes it all back: each header of divvy's is removed, whether or not it is there.
-pub fn strip<'p>(policy: &'p Policy, change: impl FnMut(HeaderChange<'p>)) {
+pub fn strip<'p>(policy: &'p Policy, change: impl FnMut(HeaderChange<'p, 'static>)) {
     let removed = policy.owned.iter();
     removed
         .map(|header| HeaderChange::Remove(&header.name))
         .for_each(change);
 }
 
-/// What goes into a header that every request is given, if there is something to say.
-fn value<'p>(policy: &'p Policy, outcome: &'p Outcome<'_>, role: Role) -> Option<Cow<'p, [u8]>> {
-    Some(match role {
-        Role::Route => route(policy, &outcome.decisions)?.as_bytes().into(),
-        Role::Assignment => whole_assignment(policy, outcome)?.into_bytes().into(),
-        Role::Mirror => mirror(policy, outcome)?.as_bytes().into(),
-        Role::Identity => identity(outcome)?.into(),
-    })
+/// What goes into a header that every request is given, if there is something to say. It may be
+/// put together in `text`.
+fn value<'v>(
+    policy: &'v Policy,
+    outcome: &'v Outcome<'_>,
+    role: Role,
+    text: &'v mut Vec<u8>,
+) -> Option<&'v [u8]> {
+    match role {
+        Role::Route => Some(route(policy, &outcome.decisions)?.as_bytes()),
+        Role::Assignment => {
+            text.clear();
+            whole_assignment(policy, outcome, text);
+            (!text.is_empty()).then_some(text)
+        }
+        Role::Mirror => Some(mirror(policy, outcome)?.as_bytes()),
+        Role::Identity => identity(outcome),
+    }
 }
 
 /// What one rollout says in a header of its own.
@@ -141,20 +154,24 @@ fn identity<'o>(outcome: &'o Outcome<'_>) -> Option<&'o [u8]> {
     sound.then_some(&*identity.bytes)
 }
 
-/// The changes to the headers of the response to a request, one by one.
+/// The changes to the headers of the response to a request, one by one. `text` is memory for what
+/// is put together.
 pub fn change_response<'p>(
     policy: &'p Policy,
     decisions: &[Decision],
-    mut change: impl FnMut(HeaderChange<'p>),
+    text: &mut Vec<u8>,
+    mut change: impl FnMut(HeaderChange<'p, '_>),
 ) {
-    if let Some(name) = &policy.response_header
-        && let Some(value) = assignment(policy, decisions)
-    {
-        change(HeaderChange::Set(name, value.into_bytes().into()));
+    if let Some(name) = &policy.response_header {
+        text.clear();
+        join(policy, decisions.iter(), text);
+        if !text.is_empty() {
+            change(HeaderChange::Set(name, text));
+        }
     }
     for shown in exposed(policy, decisions) {
         if shown.response {
-            change(HeaderChange::Set(shown.name, shown.text.into()));
+            change(HeaderChange::Set(shown.name, shown.text));
         }
     }
 }
@@ -173,29 +190,25 @@ fn mirror<'p>(policy: &'p Policy, outcome: &Outcome<'_>) -> Option<&'p str> {
 
 /// The assignment with what was decided upstream for somebody further down, in place of
 /// what was decided here about the same rollout without the version that it is about.
-fn whole_assignment(policy: &Policy, outcome: &Outcome<'_>) -> Option<String> {
+fn whole_assignment(policy: &Policy, outcome: &Outcome<'_>, text: &mut Vec<u8>) {
     let passed_on = &outcome.passed_on;
     if passed_on.is_empty() {
-        return assignment(policy, &outcome.decisions);
+        return join(policy, outcome.decisions.iter(), text);
     }
     let replaced = |decision: &&Decision| {
         let rollout = policy.rollout(decision.rollout);
         rollout.is_some_and(|rollout| passed_on.iter().any(|member| member.key == rollout.name))
     };
-    let mut text = joined(
+    let decisions = outcome.decisions.iter();
+    join(
         policy,
-        outcome
-            .decisions
-            .iter()
-            .filter(|decision| !replaced(decision)),
+        decisions.filter(|decision| !replaced(decision)),
+        text,
     );
     for member in passed_on {
-        if !text.is_empty() {
-            text.push_str(", ");
-        }
-        text.push_str(&member.text);
+        begin_member(text);
+        text.extend_from_slice(member.text.as_bytes());
     }
-    Some(text)
 }
 
 /// The assignment: an RFC 9651 dictionary with a member for each decision, as in
@@ -205,31 +218,32 @@ fn whole_assignment(policy: &Policy, outcome: &Outcome<'_>) -> Option<String> {
 /// further down can tell a share of users from somebody who was sent there:
 /// `checkout=v2;reason=inherited;upstream=split`.
 pub fn assignment(policy: &Policy, decisions: &[Decision]) -> Option<String> {
-    if decisions.is_empty() {
-        return None;
-    }
-    let text = joined(policy, decisions.iter());
+    let mut text = Vec::new();
+    join(policy, decisions.iter(), &mut text);
+    let text = String::from_utf8(text).ok()?;
     (!text.is_empty()).then_some(text)
 }
 
-fn joined<'d>(policy: &Policy, decisions: impl Iterator<Item = &'d Decision>) -> String {
-    // As long as most are, so that it seldom has to be moved.
-    let mut text = String::with_capacity(decisions.size_hint().1.unwrap_or(1).saturating_mul(48));
+/// Adds a member for each decision.
+fn join<'d>(policy: &Policy, decisions: impl Iterator<Item = &'d Decision>, text: &mut Vec<u8>) {
     for decision in decisions {
         let Some(version) = version(policy, decision) else {
             continue;
         };
-        if !text.is_empty() {
-            text.push_str(", ");
-        }
-        text.push_str(&version.member);
-        text.push_str(decision.reason.name());
+        begin_member(text);
+        text.extend_from_slice(version.member.as_bytes());
+        text.extend_from_slice(decision.reason.name().as_bytes());
         if let Some(reason) = decision.upstream {
-            text.push_str(";upstream=");
-            text.push_str(reason.name());
+            text.extend_from_slice(b";upstream=");
+            text.extend_from_slice(reason.name().as_bytes());
         }
     }
-    text
+}
+
+fn begin_member(text: &mut Vec<u8>) {
+    if !text.is_empty() {
+        text.extend_from_slice(b", ");
+    }
 }
 
 /// The values of the `set-cookie` headers that the client is given.
@@ -276,12 +290,12 @@ mod tests {
         config::parse(text.as_bytes()).unwrap()
     }
 
-    fn shown<'p>(run: impl FnOnce(&mut dyn FnMut(HeaderChange<'p>))) -> Vec<String> {
+    fn shown<'p>(run: impl FnOnce(&mut dyn FnMut(HeaderChange<'p, '_>))) -> Vec<String> {
         let mut shown = Vec::new();
         run(&mut |change| {
             shown.push(match change {
                 HeaderChange::Set(name, value) => {
-                    format!("{name}: {}", String::from_utf8_lossy(&value))
+                    format!("{name}: {}", String::from_utf8_lossy(value))
                 }
                 HeaderChange::Remove(name) => format!("-{name}"),
             });
@@ -302,7 +316,7 @@ mod tests {
         let outcome = decide(policy, &request);
         let (nothing, unread) = (Outcome::default(), decide_unread(policy));
         assert_eq!(
-            shown(|change| change_request(policy, &request, &outcome, change)),
+            shown(|change| change_request(policy, &request, &outcome, &mut Vec::new(), change)),
             [
                 "x-divvy-route: shop-v2",
                 "x-divvy-assignment: shop=v2;reason=active, all=v2;reason=active",
@@ -310,7 +324,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            shown(|change| change_request(policy, &request, &nothing, change)),
+            shown(|change| change_request(policy, &request, &nothing, &mut Vec::new(), change)),
             ["-x-divvy-route", "-x-divvy-mirror"]
         );
         assert_eq!(

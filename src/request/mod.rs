@@ -87,7 +87,9 @@ impl<'a> Request<'a> {
     /// # Errors
     /// When the bytes are not such a map.
     pub fn read_block(&mut self, block: &'a [u8]) -> Result<(), Malformed> {
-        for pair in Pairs::new(block)? {
+        let names = self.names;
+        let mut pairs = Pairs::new(block)?;
+        while let Some(pair) = pairs.next_if(|length, last| names.may_ask(length, last)) {
             let (name, value) = pair?;
             self.read(name, value);
         }
@@ -119,21 +121,23 @@ impl<'a> Request<'a> {
     }
 
     fn read(&mut self, name: &[u8], value: &'a [u8]) {
+        if let [b':', name @ ..] = name {
+            self.read_pseudo(name, value);
+        } else if let Some(id) = self.names.find_header(name) {
+            self.lines.push((id, value));
+        }
+    }
+
+    fn read_pseudo(&mut self, name: &[u8], value: &'a [u8]) {
         match name {
-            b":path" => match memchr::memchr(b'?', value) {
-                Some(mark) => {
-                    self.path = value.get(..mark);
-                    self.query = value.get(mark.saturating_add(1)..);
-                }
-                None => self.path = Some(value),
-            },
-            b":method" => self.method = Some(value),
-            b":authority" => self.authority = Some(value),
-            name => {
-                if let Some(id) = self.names.find_header(name) {
-                    self.lines.push((id, value));
-                }
+            b"path" => {
+                let mark = value.iter().position(|byte| *byte == b'?');
+                self.path = value.get(..mark.unwrap_or(value.len()));
+                self.query = mark.and_then(|mark| value.get(mark.saturating_add(1)..));
             }
+            b"method" => self.method = Some(value),
+            b"authority" => self.authority = Some(value),
+            _ => {}
         }
     }
 

@@ -36,7 +36,9 @@ impl HeaderId {
     /// `cookie`
     pub const COOKIE: Self = Self(1);
 
-    const KNOWN: [&'static str; 2] = ["content-type", "cookie"];
+    /// What every policy asks for. The last three have no number that anybody uses, since no
+    /// configuration can name them.
+    const KNOWN: [&'static str; 5] = ["content-type", "cookie", ":path", ":method", ":authority"];
 
     /// Its place in a list of the headers of divvy's own, which are numbered first.
     pub fn own_index(self) -> Option<usize> {
@@ -122,6 +124,12 @@ impl Names {
             }
         };
         u32::try_from(number).ok().map(ClaimId)
+    }
+
+    /// Whether anything may ask for a header with a name of this length and this last byte.
+    #[inline(always)]
+    pub(super) fn may_ask(&self, length: usize, last: u8) -> bool {
+        self.headers.may_have(length, last)
     }
 
     /// The number of this header, if anything asks for it.

@@ -9,6 +9,9 @@ use std::slice;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
+/// A name and its value.
+type Pair<'a> = (&'a [u8], &'a [u8]);
+
 /// Iterates over the pairs of a serialized header map.
 #[derive(Clone, Debug)]
 pub struct Pairs<'a> {
@@ -35,28 +38,48 @@ impl<'a> Pairs<'a> {
         Ok(Self { lengths, data })
     }
 
+    /// The next pair whose name is wanted, by its length and last byte. Of all others only the
+    /// lengths are looked at.
     #[inline(always)]
-    fn text(&mut self, length: [u8; 4]) -> Option<&'a [u8]> {
-        let length = usize::try_from(u32::from_le_bytes(length)).ok()?;
-        let (text, rest) = self.data.split_at_checked(length)?;
-        let (nul, rest) = rest.split_first()?;
+    pub(super) fn next_if(
+        &mut self,
+        wanted: impl Fn(usize, u8) -> bool,
+    ) -> Option<Result<Pair<'a>, Malformed>> {
+        loop {
+            let [name, value] = *self.lengths.next()?;
+            let Some((length, pair)) = self.take(name, value) else {
+                break;
+            };
+            let last = length.checked_sub(1).and_then(|last| pair.get(last));
+            if !wanted(length, last.copied().unwrap_or_default()) {
+                continue;
+            }
+            let Some((name, [0, value @ .., 0])) = pair.split_at_checked(length) else {
+                break;
+            };
+            return Some(Ok((name, value)));
+        }
+        self.lengths = [].iter();
+        Some(Err(Malformed))
+    }
+
+    /// The next name, NUL, value, NUL, with the length of the name.
+    #[inline(always)]
+    fn take(&mut self, name: [u8; 4], value: [u8; 4]) -> Option<(usize, &'a [u8])> {
+        let [name, value] = [name, value].map(|length| u64::from(u32::from_le_bytes(length)));
+        let length = usize::try_from(name.wrapping_add(value).wrapping_add(2)).ok()?;
+        let (pair, rest) = self.data.split_at_checked(length)?;
         self.data = rest;
-        (*nul == 0).then_some(text)
+        Some((usize::try_from(name).ok()?, pair))
     }
 }
 
 impl<'a> Iterator for Pairs<'a> {
-    type Item = Result<(&'a [u8], &'a [u8]), Malformed>;
+    type Item = Result<Pair<'a>, Malformed>;
 
     #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
-        let [name, value] = *self.lengths.next()?;
-        let (name, value) = (self.text(name), self.text(value));
-        let (Some(name), Some(value)) = (name, value) else {
-            self.lengths = [].iter();
-            return Some(Err(Malformed));
-        };
-        Some(Ok((name, value)))
+        self.next_if(|_, _| true)
     }
 }
 

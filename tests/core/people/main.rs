@@ -101,9 +101,9 @@ fn ask_in(world: &World, policy: &Policy, headers: &[(&str, &str)]) -> Answer {
         cookies: output::cookies(policy, &outcome),
         ..Answer::default()
     };
-    output::change_request(policy, &request, &outcome, |change| {
+    output::change_request(policy, &request, &outcome, &mut Vec::new(), |change| {
         if let HeaderChange::Set(name, value) = change {
-            let value = Some(String::from_utf8(value.into_owned()).unwrap());
+            let value = Some(String::from_utf8(value.to_owned()).unwrap());
             match name {
                 "x-divvy-assignment" => answer.assignment = value,
                 "x-divvy-route" => answer.route = value,

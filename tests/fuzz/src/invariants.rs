@@ -162,7 +162,7 @@ fn of_changes(policy: &Policy, request: &Request<'_>, outcome: &Outcome<'_>) {
         .find(|(role, _)| *role == Role::Identity);
     let identity = identity.and_then(|(_, id)| policy.owned(*id));
     let mut touched = Vec::new();
-    output::change_request(policy, request, outcome, |change| {
+    output::change_request(policy, request, outcome, &mut Vec::new(), |change| {
         let (HeaderChange::Set(name, _) | HeaderChange::Remove(name)) = change;
         if let HeaderChange::Set(name, value) = &change {
             let theirs = identity.is_some_and(|header| &*header.name == *name);
@@ -185,7 +185,7 @@ fn of_changes(policy: &Policy, request: &Request<'_>, outcome: &Outcome<'_>) {
 
 /// The client is told nothing but what the configuration says, in headers that it names.
 fn of_response(policy: &Policy, decisions: &[Decision]) {
-    output::change_response(policy, decisions, |change| match change {
+    output::change_response(policy, decisions, &mut Vec::new(), |change| match change {
         HeaderChange::Set(name, value) => {
             let shown = policy.owned.iter().any(|header| &*header.name == name);
             assert!(

@@ -141,10 +141,10 @@ pub struct Changes {
 }
 
 impl Changes {
-    fn add(&mut self, change: HeaderChange<'_>) {
+    fn add(&mut self, change: HeaderChange<'_, '_>) {
         match change {
             HeaderChange::Set(name, value) => {
-                let value = String::from_utf8_lossy(&value).into_owned();
+                let value = String::from_utf8_lossy(value).into_owned();
                 self.set.push((name.to_owned(), value));
             }
             HeaderChange::Remove(name) => self.remove.push(name.to_owned()),
@@ -190,8 +190,9 @@ impl Explained {
         let policy = &self.policy;
         let mut changes = [Changes::default(), Changes::default()];
         let [sent, told] = &mut changes;
-        output::change_request(policy, request, outcome, |change| sent.add(change));
-        output::change_response(policy, &outcome.decisions, |change| told.add(change));
+        let text = &mut Vec::new();
+        output::change_request(policy, request, outcome, text, |change| sent.add(change));
+        output::change_response(policy, &outcome.decisions, text, |change| told.add(change));
         let mut decisions = Vec::new();
         let mut counters = Vec::new();
         for decision in &outcome.decisions {

@@ -101,9 +101,9 @@ fuzz_target!(|bytes: &[u8]| {
 
 fn assignment_of(policy: &Policy, request: &Request<'_>, outcome: &Outcome<'_>) -> String {
     let mut sent = String::new();
-    output::change_request(policy, request, outcome, |change| {
+    output::change_request(policy, request, outcome, &mut Vec::new(), |change| {
         if let HeaderChange::Set("x-divvy-assignment", value) = change {
-            sent = String::from_utf8(value.into_owned()).expect("text");
+            sent = String::from_utf8(value.to_vec()).expect("text");
         }
     });
     sent

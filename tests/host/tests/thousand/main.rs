@@ -112,16 +112,25 @@ fn a_request_takes_at_most_a_tenth_more_instructions_than_with_one_rollout() {
 }
 
 #[test]
-fn a_request_that_none_of_them_looks_at_costs_what_it_costs_with_one() {
+fn a_request_that_none_of_them_looks_at_costs_a_few_lookups_more_than_with_one() {
+    /// Of a host, a path and the names of headers, some of which look like those of others.
+    const LOOKUPS: u64 = 5;
+    const EACH: u64 = 150;
+    const REQUESTS: u64 = 8;
     for by in BYS {
         let mut alone = Vm::start(&Module::metered_filter(), &Process::new()).unwrap();
         let mut among = Vm::start(&Module::metered_filter(), &Process::new()).unwrap();
         let root = accept(&mut alone, &configuration(by, 0..1));
         let all = accept(&mut among, &configuration(by, 0..ALL));
-        let exchange = by.request(ALL + 1);
-        let one = fuel(&mut alone, root, &exchange);
-        let thousand = fuel(&mut among, all, &exchange);
+        // How far a table has to be searched differs from name to name.
+        let (mut one, mut thousand) = (0, 0);
+        for nth in (ALL + 1..).take(REQUESTS as usize) {
+            let exchange = by.request(nth);
+            one += fuel(&mut alone, root, &exchange);
+            thousand += fuel(&mut among, all, &exchange);
+        }
         println!("{by:?}: {one} with one, {thousand} with {ALL}");
-        assert!(thousand * 10 <= one * 11, "{by:?}: {one}, {thousand}");
+        let most = one + REQUESTS * LOOKUPS * EACH;
+        assert!(thousand <= most, "{by:?}: {one}, {thousand}");
     }
 }
