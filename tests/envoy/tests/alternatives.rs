@@ -125,9 +125,9 @@ async fn each_step_of_a_migration_can_be_taken_back_with_the_configuration_alone
     let edge = Setup::new(&configuration(std::slice::from_ref(&tagging)))?
         .bootstrap(|mut bootstrap| {
             for manager in bootstrap.connection_managers()? {
-                let routes = "/route_config/virtual_hosts/0/routes/1/route";
+                let routes = "/route_config/virtual_hosts/0/routes/2/route";
                 let old = json!({"weighted_clusters": {"clusters": [{"name": "v3", "weight": 1}]}});
-                *manager.pointer_mut(routes).context("a second route")? = old;
+                *manager.pointer_mut(routes).context("a last route")? = old;
             }
             Ok(bootstrap)
         })?
