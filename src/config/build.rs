@@ -77,7 +77,8 @@ impl Build {
     pub(super) fn count_regex(&mut self, at: At<'_>, errors: &mut Errors) -> bool {
         self.regexes = self.regexes.saturating_add(1);
         if self.regexes == MAX_REGEXES.saturating_add(1) {
-            let message = format!("is one regular expression more than {MAX_REGEXES}, the most");
+            let message =
+                format_args!("is one regular expression more than {MAX_REGEXES}, the most");
             errors.add(at, message);
         }
         self.regexes <= MAX_REGEXES
@@ -133,7 +134,7 @@ impl Earlier {
         } else if found.is_none() && !self.gaps {
             errors.add(
                 at,
-                format!("{name:?} is no rollout that stands earlier in the list"),
+                format_args!("{name:?} is no rollout that stands earlier in the list"),
             );
         }
         found.ok_or(NotHere)
@@ -150,7 +151,7 @@ impl Leader {
         let found = (0..).zip(versions).find(|(_, version)| ***version == *name);
         if found.is_none() {
             let names = versions.iter().map(|version| &**version);
-            errors.add(at, names::not_one_of(name, names));
+            errors.add(at, &names::not_one_of(name, names));
         }
         found.map(|(number, _)| VersionId(number))
     }
@@ -189,8 +190,9 @@ impl Layers {
         if let Some(first) = in_the_way.min_by_key(|other| other.to) {
             let [begin, end] = [first.from, first.to].map(shown);
             let by = &first.by;
-            let message =
-                format!("overlaps the range {begin} to {end} that {by:?} has in layer {layer:?}");
+            let message = format_args!(
+                "overlaps the range {begin} to {end} that {by:?} has in layer {layer:?}"
+            );
             errors.add(at, message);
             return;
         }

@@ -61,7 +61,10 @@ fn compile_config(config: shape::Config<'_>, whole: bool, errors: &mut Errors) -
         let at = root.field("responseHeader");
         let name = names::own_header(at, name, errors)?;
         if matches!(build.headers.find(&name), Some((_, Use::Group | Use::Id))) {
-            errors.add(at, format!("{name:?} is named for something else already"));
+            errors.add(
+                at,
+                format_args!("{name:?} is named for something else already"),
+            );
         }
         Some(name)
     });

@@ -18,7 +18,7 @@ pub(super) fn compile(
     errors: &mut Errors,
 ) -> Option<Condition> {
     if depth >= MAX_DEPTH {
-        let message = format!("conditions stand more than {MAX_DEPTH} deep in one another");
+        let message = format_args!("conditions stand more than {MAX_DEPTH} deep in one another");
         errors.add(at, message);
         return None;
     }

@@ -88,7 +88,7 @@ fn given(
 ) -> Option<SetCookie> {
     let id = build.headers.cookie(named, name, errors);
     if !build.given_cookies.insert(name.as_bytes()) {
-        let message = format!("the cookie {name:?} is given by something else already");
+        let message = format_args!("the cookie {name:?} is given by something else already");
         errors.add(named, message);
     }
     let attributes = attributes(at, name, raw, errors);
@@ -112,7 +112,7 @@ fn attributes(
     if !path.starts_with('/') || !path.bytes().all(sound) {
         errors.add(
             at.field("path"),
-            format!("{path:?} is no path of a cookie: it begins with /"),
+            format_args!("{path:?} is no path of a cookie: it begins with /"),
         );
     }
     let mut text = format!("; Path={path}");
@@ -122,14 +122,14 @@ fn attributes(
     }
     if let Some(domain) = &raw.domain {
         if !names::is_domain(domain) {
-            errors.add(at.field("domain"), format!("{domain:?} is no domain"));
+            errors.add(at.field("domain"), format_args!("{domain:?} is no domain"));
         }
         text.push_str("; Domain=");
         text.push_str(domain);
     }
     let same_site = raw.same_site.unwrap_or("Lax");
     if !["Strict", "Lax", "None"].contains(&same_site) {
-        let message = format!("{same_site:?} is not one of Strict, Lax, None");
+        let message = format_args!("{same_site:?} is not one of Strict, Lax, None");
         errors.add(at.field("sameSite"), message);
     }
     text.push_str("; SameSite=");
@@ -152,13 +152,13 @@ fn attributes(
     if !secure && (prefixed("__Secure-") || prefixed("__Host-")) {
         errors.add(
             at.field("secure"),
-            format!("has to be true for a cookie called {name:?}"),
+            format_args!("has to be true for a cookie called {name:?}"),
         );
     }
     if prefixed("__Host-") && (raw.domain.is_some() || path != "/") {
         errors.add(
             at,
-            format!("a cookie called {name:?} has no domain, and / as its path"),
+            format_args!("a cookie called {name:?} has no domain, and / as its path"),
         );
     }
     (errors.count() == before).then(|| text.into())

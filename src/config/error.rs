@@ -38,20 +38,28 @@ pub struct Errors {
 
 impl Errors {
     /// Notes an error.
-    pub(super) fn add(&mut self, at: At<'_>, message: impl AsRef<str>) {
-        self.note(&at, message.as_ref());
+    pub(super) fn add<'m>(&mut self, at: At<'_>, message: impl Into<Message<'m>>) {
+        match message.into() {
+            Message::Plain(text) => self.note(&at, text),
+            Message::Put(arguments) => self.put(&at, arguments),
+        }
     }
 
-    // Once, not in each of the hundred places where something can be wrong.
+    // Both once, not in each of the hundred places where something can be wrong.
     #[inline(never)]
     fn note(&mut self, at: &At<'_>, message: &str) {
+        self.put(at, format_args!("{message}"));
+    }
+
+    #[inline(never)]
+    fn put(&mut self, at: &At<'_>, message: fmt::Arguments<'_>) {
         if self.kept.len() >= KEPT {
             self.further = self.further.saturating_add(1);
             return;
         }
         self.kept.push(ConfigError {
-            path: shortened(at, PATH_BYTES),
-            message: shortened(&message, MESSAGE_BYTES),
+            path: shortened(format_args!("{at}"), PATH_BYTES),
+            message: shortened(message, MESSAGE_BYTES),
         });
     }
 
@@ -101,8 +109,32 @@ impl fmt::Display for Errors {
 
 impl std::error::Error for Errors {}
 
+/// What is wrong, as text or as what a text is to be put together from.
+pub(super) enum Message<'m> {
+    Plain(&'m str),
+    Put(fmt::Arguments<'m>),
+}
+
+impl<'m> From<&'m str> for Message<'m> {
+    fn from(text: &'m str) -> Self {
+        Self::Plain(text)
+    }
+}
+
+impl<'m> From<&'m String> for Message<'m> {
+    fn from(text: &'m String) -> Self {
+        Self::Plain(text)
+    }
+}
+
+impl<'m> From<fmt::Arguments<'m>> for Message<'m> {
+    fn from(arguments: fmt::Arguments<'m>) -> Self {
+        Self::Put(arguments)
+    }
+}
+
 /// As much of a text as there is room for.
-fn shortened(text: &dyn fmt::Display, bytes: usize) -> String {
+fn shortened(text: fmt::Arguments<'_>, bytes: usize) -> String {
     struct Room {
         text: String,
         left: usize,
@@ -126,7 +158,7 @@ fn shortened(text: &dyn fmt::Display, bytes: usize) -> String {
         left: bytes,
     };
     // An error says that it is full, which is what it is for.
-    let _ = fmt::Write::write_fmt(&mut room, format_args!("{text}"));
+    let _ = fmt::Write::write_fmt(&mut room, text);
     room.text
 }
 
@@ -142,6 +174,8 @@ pub(super) enum At<'a> {
 }
 
 impl<'a> At<'a> {
+    // Not in each of the hundreds of places that go through one.
+    #[inline(never)]
     pub(super) const fn field(&'a self, name: &'a str) -> Self {
         Self::Field(self, name)
     }

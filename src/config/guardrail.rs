@@ -91,7 +91,7 @@ fn latency_limit(
     }
     if !(0.5..=0.999).contains(&raw.quantile) {
         let number = read::shown(raw.quantile);
-        let message = format!("{number} is no quantile from 0.5 to 0.999, such as 0.95");
+        let message = format_args!("{number} is no quantile from 0.5 to 0.999, such as 0.95");
         errors.add(at.field("quantile"), message);
     }
     let max = raw.max.as_ref().and_then(|text| {
@@ -102,7 +102,7 @@ fn latency_limit(
         && !(1.01..=100.0).contains(&times)
     {
         let number = read::shown(times);
-        let message = format!("{number} is no factor from 1.01 to 100, such as 1.2");
+        let message = format_args!("{number} is no factor from 1.01 to 100, such as 1.2");
         errors.add(at.field("timesStable"), message);
     }
     let lasting = raw.lasting.as_ref().map_or(Some(Duration::ZERO), |text| {
@@ -141,7 +141,7 @@ fn on_breach(at: At<'_>, raw: Option<&str>, ramps: bool, errors: &mut Errors) ->
             OnBreach::Rollback
         }
         Some(other) => {
-            let message = format!("{other:?} is not one of rollback, freeze, observe");
+            let message = format_args!("{other:?} is not one of rollback, freeze, observe");
             errors.add(at, message);
             OnBreach::Rollback
         }

@@ -125,7 +125,10 @@ impl Headers {
             }
             Some((id, Use::Group | Use::Id)) if self.find(&name) == Some((id, wanted)) => Some(id),
             Some(_) => {
-                errors.add(at, format!("{name:?} is named for something else already"));
+                errors.add(
+                    at,
+                    format_args!("{name:?} is named for something else already"),
+                );
                 None
             }
         }
@@ -163,7 +166,7 @@ impl Headers {
         let name = names::header(at, name, errors)?;
         if self.find(&name).is_some() {
             let message =
-                format!("{name:?} is written by divvy and removed from what clients send");
+                format_args!("{name:?} is written by divvy and removed from what clients send");
             errors.add(at, message);
             return None;
         }
@@ -211,7 +214,7 @@ impl Headers {
         let place = at.field("jwtClaim");
         let path = raw.path.into_list(place, errors)?;
         if path.is_empty() || path.len() > MAX_CLAIM_DEPTH {
-            let message = format!("is no path of 1 to {MAX_CLAIM_DEPTH} names");
+            let message = format_args!("is no path of 1 to {MAX_CLAIM_DEPTH} names");
             errors.add(place, message);
         }
         let payload = raw.payload.unwrap_or(PAYLOAD);
@@ -231,7 +234,7 @@ impl Headers {
             Some("bool") => ClaimType::Bool,
             Some("list") => ClaimType::List,
             Some(other) => {
-                let message = format!("{other:?} is not one of string, number, bool, list");
+                let message = format_args!("{other:?} is not one of string, number, bool, list");
                 errors.add(at.field("type"), message);
                 return None;
             }
@@ -244,7 +247,8 @@ impl Headers {
         let id = self.names.claim(claim, MAX_CLAIMS);
         if id.is_none() && !self.too_many_claims {
             self.too_many_claims = true;
-            let message = format!("is one claim more than {MAX_CLAIMS}, the most that are read");
+            let message =
+                format_args!("is one claim more than {MAX_CLAIMS}, the most that are read");
             errors.add(place, message);
         }
         Some((id?, kind))

@@ -46,7 +46,8 @@ impl<'t, T> Items<'t, T> {
     ) -> Self {
         let count = self.len();
         if count > most {
-            let message = format!("{count} {what} are more than {most}, the most there may be");
+            let message =
+                format_args!("{count} {what} are more than {most}, the most there may be");
             errors.add(at, message);
             self.values = self.values.get(..most).unwrap_or_default();
         }

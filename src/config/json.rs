@@ -13,7 +13,7 @@ use crate::table::Keys;
 /// Reads the bytes; `None` when they are no JSON.
 pub(super) fn read<'j>(bytes: &'j [u8], errors: &mut Errors) -> Option<Tree<'j>> {
     if bytes.len() > super::MAX_BYTES {
-        let message = format!(
+        let message = format_args!(
             "{} bytes are more than {}, the most that are read",
             bytes.len(),
             super::MAX_BYTES
@@ -45,7 +45,7 @@ pub(super) fn read<'j>(bytes: &'j [u8], errors: &mut Errors) -> Option<Tree<'j>>
             } else {
                 "; a configuration is a JSON object, not YAML or anything else"
             };
-            errors.add(At::Root, format!("not JSON: {error}{hint}"));
+            errors.add(At::Root, format_args!("not JSON: {error}{hint}"));
             None
         }
     }

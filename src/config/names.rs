@@ -93,7 +93,7 @@ const fn in_alphabet(byte: u8) -> bool {
 
 fn check(at: At<'_>, name: &str, valid: bool, pattern: &str, errors: &mut Errors) {
     if !valid {
-        errors.add(at, format!("{name:?} is no valid name: {pattern}"));
+        errors.add(at, format_args!("{name:?} is no valid name: {pattern}"));
     }
 }
 
@@ -114,7 +114,7 @@ pub(super) fn not_one_of<'n>(name: &str, names: impl Iterator<Item = &'n str>) -
 /// Checks that a name can be a label.
 fn not_cut(at: At<'_>, name: &str, errors: &mut Errors) {
     if let Some(part) = CUT_BY_ISTIO.iter().find(|part| place(name, part).is_some()) {
-        let message = format!(
+        let message = format_args!(
             "{name:?} contains {part:?}, where Istio's stat tags would cut its metrics apart"
         );
         errors.add(at, message);
@@ -124,7 +124,7 @@ fn not_cut(at: At<'_>, name: &str, errors: &mut Errors) {
 /// Checks the name of a header to read, and puts it in lower case.
 pub(super) fn header(at: At<'_>, name: &str, errors: &mut Errors) -> Option<String> {
     if name.starts_with(':') {
-        let message = format!("{name:?} is a pseudo-header: use path, method or host");
+        let message = format_args!("{name:?} is a pseudo-header: use path, method or host");
         errors.add(at, message);
         return None;
     }
@@ -133,7 +133,7 @@ pub(super) fn header(at: At<'_>, name: &str, errors: &mut Errors) -> Option<Stri
         return None;
     }
     if name.is_empty() || !name.bytes().all(is_token) {
-        errors.add(at, format!("{name:?} is no header name"));
+        errors.add(at, format_args!("{name:?} is no header name"));
         return None;
     }
     Some(name.to_ascii_lowercase())
@@ -147,7 +147,7 @@ pub(super) fn own_header(at: At<'_>, name: &str, errors: &mut Errors) -> Option<
             .iter()
             .any(|other| other.eq_ignore_ascii_case(name))
     {
-        let message = format!("{name:?} belongs to the message: name a header of divvy's own");
+        let message = format_args!("{name:?} belongs to the message: name a header of divvy's own");
         errors.add(at, message);
         return None;
     }
@@ -158,7 +158,7 @@ pub(super) fn own_header(at: At<'_>, name: &str, errors: &mut Errors) -> Option<
 pub(super) fn cookie(at: At<'_>, name: &str, errors: &mut Errors) -> bool {
     let valid = !name.is_empty() && name.bytes().all(is_token);
     if !valid {
-        errors.add(at, format!("{name:?} is no cookie name"));
+        errors.add(at, format_args!("{name:?} is no cookie name"));
     }
     valid
 }
@@ -180,7 +180,7 @@ pub(super) fn is_domain(name: &str) -> bool {
 pub(super) fn query_key(at: At<'_>, key: &str, errors: &mut Errors) -> bool {
     let valid = !key.is_empty() && !key.contains(['&', '=', '#', ' ']);
     if !valid {
-        errors.add(at, format!("{key:?} is no query key"));
+        errors.add(at, format_args!("{key:?} is no query key"));
     }
     valid
 }
@@ -189,7 +189,7 @@ pub(super) fn query_key(at: At<'_>, key: &str, errors: &mut Errors) -> bool {
 pub(super) fn label_key(at: At<'_>, key: &str, errors: &mut Errors) -> bool {
     let valid = !key.is_empty() && !key.contains([';', '=']) && key.trim() == key;
     if !valid {
-        errors.add(at, format!("{key:?} is no key of a label"));
+        errors.add(at, format_args!("{key:?} is no key of a label"));
     }
     valid
 }
@@ -223,7 +223,7 @@ pub(super) fn target(
     if target.contains(['{', '}']) {
         errors.add(
             at,
-            format!(
+            format_args!(
                 "{template:?} has a brace that is not part of {{version}}, the one placeholder"
             ),
         );
@@ -233,7 +233,7 @@ pub(super) fn target(
     if target.is_empty() || !visible || target.trim() != target {
         errors.add(
             at,
-            format!("{target:?} is no target: it goes into a header as visible ASCII"),
+            format_args!("{target:?} is no target: it goes into a header as visible ASCII"),
         );
         return None;
     }

@@ -67,7 +67,8 @@ pub(super) fn compile(
             return None;
         }
         several => {
-            let message = format!("has {} operators where one is meant", several.join(" and "));
+            let message =
+                format_args!("has {} operators where one is meant", several.join(" and "));
             errors.add(at, message);
             return None;
         }
@@ -76,7 +77,7 @@ pub(super) fn compile(
     if operator.ignore_case.is_some() && matches!(name, "present" | "semver" | "range" | "cidr") {
         errors.add(
             at.field("ignoreCase"),
-            format!("makes no difference to {name}: leave it out"),
+            format_args!("makes no difference to {name}: leave it out"),
         );
     }
     let text = Text { kind, ignore_case };
@@ -158,7 +159,7 @@ fn text_operator(
 
 /// The value, or a note of what is wrong with it.
 fn told<T>(at: At<'_>, result: Result<T, String>, errors: &mut Errors) -> Option<T> {
-    result.map_err(|message| errors.add(at, message)).ok()
+    result.map_err(|message| errors.add(at, &message)).ok()
 }
 
 fn range(at: At<'_>, raw: &shape::Range, errors: &mut Errors) -> Option<Range> {
@@ -189,12 +190,12 @@ impl Text {
             Kind::Path if text.len() > MAX_PATH => {
                 errors.add(
                     at,
-                    format!("is longer than {MAX_PATH} bytes, the most for a path"),
+                    format_args!("is longer than {MAX_PATH} bytes, the most for a path"),
                 );
                 None
             }
             Kind::Path if !text.starts_with('/') && text != "*" => {
-                errors.add(at, format!("{text:?} is no path: it begins with /"));
+                errors.add(at, format_args!("{text:?} is no path: it begins with /"));
                 None
             }
             Kind::Address => match text.parse::<IpAddr>() {
@@ -202,7 +203,7 @@ impl Text {
                 Err(_) => {
                     errors.add(
                         at,
-                        format!("{text:?} is no address; a network goes with cidr"),
+                        format_args!("{text:?} is no address; a network goes with cidr"),
                     );
                     None
                 }
@@ -229,7 +230,7 @@ impl Text {
     ) -> Option<Box<[u8]>> {
         let value: Box<[u8]> = match self.kind {
             Kind::Path if text.contains('?') => {
-                let message = format!("{text:?} has a ?, where the path ends: use query");
+                let message = format_args!("{text:?} has a ?, where the path ends: use query");
                 errors.add(at, message);
                 return None;
             }
@@ -237,7 +238,7 @@ impl Text {
             Kind::Host if at_end => {
                 let host = normalized(text.as_bytes());
                 if host.len() != text.len() {
-                    let message = format!(
+                    let message = format_args!(
                         "{text:?} has a port or a final dot, and hosts are compared without"
                     );
                     errors.add(at, message);
@@ -265,13 +266,13 @@ pub(super) fn method(at: At<'_>, text: &str, errors: &mut Errors) -> Option<Box<
     ];
     let upper = text.to_ascii_uppercase();
     if text.is_empty() || !text.bytes().all(names::is_token) {
-        errors.add(at, format!("{text:?} is no method"));
+        errors.add(at, format_args!("{text:?} is no method"));
         return None;
     }
     if upper != text && KNOWN.contains(&upper.as_str()) {
         errors.add(
             at,
-            format!("{text:?} is no method: it is written {upper:?}"),
+            format_args!("{text:?} is no method: it is written {upper:?}"),
         );
         return None;
     }

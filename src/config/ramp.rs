@@ -117,7 +117,7 @@ fn report(at: At<'_>, flaw: Flaw, errors: &mut Errors) {
     match flaw {
         Flaw::Empty => errors.add(at, "is empty"),
         Flaw::TooMany => {
-            let message = format!("has more than {MAX_STEPS} steps, the most there may be");
+            let message = format_args!("has more than {MAX_STEPS} steps, the most there may be");
             errors.add(at, message);
         }
         Flaw::Shrinks(index) => {

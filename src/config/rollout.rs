@@ -187,7 +187,7 @@ fn metrics(at: At<'_>, raw: Option<&str>, errors: &mut Errors) -> Metrics {
         Some("requests") => Metrics::Requests,
         Some("off") => Metrics::Off,
         Some(other) => {
-            let message = format!("{other:?} is not one of responses, requests, off");
+            let message = format_args!("{other:?} is not one of responses, requests, off");
             errors.add(at, message);
             Metrics::Responses
         }

@@ -63,7 +63,7 @@ fn host(at: At<'_>, text: &str, errors: &mut Errors) -> Option<Pattern> {
     if name.is_empty() || name.len() > names::MAX_HOST || !(bracketed || plain) {
         errors.add(
             at,
-            format!("{text:?} is no host: a name without port, or *. and a name"),
+            format_args!("{text:?} is no host: a name without port, or *. and a name"),
         );
         return None;
     }

@@ -93,7 +93,7 @@ fn canary_of(
         .versions
         .find(at.field("version"), raw.version, errors);
     if raw.version == around.stable {
-        let message = format!(
+        let message = format_args!(
             "{:?} is stable, which the canary is to be told from",
             raw.version
         );

@@ -56,13 +56,13 @@ fn principal(at: At<'_>, text: &str, errors: &mut Errors) -> Option<Principal> {
     };
     let visible = prefix.bytes().all(|byte| byte.is_ascii_graphic());
     let Some((scheme, rest)) = names::divided(prefix, "://").filter(|_| visible) else {
-        errors.add(at, format!("{text:?} {NO_URI}"));
+        errors.add(at, format_args!("{text:?} {NO_URI}"));
         return None;
     };
     if prefix.contains('*') {
         errors.add(
             at,
-            format!("{text:?} has a * that is not its last character"),
+            format_args!("{text:?} has a * that is not its last character"),
         );
         return None;
     }
@@ -70,11 +70,11 @@ fn principal(at: At<'_>, text: &str, errors: &mut Errors) -> Option<Principal> {
     let bounded = rest.find('/').is_some_and(|slash| slash > 0);
     if scheme.is_empty() || rest.is_empty() || (open && !bounded) {
         let message = if open {
-            format!(
+            format_args!(
                 "{text:?} has its * in the domain, where anybody may have a name: end that with /"
             )
         } else {
-            format!("{text:?} {NO_URI}")
+            format_args!("{text:?} {NO_URI}")
         };
         errors.add(at, message);
         return None;

@@ -17,7 +17,7 @@ pub(super) fn percent(at: At<'_>, number: f64, errors: &mut Errors) -> Option<Sh
     if share.is_none() {
         let number = read::shown(number);
         let message =
-            format!("{number} is no percentage: a number from 0 to 100, at most 4 decimals");
+            format_args!("{number} is no percentage: a number from 0 to 100, at most 4 decimals");
         errors.add(at, message);
     }
     share
@@ -28,7 +28,7 @@ pub(super) fn weight(at: At<'_>, number: f64, errors: &mut Errors) -> Option<u32
     let weight = whole(number, &(0..=MAX_WEIGHT));
     if weight.is_none() {
         let number = read::shown(number);
-        let message = format!("{number} is no weight: a whole number from 0 to {MAX_WEIGHT}");
+        let message = format_args!("{number} is no weight: a whole number from 0 to {MAX_WEIGHT}");
         errors.add(at, message);
     }
     weight
@@ -45,7 +45,7 @@ pub(super) fn count(
     if count.is_none() {
         let [low, high] = [bounds.start(), bounds.end()];
         let number = read::shown(number);
-        let message = format!("{number} is no whole number from {low} to {high}");
+        let message = format_args!("{number} is no whole number from {low} to {high}");
         errors.add(at, message);
     }
     count
@@ -72,7 +72,8 @@ pub(super) fn duration(
     let found = found.filter(|duration| bounds.contains(duration));
     if found.is_none() {
         let [low, high] = [bounds.start(), bounds.end()].map(|end| as_written(*end));
-        let message = format!("{text:?} is no duration from {low} to {high}, such as 90s or 10m");
+        let message =
+            format_args!("{text:?} is no duration from {low} to {high}, such as 90s or 10m");
         errors.add(at, message);
     }
     found
@@ -96,7 +97,8 @@ pub(super) fn instant(at: At<'_>, text: &str, errors: &mut Errors) -> Option<u64
     let since = found.and_then(|instant| instant.duration_since(SystemTime::UNIX_EPOCH).ok());
     let found = since.and_then(|since| u64::try_from(since.as_millis()).ok());
     if found.is_none() {
-        let message = format!("{text:?} is no instant: write it in UTC as 2026-12-01T09:00:00Z");
+        let message =
+            format_args!("{text:?} is no instant: write it in UTC as 2026-12-01T09:00:00Z");
         errors.add(at, message);
     }
     found
@@ -105,7 +107,7 @@ pub(super) fn instant(at: At<'_>, text: &str, errors: &mut Errors) -> Option<u64
 /// Notes a name that was there before.
 pub(super) fn unique(at: At<'_>, name: &str, seen: &mut Keys, errors: &mut Errors) {
     if !seen.insert(name.as_bytes()) {
-        errors.add(at, format!("{name:?} is there already"));
+        errors.add(at, format_args!("{name:?} is there already"));
     }
 }
 

@@ -71,7 +71,7 @@ impl Versions {
         let found = self.position(name);
         if found.is_none() && self.complete && !self.list.is_empty() {
             let names = self.list.iter().map(|version| &*version.name);
-            errors.add(at, names::not_one_of(name, names));
+            errors.add(at, &names::not_one_of(name, names));
         }
         found
     }
