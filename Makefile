@@ -57,10 +57,13 @@ build: $(WASM) ## the deployable filter: target/divvy.wasm
 SOURCES := $(shell find src -path src/cli -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print) Cargo.toml Cargo.lock rust-toolchain.toml
 
 # The same bytes on every machine: where a panic came from is told without its folders.
-NO_PATHS = target.$(WASM_TARGET).rustflags = ["--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo"]
+# The stack ends 64 KiB before the end of its MiB, and the data that comes behind it has
+# addresses which take a byte less each.
+WASM_FLAGS = target.$(WASM_TARGET).rustflags = [ \
+  "--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo", "-Clink-arg=-zstack-size=983040"]
 
 $(WASM): $(SOURCES) | toolchain
-	cargo build $(LOCKED) --package divvy --lib --release --target $(WASM_TARGET) --config '$(NO_PATHS)'
+	cargo build $(LOCKED) --package divvy --lib --release --target $(WASM_TARGET) --config '$(WASM_FLAGS)'
 	cargo build $(LOCKED) --package divvy-slim
 	@mkdir -p $(@D)
 	$(CARGO_TARGET)/debug/divvy-slim $(CARGO_TARGET)/$(WASM_TARGET)/release/divvy.wasm $@
