@@ -17,8 +17,6 @@ static SPARE: Alone<Cell<Vec<u8>>> = Alone(Cell::new(Vec::new()));
 /// What the proxy was given in the call that runs.
 static LENT: Alone<Cell<Vec<u8>>> = Alone(Cell::new(Vec::new()));
 
-/// Room for most requests.
-const LEAST: usize = 4 * 1024;
 /// What is kept: the headers that Envoy lets in where nobody says otherwise, with their sizes.
 const MOST: usize = 64 * 1024;
 
@@ -27,7 +25,13 @@ pub fn lend(size: usize) -> *mut u8 {
     let mut memory = SPARE.0.take();
     if memory.capacity() < size {
         memory = Vec::new();
-        if memory.try_reserve_exact(size.max(LEAST)).is_err() {
+        // So that it seldom has to grow.
+        let room = if size <= MOST {
+            size.next_power_of_two()
+        } else {
+            size
+        };
+        if memory.try_reserve_exact(room).is_err() {
             return null_mut();
         }
     }

@@ -53,6 +53,10 @@ pub(super) fn all() -> Vec<Variant> {
         ),
         probe("by_hand_nothing", "by hand: nothing"),
         probe(
+            "by_hand_callbacks",
+            "by hand: nothing, in each of the five callbacks that divvy has",
+        ),
+        probe(
             "by_hand_one_header",
             "by hand: reads one header and hashes it",
         ),
