@@ -192,7 +192,7 @@ fn of_response(policy: &Policy, decisions: &[Decision]) {
                 shown || policy.response_header.as_deref() == Some(name),
                 "{name}"
             );
-            assert_sendable(&value, false);
+            assert_sendable(value, false);
         }
         HeaderChange::Remove(name) => panic!("{name} is not divvy's to remove"),
     });
