@@ -38,8 +38,8 @@ impl<'a> Pairs<'a> {
         Ok(Self { lengths, data })
     }
 
-    /// The next pair whose name is wanted, by its length and last byte. Of all others only the
-    /// lengths are looked at.
+    /// The next pair whose name is wanted, by its length and last byte. Of all others only
+    /// their form is looked at.
     #[inline(always)]
     pub(super) fn next_if(
         &mut self,
@@ -50,14 +50,12 @@ impl<'a> Pairs<'a> {
             let Some((length, pair)) = self.take(name, value) else {
                 break;
             };
-            let last = length.checked_sub(1).and_then(|last| pair.get(last));
-            if !wanted(length, last.copied().unwrap_or_default()) {
-                continue;
-            }
             let Some((name, [0, value @ .., 0])) = pair.split_at_checked(length) else {
                 break;
             };
-            return Some(Ok((name, value)));
+            if wanted(length, name.last().copied().unwrap_or_default()) {
+                return Some(Ok((name, value)));
+            }
         }
         self.lengths = [].iter();
         Some(Err(Malformed))
