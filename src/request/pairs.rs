@@ -128,4 +128,26 @@ mod tests {
             assert_eq!(read, Err(Malformed), "byte {byte}");
         }
     }
+    #[test]
+    fn a_name_or_value_that_does_not_end_is_malformed_whether_or_not_anybody_wants_it() {
+        let whole = block(&[(b"name", b"value"), (b"n", b"v")]);
+        let data = 4 + 2 * 8;
+        let ends: Vec<_> = (data..whole.len())
+            .filter(|place| whole[*place] == 0)
+            .collect();
+        assert_eq!(ends.len(), 4);
+        for wanted in [true, false] {
+            let malformed = |block: &[u8]| {
+                let mut pairs = Pairs::new(block).unwrap();
+                let last = std::iter::from_fn(|| pairs.next_if(|_, _| wanted)).last();
+                last == Some(Err(Malformed))
+            };
+            assert!(!malformed(&whole));
+            for end in &ends {
+                let mut open = whole.clone();
+                open[*end] = b'!';
+                assert!(malformed(&open), "byte {end}, wanted: {wanted}");
+            }
+        }
+    }
 }
