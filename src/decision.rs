@@ -95,6 +95,8 @@ impl Reason {
 }
 
 /// What was decided for one rollout.
+// Eight bytes that are moved as one.
+#[repr(align(8))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
     /// Which rollout.

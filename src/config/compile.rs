@@ -10,7 +10,7 @@ use super::tree::Tree;
 use super::{MAX_ROLLOUTS, identity, names, rollout, trust, values};
 use crate::identity::Identification;
 use crate::matching::ScopeIndex;
-use crate::policy::{Policy, Rollout};
+use crate::policy::{Policy, Rare, Rollout};
 use crate::table::Keys;
 
 /// Compiles what was read; `None` when it has not the shape of a configuration. An error
@@ -82,6 +82,7 @@ fn compile_config(config: shape::Config<'_>, whole: bool, errors: &mut Errors) -
     build.holdout = identity::holdout(config.holdout, errors);
     let (rollouts, scopes) = rollouts(config.rollouts, &mut build, errors);
     let (names, owned, written) = build.headers.into_parts();
+    let rare = Rare::of(&rollouts, mint.as_ref(), response_header.as_deref());
     Policy {
         fingerprint: 0,
         version: config.version.unwrap_or_default().into(),
@@ -94,6 +95,7 @@ fn compile_config(config: shape::Config<'_>, whole: bool, errors: &mut Errors) -
         names,
         rollouts,
         scopes,
+        rare,
     }
 }
 

@@ -55,7 +55,7 @@ pub fn decide<'a>(policy: &'a Policy, request: &'a Request<'_>) -> Outcome<'a> {
     }
     let mut decisions = Decisions::with_capacity(found.len());
     let mut memories = Vec::new();
-    for id in found {
+    for id in found.iter().copied() {
         let Some(rollout) = policy.rollout(id) else {
             continue;
         };
@@ -69,7 +69,11 @@ pub fn decide<'a>(policy: &'a Policy, request: &'a Request<'_>) -> Outcome<'a> {
         decisions.push(decision);
         memories.extend(memory.map(|memory| (id, memory)));
     }
-    let mirror = mirrored(policy, &decisions, request, &who);
+    let mirror = if policy.rare.mirrors {
+        mirrored(policy, &decisions, request, &who)
+    } else {
+        None
+    };
     let passed_on = upstream.into_passed_on(|member| is_ours(policy, &decisions, member));
     Outcome {
         decisions,

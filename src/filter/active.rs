@@ -20,8 +20,6 @@ pub struct Active {
     pub policy: Policy,
     shares: Cell<Vec<Shares>>,
     series: Vec<RolloutSeries>,
-    /// Whether clients may be told what was decided.
-    pub tells_clients: bool,
 }
 
 /// What is counted for a rollout, by version; empty where nothing is.
@@ -58,14 +56,7 @@ fn series_of(rollout: &Rollout) -> RolloutSeries {
 impl Active {
     pub fn new(policy: Policy) -> Self {
         let series = policy.rollouts.iter().map(series_of).collect();
-        let mut exposed = policy
-            .rollouts
-            .iter()
-            .filter_map(|rollout| rollout.expose.as_ref());
-        let tells_clients =
-            policy.response_header.is_some() || exposed.any(|expose| expose.response);
         let active = Self {
-            tells_clients,
             policy,
             shares: Cell::default(),
             series,

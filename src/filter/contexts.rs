@@ -52,10 +52,8 @@ impl Contexts {
 
     /// The request of a stream has come, with its body unless it is `whole` without one.
     pub fn request_headers(&mut self, id: u32, whole: bool) {
-        if let Some(state) = self.begun(id)
-            && let Some(stream) = Stream::begin(&state, whole)
-        {
-            self.streams.insert(id, stream);
+        if let Some(state) = self.begun(id) {
+            Stream::begin(&state, whole, || self.streams.room(id));
         }
     }
 

@@ -1,6 +1,6 @@
 //! A configuration in use: what its root and its streams share.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::active::{Active, DEFINED_AT_ONCE};
@@ -47,7 +47,7 @@ pub struct State {
     /// What this VM last showed of those.
     shown: Cell<Vec<Vec<u64>>>,
     /// Memory for values of headers.
-    text: Cell<Vec<u8>>,
+    text: RefCell<Vec<u8>>,
 }
 
 impl State {
@@ -69,7 +69,7 @@ impl State {
             shares: Cell::new(false),
             moving,
             shown: Cell::default(),
-            text: Cell::default(),
+            text: RefCell::default(),
         }
     }
 
@@ -90,9 +90,10 @@ impl State {
 
     /// Lends memory for values of headers.
     pub fn with_text(&self, run: impl FnOnce(&mut Vec<u8>)) {
-        let mut text = self.text.take();
-        run(&mut text);
-        self.text.set(text);
+        match self.text.try_borrow_mut() {
+            Ok(mut text) => run(&mut text),
+            Err(_) => run(&mut Vec::new()),
+        }
     }
 
     /// Makes the gauges tell of this configuration, by what the others know by now: they may

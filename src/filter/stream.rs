@@ -82,7 +82,9 @@ fn assign(state: &State) -> Assigned {
         state.with_text(|text| {
             output::change_request(policy, &request, &outcome, text, change);
         });
-        assigned.cookies = output::cookies(policy, &outcome);
+        if policy.rare.gives_cookies {
+            assigned.cookies = output::cookies(policy, &outcome);
+        }
         assigned.grpc = request.is_grpc();
         assigned.decisions = outcome.decisions;
     } else {
@@ -216,9 +218,13 @@ fn apply(map: Headers, change: HeaderChange<'_, '_>) -> bool {
 
 /// What the proxy calls.
 impl Stream {
-    /// The request has come, with its body unless it is `whole` without one. `None` where nothing
-    /// is left to be done for it.
-    pub fn begin(state: &Rc<State>, whole: bool) -> Option<Self> {
+    /// The request has come, with its body unless it is `whole` without one. There is `room` for
+    /// the stream where something is left to be done for it.
+    pub fn begin<'r>(
+        state: &Rc<State>,
+        whole: bool,
+        room: impl FnOnce() -> Option<&'r mut Option<Self>>,
+    ) {
         state.used();
         let Assigned {
             decisions,
@@ -226,7 +232,7 @@ impl Stream {
             grpc,
         } = assign(state);
         if decisions.is_empty() {
-            return None;
+            return;
         }
         let active = &state.active;
         let counting = active.counts_responses(&decisions);
@@ -246,20 +252,24 @@ impl Stream {
                 host::increment(id);
             }
         }
-        let more = counting || judged || active.tells_clients || !cookies.is_empty();
-        more.then(|| Self {
-            state: Rc::clone(state),
-            decisions,
-            cookies,
-            counting,
-            judged,
-            timed,
-            started,
-            sent: started.filter(|_| whole),
-            grpc,
-            answer: None,
-            counted: false,
-        })
+        let tells = active.policy.rare.tells_clients;
+        if (counting || judged || tells || !cookies.is_empty())
+            && let Some(room) = room()
+        {
+            *room = Some(Self {
+                state: Rc::clone(state),
+                decisions,
+                cookies,
+                counting,
+                judged,
+                timed,
+                started,
+                sent: started.filter(|_| whole),
+                grpc,
+                answer: None,
+                counted: false,
+            });
+        }
     }
 
     /// A piece of its body has come.
@@ -295,7 +305,7 @@ impl Stream {
             }
         }
         self.give_cookies();
-        if !self.state.active.tells_clients {
+        if !self.state.active.policy.rare.tells_clients {
             return;
         }
         // The response goes on whether or not the client is told.

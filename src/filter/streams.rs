@@ -9,8 +9,15 @@ use super::stream::Stream;
 /// place that is free. At most half of the places are taken.
 pub struct Streams {
     /// A power of two of them, or none.
-    places: Vec<Option<(u32, Stream)>>,
+    places: Vec<Place>,
     taken: usize,
+}
+
+/// Room for a stream and its number.
+#[derive(Default)]
+struct Place {
+    id: u32,
+    stream: Option<Stream>,
 }
 
 impl Streams {
@@ -23,37 +30,44 @@ impl Streams {
 
     pub fn get(&mut self, id: u32) -> Option<&mut Stream> {
         let place = self.place(id);
-        let (_, stream) = self.places.get_mut(place)?.as_mut()?;
-        Some(stream)
+        self.places.get_mut(place)?.stream.as_mut()
     }
 
-    /// Puts a stream there, in place of any that has this number.
-    pub fn insert(&mut self, id: u32, stream: Stream) {
+    /// Room for a stream that is to be put there, in place of any that has this number. To make
+    /// one there takes less than to move it.
+    pub fn room(&mut self, id: u32) -> Option<&mut Option<Stream>> {
         if self.taken.saturating_mul(2) >= self.places.len() {
             self.grow();
         }
-        self.remove(id);
         let place = self.place(id);
-        if let Some(place) = self.places.get_mut(place) {
-            *place = Some((id, stream));
+        let place = self.places.get_mut(place)?;
+        if place.stream.is_none() {
             self.taken = self.taken.saturating_add(1);
         }
+        place.id = id;
+        Some(&mut place.stream)
     }
 
     /// Whether it was there.
     pub fn remove(&mut self, id: u32) -> bool {
         let mut place = self.place(id);
         match self.places.get_mut(place) {
-            Some(taken @ Some(_)) => *taken = None,
+            Some(Place {
+                stream: taken @ Some(_),
+                ..
+            }) => *taken = None,
             _ => return false,
         }
         self.taken = self.taken.saturating_sub(1);
         // Those behind it may stand there only because it was in their way.
         loop {
             place = self.next(place);
-            match self.places.get_mut(place).and_then(Option::take) {
-                Some(stream) => self.put(stream),
-                None => return true,
+            match self.places.get_mut(place) {
+                Some(behind) if behind.stream.is_some() => {
+                    let behind = std::mem::take(behind);
+                    self.put(behind);
+                }
+                _ => return true,
             }
         }
     }
@@ -63,8 +77,9 @@ impl Streams {
         // By the golden ratio: numbers that follow each other come to stand far apart.
         let hash = id.wrapping_mul(0x9E37_79B9);
         let mut place = hash.rotate_left(16) as usize & self.last();
-        while let Some(Some((other, _))) = self.places.get(place)
-            && *other != id
+        while let Some(other) = self.places.get(place)
+            && other.stream.is_some()
+            && other.id != id
         {
             place = self.next(place);
         }
@@ -80,10 +95,12 @@ impl Streams {
         self.places.len().wrapping_sub(1)
     }
 
-    fn put(&mut self, (id, stream): (u32, Stream)) {
-        let place = self.place(id);
+    #[cold]
+    #[inline(never)]
+    fn put(&mut self, moved: Place) {
+        let place = self.place(moved.id);
         if let Some(place) = self.places.get_mut(place) {
-            *place = Some((id, stream));
+            *place = moved;
         }
     }
 
@@ -91,10 +108,12 @@ impl Streams {
     #[inline(never)]
     fn grow(&mut self) {
         let mut more = Vec::new();
-        more.resize_with(self.places.len().saturating_mul(2).max(16), || None);
+        more.resize_with(self.places.len().saturating_mul(2).max(16), Place::default);
         let before = std::mem::replace(&mut self.places, more);
-        for stream in before.into_iter().flatten() {
-            self.put(stream);
+        for place in before {
+            if place.stream.is_some() {
+                self.put(place);
+            }
         }
     }
 }

@@ -77,8 +77,11 @@ impl ScopeIndex {
 
     /// The rollouts that look at this request, in the order of the configuration.
     pub fn find(&self, request: &Request<'_>) -> Found {
-        let mut found = Found::from_slice(&self.everywhere);
-        self.look_in(&self.any_host, request, &mut found);
+        let mut found = Found::new();
+        found.extend(self.everywhere.iter().copied());
+        if !self.any_host.is_empty() {
+            self.look_in(&self.any_host, request, &mut found);
+        }
         if self.hosts.is_empty() && self.below.is_empty() {
             return found;
         }
@@ -104,7 +107,7 @@ impl ScopeIndex {
         for number in &paths.others {
             self.take(*number, true, request, found);
         }
-        let Some(path) = request.path else { return };
+        let Some(path) = request.path() else { return };
         for number in paths.exact.get(path).into_iter().flatten() {
             self.take(*number, false, request, found);
         }
@@ -153,6 +156,10 @@ impl ScopeIndex {
 }
 
 impl Paths {
+    fn is_empty(&self) -> bool {
+        self.others.is_empty() && self.exact.is_empty() && self.prefix.is_empty()
+    }
+
     fn add(&mut self, scope: &Scope, number: usize) {
         // One host has no more pairs than paths.
         let more_hosts = scope.hosts.len().saturating_sub(1);

@@ -125,7 +125,7 @@ fn leaf_holds(source: &Source, test: &Test, facts: &Facts<'_, '_, '_>) -> bool {
         Source::Claim(id) => return test.accepts_one_of(request.claim(*id)),
         Source::Cookie(id) => request.cookie(*id),
         Source::Query(id) => request.query_value(*id),
-        Source::Path => request.path,
+        Source::Path => request.path(),
         Source::Method => request.method,
         Source::Host => request.host(),
         Source::SourceIp => request.source().map(|address| address.text.as_bytes()),

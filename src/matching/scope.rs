@@ -26,7 +26,7 @@ impl Scope {
     }
 
     pub(super) fn allows_path(&self, request: &Request<'_>) -> bool {
-        let path = request.path.into_iter();
+        let path = request.path().into_iter();
         (self.path.as_ref()).is_none_or(|test| test.accepts_one_of(path))
     }
 

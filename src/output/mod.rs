@@ -34,28 +34,60 @@ pub fn change_request<'p>(
     text: &mut Vec<u8>,
     mut change: impl FnMut(HeaderChange<'p, '_>),
 ) {
+    let mut came = request.header_ids();
+    if came.any(|id| policy.owned(id).is_some()) {
+        replace(policy, request, outcome, text, change);
+    } else {
+        set(policy, outcome, text, |_, made| change(made));
+    }
+}
+
+/// The same where one of divvy's headers came in.
+#[cold]
+#[inline(never)]
+fn replace<'p>(
+    policy: &'p Policy,
+    request: &Request<'_>,
+    outcome: &Outcome<'_>,
+    text: &mut Vec<u8>,
+    mut change: impl FnMut(HeaderChange<'p, '_>),
+) {
     // What was changed is not changed again: a header may have come in several lines.
     let mut changed: SmallVec<[HeaderId; 8]> = SmallVec::new();
-    let silent = outcome.decisions.is_empty() && outcome.passed_on.is_empty();
-    let written = policy.written.iter().filter(|_| !silent);
-    for (role, id) in written {
-        if let Some(header) = policy.owned(*id)
-            && let Some(value) = value(policy, outcome, *role, text)
-        {
-            change(HeaderChange::Set(&header.name, value));
-            changed.push(*id);
-        }
-    }
-    for shown in exposed(policy, &outcome.decisions) {
-        change(HeaderChange::Set(shown.name, shown.text));
-        changed.push(shown.id);
-    }
+    set(policy, outcome, text, |id, made| {
+        change(made);
+        changed.push(id);
+    });
     for id in request.header_ids() {
         if let Some(header) = policy.owned(id)
             && !changed.contains(&id)
         {
             change(HeaderChange::Remove(&header.name));
             changed.push(id);
+        }
+    }
+}
+
+/// What is set, with the numbers of the headers.
+fn set<'p>(
+    policy: &'p Policy,
+    outcome: &Outcome<'_>,
+    text: &mut Vec<u8>,
+    mut change: impl FnMut(HeaderId, HeaderChange<'p, '_>),
+) {
+    if outcome.decisions.is_empty() && outcome.passed_on.is_empty() {
+        return;
+    }
+    for (role, id) in &policy.written {
+        if let Some(header) = policy.owned(*id)
+            && let Some(value) = value(policy, outcome, *role, text)
+        {
+            change(*id, HeaderChange::Set(&header.name, value));
+        }
+    }
+    if policy.rare.exposes {
+        for shown in exposed(policy, &outcome.decisions) {
+            change(shown.id, HeaderChange::Set(shown.name, shown.text));
         }
     }
 }

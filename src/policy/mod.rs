@@ -2,6 +2,7 @@
 //!
 //! [`crate::config`] makes it, [`crate::decide`] and [`crate::output`] read it.
 
+mod rare;
 mod strategy;
 
 use crate::bucket::{Gate, Share};
@@ -14,6 +15,7 @@ use crate::identity::Identification;
 use crate::matching::{Condition, Mint, ScopeIndex};
 use crate::outside::Outside;
 use crate::request::{HeaderId, Names};
+pub use rare::Rare;
 pub use strategy::{AbTest, Strategy, Weight};
 
 /// The headers that divvy writes unless the configuration names others. They are
@@ -51,6 +53,8 @@ pub struct Policy {
     pub rollouts: Vec<Rollout>,
     /// Which of them look at a request.
     pub scopes: ScopeIndex,
+    /// What there is to look for beyond that.
+    pub rare: Rare,
 }
 
 impl Default for Policy {
@@ -73,6 +77,7 @@ impl Default for Policy {
             names,
             rollouts: Vec::new(),
             scopes: ScopeIndex::default(),
+            rare: Rare::default(),
         }
     }
 }

@@ -28,47 +28,50 @@ const MANY: usize = 8;
 /// What a decision can look at.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
-    /// What stands before `?`, undecoded; `None` for a CONNECT without path.
-    pub path: Option<&'a [u8]>,
-    /// What stands behind `?`.
-    pub query: Option<&'a [u8]>,
     /// The method, as sent.
     pub method: Option<&'a [u8]>,
+    /// Path and query.
+    target: Option<&'a [u8]>,
     authority: Option<&'a [u8]>,
     names: &'a Names,
     lines: SmallVec<[(HeaderId, &'a [u8]); MANY]>,
     outside: &'a dyn Outside,
     // Everything below is worked out at most once, and only if somebody asks: 60 KB of
     // cookies are not read for each condition on one of them.
+    /// Where the path ends.
+    mark: OnceCell<Option<usize>>,
     host: OnceCell<Cow<'a, [u8]>>,
     cookies: OnceCell<Vec<(u32, &'a [u8])>>,
+    now: OnceCell<Option<u64>>,
+    /// What most configurations never ask for takes no time to prepare and to let go.
+    more: OnceCell<Box<More<'a>>>,
+}
+
+/// The same for what is seldom asked for.
+#[derive(Clone, Debug, Default)]
+struct More<'a> {
     queries: OnceCell<Vec<(u32, Cow<'a, [u8]>)>>,
     labels: OnceCell<Vec<(LabelId, &'a [u8])>>,
     claims: OnceCell<Vec<OnceCell<claim::Value>>>,
     source: OnceCell<Option<Address>>,
     random: OnceCell<Option<Box<[u8]>>>,
-    now: OnceCell<Option<u64>>,
 }
 
 impl<'a> Request<'a> {
     /// A request of which nothing is known yet: [`Request::read_block`] comes next.
     pub fn new(names: &'a Names) -> Self {
         Self {
-            path: None,
-            query: None,
             method: None,
+            target: None,
             authority: None,
             names,
             lines: SmallVec::new(),
             outside: &Nothing,
+            mark: OnceCell::new(),
             host: OnceCell::new(),
             cookies: OnceCell::new(),
-            queries: OnceCell::new(),
-            labels: OnceCell::new(),
-            claims: OnceCell::new(),
-            source: OnceCell::new(),
-            random: OnceCell::new(),
             now: OnceCell::new(),
+            more: OnceCell::new(),
         }
     }
 
@@ -130,15 +133,31 @@ impl<'a> Request<'a> {
 
     fn read_pseudo(&mut self, name: &[u8], value: &'a [u8]) {
         match name {
-            b"path" => {
-                let mark = value.iter().position(|byte| *byte == b'?');
-                self.path = value.get(..mark.unwrap_or(value.len()));
-                self.query = mark.and_then(|mark| value.get(mark.saturating_add(1)..));
-            }
+            b"path" => self.target = Some(value),
             b"method" => self.method = Some(value),
             b"authority" => self.authority = Some(value),
             _ => {}
         }
+    }
+
+    /// What stands before `?`, undecoded; `None` for a CONNECT without path.
+    pub fn path(&self) -> Option<&'a [u8]> {
+        let target = self.target?;
+        target.get(..self.mark().unwrap_or(target.len()))
+    }
+
+    /// What stands behind `?`.
+    pub fn query(&self) -> Option<&'a [u8]> {
+        self.target?.get(self.mark()?.saturating_add(1)..)
+    }
+
+    fn mark(&self) -> Option<usize> {
+        let target = self.target?;
+        *(self.mark).get_or_init(|| memchr::memchr(b'?', target))
+    }
+
+    fn more(&self) -> &More<'a> {
+        self.more.get_or_init(Box::default)
     }
 
     /// The host: lower case, without port or final dot.
@@ -190,8 +209,8 @@ impl<'a> Request<'a> {
 
     /// The percent-decoded value of a query parameter, the first of its key.
     pub fn query_value(&self, id: QueryId) -> Option<&[u8]> {
-        let values = self.queries.get_or_init(|| {
-            let pairs = self.query.into_iter().flat_map(query::pairs);
+        let values = self.more().queries.get_or_init(|| {
+            let pairs = self.query().into_iter().flat_map(query::pairs);
             let values = first_of_each(&self.names.queries, pairs).into_iter();
             values
                 .map(|(number, value)| (number, query::decoded(value)))
@@ -202,7 +221,7 @@ impl<'a> Request<'a> {
 
     /// The values of a label: the first of its key in each line of the header.
     pub fn label(&self, id: LabelId) -> impl Iterator<Item = &'a [u8]> {
-        let labels = self.labels.get_or_init(|| {
+        let labels = self.more().labels.get_or_init(|| {
             let mut labels = Vec::new();
             for (header, line) in &self.lines {
                 let Some(keys) = self.names.labels(*header) else {
@@ -225,6 +244,7 @@ impl<'a> Request<'a> {
     pub fn claim(&self, id: ClaimId) -> impl Iterator<Item = &[u8]> {
         let asked = &self.names.claims;
         let cells = self
+            .more()
             .claims
             .get_or_init(|| asked.iter().map(|_| OnceCell::new()).collect());
         let number = usize::try_from(id.0).ok();
@@ -240,7 +260,7 @@ impl<'a> Request<'a> {
 
     /// Where the request came from.
     pub fn source(&self) -> Option<&Address> {
-        let source = self.source.get_or_init(|| {
+        let source = self.more().source.get_or_init(|| {
             let property = self.outside.property(address::PROPERTY)?;
             Address::read(&property)
         });
@@ -249,7 +269,7 @@ impl<'a> Request<'a> {
 
     /// 128 random bits in hexadecimal digits, the same whenever this request is asked.
     pub fn random(&self) -> Option<&[u8]> {
-        let random = self.random.get_or_init(|| {
+        let random = self.more().random.get_or_init(|| {
             let bits = u128::from_be_bytes(self.outside.random()?);
             Some(format!("{bits:032x}").into_bytes().into())
         });
@@ -317,8 +337,8 @@ mod tests {
         ] {
             let list = [(":path", target)];
             let request = Request::from_headers(&names, headers(&list));
-            assert_eq!(request.path, Some(path.as_bytes()));
-            assert_eq!(request.query, query.map(str::as_bytes));
+            assert_eq!(request.path(), Some(path.as_bytes()));
+            assert_eq!(request.query(), query.map(str::as_bytes));
         }
     }
 

@@ -57,7 +57,7 @@ fn values(source: &Source, facts: &Facts<'_, '_, '_>) -> Vec<String> {
         Source::Claim(id) => return shown(request.claim(*id)),
         Source::Cookie(id) => request.cookie(*id),
         Source::Query(id) => request.query_value(*id),
-        Source::Path => request.path,
+        Source::Path => request.path(),
         Source::Method => request.method,
         Source::Host => request.host(),
         Source::SourceIp => request.source().map(|address| address.text.as_bytes()),

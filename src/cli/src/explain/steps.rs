@@ -152,7 +152,7 @@ impl Way<'_, '_, '_, '_> {
                     scope
                         .path
                         .as_ref()
-                        .is_none_or(|test| test.accepts_one_of(request.path.into_iter())),
+                        .is_none_or(|test| test.accepts_one_of(request.path().into_iter())),
                 ),
                 (
                     "method",

@@ -21,9 +21,9 @@ fuzz_target!(|target: &[u8]| {
     let policy = policies::rich();
     let headers = [(&b":path"[..], target)];
     let request = Request::from_headers(&policy.names, headers);
-    let path = request.path.expect("there is a target");
+    let path = request.path().expect("there is a target");
     assert!(is_part(path, target) && !path.contains(&b'?'));
-    match request.query {
+    match request.query() {
         Some(query) => assert_eq!([path, b"?", query].concat(), target),
         None => assert_eq!(path, target),
     }
