@@ -28,7 +28,7 @@ type RolloutSeries = Vec<VersionSeries>;
 #[derive(Debug)]
 struct VersionSeries {
     requests: [Series; Reason::ALL.len()],
-    responses: Option<Box<ResponseSeries>>,
+    responses: Option<ResponseSeries>,
 }
 
 #[derive(Debug)]
@@ -38,17 +38,16 @@ struct ResponseSeries {
 }
 
 fn series_of(rollout: &Rollout) -> RolloutSeries {
-    let counters = || Series::new(MetricKind::Counter);
     let responses = || ResponseSeries {
-        classes: std::array::from_fn(|_| counters()),
-        duration: Series::new(MetricKind::Histogram),
+        classes: std::array::from_fn(|_| Series::new()),
+        duration: Series::new(),
     };
     let versions = rollout.versions.iter();
     let counted = versions.filter(|_| rollout.metrics >= Metrics::Requests);
     counted
         .map(|_| VersionSeries {
-            requests: std::array::from_fn(|_| counters()),
-            responses: (rollout.metrics >= Metrics::Responses).then(|| responses().into()),
+            requests: std::array::from_fn(|_| Series::new()),
+            responses: (rollout.metrics >= Metrics::Responses).then(responses),
         })
         .collect()
 }
@@ -129,7 +128,7 @@ impl Active {
     /// The counter of requests with this decision.
     pub fn requests(&self, decision: &Decision) -> Option<u32> {
         let series = self.of(decision)?.requests.get(decision.reason as usize)?;
-        series.id(|| {
+        series.id(MetricKind::Counter, || {
             let (rollout, version) = self.names(decision);
             output::request_series(rollout, version, decision.reason)
         })
@@ -138,7 +137,8 @@ impl Active {
     /// The counter of responses of this class.
     pub fn responses(&self, decision: &Decision, class: Class) -> Option<u32> {
         let series = self.of(decision)?.responses.as_ref()?;
-        series.classes.get(class as usize)?.id(|| {
+        let series = series.classes.get(class as usize)?;
+        series.id(MetricKind::Counter, || {
             let (rollout, version) = self.names(decision);
             output::response_series(rollout, version, class)
         })
@@ -147,7 +147,7 @@ impl Active {
     /// The histogram of the time to response headers.
     pub fn duration(&self, decision: &Decision) -> Option<u32> {
         let series = self.of(decision)?.responses.as_ref()?;
-        series.duration.id(|| {
+        series.duration.id(MetricKind::Histogram, || {
             let (rollout, version) = self.names(decision);
             output::duration_series(rollout, version)
         })

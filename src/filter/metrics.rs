@@ -30,39 +30,38 @@ fn define(kind: MetricKind, name: &str) -> Option<u32> {
     id
 }
 
-/// A series that is defined when it is first used, or before.
+/// A series that is defined when it is first used, or before: its number. There are many of them,
+/// and each request looks at some.
 #[derive(Debug)]
-pub struct Series {
-    kind: MetricKind,
-    id: Cell<Number>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Number {
-    Unknown,
-    /// The host refused to define it, and is not asked again.
-    None,
-    Some(u32),
-}
+pub struct Series(Cell<u32>);
 
 impl Series {
-    pub const fn new(kind: MetricKind) -> Self {
-        Self {
-            kind,
-            id: Cell::new(Number::Unknown),
-        }
+    const UNKNOWN: u32 = u32::MAX;
+    /// The host refused to define it, and is not asked again. It counts its numbers up.
+    const NONE: u32 = u32::MAX - 1;
+
+    pub const fn new() -> Self {
+        Self(Cell::new(Self::UNKNOWN))
     }
 
     /// Its number; `name` is called only the first time.
-    pub fn id(&self, name: impl FnOnce() -> String) -> Option<u32> {
-        if let Number::Unknown = self.id.get() {
-            let number = define(self.kind, &name());
-            self.id.set(number.map_or(Number::None, Number::Some));
+    pub fn id(&self, kind: MetricKind, name: impl FnOnce() -> String) -> Option<u32> {
+        match self.0.get() {
+            Self::UNKNOWN => self.define(kind, name),
+            number => Self::known(number),
         }
-        match self.id.get() {
-            Number::Some(id) => Some(id),
-            Number::None | Number::Unknown => None,
-        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn define(&self, kind: MetricKind, name: impl FnOnce() -> String) -> Option<u32> {
+        let number = define(kind, &name()).unwrap_or(Self::NONE);
+        self.0.set(number);
+        Self::known(number)
+    }
+
+    fn known(number: u32) -> Option<u32> {
+        (number != Self::NONE).then_some(number)
     }
 }
 

@@ -4,6 +4,8 @@
 //! operators on paths are held against the request one by one, and of those only the ones
 //! under the request's host.
 
+use std::ops::Deref;
+
 use smallvec::SmallVec;
 
 use super::{Scope, Test};
@@ -15,8 +17,27 @@ use crate::table::Table;
 /// entry for each pair of them.
 const MAX_PAIRS: usize = 64;
 
-/// The rollouts that look at a request: up to sixteen without memory of their own.
-pub type Found = SmallVec<[RolloutId; 16]>;
+/// The rollouts that look at a request.
+#[derive(Debug)]
+pub enum Found<'p> {
+    /// All, where none has a `match`.
+    Everywhere(&'p [RolloutId]),
+    /// Those that were looked for: up to sixteen without memory of their own.
+    Some(Ids),
+}
+
+type Ids = SmallVec<[RolloutId; 16]>;
+
+impl Deref for Found<'_> {
+    type Target = [RolloutId];
+
+    fn deref(&self) -> &[RolloutId] {
+        match self {
+            Self::Everywhere(all) => all,
+            Self::Some(some) => some,
+        }
+    }
+}
 
 /// The `match` of all rollouts.
 #[derive(Clone, Debug, Default)]
@@ -76,9 +97,15 @@ impl ScopeIndex {
     }
 
     /// The rollouts that look at this request, in the order of the configuration.
-    pub fn find(&self, request: &Request<'_>) -> Found {
-        let mut found = Found::new();
-        found.extend(self.everywhere.iter().copied());
+    pub fn find(&self, request: &Request<'_>) -> Found<'_> {
+        if self.scopes.is_empty() {
+            return Found::Everywhere(&self.everywhere);
+        }
+        Found::Some(self.look(request))
+    }
+
+    fn look(&self, request: &Request<'_>) -> Ids {
+        let mut found = Ids::from_slice(&self.everywhere);
         if !self.any_host.is_empty() {
             self.look_in(&self.any_host, request, &mut found);
         }
@@ -103,7 +130,7 @@ impl ScopeIndex {
         found
     }
 
-    fn look_in(&self, paths: &Paths, request: &Request<'_>, found: &mut Found) {
+    fn look_in(&self, paths: &Paths, request: &Request<'_>, found: &mut Ids) {
         for number in &paths.others {
             self.take(*number, true, request, found);
         }
@@ -130,7 +157,7 @@ impl ScopeIndex {
         paths: &Paths,
         prefix: Option<&[u8]>,
         request: &Request<'_>,
-        found: &mut Found,
+        found: &mut Ids,
     ) {
         let numbers = prefix.and_then(|prefix| paths.prefix.get(prefix));
         for number in numbers.into_iter().flatten() {
@@ -140,7 +167,7 @@ impl ScopeIndex {
 
     /// Takes a scope whose host fits, and its path unless `check_path`, if the rest of it
     /// fits as well.
-    fn take(&self, number: usize, check_path: bool, request: &Request<'_>, found: &mut Found) {
+    fn take(&self, number: usize, check_path: bool, request: &Request<'_>, found: &mut Ids) {
         let Some((rollout, scope)) = self.scopes.get(number) else {
             return;
         };
