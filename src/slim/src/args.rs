@@ -1,10 +1,10 @@
-//! The command line: two paths and one limit.
+//! The command line: two paths, a limit and a table.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// What `--help` prints, and the hint after a mistake.
-pub const USAGE: &str = "usage: divvy-slim [--limit BYTES] IN.wasm OUT.wasm";
+pub const USAGE: &str = "usage: divvy-slim [--limit BYTES] [--branches TABLE] IN.wasm OUT.wasm";
 
 /// Largest deployable filter in bytes. Istio's agent pulls it for every pod,
 /// and each worker of each proxy compiles it.
@@ -19,12 +19,15 @@ pub struct Args {
     pub output: PathBuf,
     /// Largest size of the result in bytes.
     pub limit: usize,
+    /// Which way branches go, if that is known.
+    pub branches: Option<PathBuf>,
 }
 
 impl Args {
     /// `Ok(None)` when help was asked for.
     pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Option<Self>, String> {
         let mut limit = DEFAULT_LIMIT;
+        let mut branches = None;
         let mut paths = Vec::new();
         let mut args = args.into_iter();
         while let Some(arg) = args.next() {
@@ -35,6 +38,9 @@ impl Args {
                         .next()
                         .and_then(|value| value.to_str()?.parse().ok())
                         .ok_or("--limit takes a number of bytes")?;
+                }
+                Some("--branches") => {
+                    branches = Some(args.next().ok_or("--branches takes a path")?.into());
                 }
                 Some(flag) if flag.starts_with('-') => {
                     return Err(format!("unknown option {flag}"));
@@ -48,6 +54,7 @@ impl Args {
             input,
             output,
             limit,
+            branches,
         }))
     }
 }
@@ -61,8 +68,10 @@ mod tests {
     }
 
     #[test]
-    fn paths_and_limit() {
-        let args = parse(&["in", "--limit", "9", "out"]).unwrap().unwrap();
+    fn paths_limit_and_table() {
+        let args = ["in", "--limit", "9", "out", "--branches", "ways"];
+        let args = parse(&args).unwrap().unwrap();
+        assert_eq!(args.branches, Some(PathBuf::from("ways")));
         assert_eq!(args.input, PathBuf::from("in"));
         assert_eq!(args.output, PathBuf::from("out"));
         assert_eq!(args.limit, 9);
@@ -76,6 +85,8 @@ mod tests {
         for args in [&["--limit"][..], &["--limit", "many", "a", "b"]] {
             assert_eq!(parse(args), Err("--limit takes a number of bytes".into()));
         }
+        let without = parse(&["a", "b", "--branches"]);
+        assert_eq!(without, Err("--branches takes a path".into()));
         assert_eq!(parse(&["--help"]), Ok(None));
     }
 }

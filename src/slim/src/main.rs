@@ -2,7 +2,7 @@
 //! deployed.
 //!
 //! This tool drops the exports that nobody calls, collects the garbage, removes names and
-//! debug sections, and refuses a module that Envoy would not load.
+//! debug sections, says which way branches go, and refuses a module that Envoy would not load.
 
 mod args;
 mod contract;
@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use std::{env, fs, process};
 
 use args::{Args, USAGE};
+use divvy_slim::branches::Table;
 
 fn main() -> ExitCode {
     let args = match Args::parse(env::args_os().skip(1)) {
@@ -49,7 +50,14 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<(usize, usize), String> {
     let input = fs::read(&args.input)
         .map_err(|error| format!("cannot read {}: {error}", args.input.display()))?;
-    let output = slim::slim(&input, args.limit)
+    let branches = match &args.branches {
+        Some(path) => fs::read_to_string(path)
+            .map_err(|error| error.to_string())
+            .and_then(|text| text.parse())
+            .map_err(|error| format!("cannot read {}: {error}", path.display()))?,
+        None => Table::default(),
+    };
+    let output = slim::slim(&input, &branches, args.limit)
         .map_err(|refusal| format!("{}: {refusal}", args.input.display()))?;
     write_atomically(&args.output, &output)
         .map_err(|error| format!("cannot write {}: {error}", args.output.display()))?;

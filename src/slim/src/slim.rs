@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use divvy_slim::branches::{self, Table};
 use walrus::{Module, ModuleConfig};
 
 use crate::contract;
@@ -37,8 +38,9 @@ impl fmt::Display for Refusal {
 /// Removes what Envoy never calls, and says no where the rest would not run.
 ///
 /// The contract is checked after the garbage collection: an import that only
-/// dead code needed is gone by then and harms nobody.
-pub fn slim(input: &[u8], limit: usize) -> Result<Vec<u8>, Refusal> {
+/// dead code needed is gone by then and harms nobody. `ways` are those of the branches that are
+/// left.
+pub fn slim(input: &[u8], ways: &Table, limit: usize) -> Result<Vec<u8>, Refusal> {
     let mut module = ModuleConfig::new()
         .generate_name_section(false)
         .generate_producers_section(false)
@@ -64,6 +66,8 @@ pub fn slim(input: &[u8], limit: usize) -> Result<Vec<u8>, Refusal> {
         return Err(Refusal::Contract(reasons));
     }
     let output = module.emit_wasm();
+    let (output, _) =
+        branches::hinted(&output, ways).map_err(|error| Refusal::Unreadable(error.to_string()))?;
     if output.len() > limit {
         return Err(Refusal::TooLarge {
             size: output.len(),

@@ -28,6 +28,7 @@ mod abi;
 mod allocations;
 mod callbacks;
 mod calls;
+mod counters;
 mod exchange;
 pub mod fixture;
 mod headers;

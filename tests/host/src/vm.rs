@@ -111,7 +111,7 @@ impl std::error::Error for Trap {}
 pub struct Vm {
     pub(crate) store: Store<State>,
     pub(crate) callbacks: Callbacks,
-    instance: Instance,
+    pub(crate) instance: Instance,
     memory: Memory,
     next_context: u32,
     trapped: bool,
@@ -325,13 +325,6 @@ impl Vm {
     /// is what something cost. 0 unless the module is metered.
     pub fn fuel_used(&self) -> u64 {
         self.store.get_fuel().map_or(0, |left| u64::MAX - left)
-    }
-
-    /// What a counter says that the module exports, as
-    /// [`Module::allocation_counting_filter`] does.
-    pub fn counter(&mut self, name: &str) -> Option<i64> {
-        let counter = self.instance.get_global(&mut self.store, name)?;
-        counter.get(&mut self.store).i64()
     }
 
     /// How many metric ids this VM was given. Envoy keeps them all, so it must

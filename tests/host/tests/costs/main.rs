@@ -5,6 +5,7 @@
 //! `DIVVY_BLESS=1 cargo test -p divvy-host-tests --test costs`.
 
 mod allocations;
+mod branches;
 mod instructions;
 mod paths;
 
