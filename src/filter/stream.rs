@@ -62,9 +62,9 @@ struct Assigned {
 /// Decides, and changes the request accordingly.
 fn assign(state: &State) -> Assigned {
     let policy = &state.active.policy;
-    // Without rollouts there is nothing to read for: three blind removals cost less.
+    // Without rollouts there is nothing to read for: to look for three headers costs less.
     if policy.rollouts.is_empty() && policy.chain.is_none() {
-        strip(policy);
+        strip_found(policy);
         return Assigned::default();
     }
     let proxy = Proxy {
@@ -205,6 +205,15 @@ fn strip(policy: &Policy) {
     output::strip(policy, |change| {
         apply(Headers::Request, change);
     });
+}
+
+/// Removes the headers of divvy's that are there.
+fn strip_found(policy: &Policy) {
+    for header in &policy.owned {
+        if !host::lacks_header(Headers::Request, &header.name) {
+            let _ = host::remove_header(Headers::Request, &header.name);
+        }
+    }
 }
 
 /// Makes a change; whether the proxy let it.

@@ -105,7 +105,8 @@ fn exchanges() -> [Exchange; 6] {
         user().without_response(0x40),
         Exchange::get("/checkout/cart")
             .property(&["source", "address"], "10.0.0.1:4711")
-            .header("x-group", "forged"),
+            .header("x-group", "forged")
+            .header("x-divvy-mirror", "forged"),
     ]
 }
 
@@ -289,6 +290,28 @@ fn a_route_that_cannot_be_written_is_no_route_not_even_a_forged_one() {
         let exchange = from_user(CANARY_USER).header("x-divvy-route", "admin");
         let (stream, _) = under_fault(Call::ReplaceHeaderMapValue, status, When::Always, &exchange);
         assert_eq!(route(&stream), None, "{status:?}");
+    }
+}
+
+/// Without rollouts nothing is read, and headers are looked for one by one.
+#[test]
+fn a_forged_header_is_removed_unless_the_host_says_that_there_is_none() {
+    let ours = ["x-divvy-route", "x-divvy-assignment", "x-divvy-mirror"];
+    let found = statuses().filter(|status| *status != Status::NOT_FOUND);
+    for status in found.map(Some).chain([None]) {
+        let mut vm = Vm::start(&Module::filter(), &Process::new()).unwrap();
+        let root = accept(&mut vm, &json!({}));
+        if let Some(status) = status {
+            fail(&mut vm, Call::GetHeaderMapValue, status, When::Always);
+        }
+        let forged = |exchange: Exchange, name| exchange.header(name, "forged").header(name, "");
+        let exchange = ours.into_iter().fold(from_user(CANARY_USER), forged);
+        let headers = vm.exchange(root, &exchange).unwrap().request_headers;
+        let headers = headers.unwrap();
+        for name in ours {
+            assert_eq!(headers.get(name), None, "{name} {status:?}");
+        }
+        assert!(headers.get("x-user-id").is_some());
     }
 }
 

@@ -25,9 +25,9 @@ the streams at a time, not with each. What is decided lies in the stream itself,
 rollouts; the lines of headers that are asked for beside the request, up to eight; and the list of
 who looks at it, up to sixteen.
 
-What is left: decisions for more than three rollouts, claims and addresses, which are kept until the
-request is decided, and whatever is a text of its own, such as cookies to give or members of an
-assignment from upstream.
+What is left: decisions for more than three rollouts; claims, addresses and other things that few
+configurations ask for, which are kept until the request is decided, in a piece that others do without;
+and whatever is a text of its own, such as cookies to give or members of an assignment from upstream.
 
 | path | allocations |
 |---|--:|
