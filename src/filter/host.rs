@@ -146,8 +146,8 @@ pub fn header(map: Headers, name: &str) -> Result<Handed, Refused> {
     })
 }
 
-/// Whether there certainly is no line of a header. To ask that hands nothing over, so it costs as
-/// much as to remove what is not there, without making Envoy look for the route anew.
+/// Whether there certainly is no line of a header. Where there is none, nothing is handed over: it
+/// costs as much as to remove what is not there, and does not make Envoy find the route anew.
 pub fn lacks_header(map: Headers, name: &str) -> bool {
     let (mut data, mut size) = (null_mut(), 0_usize);
     // SAFETY: as above.

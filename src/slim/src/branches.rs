@@ -14,7 +14,7 @@ mod table;
 mod tests;
 
 pub use counting::{COUNTS, counting};
-pub use table::{Table, Way};
+pub use table::Table;
 
 use wasm_encoder::{BranchHint, BranchHints, Encode, Section};
 use wasmparser::{BinaryReaderError, Operator, Parser, Payload};
@@ -61,44 +61,37 @@ const fn is_branch(operator: &Operator<'_>) -> bool {
     matches!(operator, Operator::If { .. } | Operator::BrIf { .. })
 }
 
-/// The module with the hints of a table, as far as it knows its functions, and how many they are.
+/// The module with the hints of a table, as far as it knows its functions.
 ///
 /// # Errors
 /// When the bytes are no module.
-pub fn hinted(wasm: &[u8], table: &Table) -> Result<(Vec<u8>, usize), BinaryReaderError> {
+pub fn hinted(wasm: &[u8], table: &Table) -> Result<Vec<u8>, BinaryReaderError> {
     let mut hints = BranchHints::new();
-    let mut count = 0;
     for (number, function) in (imported(wasm)?..).zip(functions(wasm)?) {
         let Some(ways) = table.of(&function) else {
             continue;
         };
         let known = function.branches.iter().zip(ways);
         let known = known.filter_map(|(at, way)| {
-            let branch_hint_value = match way {
-                Way::Never => 0,
-                Way::Always => 1,
-                Way::Both | Way::Unseen => return None,
-            };
             Some(BranchHint {
                 branch_func_offset: *at,
-                branch_hint_value,
+                branch_hint_value: way.hint()?,
             })
         });
         let known: Vec<_> = known.collect();
-        count += known.len();
         if !known.is_empty() {
             hints.function_hints(number, known);
         }
     }
-    if count == 0 {
-        return Ok((wasm.to_vec(), 0));
+    if hints.is_empty() {
+        return Ok(wasm.to_vec());
     }
     let mut section = vec![hints.id()];
     hints.encode(&mut section);
     let mut output = wasm.to_vec();
     let place = code_section(wasm)?.unwrap_or(wasm.len());
     output.splice(place..place, section);
-    Ok((output, count))
+    Ok(output)
 }
 
 /// How many functions are imported: they are numbered first.

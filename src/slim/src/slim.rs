@@ -66,7 +66,7 @@ pub fn slim(input: &[u8], ways: &Table, limit: usize) -> Result<Vec<u8>, Refusal
         return Err(Refusal::Contract(reasons));
     }
     let output = module.emit_wasm();
-    let (output, _) =
+    let output =
         branches::hinted(&output, ways).map_err(|error| Refusal::Unreadable(error.to_string()))?;
     if output.len() > limit {
         return Err(Refusal::TooLarge {

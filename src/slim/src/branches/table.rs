@@ -44,9 +44,14 @@ impl Way {
         }
     }
 
-    /// Whether there is a hint to give.
-    pub fn is_known(self) -> bool {
-        matches!(self, Self::Never | Self::Always)
+    /// The hint to give, if there is one: 0 where the branch is not likely to be taken, 1 where it
+    /// is.
+    pub const fn hint(self) -> Option<u32> {
+        match self {
+            Self::Never => Some(0),
+            Self::Always => Some(1),
+            Self::Both | Self::Unseen => None,
+        }
     }
 }
 
@@ -89,10 +94,10 @@ impl Table {
         let (mut same, mut all) = (0, 0);
         for (key, ways) in &other.0 {
             let known = self.0.get(key).map_or(&[][..], Vec::as_slice);
-            all += ways.iter().filter(|way| way.is_known()).count();
+            all += ways.iter().filter(|way| way.hint().is_some()).count();
             let pairs = ways.iter().zip(known);
             same += pairs
-                .filter(|(way, known)| way.is_known() && way == known)
+                .filter(|(way, known)| way.hint().is_some() && way == known)
                 .count();
         }
         (same, all)
