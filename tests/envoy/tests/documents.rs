@@ -6,6 +6,7 @@ use std::fs;
 
 use anyhow::{Context, Result};
 use divvy::config;
+use divvy_lab::bootstrap::Bootstrap;
 use divvy_lab::plugin::from_yaml_or_json;
 use divvy_lab::workspace_root;
 use serde_json::{Value, json};
@@ -80,6 +81,22 @@ fn the_error_that_the_readme_provokes_is_the_one_it_shows() -> Result<()> {
     let weight = broken.pointer_mut("/rollouts/0/strategy/canary/weight");
     *weight.context("the demo is a canary")? = json!(500);
     assert!(blocks(&readme()?, "text").contains(&format!("{}\n", errors_of(&broken)).as_str()));
+    Ok(())
+}
+
+/// Envoy sorts its regexes by what they begin with, and there are a hundred series to a cluster.
+#[test]
+fn envoy_does_not_look_through_its_own_series_for_labels() -> Result<()> {
+    for path in ["envoy/edge.yaml", "envoy/hop.yaml"] {
+        let mut bootstrap = Bootstrap::load(path)?;
+        let tags = bootstrap.json()["stats_config"]["stats_tags"].clone();
+        let tags = tags.as_array().context(path)?;
+        assert_eq!(tags.len(), 5, "{path}");
+        for tag in tags {
+            let regex = tag["regex"].as_str().context(path)?;
+            assert!(regex.starts_with(r"^wasmcustom\."), "{path}: {regex}");
+        }
+    }
     Ok(())
 }
 
