@@ -125,6 +125,7 @@ fn wanted(all: Vec<Variant>) -> Vec<Variant> {
         if ids.contains(variant.id) {
             ids.extend([variant.over, variant.beyond]);
             ids.extend(variant.goals.iter().map(|goal| goal.than));
+            ids.extend(variant.by_hand);
         }
     }
     let wanted = all.iter().filter(|variant| ids.contains(variant.id));

@@ -156,6 +156,8 @@ pub struct Row {
     pub ratio: Estimate,
     /// Each goal with the ratio that it is about.
     pub goals: Vec<(Goal, Estimate, Verdict)>,
+    /// Times the same by hand, called as often, and what that is in empty SDK filters.
+    pub by_hand: Option<(Estimate, Estimate)>,
     /// Microseconds more than what it adds to, which is the full path nearly always.
     pub added: Estimate,
     /// The same, in empty SDK filters.
@@ -184,7 +186,9 @@ pub fn rows(rounds: &Rounds, variants: &[Variant]) -> Vec<Row> {
         let in_units: Vec<_> = (added.iter().zip(unit.unwrap_or_default()))
             .map(|(added, unit)| added / unit)
             .collect();
+        let by_hand = variant.by_hand.and_then(named);
         Row {
+            by_hand: by_hand.map(|other| (against(variant, other.id), against(other, UNIT))),
             goals: judged.collect(),
             cost: estimate(&rounds.costs(variant)),
             ratio: against(variant, UNIT),

@@ -32,6 +32,12 @@ unsafe extern "C" {
         value: *const u8,
         value_size: usize,
     ) -> u32;
+    fn proxy_get_property(
+        path: *const u8,
+        path_size: usize,
+        value: *mut *const u8,
+        size: *mut usize,
+    ) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, by: i64) -> u32;
     fn proxy_record_metric(id: u32, value: u64) -> u32;
@@ -84,11 +90,30 @@ fn header(map: u32, name: &[u8]) -> &'static [u8] {
 
 /// All headers of the request, for [`crate::pairs::pairs`].
 pub fn request_headers() -> &'static [u8] {
+    headers(REQUEST)
+}
+
+/// All headers of the response, for [`crate::pairs::pairs`].
+pub fn response_headers() -> &'static [u8] {
+    headers(RESPONSE)
+}
+
+fn headers(map: u32) -> &'static [u8] {
     let (mut pairs, mut size) = (ptr::null(), 0);
     // SAFETY: the pointers are to what they say, and the proxy wrote `size` bytes to `pairs`.
     unsafe {
-        proxy_get_header_map_pairs(REQUEST, &raw mut pairs, &raw mut size);
+        proxy_get_header_map_pairs(map, &raw mut pairs, &raw mut size);
         bytes(pairs, size)
+    }
+}
+
+/// What the proxy knows of the stream: at this path, whose parts end at a NUL.
+pub fn property(path: &[u8]) -> &'static [u8] {
+    let (mut value, mut size) = (ptr::null(), 0);
+    // SAFETY: the pointers are to what they say, and the proxy wrote `size` bytes to `value`.
+    unsafe {
+        proxy_get_property(path.as_ptr(), path.len(), &raw mut value, &raw mut size);
+        bytes(value, size)
     }
 }
 

@@ -176,16 +176,16 @@ pub fn begin(request: u32, choice: Choice) {
     };
 }
 
-/// Records how long the response took, and counts it by the first digit of its status.
-pub fn end(request: u32, class: impl FnOnce() -> usize) {
+/// Records how long the response took, and counts it by the first digit of its status. Returns the
+/// milliseconds.
+pub fn end(request: u32, class: impl FnOnce() -> usize) -> Option<u64> {
     let state = state();
-    let Some(choice) = take(state, request) else {
-        return;
-    };
+    let choice = take(state, request)?;
     let version = usize::from(choice.0.version() == "v1");
-    let took = host::clock().saturating_sub(choice.1);
-    host::record(state.durations[version], took / 1_000_000);
+    let took = host::clock().saturating_sub(choice.1) / 1_000_000;
+    host::record(state.durations[version], took);
     host::increment(state.responses[version][class()]);
+    Some(took)
 }
 
 fn take(state: &mut State, request: u32) -> Option<(Choice, u64)> {
@@ -198,7 +198,19 @@ fn take(state: &mut State, request: u32) -> Option<(Choice, u64)> {
 /// The first digit of the response's status.
 #[must_use]
 pub fn status_class() -> usize {
-    match host::response_header(b":status") {
+    class(host::response_header(b":status"))
+}
+
+/// The same, read with all headers at once.
+#[must_use]
+pub fn status_class_by_all_pairs() -> usize {
+    let mut headers = pairs(host::response_headers());
+    let status = headers.find(|(name, _)| *name == b":status");
+    class(status.map_or(b"", |(_, value)| value))
+}
+
+fn class(status: &[u8]) -> usize {
+    match status {
         [digit @ b'1'..=b'5', ..] => usize::from(digit - b'0'),
         _ => 0,
     }

@@ -12,4 +12,6 @@ pub mod hash;
 pub mod host;
 #[cfg(target_arch = "wasm32")]
 pub mod job;
+#[cfg(target_arch = "wasm32")]
+pub mod more;
 pub mod pairs;

@@ -110,18 +110,20 @@ impl Report {
     }
 
     fn paths(&self) -> String {
-        let mut table =
-            "| path | µs | ratio | 95 % | goals | |\n|---|--:|--:|--:|---|---|\n".to_owned();
+        let mut table = "| path | µs | ratio | 95 % | goals | | by hand, called as often |\n\
+                         |---|--:|--:|--:|---|---|---|\n"
+            .to_owned();
         for row in self.of(Group::Path) {
             let goals: Vec<_> = row.goals.iter().map(|goal| self.goal(goal)).collect();
             let (goals, verdicts): (Vec<_>, Vec<_>) = goals.into_iter().unzip();
             writeln!(
                 table,
-                "| {} | {} | {} | {} |",
+                "| {} | {} | {} | {} | {} |",
                 row.variant.name,
                 figures(row),
                 goals.join("; "),
-                verdicts.join("; ")
+                verdicts.join("; "),
+                by_hand(row)
             )
             .unwrap_or_default();
         }
@@ -268,6 +270,14 @@ fn word(verdict: Verdict) -> &'static str {
 fn figures(row: &Row) -> String {
     let Estimate { low, median, high } = row.ratio;
     format!("{:.2} | {median:.2} | {low:.2}–{high:.2}", row.cost.median)
+}
+
+fn by_hand(row: &Row) -> String {
+    let text = |(times, ratio): &(Estimate, Estimate)| {
+        let Estimate { low, median, high } = times;
+        format!("{:.2}; × {median:.2} ({low:.2}–{high:.2})", ratio.median)
+    };
+    row.by_hand.as_ref().map(text).unwrap_or_default()
 }
 
 fn trimmed(number: f64) -> String {

@@ -13,13 +13,16 @@ pub(super) fn all() -> Vec<Variant> {
         Variant::new(id, name, Group::Path, Filter::Divvy(configuration))
     };
     vec![
-        path("empty", "everything switched off", json!({})).at_most(0.7, UNIT),
+        path("empty", "everything switched off", json!({}))
+            .at_most(0.7, UNIT)
+            .by_hand("by_hand_looks"),
         path(
             "no_match",
             "rollouts there, none matches",
             configuration::none_matches(),
         )
-        .at_most(1.1, UNIT),
+        .at_most(1.1, UNIT)
+        .by_hand("by_hand_reads"),
         path(
             "one_canary",
             "one canary, `metrics: requests`, no assignment header",
@@ -27,6 +30,7 @@ pub(super) fn all() -> Vec<Variant> {
         )
         .at_most(1.45, UNIT)
         .at_most(1.0, "lua")
+        .by_hand("by_hand_canary")
         .expecting(
             Expect::default()
                 .from(Versions::ByPosition)
@@ -35,6 +39,7 @@ pub(super) fn all() -> Vec<Variant> {
         path(FULL, "full edge path", configuration::full())
             .at_most(2.3, UNIT)
             .at_most(1.1, FLOOR)
+            .by_hand("by_hand_tidy")
             .expecting(whole()),
         path(
             "guarded",
@@ -42,6 +47,7 @@ pub(super) fn all() -> Vec<Variant> {
             configuration::guarded(),
         )
         .at_most(2.7, UNIT)
+        .by_hand("by_hand_guarded")
         .expecting(whole()),
         path(
             "ten",
@@ -49,17 +55,8 @@ pub(super) fn all() -> Vec<Variant> {
             configuration::ten(),
         )
         .at_most(3.0, UNIT)
-        .expecting(
-            Expect::default()
-                .from(Versions::ByPosition)
-                .telling(
-                    "x-divvy-assignment: checkout=v2;reason=split, test-0=",
-                    "v2",
-                )
-                .counting("divvy_requests_total", 10)
-                .counting("divvy_responses_total", 10)
-                .counting("divvy_request_duration_ms_count", 10),
-        ),
+        .by_hand("by_hand_ten")
+        .expecting(ten()),
         path(
             "one_by_path",
             "one rollout, by host and path",
@@ -79,6 +76,19 @@ pub(super) fn all() -> Vec<Variant> {
 /// What the full path leaves behind.
 pub(super) fn whole() -> Expect {
     counted(Versions::ByPosition).telling("x-divvy-assignment: checkout=v2;reason=split", "v2")
+}
+
+/// What ten rollouts do.
+pub(super) fn ten() -> Expect {
+    Expect::default()
+        .from(Versions::ByPosition)
+        .telling(
+            "x-divvy-assignment: checkout=v2;reason=split, test-0=",
+            "v2",
+        )
+        .counting("divvy_requests_total", 10)
+        .counting("divvy_responses_total", 10)
+        .counting("divvy_request_duration_ms_count", 10)
 }
 
 /// All metrics of one rollout.

@@ -71,6 +71,8 @@ pub struct Variant {
     pub beyond: &'static str,
     /// What was promised.
     pub goals: Vec<Goal>,
+    /// The same by hand, called as often: what a filter that speaks the ABI cannot go below.
+    pub by_hand: Option<&'static str>,
     /// A filter of Envoy's in front, which `over` has as well.
     pub before: Option<Value>,
     /// What does the work.
@@ -92,6 +94,7 @@ impl Variant {
             over: NATIVE,
             beyond: FULL,
             goals: Vec::new(),
+            by_hand: None,
             before: None,
             filter,
             edit: |_| {},
@@ -102,6 +105,11 @@ impl Variant {
 
     fn at_most(mut self, at_most: f64, than: &'static str) -> Variant {
         self.goals.push(Goal { than, at_most });
+        self
+    }
+
+    fn by_hand(mut self, variant: &'static str) -> Variant {
+        self.by_hand = Some(variant);
         self
     }
 
@@ -136,6 +144,9 @@ mod tests {
             assert!(ids.contains(variant.beyond), "{}", variant.beyond);
             for goal in &variant.goals {
                 assert!(ids.contains(goal.than), "{}", goal.than);
+            }
+            if let Some(by_hand) = variant.by_hand {
+                assert!(ids.contains(by_hand), "{by_hand}");
             }
         }
         for id in [NATIVE, UNIT, FLOOR, FULL] {

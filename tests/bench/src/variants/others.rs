@@ -81,6 +81,25 @@ pub(super) fn all() -> Vec<Variant> {
             "… and is called when each stream begins and ends",
         )
         .expecting(whole()),
+        probe(
+            "by_hand_guarded",
+            "… and asks what a guardrail asks, without judging",
+        )
+        .expecting(whole()),
+        probe(
+            "by_hand_ten",
+            "… or counts and tells of nine more, for which nothing is decided",
+        )
+        .expecting(super::divvy::ten()),
+        probe(
+            "by_hand_looks",
+            "by hand, in five callbacks: looks for three headers that are not there",
+        ),
+        probe(
+            "by_hand_reads",
+            "by hand, in five callbacks: reads all headers at once and hashes one",
+        ),
+        probe("by_hand_canary", "… and sets the route header and counts").expecting(counted()),
         own(
             "lua",
             "Lua: hashes and sets one header",
