@@ -8,6 +8,7 @@ use wasmtime::{Memory, TypedFunc};
 
 use crate::abi::{LogLevel, Status};
 use crate::calls::{Call, Counts};
+use crate::handing::Handing;
 use crate::process::Process;
 use crate::stats::MetricIds;
 use crate::stream::Stream;
@@ -62,6 +63,8 @@ pub(crate) struct State {
     pub starting: bool,
     /// Seed of the numbers that `random_get` gives.
     pub random: u64,
+    /// What it says of bytes that it hands over.
+    pub handing: Handing,
     /// Reused for every answer that consists of bytes.
     pub scratch: Vec<u8>,
 }

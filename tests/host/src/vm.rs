@@ -133,6 +133,7 @@ impl Vm {
             process: process.clone(),
             memory: None,
             allocate: None,
+            handing: crate::Handing::default(),
             counts: Counts::default(),
             hook: None,
             metrics: MetricIds::default(),

@@ -144,9 +144,10 @@ fn place(guest: &mut Guest<'_>, bytes: &[u8], return_pointer: u32, return_length
             return Err(Status::INVALID_MEMORY_ACCESS.into());
         }
     }
-    let (memory, _) = parts(guest);
+    let (memory, state) = parts(guest);
     write(memory, pointer, bytes)?;
-    write(memory, return_pointer, &pointer.to_le_bytes())?;
-    write(memory, return_length, &(bytes.len() as u32).to_le_bytes())?;
+    let (start, length) = state.handing.said(pointer, bytes.len() as u32);
+    write(memory, return_pointer, &start.to_le_bytes())?;
+    write(memory, return_length, &length.to_le_bytes())?;
     Ok(())
 }
