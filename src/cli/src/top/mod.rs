@@ -15,7 +15,7 @@ use anyhow::Result;
 
 use crate::{Format, Outcome};
 use sample::Sample;
-use view::View;
+pub use view::{Proxy, Rollout, Version, View};
 
 /// What one or more proxies do: shares in force and seen, requests, latency, guardrail.
 #[derive(Debug, clap::Args)]
@@ -41,12 +41,7 @@ pub struct Top {
 
 /// Shows it: once, or until somebody ends it.
 pub fn run(args: &Top, format: Format) -> Result<Outcome> {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .timeout_global(Some(Duration::from_secs(5)))
-        .build()
-        .into();
-    let urls: Vec<_> = args.urls.iter().map(|url| address(url)).collect();
-    let ask = || -> Vec<_> { urls.iter().map(|url| Sample::of(&agent, url)).collect() };
+    let ask = asking(&args.urls);
     let mut before: Option<(Instant, Vec<Sample>)> = None;
     loop {
         let now = Instant::now();
@@ -63,6 +58,22 @@ pub fn run(args: &Top, format: Format) -> Result<Outcome> {
         before = Some((now, samples));
         sleep(args.every);
     }
+}
+
+/// What proxies have counted since they started; each is an admin interface, or a whole URL of
+/// metrics.
+pub fn look(urls: &[String]) -> View {
+    View::of(&asking(urls)(), None)
+}
+
+/// Asks them all, whenever it is called.
+fn asking(urls: &[String]) -> impl Fn() -> Vec<Sample> {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(Duration::from_secs(5)))
+        .build()
+        .into();
+    let urls: Vec<_> = urls.iter().map(|url| address(url)).collect();
+    move || urls.iter().map(|url| Sample::of(&agent, url)).collect()
 }
 
 fn print(view: &View, once: bool, format: Format) -> Result<()> {

@@ -23,7 +23,9 @@ pub struct View {
 /// One proxy.
 #[derive(Debug, Serialize)]
 pub struct Proxy {
+    /// Where it was asked.
     pub url: String,
+    /// Why it said nothing.
     pub error: Option<String>,
     /// Of its configuration.
     pub hash: Option<String>,
@@ -53,11 +55,13 @@ pub struct Version {
     pub rate: Option<f64>,
     /// Responses by class.
     pub classes: BTreeMap<String, f64>,
-    /// In milliseconds.
+    /// Of the time to the response's headers, in milliseconds.
     pub p50: Option<f64>,
+    /// The same.
     pub p95: Option<f64>,
-    /// In how many proxies the guardrail holds it back: frozen, rolled back.
+    /// In how many proxies the guardrail has frozen it.
     pub frozen: u32,
+    /// In how many it has taken it back.
     pub rolled_back: u32,
 }
 

@@ -1,0 +1,85 @@
+//! What `divvy top` says of real Envoys.
+
+use anyhow::{Context, Result, ensure};
+use divvy::config;
+use divvy_cli::top::{self, View};
+use divvy_envoy_tests::{
+    Edge, Setup, WEIGHT_LABELS, canary, configuration, everybody, expect, rollout, served_by,
+};
+use serde_json::Value;
+
+const DURATIONS: &str = "divvy_request_duration_ms_count";
+const USERS: usize = 200;
+
+/// It waits for answers, so it has a thread of its own.
+async fn look(urls: Vec<String>) -> Result<View> {
+    Ok(tokio::task::spawn_blocking(move || top::look(&urls)).await?)
+}
+
+fn hash(configuration: &Value) -> Result<String> {
+    let policy = config::parse(configuration.to_string().as_bytes());
+    let policy = policy.ok().context("it is refused")?;
+    Ok(format!("{:08x}", policy.fingerprint))
+}
+
+#[tokio::test]
+async fn it_shows_what_is_in_force_who_was_served_and_how_fast() -> Result<()> {
+    let configuration = configuration(&[rollout("checkout", canary(25.0))]);
+    let edge = Edge::start(&configuration).await?;
+    let mut new = 0;
+    for user in 0..USERS {
+        let answer = edge.get_as(user.to_string(), "/").await?;
+        new += usize::from(served_by(&answer) == Some("v2"));
+    }
+    ensure!(new > 0 && new < USERS, "{new} of {USERS}");
+    // Envoy gathers histograms now and then; counters are there at once.
+    let durations = [("v1", USERS - new), ("v2", new)];
+    let durations = durations.map(|(version, count)| (["checkout", version], count as u64));
+    edge.wait_for_counts(DURATIONS, &WEIGHT_LABELS, &expect(durations))
+        .await?;
+
+    let view = look(vec![edge.envoy.admin().to_string()]).await?;
+    assert_eq!(view.findings(), [""; 0]);
+    assert_eq!(view.proxies[0].hash, Some(hash(&configuration)?));
+    let checkout = &view.rollouts["checkout"];
+    assert_eq!(checkout.reasons["split"], USERS as f64);
+    for (version, weight, requests) in [("v1", 75.0, USERS - new), ("v2", 25.0, new)] {
+        let shown = &checkout.versions[version];
+        let requests = requests as f64;
+        assert_eq!(shown.weight, Some(weight), "{version}");
+        assert_eq!(shown.requests, requests, "{version}");
+        assert_eq!(shown.seen, requests / USERS as f64 * 100.0, "{version}");
+        assert_eq!(shown.classes["2xx"], requests, "{version}");
+        assert!(shown.p50.is_some() && shown.p50 <= shown.p95, "{version}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn it_says_which_proxies_differ_are_inert_or_silent() -> Result<()> {
+    let one = Edge::start(&configuration(&[rollout("checkout", everybody("v1"))])).await?;
+    let other = Edge::start(&configuration(&[rollout("checkout", everybody("v2"))])).await?;
+    let bad = configuration(&[rollout("checkout", everybody("v9"))]).to_string();
+    let inert = Setup::of_anything(&bad)?.start().await?;
+    let silent = Edge::start(&configuration(&[])).await?;
+    let edges = [&one, &other, &inert, &silent];
+    let urls = edges.map(|edge| edge.envoy.admin().to_string()).to_vec();
+    silent.envoy.stop().await;
+
+    let findings = look(urls.clone()).await?.findings();
+    let [inert, silent] = [&urls[2], &urls[3]].map(|url| format!("http://{url}/stats/prometheus"));
+    let says = |what: &str| findings.iter().any(|finding| finding.starts_with(what));
+    assert!(
+        says(&format!(
+            "{inert} has no valid configuration and serves stable"
+        )),
+        "{findings:?}"
+    );
+    assert!(says(&format!("{silent} does not answer: ")), "{findings:?}");
+    assert!(
+        says("the proxies have different configurations"),
+        "{findings:?}"
+    );
+    assert_eq!(findings.len(), 3, "{findings:?}");
+    Ok(())
+}
