@@ -156,7 +156,7 @@ pub struct Row {
     pub ratio: Estimate,
     /// Each goal with the ratio that it is about.
     pub goals: Vec<(Goal, Estimate, Verdict)>,
-    /// Times the same by hand, called as often, and what that is in empty SDK filters.
+    /// Times what makes the same calls by hand, and what that is in empty SDK filters.
     pub by_hand: Option<(Estimate, Estimate)>,
     /// Microseconds more than what it adds to, which is the full path nearly always.
     pub added: Estimate,

@@ -1,4 +1,4 @@
-//! A proxy that does not hand over what it was lent.
+//! A proxy that lies about where it has written what it hands over, or how much that is.
 
 use crate::vm::Vm;
 
@@ -10,22 +10,31 @@ pub enum Handing {
     AsLent,
     /// One byte behind where they begin.
     Elsewhere,
-    /// More of them than there was room for.
+    /// One more of them than the filter can ever have made room for.
     Longer,
+    /// As many as there are numbers.
+    Endless,
     /// So many, at no address.
     Nowhere,
 }
 
 impl Handing {
     /// All that is wrong.
-    pub const LIES: [Handing; 3] = [Handing::Elsewhere, Handing::Longer, Handing::Nowhere];
+    pub const LIES: [Handing; 4] = [
+        Handing::Elsewhere,
+        Handing::Longer,
+        Handing::Endless,
+        Handing::Nowhere,
+    ];
 
-    /// What is said of `length` bytes at `pointer`.
-    pub(crate) const fn said(self, pointer: u32, length: u32) -> (u32, u32) {
+    /// What is said of `length` bytes at `pointer`, where the VM never asked for more than `most`.
+    pub(crate) const fn said(self, pointer: u32, length: u32, most: u32) -> (u32, u32) {
         match self {
             Handing::AsLent => (pointer, length),
             Handing::Elsewhere => (pointer.wrapping_add(1), length),
-            Handing::Longer => (pointer, u32::MAX),
+            // It makes room for the next power of two.
+            Handing::Longer => (pointer, most.next_power_of_two() + 1),
+            Handing::Endless => (pointer, u32::MAX),
             Handing::Nowhere => (0, length),
         }
     }

@@ -65,6 +65,8 @@ pub(crate) struct State {
     pub random: u64,
     /// What it says of bytes that it hands over.
     pub handing: Handing,
+    /// The most bytes that it asked room for.
+    pub most: u32,
     /// Reused for every answer that consists of bytes.
     pub scratch: Vec<u8>,
 }

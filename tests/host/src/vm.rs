@@ -134,6 +134,7 @@ impl Vm {
             memory: None,
             allocate: None,
             handing: crate::Handing::default(),
+            most: 0,
             counts: Counts::default(),
             hook: None,
             metrics: MetricIds::default(),

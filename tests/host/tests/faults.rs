@@ -218,7 +218,7 @@ fn bytes_in_memory_that_was_not_lent_make_no_trap() {
         vm.hand_over(lie);
         life(&mut vm).unwrap();
 
-        // Not its configuration alone, which it then has none of.
+        // Once more with a configuration that was read before: above there never is one.
         let mut vm = Vm::start(&Module::filter(), &Process::new()).unwrap();
         let root = accept(&mut vm, &configuration());
         vm.hand_over(lie);

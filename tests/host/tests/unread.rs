@@ -129,5 +129,5 @@ fn a_request_in_memory_that_was_not_lent_cannot_be_read_and_the_next_one_can() {
     }
     // Nor does the status that it cannot read make a class.
     let class = |class| process.counted("divvy_responses_total", &[("divvy_class", class)]);
-    assert_eq!((class("none"), class("2xx")), (3, 6));
+    assert_eq!((class("none"), class("2xx")), (4, 8));
 }

@@ -41,6 +41,11 @@ pub struct Top {
 
 /// Shows it: once, or until somebody ends it.
 pub fn run(args: &Top, format: Format) -> Result<Outcome> {
+    if args.once {
+        let view = look(&args.urls);
+        print(&view, true, format)?;
+        return Ok(Outcome::findings(!view.findings().is_empty()));
+    }
     let ask = asking(&args.urls);
     let mut before: Option<(Instant, Vec<Sample>)> = None;
     loop {
@@ -51,10 +56,7 @@ pub fn run(args: &Top, format: Format) -> Result<Outcome> {
             .map(|(then, samples)| (now - *then, samples.as_slice()));
         let view = View::of(&samples, since);
         // The first look has nothing to compare with, and shows what was counted so far.
-        print(&view, args.once, format)?;
-        if args.once {
-            return Ok(Outcome::findings(!view.findings().is_empty()));
-        }
+        print(&view, false, format)?;
         before = Some((now, samples));
         sleep(args.every);
     }

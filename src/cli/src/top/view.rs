@@ -55,9 +55,9 @@ pub struct Version {
     pub rate: Option<f64>,
     /// Responses by class.
     pub classes: BTreeMap<String, f64>,
-    /// Of the time to the response's headers, in milliseconds.
+    /// The median of the time to the response's headers, in milliseconds.
     pub p50: Option<f64>,
-    /// The same.
+    /// The 95th percentile of the same.
     pub p95: Option<f64>,
     /// In how many proxies the guardrail has frozen it.
     pub frozen: u32,

@@ -14,7 +14,7 @@ pub const extern "C" fn proxy_on_context_create(_: u32, _: u32) {}
 pub extern "C" fn proxy_on_request_headers(_: u32, _: usize, _: u32) -> u32 {
     black_box(host::request_header(b"x-divvy-route"));
     black_box(host::request_header(b"x-divvy-assignment"));
-    black_box(host::request_header(b"x-divvy-identity"));
+    black_box(host::request_header(b"x-divvy-mirror"));
     0
 }
 

@@ -129,6 +129,21 @@ pub fn decide_by_one_header() -> Choice {
     by_identity(host::request_header(b"x-user-id"))
 }
 
+/// Reads all headers at once, to see whether the request is for this host.
+#[must_use]
+pub fn is_for(host: &[u8]) -> bool {
+    let mut headers = pairs(host::request_headers());
+    headers.any(|(name, value)| name == b":authority" && value == host)
+}
+
+/// Reads all headers at once and hashes the identity: without rules.
+#[must_use]
+pub fn decide_by_identity() -> Choice {
+    let mut headers = pairs(host::request_headers());
+    let identity = headers.find(|(name, _)| *name == b"x-user-id");
+    by_identity(identity.map_or(b"", |(_, value)| value))
+}
+
 /// Reads all headers at once, looks at the two of the rules, hashes the identity.
 #[must_use]
 pub fn decide_by_all_pairs() -> Choice {
@@ -201,12 +216,18 @@ pub fn status_class() -> usize {
     class(host::response_header(b":status"))
 }
 
-/// The same, read with all headers at once.
+/// The same, read with all headers at once, and whether it is an event stream.
 #[must_use]
-pub fn status_class_by_all_pairs() -> usize {
-    let mut headers = pairs(host::response_headers());
-    let status = headers.find(|(name, _)| *name == b":status");
-    class(status.map_or(b"", |(_, value)| value))
+pub fn status_class_and_kind() -> (usize, bool) {
+    let (mut status, mut events) = (&b""[..], false);
+    for (name, value) in pairs(host::response_headers()) {
+        match name {
+            b":status" => status = value,
+            b"content-type" => events = value.starts_with(b"text/event-stream"),
+            _ => {}
+        }
+    }
+    (class(status), events)
 }
 
 fn class(status: &[u8]) -> usize {

@@ -18,7 +18,7 @@ impl Report {
                 "group": format!("{:?}", row.variant.group),
                 "microseconds": interval(&row.cost), "ratio": interval(&row.ratio),
                 "beyond": row.variant.beyond, "added_microseconds": interval(&row.added), "goals": goals.collect::<Value>(),
-                "times_by_hand": row.by_hand.as_ref().map(|(times, _)| interval(times)),
+                "by_hand": row.variant.by_hand, "times_by_hand": row.by_hand.as_ref().map(|(times, _)| interval(times)),
             })
         });
         let latency = self.latency.iter().map(|(name, waits)| {

@@ -110,8 +110,8 @@ impl Report {
     }
 
     fn paths(&self) -> String {
-        let mut table = "| path | µs | ratio | 95 % | goals | | by hand, called as often |\n\
-                         |---|--:|--:|--:|---|---|---|\n"
+        let mut table = "| path | µs | ratio | 95 % | goals | | by hand | divvy, times that |\n\
+                         |---|--:|--:|--:|---|---|--:|--:|\n"
             .to_owned();
         for row in self.of(Group::Path) {
             let goals: Vec<_> = row.goals.iter().map(|goal| self.goal(goal)).collect();
@@ -273,11 +273,10 @@ fn figures(row: &Row) -> String {
 }
 
 fn by_hand(row: &Row) -> String {
-    let text = |(times, ratio): &(Estimate, Estimate)| {
-        let Estimate { low, median, high } = times;
-        format!("{:.2}; × {median:.2} ({low:.2}–{high:.2})", ratio.median)
+    let Some((Estimate { low, median, high }, ratio)) = &row.by_hand else {
+        return " | ".to_owned();
     };
-    row.by_hand.as_ref().map(text).unwrap_or_default()
+    format!("{:.2} | {median:.2} ({low:.2}–{high:.2})", ratio.median)
 }
 
 fn trimmed(number: f64) -> String {

@@ -71,7 +71,7 @@ pub struct Variant {
     pub beyond: &'static str,
     /// What was promised.
     pub goals: Vec<Goal>,
-    /// The same by hand, called as often: what a filter that speaks the ABI cannot go below.
+    /// What makes the same calls to the proxy by hand, in the same callbacks.
     pub by_hand: Option<&'static str>,
     /// A filter of Envoy's in front, which `over` has as well.
     pub before: Option<Value>,

@@ -83,12 +83,12 @@ pub(super) fn all() -> Vec<Variant> {
         .expecting(whole()),
         probe(
             "by_hand_guarded",
-            "… and asks what a guardrail asks, without judging",
+            "the same, and asks what a guardrail asks, without judging",
         )
         .expecting(whole()),
         probe(
             "by_hand_ten",
-            "… or counts and tells of nine more, for which nothing is decided",
+            "the same, and counts nine rollouts more, for which nothing is decided",
         )
         .expecting(super::divvy::ten()),
         probe(
@@ -97,9 +97,18 @@ pub(super) fn all() -> Vec<Variant> {
         ),
         probe(
             "by_hand_reads",
-            "by hand, in five callbacks: reads all headers at once and hashes one",
+            "by hand, in five callbacks: reads all headers at once and compares one",
         ),
-        probe("by_hand_canary", "… and sets the route header and counts").expecting(counted()),
+        probe(
+            "by_hand_canary",
+            "by hand, in five callbacks: reads all at once, hashes one, routes and counts",
+        )
+        .expecting(counted()),
+        probe(
+            "by_hand_least",
+            "by hand, in one callback: reads one header and hashes it, routes and counts",
+        )
+        .expecting(counted()),
         own(
             "lua",
             "Lua: hashes and sets one header",

@@ -144,9 +144,12 @@ fn place(guest: &mut Guest<'_>, bytes: &[u8], return_pointer: u32, return_length
             return Err(Status::INVALID_MEMORY_ACCESS.into());
         }
     }
-    let (memory, state) = parts(guest);
+    let length = bytes.len() as u32;
+    let state = guest.data_mut();
+    state.most = state.most.max(length);
+    let (start, length) = state.handing.said(pointer, length, state.most);
+    let (memory, _) = parts(guest);
     write(memory, pointer, bytes)?;
-    let (start, length) = state.handing.said(pointer, bytes.len() as u32);
     write(memory, return_pointer, &start.to_le_bytes())?;
     write(memory, return_length, &length.to_le_bytes())?;
     Ok(())
