@@ -8,8 +8,7 @@ use divvy_probes::{job, more};
 /// The VM starts.
 #[unsafe(no_mangle)]
 pub extern "C" fn proxy_on_vm_start(_: u32, _: usize) -> u32 {
-    job::define_requests();
-    job::define_responses();
+    job::define();
     more::define();
     1
 }

@@ -6,18 +6,14 @@ use divvy_probes::job;
 /// The VM starts.
 #[unsafe(no_mangle)]
 pub extern "C" fn proxy_on_vm_start(_: u32, _: usize) -> u32 {
-    job::define_requests();
-    job::define_responses();
+    job::define();
     1
 }
 
 /// A request's headers are there.
 #[unsafe(no_mangle)]
 pub extern "C" fn proxy_on_request_headers(request: u32, _: usize, _: u32) -> u32 {
-    let choice = job::decide_by_all_pairs();
-    job::route(choice);
-    job::assign(choice);
-    job::begin(request, choice);
+    job::whole_request(request);
     0
 }
 

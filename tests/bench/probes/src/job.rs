@@ -99,6 +99,12 @@ fn slot(request: u32) -> usize {
     request as usize % SLOTS
 }
 
+/// Defines all that the whole job counts.
+pub fn define() {
+    define_requests();
+    define_responses();
+}
+
 /// Defines the counters of requests.
 pub fn define_requests() {
     for choice in Choice::ALL {
@@ -111,7 +117,7 @@ pub fn define_requests() {
 }
 
 /// Defines the counters of responses and the histograms.
-pub fn define_responses() {
+fn define_responses() {
     for (nth, version) in ["v2", "v1"].into_iter().enumerate() {
         let labels = format!("divvy_rollout=.=checkout;.;divvy_version=.={version};.;");
         for class in 1..=5 {
@@ -179,6 +185,14 @@ pub fn route(choice: Choice) {
 /// Sets the assignment header.
 pub fn assign(choice: Choice) {
     host::set_request_header(b"x-divvy-assignment", choice.assignment());
+}
+
+/// The whole job, as far as the request goes: decides, routes, counts, tells, remembers.
+pub fn whole_request(request: u32) {
+    let choice = decide_by_all_pairs();
+    route(choice);
+    assign(choice);
+    begin(request, choice);
 }
 
 /// Remembers when the request came.

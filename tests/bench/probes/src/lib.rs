@@ -15,3 +15,27 @@ pub mod job;
 #[cfg(target_arch = "wasm32")]
 pub mod more;
 pub mod pairs;
+
+/// The callbacks that divvy has beside that for a request's headers, with nothing in them.
+#[macro_export]
+macro_rules! idle_callbacks {
+    () => {
+        /// A stream begins, or a root.
+        #[unsafe(no_mangle)]
+        pub const extern "C" fn proxy_on_context_create(_: u32, _: u32) {}
+
+        /// The response's headers are there.
+        #[unsafe(no_mangle)]
+        pub extern "C" fn proxy_on_response_headers(_: u32, _: usize, _: u32) -> u32 {
+            0
+        }
+
+        /// The stream is over.
+        #[unsafe(no_mangle)]
+        pub const extern "C" fn proxy_on_log(_: u32) {}
+
+        /// The stream's context goes.
+        #[unsafe(no_mangle)]
+        pub const extern "C" fn proxy_on_delete(_: u32) {}
+    };
+}
