@@ -27,12 +27,13 @@ impl Handing {
         Handing::Nowhere,
     ];
 
-    /// What is said of `length` bytes at `pointer`, where the VM never asked for more than `most`.
+    /// What is said of `length` bytes at `pointer`, where the filter was never asked
+    /// to make room for more than `most`.
     pub(crate) const fn said(self, pointer: u32, length: u32, most: u32) -> (u32, u32) {
         match self {
             Handing::AsLent => (pointer, length),
             Handing::Elsewhere => (pointer.wrapping_add(1), length),
-            // It makes room for the next power of two.
+            // The filter makes room for the next power of two.
             Handing::Longer => (pointer, most.next_power_of_two() + 1),
             Handing::Endless => (pointer, u32::MAX),
             Handing::Nowhere => (0, length),

@@ -63,9 +63,9 @@ pub(crate) struct State {
     pub starting: bool,
     /// Seed of the numbers that `random_get` gives.
     pub random: u64,
-    /// What it says of bytes that it hands over.
+    /// What the proxy says of bytes that it hands over.
     pub handing: Handing,
-    /// The most bytes that it asked room for.
+    /// The most bytes that the module was asked to make room for.
     pub most: u32,
     /// Reused for every answer that consists of bytes.
     pub scratch: Vec<u8>,

@@ -3,9 +3,9 @@
 //!
 //! These are yardsticks and no filters for production. They trust the proxy, they remember a fixed
 //! number of requests, and every shortcut that such code could take is taken: one buffer that
-//! the proxy writes into again and again, no table of streams, no callback that is not needed.
-//! What they decide is what divvy decides with the bench's configuration of the full path, and the
-//! bench checks that for every user.
+//! the proxy writes into again and again, no table of streams. Some have no callback that they do
+//! not need, and some those that divvy has. What is decided for `checkout` is what divvy decides
+//! with the bench's configuration of the full path, and the bench checks that for every user.
 
 pub mod hash;
 #[cfg(target_arch = "wasm32")]

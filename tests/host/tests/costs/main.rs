@@ -24,7 +24,8 @@ const HEAD: &str = "\
 
 What one request costs in calls to the proxy, from its headers to its log line, once
 every series has been used. Calls that return bytes cost about five of the others, unless there
-are none to return, as where an empty configuration looks for forged headers. Checked by `costs`, which says how to write this table anew.
+are none to return, as where an empty configuration looks for forged headers. Checked by `costs`,
+which says how to write this table anew.
 
 | path | total | returning bytes | calls |
 |---|--:|--:|---|
