@@ -211,7 +211,7 @@ bench: $(WASM) $(NEEDS_ENVOY) probes ## what a request costs, in rounds: ten min
 	cargo build $(LOCKED) --package divvy-bench --profile bench
 	@exec env $(WITH_ENVOY) $(CARGO_TARGET)/release/divvy-bench
 
-guardrail-table: toolchain ## computes and checks the tables of envoy/GUARDRAIL.md
+guardrail-table: toolchain ## computes and checks the tables of envoy/docs/GUARDRAIL.md
 	cargo test $(LOCKED) --package divvy --test guardrail -- --ignored --nocapture the_tables
 
 export FUZZ_SECONDS FUZZ_JOBS

@@ -1,4 +1,4 @@
-//! The figures of `envoy/BUCKETING.md`, computed anew: the page holds these very lines, or this
+//! The figures of `envoy/docs/BUCKETING.md`, computed anew: the page holds these very lines, or this
 //! fails and prints the ones that it should hold.
 //!
 //! 100,000 users, `1` to `100000` as in the loops of the documents, and fixed salts: the same
@@ -30,7 +30,7 @@ fn users() -> impl Iterator<Item = Vec<u8>> {
 
 /// Fails unless the page has each of these lines, and shows all of them.
 fn assert_in_page(lines: &[String]) {
-    let page = include_str!("../../envoy/BUCKETING.md");
+    let page = include_str!("../../envoy/docs/BUCKETING.md");
     let missing: Vec<_> = lines
         .iter()
         .filter(|line| !page.lines().any(|found| found == *line))
@@ -38,7 +38,7 @@ fn assert_in_page(lines: &[String]) {
     let all = lines.join("\n");
     assert!(
         missing.is_empty(),
-        "envoy/BUCKETING.md lacks {missing:#?}; it is so:\n{all}"
+        "envoy/docs/BUCKETING.md lacks {missing:#?}; it is so:\n{all}"
     );
 }
 

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use crate::Outcome;
 
 const PAGES: [&str; 4] = [
-    include_str!("../../../envoy/CONFIGURATION.md"),
-    include_str!("../../../envoy/CONDITIONS.md"),
-    include_str!("../../../envoy/STRATEGIES.md"),
-    include_str!("../../../envoy/PEOPLE.md"),
+    include_str!("../../../envoy/docs/CONFIGURATION.md"),
+    include_str!("../../../envoy/docs/CONDITIONS.md"),
+    include_str!("../../../envoy/docs/STRATEGIES.md"),
+    include_str!("../../../envoy/docs/PEOPLE.md"),
 ];
 
 /// The schema of a configuration, for editors and other programs.

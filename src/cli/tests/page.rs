@@ -1,4 +1,4 @@
-//! What envoy/CLI.md shows is what is printed.
+//! What envoy/docs/CLI.md shows is what is printed.
 #![allow(missing_docs, reason = "a test")]
 
 mod common;
@@ -27,7 +27,7 @@ fn consoles(page: &str) -> Vec<(String, String)> {
 
 #[test]
 fn the_consoles_of_the_page_print_what_it_shows() {
-    let page = std::fs::read_to_string(root().join("envoy/CLI.md")).unwrap();
+    let page = std::fs::read_to_string(root().join("envoy/docs/CLI.md")).unwrap();
     let commands = consoles(&page);
     assert!(commands.len() >= 5, "{commands:?}");
     let binary = Path::new(env!("CARGO_BIN_EXE_divvy")).parent().unwrap();

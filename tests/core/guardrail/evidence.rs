@@ -129,16 +129,16 @@ fn a_version_that_is_like_stable_does_not_trip_whatever_stable_does() {
 
 /// Fails unless the page has all of these lines, and shows what it should have.
 fn assert_in_page(texts: &[String]) {
-    let page = include_str!("../../../envoy/GUARDRAIL.md");
+    let page = include_str!("../../../envoy/docs/GUARDRAIL.md");
     println!("{}", texts.join("\n"));
     for text in texts {
-        assert!(page.contains(text), "envoy/GUARDRAIL.md lacks\n{text}");
+        assert!(page.contains(text), "envoy/docs/GUARDRAIL.md lacks\n{text}");
     }
 }
 
 /// `make guardrail-table`
 #[test]
-#[ignore = "takes minutes: it computes the tables of envoy/GUARDRAIL.md anew"]
+#[ignore = "takes minutes: it computes the tables of envoy/docs/GUARDRAIL.md anew"]
 fn the_tables_of_the_page_are_what_the_simulation_comes_to() {
     const RATES: [f64; 6] = [0.3, 1.0, 5.0, 20.0, 100.0, 500.0];
     const ERRORS: [f64; 6] = [1.0, 0.5, 0.2, 0.1, 0.05, 0.03];

@@ -1,4 +1,4 @@
-//! What `envoy/BUCKETING.md` and `envoy/MIGRATING.md` say of Envoy's own `weighted_clusters`, where
+//! What `envoy/docs/BUCKETING.md` and `envoy/docs/MIGRATING.md` say of Envoy's own `weighted_clusters`, where
 //! no divvy takes part, and of the steps from there to divvy.
 
 use std::collections::BTreeMap;

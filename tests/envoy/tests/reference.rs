@@ -1,4 +1,4 @@
-//! The configuration reference (`CONFIGURATION.md`, `CONDITIONS.md`, `STRATEGIES.md` and `PEOPLE.md` of `envoy/`)
+//! The configuration reference (`CONFIGURATION.md`, `CONDITIONS.md`, `STRATEGIES.md` and `PEOPLE.md` of `envoy/docs/`)
 //! is complete and right: every field that divvy knows has a row, no row is of another, each example
 //! is accepted, and each mistake has the message beside it.
 //!
@@ -49,7 +49,7 @@ struct Page {
 
 impl Page {
     fn read() -> Result<Page> {
-        let read = |page| fs::read_to_string(workspace_root().join("envoy").join(page));
+        let read = |page| fs::read_to_string(workspace_root().join("envoy/docs").join(page));
         let pages = [
             "CONFIGURATION.md",
             "CONDITIONS.md",
