@@ -60,7 +60,6 @@
 
 pub mod bucket;
 pub mod chain;
-pub mod class;
 pub mod config;
 pub mod cookies;
 pub mod decide;
@@ -75,5 +74,6 @@ pub mod output;
 pub mod outside;
 pub mod policy;
 pub mod request;
+pub mod response;
 pub mod table;
 mod word;

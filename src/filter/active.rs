@@ -6,9 +6,10 @@ use super::host::MetricKind;
 use super::metrics::Series;
 use crate::decide::possible;
 use crate::decision::{Decision, Reason};
-use crate::output::{self, Class};
+use crate::output;
 use crate::outside::Outside;
 use crate::policy::{Metrics, Policy, Rollout, RolloutId, Shares};
+use crate::response::ResponseClass;
 
 /// For how many rollouts the series exist from the start. To define a metric takes the
 /// host 16 µs, so those of many rollouts wait for their first use.
@@ -33,7 +34,7 @@ struct VersionSeries {
 
 #[derive(Debug)]
 struct ResponseSeries {
-    classes: [Series; Class::ALL.len()],
+    classes: [Series; ResponseClass::ALL.len()],
     duration: Series,
 }
 
@@ -77,7 +78,7 @@ impl Active {
             };
             let _ = self.requests(&decision);
             let _ = self.duration(&decision);
-            for class in Class::ALL {
+            for class in ResponseClass::ALL {
                 let _ = self.responses(&decision, class);
             }
         }
@@ -135,7 +136,7 @@ impl Active {
     }
 
     /// The counter of responses of this class.
-    pub fn responses(&self, decision: &Decision, class: Class) -> Option<u32> {
+    pub fn responses(&self, decision: &Decision, class: ResponseClass) -> Option<u32> {
         let series = self.of(decision)?.responses.as_ref()?;
         let series = series.classes.get(class as usize)?;
         series.id(MetricKind::Counter, || {

@@ -11,9 +11,9 @@ use super::proxy::Proxy;
 use super::watch::Watch;
 use crate::config::Errors;
 use crate::decision::Decision;
-use crate::guardrail::Ended;
 use crate::output;
 use crate::policy::{Metrics, RolloutId};
+use crate::response::FinishedRequest;
 
 /// How often an inert filter says what is wrong.
 const NANOS_PER_REMINDER: u64 = 60_000_000_000;
@@ -169,14 +169,14 @@ impl State {
     }
 
     /// Counts what came of a request for each rollout whose versions are watched.
-    pub fn judge(&self, decisions: &[Decision], ended: &Ended) {
+    pub fn judge(&self, decisions: &[Decision], finished: &FinishedRequest) {
         let policy = &self.active.policy;
         for decision in decisions.iter().filter(|decision| decision.judged) {
             let Some(rollout) = policy.rollout(decision.rollout) else {
                 continue;
             };
             if let Some((plan, arm)) = rollout.guarded(decision.version)
-                && self.watch.record(decision.rollout, plan, arm, ended)
+                && self.watch.record(decision.rollout, plan, arm, finished)
             {
                 let in_charge = self.is_in_charge();
                 if self.watch.merge_now(decision.rollout, policy, in_charge)

@@ -7,14 +7,13 @@ use super::host::{self, Headers};
 use super::lent::Handed;
 use super::proxy::Proxy;
 use super::state::State;
-use crate::class::{self, Class, client_is_gone};
 use crate::cookies::is_shared;
 use crate::decide;
 use crate::decision::{Decisions, Reason};
-use crate::guardrail::Ended;
 use crate::output::{self, HeaderChange};
 use crate::policy::Policy;
 use crate::request::{Pairs, Request};
+use crate::response::{self, FinishedRequest, ResponseClass};
 
 /// What is kept of a request until its response has been counted.
 pub struct Stream {
@@ -115,7 +114,7 @@ fn fall_back(policy: &Policy, assigned: &mut Assigned) {
 
 impl Stream {
     /// Counts the response once, for each rollout that decided.
-    fn count(&mut self, class: Class) {
+    fn count(&mut self, class: ResponseClass) {
         self.counted = true;
         for decision in &self.decisions {
             if let Some(id) = self.state.active.responses(decision, class) {
@@ -141,13 +140,13 @@ impl Stream {
         };
         if block.is_empty() {
             let status = host::header(Headers::Response, ":status").unwrap_or_default();
-            answer.code = class::code(&status);
+            answer.code = response::status_code(&status);
             return answer;
         }
         for (name, value) in Pairs::new(&block).into_iter().flatten().flatten() {
             match name {
-                b":status" => answer.code = class::code(value),
-                b"content-type" => answer.event_stream = class::is_event_stream(value),
+                b":status" => answer.code = response::status_code(value),
+                b"content-type" => answer.event_stream = response::is_event_stream(value),
                 _ => {}
             }
         }
@@ -309,7 +308,7 @@ impl Stream {
                     self.record_duration(nanos);
                 }
                 if !self.grpc {
-                    self.count(Class::of_code(answer.code));
+                    self.count(ResponseClass::from_code(answer.code));
                 }
             }
         }
@@ -343,31 +342,25 @@ impl Stream {
         } else {
             None
         };
-        let failed = grpc_status.is_some_and(Class::is_grpc_failure);
-        let class = Class::of_code(answer.code);
-        // Asked for only where it matters: 500 ns.
-        let flags = if self.judged || failed || class == Class::None {
-            response_flags()
-        } else {
-            0
+        let mut finished = FinishedRequest {
+            code: answer.code,
+            grpc_status,
+            flags: 0,
+            event_stream: answer.event_stream,
+            latency: answer.latency.map(Duration::from_nanos),
         };
+        // Read only where they matter: 500 ns.
+        if self.judged
+            || finished.is_failed_call()
+            || ResponseClass::from_code(answer.code) == ResponseClass::None
+        {
+            finished.flags = response_flags();
+        }
         if counts {
-            self.count(match class {
-                Class::None => Class::of_flags(flags),
-                // No failure of the service if the client went away first.
-                _ if failed && !client_is_gone(flags) => Class::GrpcError,
-                class => class,
-            });
+            self.count(finished.class());
         }
         if self.judged {
-            let ended = Ended {
-                code: answer.code,
-                grpc_status,
-                flags,
-                event_stream: answer.event_stream,
-                latency: answer.latency.map(Duration::from_nanos),
-            };
-            self.state.judge(&self.decisions, &ended);
+            self.state.judge(&self.decisions, &finished);
         }
     }
 }

@@ -11,8 +11,9 @@ use std::time::Duration;
 use super::host::{self, Swapped};
 use super::marks;
 use crate::guardrail::clock::JUMP;
-use crate::guardrail::{Arm, Ended, Local, Plan, State};
+use crate::guardrail::{Arm, Local, Plan, State};
 use crate::policy::{Policy, RolloutId};
+use crate::response::FinishedRequest;
 
 /// How often another VM may be faster before a merge is left to the next tick.
 const TRIES: usize = 16;
@@ -106,14 +107,20 @@ impl Watch {
     }
 
     /// Counts the end of a request. `true` where that cannot wait for the next tick.
-    pub fn record(&self, rollout: RolloutId, plan: &Plan, arm: Arm, ended: &Ended) -> bool {
+    pub fn record(
+        &self,
+        rollout: RolloutId,
+        plan: &Plan,
+        arm: Arm,
+        finished: &FinishedRequest,
+    ) -> bool {
         let Some(watched) = self.get(rollout) else {
             return false;
         };
         let mut local = watched.local.take();
-        let urgent = local
-            .as_mut()
-            .is_some_and(|local| local.record(plan, arm, ended.sample(), ended.latency()));
+        let urgent = local.as_mut().is_some_and(|local| {
+            local.record(plan, arm, finished.sample(), finished.counted_latency())
+        });
         watched.local.set(local);
         urgent
     }

@@ -6,7 +6,8 @@ use super::evidence::Tally;
 use super::latency::{Dense, Histogram, bucket};
 use super::state::State;
 use super::window::Counts;
-use super::{Arm, Plan, Sample};
+use super::{Arm, Plan};
+use crate::response::HealthSample;
 
 /// What one worker has counted since its last tick, for one rollout; and how many failures
 /// in a row it has seen, which no other worker needs to know.
@@ -40,13 +41,13 @@ impl Local {
         &mut self,
         plan: &Plan,
         arm: Arm,
-        sample: Sample,
+        sample: HealthSample,
         latency: Option<Duration>,
     ) -> bool {
         let bad = match sample {
-            Sample::None => return false,
-            Sample::Success => 0,
-            Sample::Failure => 1,
+            HealthSample::None => return false,
+            HealthSample::Success => 0,
+            HealthSample::Failure => 1,
         };
         if let Some(latency) = latency {
             self.time(plan, arm, latency);

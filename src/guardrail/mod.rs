@@ -54,7 +54,6 @@ mod kept;
 pub mod latency;
 pub mod local;
 pub mod ramp;
-pub mod sample;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod simulate;
 pub mod state;
@@ -68,7 +67,6 @@ use std::time::Duration;
 
 pub use local::Local;
 pub use ramp::{Even, Ramp, Step};
-pub use sample::{Ended, Sample};
 pub use state::{State, Ticked};
 pub use transition::Transition;
 pub use version::Standing;

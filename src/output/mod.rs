@@ -2,7 +2,6 @@
 
 mod series;
 
-pub use crate::class::{Class, client_is_gone};
 pub use series::{
     duration_series, guardrail_series, request_series, response_series, series, weight_series,
 };

@@ -1,7 +1,7 @@
 //! The names of the series that are counted in.
 
-use super::Class;
 use crate::decision::Reason;
+use crate::response::ResponseClass;
 
 /// The name of a series: labels first, then the metric, in the form that both Envoy's
 /// `stats_tags` and Istio's `extraStatTags` take apart.
@@ -24,7 +24,7 @@ pub fn request_series(rollout: &str, version: &str, reason: Reason) -> String {
 }
 
 /// `divvy_responses_total` of one version and class.
-pub fn response_series(rollout: &str, version: &str, class: Class) -> String {
+pub fn response_series(rollout: &str, version: &str, class: ResponseClass) -> String {
     let class = ("divvy_class", class.name());
     let [rollout, version] = place(rollout, version);
     series(&[rollout, version, class], "divvy_responses_total")

@@ -167,7 +167,7 @@ fn labels_stand_before_the_metric_as_envoy_and_istio_take_them_apart() {
         "divvy_rollout=.=checkout;.;divvy_version=.=v2;.;divvy_reason=.=split;.;divvy_requests_total"
     );
     assert_eq!(
-        output::response_series("checkout", "v2", output::Class::GrpcError),
+        output::response_series("checkout", "v2", divvy::response::ResponseClass::GrpcError),
         "divvy_rollout=.=checkout;.;divvy_version=.=v2;.;divvy_class=.=grpc_error;.;divvy_responses_total"
     );
     assert_eq!(

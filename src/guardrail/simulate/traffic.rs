@@ -8,7 +8,8 @@ use rand_pcg::rand_core::SeedableRng;
 
 use super::TICK;
 use crate::guardrail::evidence::Tally;
-use crate::guardrail::{Arm, Local, Plan, Sample};
+use crate::guardrail::{Arm, Local, Plan};
+use crate::response::HealthSample;
 
 /// How a version answers.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -123,9 +124,9 @@ impl Traffic {
             let latency = stream.pace.map(|pace| pace.sample(&mut self.random));
             let latency = latency.and_then(|secs| Duration::try_from_secs_f64(secs).ok());
             let sample = if fails {
-                Sample::Failure
+                HealthSample::Failure
             } else {
-                Sample::Success
+                HealthSample::Success
             };
             let _ = local.record(plan, arm, sample, latency);
             let bad = u32::from(fails);

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use divvy::guardrail::blob::MAX_BYTES;
 use divvy::guardrail::evidence::Tally;
-use divvy::guardrail::{Arm, Guardrail, Local, Plan, Sample, Standing, State};
+use divvy::guardrail::{Arm, Guardrail, Local, Plan, Standing, State};
+use divvy::response::HealthSample;
 
 use super::{
     HOUR, MINUTE, NOON, SECOND, V2, Worker, latency, one_percent, percent, plan, plan_with_ramp,
@@ -315,7 +316,7 @@ fn all_that_is_kept_stays_below_16_kib_and_no_verdict_is_lost() {
             let arm = Arm(request % 31);
             worker
                 .local
-                .record(&worker.plan, arm, Sample::Success, Some(took));
+                .record(&worker.plan, arm, HealthSample::Success, Some(took));
         }
         worker.until(worker.now + SECOND);
         let size = worker.state.encode().len();

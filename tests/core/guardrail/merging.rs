@@ -7,7 +7,8 @@ use std::time::Duration;
 use divvy::guardrail::blob::MAX_BYTES;
 use divvy::guardrail::evidence::Tally;
 use divvy::guardrail::simulate::{Behaviour, Process, Setup, Traffic, Vms};
-use divvy::guardrail::{Arm, Guardrail, Local, Plan, Sample, State};
+use divvy::guardrail::{Arm, Guardrail, Local, Plan, State};
+use divvy::response::HealthSample;
 
 use super::{NOON, V2, Worker, latency, one_percent, percent, plan};
 
@@ -86,7 +87,7 @@ fn the_order_of_merges_does_not_matter() {
             for _ in 0..200 {
                 let arm = Arm(u16::try_from(random.pick(2)).unwrap());
                 let latency = Duration::from_secs_f64(random.fraction());
-                local.record(&plan, arm, Sample::Success, Some(latency));
+                local.record(&plan, arm, HealthSample::Success, Some(latency));
             }
             local
         })
@@ -110,7 +111,9 @@ fn a_state_survives_its_bytes() {
     let mut worker = Worker::new(&plan);
     for millis in 1..600 {
         let took = Duration::from_millis(millis);
-        worker.local.record(&plan, V2, Sample::Success, Some(took));
+        worker
+            .local
+            .record(&plan, V2, HealthSample::Success, Some(took));
         worker.tick_at(NOON + millis * 700);
         let bytes = worker.state.encode();
         let read = State::open(&plan, Some(&bytes), true);
@@ -124,7 +127,9 @@ fn any_bytes_are_a_state_or_none_and_harm_nobody() {
     let mut worker = Worker::new(&plan);
     for millis in 1..100 {
         let took = Duration::from_millis(millis * 7);
-        worker.local.record(&plan, V2, Sample::Failure, Some(took));
+        worker
+            .local
+            .record(&plan, V2, HealthSample::Failure, Some(took));
         worker.tick_at(NOON + millis * 700);
     }
     // Three revisions, one of them counted by two limits.
@@ -195,7 +200,9 @@ fn a_state_is_small_and_at_most_16_kib() {
                 let arm = random.pick(plan.arms().count());
                 let arm = Arm(u16::try_from(arm).unwrap());
                 let took = Duration::from_secs_f64(latency(&mut random));
-                worker.local.record(plan, arm, Sample::Success, Some(took));
+                worker
+                    .local
+                    .record(plan, arm, HealthSample::Success, Some(took));
             }
             worker.tick_at(NOON + second * 1_000);
             largest = largest.max(worker.state.encode().len());

@@ -3,7 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use divvy::guardrail::{Arm, Guardrail, Plan, Sample, Standing};
+use divvy::guardrail::{Arm, Guardrail, Plan, Standing};
+use divvy::response::HealthSample;
 
 use super::{MINUTE, NOON, SECOND, V2, Worker, latency, one_percent, over_stable, plan};
 
@@ -88,7 +89,7 @@ fn answers(worker: &mut Worker, arm: Arm, requests: u32, millis: f64) {
         let took = Duration::from_secs_f64(millis / 1_000.0 * (0.75 + 0.75 * place));
         worker
             .local
-            .record(&worker.plan, arm, Sample::Success, Some(took));
+            .record(&worker.plan, arm, HealthSample::Success, Some(took));
     }
 }
 
@@ -179,30 +180,33 @@ fn failures_in_a_row_trip_at_once() {
         |worker: &mut Worker, arm, sample| worker.local.record(&worker.plan, arm, sample, None);
     for failures in [9, 9, 9] {
         for _ in 0..failures {
-            assert!(!record(&mut worker, V2, Sample::Failure));
+            assert!(!record(&mut worker, V2, HealthSample::Failure));
         }
         // What says nothing does not break the row, a success does.
-        assert!(!record(&mut worker, V2, Sample::None));
+        assert!(!record(&mut worker, V2, HealthSample::None));
         assert_eq!(worker.until(worker.now + SECOND), []);
-        assert!(!record(&mut worker, V2, Sample::Success));
+        assert!(!record(&mut worker, V2, HealthSample::Success));
     }
     for _ in 0..20 {
-        assert!(!record(&mut worker, Arm::STABLE, Sample::Failure));
+        assert!(!record(&mut worker, Arm::STABLE, HealthSample::Failure));
     }
     for _ in 0..9 {
-        assert!(!record(&mut worker, V2, Sample::Failure));
+        assert!(!record(&mut worker, V2, HealthSample::Failure));
     }
-    assert!(record(&mut worker, V2, Sample::Failure), "tick at once");
+    assert!(
+        record(&mut worker, V2, HealthSample::Failure),
+        "tick at once"
+    );
     let log = worker.tick_at(worker.now);
     assert_eq!(log.len(), 1);
     // What was in flight says nothing about the next attempt.
     for _ in 0..20 {
-        record(&mut worker, V2, Sample::Failure);
+        record(&mut worker, V2, HealthSample::Failure);
     }
     let log = worker.until(worker.now + 2 * MINUTE);
     assert_eq!(log.len(), 1, "{log:?}");
     assert_eq!(log[0].1, "v2 is tried again");
-    assert!(!record(&mut worker, V2, Sample::Failure));
+    assert!(!record(&mut worker, V2, HealthSample::Failure));
 }
 
 #[test]

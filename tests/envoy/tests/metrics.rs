@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use divvy::decide::decide;
-use divvy::output::{Class, assignment};
+use divvy::output::assignment;
+use divvy::response::ResponseClass;
 use divvy::{config, request::Request};
 use divvy_envoy_tests::{
     Counts, Edge, REQUEST_LABELS, RESPONSE_LABELS, Setup, WEIGHT_LABELS, canary, configuration,
@@ -131,7 +132,7 @@ async fn count_exactly(clients: usize, each: usize) -> Result<()> {
     );
     let answered = counts(&metrics, "divvy_responses_total", &RESPONSE_LABELS)?;
     let expected = by_version.iter().map(|(labels, count)| {
-        let class = [Class::Success.name().to_owned()];
+        let class = [ResponseClass::Success.name().to_owned()];
         ([&labels[..], &class].concat(), *count)
     });
     assert_eq!(answered, expected.collect::<Counts>());

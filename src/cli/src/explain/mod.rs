@@ -207,7 +207,7 @@ impl Explained {
                 counters.push(series);
             }
             if rollout.metrics >= Metrics::Responses {
-                let success = output::Class::Success;
+                let success = divvy::response::ResponseClass::Success;
                 counters.push(output::response_series(&rollout.name, version, success));
             }
             decisions.push(Made {
