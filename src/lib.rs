@@ -8,7 +8,7 @@
 //! 2. [`request`] is a borrowed view of a request's headers, as bytes; what is not in them
 //!    it gets from whoever implements [`outside`];
 //! 3. [`decide`] applies the policy to it: which rollouts look at it ([`matching`]), what a
-//!    proxy upstream has decided ([`chain`]), who the user is ([`identity`]), where on the
+//!    proxy upstream has decided ([`assignment`]), who the user is ([`identity`]), where on the
 //!    line that is ([`bucket`]), what a cookie remembers of it ([`cookies`]), which version
 //!    that makes and for what reason ([`decision`]);
 //! 4. [`output`] says what follows: header changes and labels, as values;
@@ -58,8 +58,8 @@
     )
 )]
 
+pub mod assignment;
 pub mod bucket;
-pub mod chain;
 pub mod config;
 pub mod cookies;
 pub mod decide;

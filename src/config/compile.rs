@@ -74,7 +74,7 @@ fn compile_config(config: shape::Config<'_>, whole: bool, errors: &mut Errors) -
         ignored: identity::ignored(config.ignore_identities, errors),
     };
     build.chained = config.trust.is_some() || !whole;
-    let chain = trust::compile(config.trust, &build, errors);
+    let inheritance = trust::compile(config.trust, &build, errors);
     if !whole {
         build.identity = Identities::Lasting;
     }
@@ -88,7 +88,7 @@ fn compile_config(config: shape::Config<'_>, whole: bool, errors: &mut Errors) -
         version: config.version.unwrap_or_default().into(),
         identification,
         mint,
-        chain,
+        inheritance,
         owned,
         written,
         response_header: response_header.map(Into::into),

@@ -270,14 +270,3 @@ fn place(text: &str, part: &str) -> Option<usize> {
 pub(super) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
-
-/// An RFC 9651 dictionary member up to its reason: a token where the value is one, else a
-/// string. The alphabet of names leaves only a leading digit to tell them apart, and nothing
-/// to escape.
-pub(super) fn member(rollout: &str, version: &str) -> Box<str> {
-    if version.starts_with(|first: char| first.is_ascii_alphabetic()) {
-        format!("{rollout}={version};reason=").into()
-    } else {
-        format!("{rollout}=\"{version}\";reason=").into()
-    }
-}

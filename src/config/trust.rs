@@ -4,7 +4,7 @@ use super::build::Build;
 use super::error::{At, Errors};
 use super::values::only_true;
 use super::{names, shape};
-use crate::chain::{Chain, Principal, Trust};
+use crate::assignment::{Inheritance, Principal, Trust};
 use crate::policy::Role;
 
 /// The most principals: each is held against the peer's.
@@ -17,7 +17,7 @@ pub(super) fn compile(
     raw: Option<shape::Trust<'_>>,
     build: &Build,
     errors: &mut Errors,
-) -> Option<Chain> {
+) -> Option<Inheritance> {
     let raw = raw?;
     let root = At::Root;
     let at = root.field("trust");
@@ -43,7 +43,7 @@ pub(super) fn compile(
         principals: principals.unwrap_or_default(),
         workload: raw.workload.unwrap_or_default(),
     };
-    Some(Chain {
+    Some(Inheritance {
         header: header?,
         trust,
     })

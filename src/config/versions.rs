@@ -4,6 +4,7 @@ use super::error::{At, Errors};
 use super::shape::{self, Items};
 use super::values::unique;
 use super::{MAX_VERSIONS, names};
+use crate::assignment::member_prefix;
 use crate::policy::{Version, VersionId};
 use crate::table::Keys;
 
@@ -45,7 +46,7 @@ impl Versions {
                 }
             };
             Some(Version {
-                member: names::member(rollout, name),
+                member: member_prefix(rollout, name),
                 name: name.into(),
                 target,
             })

@@ -20,8 +20,8 @@ mod strategy;
 
 pub use possible::possible;
 
+use crate::assignment::{AssignmentMember, UpstreamDecisions};
 use crate::bucket::Gate;
-use crate::chain::{Member, Upstream};
 use crate::cookies::Memory;
 use crate::decision::{Decision, Decisions, Reason};
 use crate::identity::Identity;
@@ -41,16 +41,16 @@ pub struct Outcome<'a> {
     /// The version that gets a copy of the request.
     pub mirror: Option<(RolloutId, VersionId)>,
     /// What proxies upstream have decided for somebody further down.
-    pub passed_on: Vec<Member>,
+    pub forwarded: Vec<AssignmentMember>,
 }
 
 /// The decisions of all rollouts that look at this request.
 pub fn decide<'a>(policy: &'a Policy, request: &'a Request<'_>) -> Outcome<'a> {
     let who = Who::sent(request, &policy.identification, policy.mint.as_ref());
-    let upstream = Upstream::sent(request, policy.chain.as_ref());
+    let upstream = UpstreamDecisions::new(request, policy.inheritance.as_ref());
     let found = policy.scopes.find(request);
     // Most requests are nobody's where there are many services.
-    if found.is_empty() && policy.chain.is_none() {
+    if found.is_empty() && policy.inheritance.is_none() {
         return Outcome::default();
     }
     let mut decisions = Decisions::with_capacity(found.len());
@@ -74,13 +74,13 @@ pub fn decide<'a>(policy: &'a Policy, request: &'a Request<'_>) -> Outcome<'a> {
     } else {
         None
     };
-    let passed_on = upstream.into_passed_on(|member| is_ours(policy, &decisions, member));
+    let forwarded = upstream.into_forwarded(|member| is_ours(policy, &decisions, member));
     Outcome {
         decisions,
         identity: who.into_found(),
         memories,
         mirror,
-        passed_on,
+        forwarded,
     }
 }
 
@@ -106,7 +106,7 @@ pub fn decide_unread(policy: &Policy) -> Outcome<'_> {
 
 /// Whether a rollout here has decided what a proxy upstream has decided as well, and could
 /// have honoured that.
-fn is_ours(policy: &Policy, decisions: &[Decision], member: &Member) -> bool {
+fn is_ours(policy: &Policy, decisions: &[Decision], member: &AssignmentMember) -> bool {
     decisions.iter().any(|decision| {
         policy.rollout(decision.rollout).is_some_and(|rollout| {
             rollout.name == member.key && of_member(rollout, member).is_some()
@@ -114,7 +114,7 @@ fn is_ours(policy: &Policy, decisions: &[Decision], member: &Member) -> bool {
     })
 }
 
-fn of_member(rollout: &Rollout, member: &Member) -> Option<VersionId> {
+fn of_member(rollout: &Rollout, member: &AssignmentMember) -> Option<VersionId> {
     rollout.version_of_name(member.version.as_ref()?)
 }
 
@@ -162,7 +162,7 @@ fn decide_one(
 
 /// What a trusted proxy upstream has decided for a version that this rollout has.
 fn inherited(id: RolloutId, rollout: &Rollout, facts: &Facts<'_, '_, '_>) -> Option<Decision> {
-    let member = facts.upstream.about(&rollout.name)?;
+    let member = facts.upstream.get(&rollout.name)?;
     Some(Decision {
         rollout: id,
         version: of_member(rollout, member)?,
@@ -186,7 +186,7 @@ fn follows_forced(rollout: &Rollout, facts: &Facts<'_, '_, '_>) -> bool {
             Reason::Follow | Reason::Rule | Reason::Inherited => !decision.judged,
             _ => false,
         },
-        None => match facts.upstream.about(leader) {
+        None => match facts.upstream.get(leader) {
             Some(member) => !member.reason.is_some_and(Reason::is_chosen),
             None => false,
         },

@@ -15,7 +15,7 @@ pub fn possible(policy: &Policy, rollout: &Rollout) -> Vec<(VersionId, Reason)> 
         return answers;
     }
     let versions = || (0..).map(VersionId).zip(&rollout.versions);
-    if policy.chain.is_some() {
+    if policy.inheritance.is_some() {
         for (version, _) in versions() {
             answers.push((version, Reason::Inherited));
         }
@@ -69,7 +69,7 @@ pub fn possible(policy: &Policy, rollout: &Rollout) -> Vec<(VersionId, Reason)> 
                 }
             }
             // Upstream it may have chosen any of them.
-            if policy.chain.is_some() {
+            if policy.inheritance.is_some() {
                 for (version, _) in versions() {
                     answers.push((version, Reason::Follow));
                 }

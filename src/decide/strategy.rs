@@ -96,7 +96,7 @@ pub(super) fn choose(
             let mine = match decided {
                 Some((chosen, versions)) => versions.get(usize::from(chosen.0)).copied().flatten(),
                 None => {
-                    let member = facts.upstream.about(leader);
+                    let member = facts.upstream.get(leader);
                     let chosen = member.and_then(|member| member.version.as_ref());
                     chosen.and_then(|chosen| rollout.version_of_name(chosen))
                 }

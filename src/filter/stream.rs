@@ -62,7 +62,7 @@ struct Assigned {
 fn assign(state: &State) -> Assigned {
     let policy = &state.active.policy;
     // Without rollouts there is nothing to read for: to look for three headers costs less.
-    if policy.rollouts.is_empty() && policy.chain.is_none() {
+    if policy.rollouts.is_empty() && policy.inheritance.is_none() {
         strip_found(policy);
         return Assigned::default();
     }

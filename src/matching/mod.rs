@@ -20,7 +20,7 @@ pub use scope::Scope;
 pub use test::Test;
 pub use who::{Mint, Who};
 
-use crate::chain::Upstream;
+use crate::assignment::UpstreamDecisions;
 use crate::decision::{Decision, RolloutId, VersionId, version_of};
 use crate::request::{ClaimId, CookieId, HeaderId, LabelId, QueryId, Request};
 
@@ -87,7 +87,7 @@ pub struct Facts<'f, 'a, 'r> {
     /// What has been decided for it so far.
     pub decisions: &'f [Decision],
     /// What proxies upstream have decided.
-    pub upstream: &'f Upstream<'a, 'r>,
+    pub upstream: &'f UpstreamDecisions<'a, 'r>,
 }
 
 impl Condition {
@@ -110,7 +110,7 @@ impl Assigned {
         {
             return chosen == version;
         }
-        let decided = facts.upstream.about(&self.rollout);
+        let decided = facts.upstream.get(&self.rollout);
         decided.is_some_and(|member| member.version.as_ref() == Some(&self.version))
     }
 }

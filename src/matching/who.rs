@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 
 use super::{Condition, Facts};
-use crate::chain::Upstream;
+use crate::assignment::UpstreamDecisions;
 use crate::cookies::SetCookie;
 use crate::identity::{Identification, Identity, Origin};
 use crate::request::Request;
@@ -85,7 +85,7 @@ impl<'a, 'r> Who<'a, 'r> {
                 request: self.request,
                 who: self,
                 decisions: &[],
-                upstream: &Upstream::sent(self.request, None),
+                upstream: &UpstreamDecisions::new(self.request, None),
             };
             if mint.when.as_ref().is_some_and(|when| !when.holds(&facts)) {
                 return None;

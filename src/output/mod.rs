@@ -8,6 +8,7 @@ pub use series::{
 
 use smallvec::SmallVec;
 
+use crate::assignment::{write_decision, write_member};
 use crate::decide::Outcome;
 use crate::decision::Decision;
 use crate::identity::Origin;
@@ -74,7 +75,7 @@ fn set<'p>(
     text: &mut Vec<u8>,
     mut change: impl FnMut(HeaderId, HeaderChange<'p, '_>),
 ) {
-    if outcome.decisions.is_empty() && outcome.passed_on.is_empty() {
+    if outcome.decisions.is_empty() && outcome.forwarded.is_empty() {
         return;
     }
     for (role, id) in &policy.written {
@@ -219,16 +220,16 @@ fn mirror<'p>(policy: &'p Policy, outcome: &Outcome<'_>) -> Option<&'p str> {
     version.target.as_deref()
 }
 
-/// The assignment with what was decided upstream for somebody further down, in place of
-/// what was decided here about the same rollout without the version that it is about.
+/// Writes the assignment with the forwarded members of upstream proxies. A forwarded member
+/// replaces the decision about the same rollout, which does not have that version.
 fn whole_assignment(policy: &Policy, outcome: &Outcome<'_>, text: &mut Vec<u8>) {
-    let passed_on = &outcome.passed_on;
-    if passed_on.is_empty() {
+    let forwarded = &outcome.forwarded;
+    if forwarded.is_empty() {
         return join(policy, outcome.decisions.iter(), text);
     }
     let replaced = |decision: &&Decision| {
         let rollout = policy.rollout(decision.rollout);
-        rollout.is_some_and(|rollout| passed_on.iter().any(|member| member.key == rollout.name))
+        rollout.is_some_and(|rollout| forwarded.iter().any(|member| member.key == rollout.name))
     };
     let decisions = outcome.decisions.iter();
     join(
@@ -236,18 +237,12 @@ fn whole_assignment(policy: &Policy, outcome: &Outcome<'_>, text: &mut Vec<u8>) 
         decisions.filter(|decision| !replaced(decision)),
         text,
     );
-    for member in passed_on {
-        begin_member(text);
-        text.extend_from_slice(member.text.as_bytes());
+    for member in forwarded {
+        write_member(text, &member.text);
     }
 }
 
-/// The assignment: an RFC 9651 dictionary with a member for each decision, as in
-/// `checkout=v2;reason=split, search=B;reason=rule`. `None` where nothing was decided.
-///
-/// What is inherited tells why it was decided upstream, so that whoever reads it there or
-/// further down can tell a share of users from somebody who was sent there:
-/// `checkout=v2;reason=inherited;upstream=split`.
+/// The value of the assignment header for these decisions; `None` if there are none.
 pub fn assignment(policy: &Policy, decisions: &[Decision]) -> Option<String> {
     let mut text = Vec::new();
     join(policy, decisions.iter(), &mut text);
@@ -261,19 +256,7 @@ fn join<'d>(policy: &Policy, decisions: impl Iterator<Item = &'d Decision>, text
         let Some(version) = version(policy, decision) else {
             continue;
         };
-        begin_member(text);
-        text.extend_from_slice(version.member.as_bytes());
-        text.extend_from_slice(decision.reason.name().as_bytes());
-        if let Some(reason) = decision.upstream {
-            text.extend_from_slice(b";upstream=");
-            text.extend_from_slice(reason.name().as_bytes());
-        }
-    }
-}
-
-fn begin_member(text: &mut Vec<u8>) {
-    if !text.is_empty() {
-        text.extend_from_slice(b", ");
+        write_decision(text, &version.member, decision.reason, decision.upstream);
     }
 }
 

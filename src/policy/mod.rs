@@ -5,8 +5,8 @@
 mod rare;
 mod strategy;
 
+use crate::assignment::Inheritance;
 use crate::bucket::{Gate, Share};
-use crate::chain::Chain;
 use crate::cookies::Sticky;
 use crate::decision::Decision;
 pub use crate::decision::{RolloutId, VersionId};
@@ -38,8 +38,8 @@ pub struct Policy {
     pub identification: Identification,
     /// How visitors get an identity.
     pub mint: Option<Mint>,
-    /// Whose decisions are honoured, and where they stand; `None`: nobody's.
-    pub chain: Option<Chain>,
+    /// Where decisions of upstream proxies are read, and whose are inherited; `None`: none.
+    pub inheritance: Option<Inheritance>,
     /// The request headers that are divvy's alone, by their numbers: replaced or removed on
     /// every request.
     pub owned: Vec<OwnedHeader>,
@@ -70,7 +70,7 @@ impl Default for Policy {
             version: "".into(),
             identification: Identification::default(),
             mint: None,
-            chain: None,
+            inheritance: None,
             owned: owned.into(),
             written: Vec::new(),
             response_header: None,

@@ -29,7 +29,7 @@ pub fn hold_for(policy: &Policy, lines: &[Pair<'_>]) -> Vec<Decision> {
 
     // What a client sends in headers of divvy's has no say in anything; what a proxy upstream
     // sends may have.
-    if policy.chain.is_some() {
+    if policy.inheritance.is_some() {
         return outcome.decisions.to_vec();
     }
     let owned = |name: &[u8]| policy.owned.iter().any(|own| own.name.as_bytes() == name);

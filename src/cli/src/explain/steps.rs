@@ -1,7 +1,7 @@
 //! The way to a decision, in the order in which the core goes it.
 
+use divvy::assignment::UpstreamDecisions;
 use divvy::bucket::{Gate, Position, Share};
-use divvy::chain::Upstream;
 use divvy::decision::{Decision, Reason};
 use divvy::matching::{Facts, Scope, Who};
 use divvy::policy::{Policy, Rollout, RolloutId, Strategy, VersionId, Weight};
@@ -77,7 +77,7 @@ pub fn all(
     decisions: &[Decision],
 ) -> Vec<Steps> {
     let who = Who::sent(request, &policy.identification, policy.mint.as_ref());
-    let upstream = Upstream::sent(request, policy.chain.as_ref());
+    let upstream = UpstreamDecisions::new(request, policy.inheritance.as_ref());
     let written = raw
         .get("rollouts")
         .and_then(Value::as_array)
@@ -201,7 +201,7 @@ impl Way<'_, '_, '_, '_> {
 
     fn upstream(&mut self) {
         let upstream = self.facts.upstream;
-        let text = match upstream.about(&self.rollout.name) {
+        let text = match upstream.get(&self.rollout.name) {
             Some(member) => {
                 let version = member.version.as_deref().unwrap_or_default();
                 match self.rollout.version_of_name(version) {

@@ -69,7 +69,7 @@ fuzz_target!(|bytes: &[u8]| {
         ];
         let again = Request::from_headers(&policy.names, again).with_outside(&friend);
         let next = decide(policy, &again);
-        assert_eq!(next.passed_on, outcome.passed_on, "{sent}");
+        assert_eq!(next.forwarded, outcome.forwarded, "{sent}");
 
         // A cookie that is given is remembered, and given once.
         let given = output::cookies(policy, &outcome);
@@ -86,7 +86,7 @@ fuzz_target!(|bytes: &[u8]| {
         ];
         let with_cookies = Request::from_headers(&policy.names, with_cookies);
         let with_cookies = with_cookies.with_outside(&stranger);
-        if !outcome.memories.is_empty() && outcome.passed_on.is_empty() {
+        if !outcome.memories.is_empty() && outcome.forwarded.is_empty() {
             let next = decide(policy, &with_cookies);
             for (rollout, memory) in &outcome.memories {
                 let same = next.memories.iter().find(|(of, _)| of == rollout);

@@ -1,61 +1,60 @@
-//! Reads a dictionary of RFC 9651, keeping each member as it stands there.
+//! Reads an RFC 9651 dictionary and keeps the text of each member.
 //!
-//! Not a crate, because members that are for somebody else are passed on unchanged, which no
-//! parser of values keeps, and because the one there is would make the filter 25 KB larger.
-//! [A test](self) holds it against that one.
+//! Hand-written because members must be forwarded byte for byte, which no crate keeps. A test
+//! compares it with the crate `sfv`.
 
-use super::Member;
+use super::AssignmentMember;
 use crate::decision::Reason;
 
-/// The members of a dictionary, of equal keys the last. `None` for what is none: then all of
-/// it is ignored, as the RFC asks for.
-pub(super) fn read(bytes: &[u8]) -> Option<Vec<Member>> {
+/// The members of a dictionary; of equal keys the last. `None` if the text is not a
+/// dictionary: the RFC requires that all of it is ignored then.
+pub(super) fn dictionary(bytes: &[u8]) -> Option<Vec<AssignmentMember>> {
     let text = std::str::from_utf8(bytes).ok()?;
-    let mut from = Reader { rest: text };
-    let mut members: Vec<Member> = Vec::new();
-    from.skip(&[' ']);
-    while !from.rest.is_empty() {
-        let begin = from.rest;
-        let key = from.key()?;
-        let (mut version, mut reason, mut origin) = (None, None, None);
-        if from.take('=') {
-            version = from.value()?;
+    let mut reader = Reader { rest: text };
+    let mut members: Vec<AssignmentMember> = Vec::new();
+    reader.skip(&[' ']);
+    while !reader.rest.is_empty() {
+        let begin = reader.rest;
+        let key = reader.key()?;
+        let (mut version, mut reason, mut upstream) = (None, None, None);
+        if reader.take('=') {
+            version = reader.value()?;
         }
-        // A key alone is true, and may have parameters as well.
-        from.parameters(|name, value| match name {
+        // A key without a value is true, and may have parameters.
+        reader.parameters(|name, value| match name {
             "reason" => reason = value.and_then(Reason::of_name),
-            "upstream" => origin = value.and_then(Reason::of_name),
+            "upstream" => upstream = value.and_then(Reason::of_name),
             _ => {}
         })?;
-        let length = begin.len().checked_sub(from.rest.len())?;
+        let length = begin.len().checked_sub(reader.rest.len())?;
         let text = begin.get(..length)?;
         members.retain(|member| *member.key != *key);
-        members.push(Member {
+        members.push(AssignmentMember {
             key: key.into(),
             text: text.into(),
             version: version.map(Into::into),
             reason: match reason {
-                Some(Reason::Inherited) => origin,
+                Some(Reason::Inherited) => upstream,
                 reason => reason,
             },
         });
-        from.skip(&[' ', '\t']);
-        if from.rest.is_empty() {
+        reader.skip(&[' ', '\t']);
+        if reader.rest.is_empty() {
             break;
         }
-        if !from.take(',') {
+        if !reader.take(',') {
             return None;
         }
-        from.skip(&[' ', '\t']);
-        // Nothing may follow the last comma but a member.
-        if from.rest.is_empty() {
+        reader.skip(&[' ', '\t']);
+        // A trailing comma is an error.
+        if reader.rest.is_empty() {
             return None;
         }
     }
     Some(members)
 }
 
-/// Goes through a text from left to right.
+/// The unread rest of a text. Methods consume what they read and return `None` on an error.
 struct Reader<'t> {
     rest: &'t str,
 }
@@ -75,9 +74,9 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// As many characters as are of this kind.
-    fn run(&mut self, of: impl Fn(u8) -> bool) -> &'t str {
-        let end = self.rest.bytes().position(|byte| !of(byte));
+    /// The longest run of matching bytes.
+    fn run(&mut self, matches: impl Fn(u8) -> bool) -> &'t str {
+        let end = self.rest.bytes().position(|byte| !matches(byte));
         let (run, rest) = self
             .rest
             .split_at_checked(end.unwrap_or(self.rest.len()))
@@ -96,7 +95,7 @@ impl<'t> Reader<'t> {
         })
     }
 
-    /// A value; the text of it where that is a token, or a string without escapes.
+    /// A value: its text if it is a token, or a string without escapes.
     fn value(&mut self) -> Option<Option<&'t str>> {
         if !self.take('(') {
             return self.item();
@@ -129,7 +128,7 @@ impl<'t> Reader<'t> {
             }
             b'@' => {
                 self.take('@');
-                // A date is a whole number of seconds.
+                // A date is an integer number of seconds.
                 let before = self.rest;
                 self.number()?;
                 let length = before.len().checked_sub(self.rest.len())?;
@@ -160,7 +159,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// At most 15 digits, or 12 and 3 behind a point.
+    /// At most 15 digits, or 12 before and 3 after the point.
     fn number(&mut self) -> Option<Option<&'t str>> {
         self.take('-');
         let whole = self.run(|byte| byte.is_ascii_digit()).len();
@@ -171,14 +170,14 @@ impl<'t> Reader<'t> {
         ((1..=12).contains(&whole) && (1..=3).contains(&fraction)).then_some(None)
     }
 
-    /// Bytes in base64, which is not looked into any closer.
+    /// Bytes in base64, which are not validated further.
     fn binary(&mut self) -> Option<Option<&'t str>> {
         self.take(':');
         self.run(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte));
         self.take(':').then_some(None)
     }
 
-    /// Text beyond ASCII, percent-encoded.
+    /// Percent-encoded Unicode text.
     fn display(&mut self) -> Option<Option<&'t str>> {
         self.take('%');
         if !self.take('"') {
@@ -207,13 +206,13 @@ mod tests {
 
     use super::*;
 
-    /// What the crate reads: keys with the version each, in order.
-    fn by_crate(text: &str) -> Option<Vec<(String, Option<String>)>> {
+    /// Keys and versions as the crate reads them.
+    fn read_by_crate(text: &str) -> Option<Vec<(String, Option<String>)>> {
         let read: Dictionary = Parser::new(text).parse().ok()?;
         let version = |entry: ListEntry| match entry {
             ListEntry::Item(item) => match item.bare_item {
                 BareItem::Token(token) => Some(token.to_string()),
-                // One with escapes is no name.
+                // A string with escapes is not a name.
                 BareItem::String(text) => {
                     let text = text.to_string();
                     (!text.contains(['"', '\\'])).then_some(text)
@@ -230,14 +229,14 @@ mod tests {
         )
     }
 
-    fn by_us(text: &str) -> Option<Vec<(String, Option<String>)>> {
-        let members = read(text.as_bytes())?.into_iter();
+    fn read_by_divvy(text: &str) -> Option<Vec<(String, Option<String>)>> {
+        let members = dictionary(text.as_bytes())?.into_iter();
         let seen = members.map(|member| (member.key.into(), member.version.map(Into::into)));
         Some(seen.collect())
     }
 
     #[test]
-    fn what_is_a_dictionary_and_what_is_in_it_is_the_same_to_another_parser() {
+    fn reads_the_same_dictionaries_as_the_crate() {
         const PARTS: [&str; 40] = [
             "a",
             "b",
@@ -283,7 +282,7 @@ mod tests {
         let mut draw = Pcg64Mcg::seed_from_u64(6);
         let mut dictionaries = 0;
         for _ in 0..300_000 {
-            // A dictionary, in which now and then something else stands.
+            // A dictionary in which one part in eight is replaced.
             let mut text = String::new();
             for nth in 0..draw.next_u32() % 4 {
                 let separator = if nth > 0 { ", " } else { "" };
@@ -296,7 +295,7 @@ mod tests {
                     });
                 }
             }
-            let (ours, theirs) = (by_us(&text), by_crate(&text));
+            let (ours, theirs) = (read_by_divvy(&text), read_by_crate(&text));
             let same_keys = |mut members: Vec<(String, Option<String>)>| {
                 members.sort();
                 members
@@ -312,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_and_text_beyond_ascii_are_passed_over() {
+    fn binary_and_display_values_are_skipped() {
         for (text, keys) in [
             ("a=:aGk=:, b=c", Some(2)),
             ("a=%\"f%c3%bc\", b=c", Some(2)),
@@ -321,15 +320,19 @@ mod tests {
             ("a=\"\u{fc}\"", None),
             ("\u{fc}=a", None),
         ] {
-            assert_eq!(by_us(text).map(|members| members.len()), keys, "{text}");
+            assert_eq!(
+                read_by_divvy(text).map(|members| members.len()),
+                keys,
+                "{text}"
+            );
         }
-        assert_eq!(read(b"a=b\xff"), None);
+        assert_eq!(dictionary(b"a=b\xff"), None);
     }
 
     #[test]
-    fn a_member_is_kept_as_it_stands_and_of_equal_ones_the_last() {
-        let read = read(b"  a=1;x=\"y, z\" ,b;q , a=(c  d);r=?0").unwrap();
-        let texts: Vec<_> = read.iter().map(|member| &*member.text).collect();
+    fn a_member_keeps_its_text_and_the_last_of_equal_keys_wins() {
+        let members = dictionary(b"  a=1;x=\"y, z\" ,b;q , a=(c  d);r=?0").unwrap();
+        let texts: Vec<_> = members.iter().map(|member| &*member.text).collect();
         assert_eq!(texts, ["b;q", "a=(c  d);r=?0"]);
     }
 }

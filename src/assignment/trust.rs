@@ -1,42 +1,45 @@
-//! Whose decisions are honoured.
+//! The senders whose assignment is inherited.
 
 use crate::outside::Outside;
 
-/// The URI in the certificate that the peer of the connection showed.
+/// Envoy attribute: the URI SAN of the peer's certificate.
 const PEER: &str = "connection\0uri_san_peer_certificate";
-/// The direction of the listener's traffic, as its configuration says.
+/// Envoy attribute: the traffic direction of the listener.
 const DIRECTION: &str = "xds\0listener_direction";
-/// Envoy's `TrafficDirection.OUTBOUND`, as the proxy hands over a number.
+/// Envoy's `TrafficDirection.OUTBOUND`, serialized.
 const OUTBOUND: [u8; 8] = 2_u64.to_le_bytes();
 
-/// Whose decisions are honoured.
+/// The senders whose assignment is inherited.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trust {
-    /// Peers by the URI in their certificate.
+    /// Peers, by the URI SAN of their certificate.
     pub principals: Vec<Principal>,
-    /// The application beside this proxy: on listeners for outbound traffic, whoever sends.
+    /// The workload of this sidecar: any sender on an outbound listener.
     pub workload: bool,
 }
 
-/// The URI of a peer.
+/// A pattern for the URI SAN of a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Principal {
-    /// This one.
+    /// Equal to this URI.
     Exact(Box<str>),
-    /// All that begin so and go on.
+    /// Begins with this prefix and is longer.
     Prefix(Box<str>),
 }
 
 impl Trust {
-    /// Whether who sent the request is trusted.
+    /// Whether the sender of the request is trusted.
     pub fn holds(&self, outside: &dyn Outside) -> bool {
         if !self.principals.is_empty()
             && let Some(peer) = outside.property(PEER)
-            && self.principals.iter().any(|known| known.is(&peer))
+            && self
+                .principals
+                .iter()
+                .any(|principal| principal.matches(&peer))
         {
             return true;
         }
-        // A listener for inbound traffic, or one that does not say, would trust the world.
+        // An inbound listener, or one without a direction, would trust every client.
         self.workload
             && outside
                 .property(DIRECTION)
@@ -45,7 +48,7 @@ impl Trust {
 }
 
 impl Principal {
-    fn is(&self, peer: &[u8]) -> bool {
+    fn matches(&self, peer: &[u8]) -> bool {
         match self {
             Self::Exact(uri) => uri.as_bytes() == peer,
             Self::Prefix(prefix) => {
@@ -78,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_is_trusted_by_its_whole_uri_or_by_how_that_begins() {
+    fn a_peer_is_trusted_by_its_uri_or_its_prefix() {
         let exact = Principal::Exact("spiffe://td/ns/edge/sa/gw".into());
         let prefix = Principal::Prefix("spiffe://td/ns/edge/sa/".into());
         for (principal, peer, trusted) in [
@@ -99,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_workload_is_trusted_on_its_way_out_alone() {
+    fn a_workload_is_trusted_on_outbound_listeners_only() {
         let trust = Trust {
             principals: Vec::new(),
             workload: true,
@@ -107,6 +110,9 @@ mod tests {
         for (direction, trusted) in [(0, false), (1, false), (2, true)] {
             assert_eq!(trust.holds(&Peer("", direction)), trusted, "{direction}");
         }
-        assert!(!Trust::default().holds(&Peer("", 2)), "nobody by default");
+        assert!(
+            !Trust::default().holds(&Peer("", 2)),
+            "no sender by default"
+        );
     }
 }

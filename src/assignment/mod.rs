@@ -1,0 +1,113 @@
+//! The assignment header: an RFC 9651 dictionary with a member per decision, such as
+//! `checkout=v2;reason=split, search=B;reason=rule`. Its reader, its writer, and the trust
+//! that decides whether a received one counts.
+//!
+//! Depends on `request` and `decision`; must not depend on `policy` or on what a decision
+//! does with a member.
+//!
+//! The assignment that one proxy writes is what the next proxy reads. A client can write the
+//! same header, so it counts only if its sender is trusted ([`Trust`]); without `trust` it
+//! never does. A rollout inherits the member of its own name if it has that version. All
+//! other members are forwarded byte for byte, for a proxy further downstream.
+
+mod read;
+mod trust;
+mod write;
+
+use std::cell::OnceCell;
+
+pub use trust::{Principal, Trust};
+pub use write::{member_prefix, write_decision, write_member};
+
+use crate::decision::Reason;
+use crate::request::{HeaderId, Request};
+
+/// Maximum length of a received assignment in bytes; a longer one is ignored.
+pub const MAX_BYTES: usize = 8_192;
+
+/// What an upstream proxy decided for one rollout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssignmentMember {
+    /// The name of the rollout.
+    pub key: Box<str>,
+    /// The member as received, with its key.
+    pub text: Box<str>,
+    /// The version, if the value is a name.
+    pub version: Option<Box<str>>,
+    /// The reason of the first proxy that decided; `None` if it is unknown here.
+    pub reason: Option<Reason>,
+}
+
+/// Where decisions of upstream proxies are read, and whose are inherited.
+#[derive(Clone, Debug)]
+pub struct Inheritance {
+    /// The assignment header.
+    pub header: HeaderId,
+    /// The trusted senders.
+    pub trust: Trust,
+}
+
+/// The upstream decisions of one request, read on first use.
+#[derive(Debug)]
+pub struct UpstreamDecisions<'a, 'r> {
+    inheritance: Option<&'a Inheritance>,
+    request: &'a Request<'r>,
+    members: OnceCell<Vec<AssignmentMember>>,
+}
+
+impl<'a, 'r> UpstreamDecisions<'a, 'r> {
+    /// The upstream decisions of `request`; none without `inheritance`.
+    pub const fn new(request: &'a Request<'r>, inheritance: Option<&'a Inheritance>) -> Self {
+        Self {
+            inheritance,
+            request,
+            members: OnceCell::new(),
+        }
+    }
+
+    /// All members, if the sender is trusted.
+    pub fn members(&self) -> &[AssignmentMember] {
+        let Some(inheritance) = self.inheritance else {
+            return &[];
+        };
+        self.members.get_or_init(|| {
+            let mut lines = self.request.lines(inheritance.header);
+            let Some(first) = lines.next() else {
+                return Vec::new();
+            };
+            // After the header, because it costs a host call.
+            if !inheritance.trust.holds(self.request.outside()) {
+                return Vec::new();
+            }
+            // Several lines are one list.
+            let mut whole = first.to_vec();
+            for line in lines {
+                whole.extend_from_slice(b",");
+                whole.extend_from_slice(line);
+            }
+            if whole.len() > MAX_BYTES {
+                return Vec::new();
+            }
+            read::dictionary(&whole).unwrap_or_default()
+        })
+    }
+
+    /// The member of a rollout.
+    pub fn get(&self, rollout: &str) -> Option<&AssignmentMember> {
+        let mut members = self.members().iter();
+        members.find(|member| *member.key == *rollout)
+    }
+
+    /// The members to forward: all but the inherited ones.
+    pub fn into_forwarded(
+        self,
+        is_inherited: impl Fn(&AssignmentMember) -> bool,
+    ) -> Vec<AssignmentMember> {
+        if self.members().is_empty() {
+            return Vec::new();
+        }
+        let mut members = self.members.into_inner().unwrap_or_default();
+        members.retain(|member| !is_inherited(member));
+        members
+    }
+}
