@@ -11,8 +11,6 @@ CARGO_FUZZ_VERSION := 0.13.2
 
 WASM_TARGET := wasm32-wasip1
 WASM := target/divvy.wasm
-# Which way its branches go: a test counts, the build tells whoever compiles the filter.
-BRANCHES := src/slim/branches.txt
 CARGO_TARGET := $(or $(CARGO_TARGET_DIR),target)
 # CI builds what is committed; elsewhere a new dependency may change the lock file.
 LOCKED := $(if $(CI),--locked)
@@ -56,7 +54,7 @@ build: $(WASM) ## the deployable filter: target/divvy.wasm
 # Cargo looks for itself whether something changed; the list spares even that, and
 # keeps the file's time when nothing did. The toolchain is no reason to rebuild.
 # The command line is no part of the filter.
-SOURCES := $(shell find src -path src/cli -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print) Cargo.toml Cargo.lock rust-toolchain.toml $(BRANCHES)
+SOURCES := $(shell find src -path src/cli -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print) Cargo.toml Cargo.lock rust-toolchain.toml
 
 # The same bytes on every machine: where a panic came from is told without its folders.
 # The stack ends 64 KiB before the end of its MiB, and the data that comes behind it has
@@ -68,7 +66,7 @@ $(WASM): $(SOURCES) | toolchain
 	cargo build $(LOCKED) --package divvy --lib --release --target $(WASM_TARGET) --config '$(WASM_FLAGS)'
 	cargo build $(LOCKED) --package divvy-slim
 	@mkdir -p $(@D)
-	$(CARGO_TARGET)/debug/divvy-slim --branches $(BRANCHES) $(CARGO_TARGET)/$(WASM_TARGET)/release/divvy.wasm $@
+	$(CARGO_TARGET)/debug/divvy-slim $(CARGO_TARGET)/$(WASM_TARGET)/release/divvy.wasm $@
 
 install: toolchain ## the command line: divvy, into cargo's folder, or below PREFIX=/path
 	cargo install --locked --path src/cli $(if $(PREFIX),--root '$(PREFIX)')

@@ -1,12 +1,9 @@
-//! What the filter and Envoy owe each other: the names that a deployable
-//! module has to export, may export, and may import.
+//! Exports and imports that Envoy requires or offers. Must not change a module.
 
 use walrus::{ExportItem, ImportKind, Module};
 
-/// Exports without which the filter does not work as designed.
-///
-/// Envoy calls each callback of the ABI that it finds, so whatever is not named here would
-/// cost a call into the VM per stream, body chunk or trailer for nothing.
+/// Exports that the filter needs. All others are removed, because Envoy calls every callback
+/// that a module exports, once per stream, body chunk or trailer.
 const REQUIRED: [&str; 13] = [
     "memory",
     "_initialize",
@@ -15,22 +12,22 @@ const REQUIRED: [&str; 13] = [
     "proxy_on_configure",
     "proxy_on_tick",
     "proxy_on_request_headers",
-    // For requests with a body alone: a guardrail judges latency from the end of an upload.
+    // Guardrails measure latency from the end of the request body.
     "proxy_on_request_body",
     "proxy_on_request_trailers",
     "proxy_on_response_headers",
     "proxy_on_log",
-    // Without it what is kept of each stream would be kept for ever.
+    // Frees the stream's context.
     "proxy_on_delete",
     ALLOCATE,
 ];
 
-/// How the host gets memory for what it hands over. Envoy also takes a
-/// function called `malloc`, which C and SDKs export.
+/// Allocates memory for data that the host passes to the module. Envoy also accepts the name
+/// `malloc`.
 const ALLOCATE: &str = "proxy_on_memory_allocate";
 const ALLOCATE_ALIAS: &str = "malloc";
 
-/// The WASI functions that Envoy links; any other import fails at load time.
+/// WASI functions that Envoy links. A module with any other import does not load.
 const WASI_MODULE: &str = "wasi_snapshot_preview1";
 const WASI: [&str; 12] = [
     "args_get",
@@ -47,12 +44,12 @@ const WASI: [&str; 12] = [
     "random_get",
 ];
 
-/// True for the exports that stay in the deployable module.
+/// Whether the deployable module keeps this export.
 pub fn is_kept(export: &str) -> bool {
     REQUIRED.contains(&export) || export == ALLOCATE_ALIAS
 }
 
-/// Everything that Envoy would miss or refuse, one sentence each.
+/// Missing exports and imports that Envoy does not offer, one message each.
 pub fn violations(module: &Module) -> Vec<String> {
     let mut found = missing_exports(module);
     found.extend(foreign_imports(module));

@@ -1,10 +1,8 @@
-//! `divvy-slim IN.wasm OUT.wasm`: from what the linker made to what is
-//! deployed.
+//! `divvy-slim IN.wasm OUT.wasm`: makes the deployable filter from the linked module.
 //!
-//! This tool drops the exports that nobody calls, collects the garbage, removes names and
-//! debug sections, says which way branches go, and refuses a module that Envoy would not load.
+//! Removes exports that Envoy does not need, unreachable code, names and debug sections, and
+//! refuses a module that Envoy would not load.
 
-mod args;
 mod contract;
 mod slim;
 #[cfg(test)]
@@ -13,23 +11,25 @@ mod tests;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::{env, fs, process};
+use std::{fs, process};
 
-use args::{Args, USAGE};
-use divvy_slim::branches::Table;
+use clap::Parser;
+
+/// Makes the deployable filter from the linked module
+#[derive(Debug, Parser)]
+#[command(name = "divvy-slim")]
+struct Args {
+    /// The module as the linker wrote it
+    input: PathBuf,
+    /// The deployable module
+    output: PathBuf,
+    /// Maximum size of the deployable module: every proxy downloads and compiles it
+    #[arg(long, value_name = "BYTES", default_value_t = 680_000)]
+    limit: usize,
+}
 
 fn main() -> ExitCode {
-    let args = match Args::parse(env::args_os().skip(1)) {
-        Ok(Some(args)) => args,
-        Ok(None) => {
-            println!("{USAGE}");
-            return ExitCode::SUCCESS;
-        }
-        Err(mistake) => {
-            eprintln!("divvy-slim: {mistake}\n{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
+    let args = Args::parse();
     match run(&args) {
         Ok((before, after)) => {
             println!(
@@ -50,22 +50,14 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<(usize, usize), String> {
     let input = fs::read(&args.input)
         .map_err(|error| format!("cannot read {}: {error}", args.input.display()))?;
-    let branches = match &args.branches {
-        Some(path) => fs::read_to_string(path)
-            .map_err(|error| error.to_string())
-            .and_then(|text| text.parse())
-            .map_err(|error| format!("cannot read {}: {error}", path.display()))?,
-        None => Table::default(),
-    };
-    let output = slim::slim(&input, &branches, args.limit)
+    let output = slim::slim(&input, args.limit)
         .map_err(|refusal| format!("{}: {refusal}", args.input.display()))?;
     write_atomically(&args.output, &output)
         .map_err(|error| format!("cannot write {}: {error}", args.output.display()))?;
     Ok((input.len(), output.len()))
 }
 
-/// A running Envoy may watch the file: it sees the old module or the new one,
-/// never half of one.
+/// Writes by rename: an Envoy that watches the file never reads a partial module.
 fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}.tmp", process::id()));
@@ -73,7 +65,7 @@ fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::write(&temporary, bytes)
         .and_then(|()| fs::rename(&temporary, path))
         .inspect_err(|_| {
-            // Best effort: the first error is the one worth reporting.
+            // The first error is the one to report.
             let _ = fs::remove_file(&temporary);
         })
 }

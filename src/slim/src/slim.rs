@@ -1,8 +1,7 @@
-//! The transformation itself: bytes in, bytes out, nothing touched on disk.
+//! The transformation of a module, from bytes to bytes. Must not access files.
 
 use std::fmt;
 
-use divvy_slim::branches::{self, Table};
 use walrus::{Module, ModuleConfig};
 
 use crate::contract;
@@ -10,15 +9,15 @@ use crate::contract;
 /// Why a module cannot be deployed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The bytes are no WebAssembly module.
+    /// The bytes are not a WebAssembly module.
     Unreadable(String),
-    /// The module and Envoy would not get along; all reasons at once.
+    /// Envoy would not load or not call the module; all reasons.
     Contract(Vec<String>),
-    /// What is left is larger than what was asked for.
+    /// The slimmed module is larger than the limit.
     TooLarge {
         /// Size of the slimmed module in bytes.
         size: usize,
-        /// Largest size allowed in bytes.
+        /// Maximum size in bytes.
         limit: usize,
     },
 }
@@ -29,24 +28,23 @@ impl fmt::Display for Refusal {
             Self::Unreadable(reason) => write!(f, "not a WebAssembly module: {reason}"),
             Self::Contract(reasons) => f.write_str(&reasons.join("; ")),
             Self::TooLarge { size, limit } => {
-                write!(f, "{size} bytes are left, the limit is {limit}")
+                write!(f, "{size} bytes remain, the limit is {limit}")
             }
         }
     }
 }
 
-/// Removes what Envoy never calls, and says no where the rest would not run.
+/// Removes what Envoy does not need, then checks the contract.
 ///
-/// The contract is checked after the garbage collection: an import that only
-/// dead code needed is gone by then and harms nobody. `ways` are those of the branches that are
-/// left.
-pub fn slim(input: &[u8], ways: &Table, limit: usize) -> Result<Vec<u8>, Refusal> {
+/// The check follows the garbage collection, because an import that only unreachable code used
+/// is removed by it.
+pub fn slim(input: &[u8], limit: usize) -> Result<Vec<u8>, Refusal> {
     let mut module = ModuleConfig::new()
         .generate_name_section(false)
         .generate_producers_section(false)
         .generate_dwarf(false)
         .parse(input)
-        // One line: the parser's own report goes over several.
+        // The parser's report has several lines.
         .map_err(|error| Refusal::Unreadable(format!("{error:#}").replace('\n', " ")))?;
 
     let dropped: Vec<_> = module
@@ -66,8 +64,6 @@ pub fn slim(input: &[u8], ways: &Table, limit: usize) -> Result<Vec<u8>, Refusal
         return Err(Refusal::Contract(reasons));
     }
     let output = module.emit_wasm();
-    let output =
-        branches::hinted(&output, ways).map_err(|error| Refusal::Unreadable(error.to_string()))?;
     if output.len() > limit {
         return Err(Refusal::TooLarge {
             size: output.len(),
@@ -77,7 +73,7 @@ pub fn slim(input: &[u8], ways: &Table, limit: usize) -> Result<Vec<u8>, Refusal
     Ok(output)
 }
 
-/// Debug information, target features, notes of tools: no host reads them.
+/// Removes debug information, target features and tool notes, which no host reads.
 fn drop_custom_sections(module: &mut Module) {
     let ids: Vec<_> = module.customs.iter().map(|(id, _)| id).collect();
     for id in ids {

@@ -1,22 +1,16 @@
-//! Small modules through the whole tool.
+//! Small WAT modules through the whole tool.
 
-use std::ffi::OsString;
 use std::fs;
 
 use walrus::Module;
 
-use crate::args::Args;
+use crate::Args;
 use crate::slim::{Refusal, slim};
-use divvy_slim::branches::Table;
 
 const NO_LIMIT: usize = usize::MAX;
 
-fn slim_to(wasm: &[u8], limit: usize) -> Result<Vec<u8>, Refusal> {
-    slim(wasm, &Table::default(), limit)
-}
-
-/// A complete filter in WAT: every needed export, each an empty function.
-/// `lines` come on top; lines of the skeleton that hold `without` are left out.
+/// A filter in WAT that exports an empty function under each required name.
+/// `lines` come first; lines of the skeleton that contain `without` are omitted.
 fn wat_module(lines: &str, without: &str) -> Vec<u8> {
     let skeleton = r#"
         (memory (export "memory") 1)
@@ -53,17 +47,17 @@ fn imports(wasm: &[u8]) -> Vec<String> {
 }
 
 fn refused(wasm: &[u8]) -> Vec<String> {
-    match slim_to(wasm, NO_LIMIT) {
+    match slim(wasm, NO_LIMIT) {
         Err(Refusal::Contract(reasons)) => reasons,
         other => panic!("expected a broken contract, got {other:?}"),
     }
 }
 
 #[test]
-fn keeps_what_envoy_calls() {
-    let output = slim_to(&wat_module("", ""), NO_LIMIT).unwrap();
+fn keeps_the_required_exports() {
+    let output = slim(&wat_module("", ""), NO_LIMIT).unwrap();
     assert_eq!(exports(&output).len(), 13);
-    // What `_initialize` calls is alive, though nothing exports it.
+    // The function that `_initialize` calls stays, although it is not exported.
     assert_eq!(
         Module::from_buffer(&output).unwrap().funcs.iter().count(),
         13
@@ -71,7 +65,7 @@ fn keeps_what_envoy_calls() {
 }
 
 #[test]
-fn drops_other_exports_and_what_only_they_reach() {
+fn removes_other_exports_and_code_that_only_they_use() {
     let wasm = wat_module(
         r#"(import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
            (import "env" "not_in_envoy" (func $foreign))
@@ -80,7 +74,7 @@ fn drops_other_exports_and_what_only_they_reach() {
              (call $foreign) (call $log (i32.const 0) (i32.const 0) (i32.const 0)))"#,
         "",
     );
-    let output = slim_to(&wasm, NO_LIMIT).unwrap();
+    let output = slim(&wasm, NO_LIMIT).unwrap();
     assert_eq!(exports(&output).len(), 13);
     assert!(imports(&output).is_empty());
     assert!(output.len() < wasm.len());
@@ -95,7 +89,7 @@ fn an_element_segment_keeps_its_functions() {
              (call_indirect (type $t) (i32.const 0)) (i32.const 0))"#,
         "",
     );
-    let output = slim_to(&wasm, NO_LIMIT).unwrap();
+    let output = slim(&wasm, NO_LIMIT).unwrap();
     assert_eq!(
         Module::from_buffer(&output).unwrap().funcs.iter().count(),
         15
@@ -103,30 +97,30 @@ fn an_element_segment_keeps_its_functions() {
 }
 
 #[test]
-fn drops_custom_sections() {
+fn removes_custom_sections() {
     let wasm = wat_module(
         r#"(func $name_for_the_name_section)
            (@custom "producers" "\00") (@custom ".debug_info" "debug")
            (@custom "target_features" "\00")"#,
         "",
     );
-    let output = slim_to(&wasm, NO_LIMIT).unwrap();
+    let output = slim(&wasm, NO_LIMIT).unwrap();
     for section in ["name", "producers", ".debug_info", "target_features"] {
         let found = output
             .windows(section.len())
             .any(|w| w == section.as_bytes());
-        assert!(!found, "{section} is still there");
+        assert!(!found, "{section} was not removed");
     }
 }
 
 #[test]
 fn is_idempotent() {
-    let once = slim_to(&wat_module("", ""), NO_LIMIT).unwrap();
-    assert_eq!(slim_to(&once, NO_LIMIT).unwrap(), once);
+    let once = slim(&wat_module("", ""), NO_LIMIT).unwrap();
+    assert_eq!(slim(&once, NO_LIMIT).unwrap(), once);
 }
 
 #[test]
-fn names_every_missing_export() {
+fn reports_every_missing_export() {
     assert_eq!(
         refused(&wat_module("", "\"proxy_on_log\"")),
         ["the export proxy_on_log is missing"]
@@ -142,9 +136,9 @@ fn an_export_of_the_wrong_kind_is_missing() {
 }
 
 #[test]
-fn malloc_stands_in_for_the_allocator() {
+fn malloc_replaces_the_allocator() {
     let malloc = r#"(func (export "malloc") (param i32) (result i32) (i32.const 0))"#;
-    assert!(slim_to(&wat_module(malloc, "proxy_on_memory_allocate"), NO_LIMIT).is_ok());
+    assert!(slim(&wat_module(malloc, "proxy_on_memory_allocate"), NO_LIMIT).is_ok());
     assert_eq!(
         refused(&wat_module("", "proxy_on_memory_allocate")),
         ["the export proxy_on_memory_allocate is missing"]
@@ -171,7 +165,7 @@ fn imports_that_envoy_does_not_offer_are_refused() {
             "",
         );
         match verdict {
-            None => assert!(slim_to(&wasm, NO_LIMIT).is_ok(), "{import}"),
+            None => assert!(slim(&wasm, NO_LIMIT).is_ok(), "{import}"),
             Some(name) => assert_eq!(
                 refused(&wasm),
                 [format!("Envoy does not offer the import {name}")]
@@ -183,10 +177,10 @@ fn imports_that_envoy_does_not_offer_are_refused() {
 #[test]
 fn the_limit_is_inclusive() {
     let wasm = wat_module("", "");
-    let size = slim_to(&wasm, NO_LIMIT).unwrap().len();
-    assert!(slim_to(&wasm, size).is_ok());
+    let size = slim(&wasm, NO_LIMIT).unwrap().len();
+    assert!(slim(&wasm, size).is_ok());
     assert_eq!(
-        slim_to(&wasm, size - 1),
+        slim(&wasm, size - 1),
         Err(Refusal::TooLarge {
             size,
             limit: size - 1
@@ -195,8 +189,8 @@ fn the_limit_is_inclusive() {
 }
 
 #[test]
-fn bytes_that_are_no_module_get_one_line() {
-    let refusal = slim_to(b"#!/bin/sh", NO_LIMIT).unwrap_err().to_string();
+fn bytes_that_are_not_a_module_are_refused_in_one_line() {
+    let refusal = slim(b"#!/bin/sh", NO_LIMIT).unwrap_err().to_string();
     assert!(
         refusal.starts_with("not a WebAssembly module: "),
         "{refusal}"
@@ -205,13 +199,15 @@ fn bytes_that_are_no_module_get_one_line() {
 }
 
 #[test]
-fn writes_the_file_or_leaves_the_old_one() {
+fn a_refused_module_leaves_the_output_unchanged() {
     let dir = tempfile::tempdir().unwrap();
     let (input, output) = (dir.path().join("in.wasm"), dir.path().join("out.wasm"));
-    let run = || {
-        let args = [&input, &output].map(OsString::from);
-        crate::run(&Args::parse(args).unwrap().unwrap())
+    let args = Args {
+        input: input.clone(),
+        output: output.clone(),
+        limit: NO_LIMIT,
     };
+    let run = || crate::run(&args);
 
     fs::write(&input, wat_module("", "")).unwrap();
     let (before, after) = run().unwrap();
@@ -219,21 +215,6 @@ fn writes_the_file_or_leaves_the_old_one() {
     assert_eq!(fs::metadata(&output).unwrap().len(), after as u64);
 
     let good = fs::read(&output).unwrap();
-    let table = dir.path().join("ways");
-    let with_table = || {
-        let args = [input.as_os_str(), output.as_os_str(), "--branches".as_ref()];
-        let args = args.into_iter().chain([table.as_os_str()]);
-        crate::run(&Args::parse(args.map(OsString::from)).unwrap().unwrap())
-    };
-    assert!(with_table().unwrap_err().contains("cannot read "));
-    fs::write(&table, "no table").unwrap();
-    let reason = with_table().unwrap_err();
-    assert!(
-        reason.ends_with("\"no table\" is no line of a table"),
-        "{reason}"
-    );
-    fs::remove_file(&table).unwrap();
-
     fs::write(&input, wat_module("", "proxy_on_tick")).unwrap();
     let reason = run().unwrap_err();
     assert!(

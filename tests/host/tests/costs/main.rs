@@ -5,7 +5,6 @@
 //! `DIVVY_BLESS=1 cargo test -p divvy-host-tests --test costs`.
 
 mod allocations;
-mod branches;
 mod instructions;
 mod paths;
 
