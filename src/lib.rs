@@ -60,6 +60,7 @@
 
 pub mod assignment;
 pub mod bucket;
+pub mod byte_map;
 pub mod config;
 pub mod cookies;
 pub mod decide;
@@ -69,11 +70,8 @@ mod filter;
 pub mod guardrail;
 pub mod identity;
 pub mod matching;
-mod murmur;
 pub mod output;
 pub mod outside;
 pub mod policy;
 pub mod request;
 pub mod response;
-pub mod table;
-mod word;

@@ -15,7 +15,9 @@ mod split;
 pub use gate::{Gate, Span};
 pub use split::Split;
 
-use crate::murmur::Murmur;
+use std::io::Read as _;
+
+use murmur3::murmur3_x64_128;
 
 /// How many positions a line has.
 pub const POSITIONS: u32 = 1_000_000;
@@ -45,10 +47,9 @@ impl Purpose {
     }
 }
 
-/// The part of a key that the configuration fixes, everything before the identity: hashed as
-/// far as it goes.
+/// Prefix of a key: everything before the identity. The configuration determines it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Key(Murmur);
+pub struct Key(Box<[u8]>);
 
 impl Key {
     /// `<purpose>:<salt>:`
@@ -73,13 +74,16 @@ impl Key {
     }
 
     fn joined(parts: &[&str]) -> Self {
-        let add = |key: Murmur, part: &&str| key.and(part.as_bytes()).and(b":");
-        Self(parts.iter().fold(Murmur::default(), add))
+        let mut prefix = parts.join(":");
+        prefix.push(':');
+        Self(prefix.into_bytes().into())
     }
 
     /// The first 64 bits of the key's hash.
+    #[allow(clippy::cast_possible_truncation, reason = "the first 64 of 128 bits")]
     pub fn hash(&self, identity: &[u8]) -> u64 {
-        self.0.and(identity).finish().0
+        // Reading from memory cannot fail.
+        murmur3_x64_128(&mut self.0.chain(identity), 0).unwrap_or_default() as u64
     }
 
     /// Where the identity lies on this key's line.

@@ -1,11 +1,12 @@
 //! What the parts of a configuration have to know of one another while they are compiled.
 
+use rustc_hash::{FxHashMap, FxHashSet};
+
 use super::error::{At, Errors};
 use super::headers::Headers;
 use super::{MAX_REGEXES, names, read};
 use crate::bucket::{Gate, Share};
 use crate::policy::{RolloutId, VersionId};
-use crate::table::{Keys, Table};
 
 /// A share of users without a way to tell users apart is nobody's share: to accept it
 /// would be to serve stable to everyone in silence.
@@ -25,7 +26,7 @@ pub(super) struct Build {
     /// Whether decisions of other proxies are honoured, so that a rollout may be theirs.
     pub chained: bool,
     /// The names of cookies that are given to clients.
-    pub given_cookies: Keys,
+    pub given_cookies: FxHashSet<Box<str>>,
     /// Rollouts that stand earlier in the list.
     pub earlier: Earlier,
     pub layers: Layers,
@@ -50,7 +51,7 @@ impl Build {
             has_holdout: false,
             draws: false,
             chained: false,
-            given_cookies: Keys::default(),
+            given_cookies: FxHashSet::default(),
             earlier: Earlier::default(),
             layers: Layers::default(),
             regexes: 0,
@@ -91,7 +92,7 @@ pub(super) struct Earlier {
     /// Whether an element of the list had not the shape of a rollout: a name that is not
     /// found may be its name.
     pub gaps: bool,
-    by_name: Table<Leader>,
+    by_name: FxHashMap<Box<str>, Leader>,
     next: u16,
 }
 
@@ -112,7 +113,7 @@ impl Earlier {
         let id = self.next();
         // A name that is there already is a mistake, and noted as one.
         let leader = || Leader { id, versions };
-        self.by_name.get_or_insert_with(name.as_bytes(), leader);
+        self.by_name.entry(name.into()).or_insert_with(leader);
         self.next = self.next.saturating_add(1);
     }
 
@@ -128,7 +129,7 @@ impl Earlier {
         chained: bool,
         errors: &mut Errors,
     ) -> Result<&Leader, NotHere> {
-        let found = self.by_name.get(name.as_bytes());
+        let found = self.by_name.get(name);
         if found.is_none() && chained {
             names::rollout(at, name, errors);
         } else if found.is_none() && !self.gaps {
@@ -161,7 +162,7 @@ impl Leader {
 #[derive(Default)]
 pub(super) struct Layers {
     /// By layer. A range of each rollout at most, so they are simply gone through.
-    taken: Table<Vec<Taken>>,
+    taken: FxHashMap<Box<str>, Vec<Taken>>,
 }
 
 struct Taken {
@@ -181,9 +182,7 @@ impl Layers {
         rollout: &str,
         errors: &mut Errors,
     ) {
-        let Some(taken) = self.taken.get_or_insert_with(layer.as_bytes(), Vec::new) else {
-            return;
-        };
+        let taken = self.taken.entry(layer.into()).or_default();
         let in_the_way = taken
             .iter()
             .filter(|other| other.from < to && from < other.to);

@@ -1,5 +1,7 @@
 //! The whole configuration: identity, headers, and the list of rollouts.
 
+use rustc_hash::FxHashSet;
+
 use super::build::{Build, Identities};
 use super::error::{At, Errors};
 use super::headers::{Headers, Use};
@@ -11,7 +13,6 @@ use super::{MAX_ROLLOUTS, identity, names, rollout, trust, values};
 use crate::identity::Identification;
 use crate::matching::ScopeIndex;
 use crate::policy::{Policy, Rare, Rollout};
-use crate::table::Keys;
 
 /// Compiles what was read; `None` when it has not the shape of a configuration. An error
 /// of shape at the top hides the lists below it, so they are read by themselves then.
@@ -111,7 +112,7 @@ fn rollouts(
         return (Vec::new(), index);
     };
     let list = list.at_most(MAX_ROLLOUTS, "rollouts", at, errors);
-    let mut seen = Keys::default();
+    let mut seen = FxHashSet::default();
     let rollouts = list.each(at, errors, |at, raw, errors| {
         values::unique(at.field("name"), raw.name, &mut seen, errors);
         let name = raw.name;

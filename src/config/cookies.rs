@@ -87,7 +87,7 @@ fn given(
     errors: &mut Errors,
 ) -> Option<SetCookie> {
     let id = build.headers.cookie(named, name, errors);
-    if !build.given_cookies.insert(name.as_bytes()) {
+    if !build.given_cookies.insert(name.into()) {
         let message = format_args!("the cookie {name:?} is given by something else already");
         errors.add(named, message);
     }

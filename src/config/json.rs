@@ -4,11 +4,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use rustc_hash::FxHashSet;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::error::{At, Errors};
 use super::tree::Tree;
-use crate::table::Keys;
 
 /// Reads the bytes; `None` when they are no JSON.
 pub(super) fn read<'j>(bytes: &'j [u8], errors: &mut Errors) -> Option<Tree<'j>> {
@@ -174,7 +174,7 @@ impl<'de> Visitor<'de> for Key {
 /// The keys of an object: a table once there are more than any object of a configuration
 /// has, since somebody may write a megabyte of them.
 #[derive(Default)]
-struct Seen(Keys);
+struct Seen(FxHashSet<Box<str>>);
 
 impl Seen {
     const FEW: usize = 64;
@@ -185,10 +185,8 @@ impl Seen {
             return object.iter().any(|(known, _)| known == key);
         }
         if self.0.is_empty() {
-            for (known, _) in object {
-                self.0.insert(known.as_bytes());
-            }
+            self.0 = object.iter().map(|(known, _)| (**known).into()).collect();
         }
-        !self.0.insert(key.as_bytes())
+        !self.0.insert(key.into())
     }
 }

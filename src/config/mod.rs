@@ -34,7 +34,6 @@ mod versions;
 pub use describe::schema;
 pub use error::{ConfigError, Errors};
 
-use crate::murmur::Murmur;
 use crate::policy::Policy;
 use tree::Tree;
 
@@ -115,8 +114,8 @@ pub(crate) fn number(text: &[u8]) -> Option<f64> {
 
 /// 128 bits that tell the very bytes of configurations apart.
 pub fn digest(bytes: &[u8]) -> u128 {
-    let (h1, h2) = Murmur::default().and(bytes).finish();
-    u128::from(h2) << 64 | u128::from(h1)
+    // Reading from memory cannot fail.
+    murmur3::murmur3_x64_128(&mut &*bytes, 0).unwrap_or_default()
 }
 
 /// As much of a hash as a gauge shows exactly.

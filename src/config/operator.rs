@@ -14,7 +14,6 @@ use crate::matching::number::Range;
 use crate::matching::pattern::Pattern;
 use crate::matching::version::Requirement;
 use crate::request::host::normalized;
-use crate::table::Keys;
 
 /// The longest path that is named, in bytes: a path is looked up at each of its slashes, as
 /// far as any that is named goes.
@@ -120,11 +119,7 @@ fn text_operator(
         let list = list.each(at, errors, |at, value, errors| {
             text.whole(at, value, errors)
         });
-        let mut set = Keys::default();
-        for value in list {
-            set.insert(&value);
-        }
-        return Some(Test::In(set));
+        return Some(Test::In(list.iter().map(|value| &**value).collect()));
     }
     if let Some(present) = operator.present {
         return Some(Test::Present(present));

@@ -1,5 +1,7 @@
 //! One rollout: versions, targets, rules.
 
+use rustc_hash::FxHashSet;
+
 use super::build::Build;
 use super::error::{At, Errors};
 use super::headers::Use;
@@ -12,7 +14,6 @@ use crate::bucket::{Gate, Key};
 use crate::guardrail::{Arm, Guardrail, Plan, Ramp};
 use crate::matching::Scope;
 use crate::policy::{Expose, Metrics, Role, Rollout, Rule, Strategy, Version, VersionId};
-use crate::table::Keys;
 
 /// A rollout as it was compiled.
 pub(super) struct Compiled {
@@ -203,7 +204,7 @@ fn compile_rules(
     errors: &mut Errors,
 ) -> Vec<Rule> {
     let raw = raw.at_most(MAX_RULES, "rules", at, errors);
-    let mut seen = Keys::default();
+    let mut seen = FxHashSet::default();
     raw.each(at, errors, |at, rule, errors| {
         names::other(at.field("name"), rule.name, errors);
         unique(at.field("name"), rule.name, &mut seen, errors);

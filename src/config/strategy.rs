@@ -1,5 +1,7 @@
 //! How a rollout chooses where no rule does.
 
+use rustc_hash::FxHashSet;
+
 use super::build::{Build, NotHere};
 use super::error::{At, Errors};
 use super::shape;
@@ -9,7 +11,6 @@ use super::{MAX_VERSIONS, names, ramp};
 use crate::bucket::{Gate, Key, Purpose, Share, Span, Split};
 use crate::guardrail::Ramp;
 use crate::policy::{AbTest, Strategy};
-use crate::table::Keys;
 
 /// A strategy, with the ramp of a canary that has one.
 pub(super) type Compiled = (Strategy, Option<Ramp>);
@@ -117,7 +118,7 @@ fn ab_test_of(
 ) -> Option<Strategy> {
     let place = at.field("split");
     let complete = raw.split.len();
-    let mut seen = Keys::default();
+    let mut seen = FxHashSet::default();
     let arms = raw.split.at_most(MAX_VERSIONS, "arms", place, errors);
     let arms = arms.each(place, errors, |at, arm, errors| {
         let version = around

@@ -3,10 +3,11 @@
 use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime};
 
+use rustc_hash::FxHashSet;
+
 use super::error::{At, Errors};
 use super::read;
 use crate::bucket::Share;
-use crate::table::Keys;
 
 /// The most that one arm of a split may weigh.
 const MAX_WEIGHT: u32 = 1_000_000;
@@ -105,8 +106,8 @@ pub(super) fn instant(at: At<'_>, text: &str, errors: &mut Errors) -> Option<u64
 }
 
 /// Notes a name that was there before.
-pub(super) fn unique(at: At<'_>, name: &str, seen: &mut Keys, errors: &mut Errors) {
-    if !seen.insert(name.as_bytes()) {
+pub(super) fn unique(at: At<'_>, name: &str, seen: &mut FxHashSet<Box<str>>, errors: &mut Errors) {
+    if !seen.insert(name.into()) {
         errors.add(at, format_args!("{name:?} is there already"));
     }
 }

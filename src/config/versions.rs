@@ -1,12 +1,13 @@
 //! The versions of a rollout and their targets.
 
+use rustc_hash::FxHashSet;
+
 use super::error::{At, Errors};
 use super::shape::{self, Items};
 use super::values::unique;
 use super::{MAX_VERSIONS, names};
 use crate::assignment::member_prefix;
 use crate::policy::{Version, VersionId};
-use crate::table::Keys;
 
 /// The versions of a rollout, of which other parts speak by name.
 pub(super) struct Versions {
@@ -30,7 +31,7 @@ impl Versions {
             errors.add(place, "is empty");
         }
         let raw = raw.at_most(MAX_VERSIONS, "versions", place, errors);
-        let mut seen = Keys::default();
+        let mut seen = FxHashSet::default();
         let mut without_target = Vec::new();
         let list = raw.each(place, errors, |at, version, errors| {
             let name = version.name;

@@ -114,7 +114,7 @@ impl Active {
             rollout.guarded(decision.version).map(|(plan, _)| plan)
         });
         plans.fold((false, false), |(_, times), plan| {
-            (true, times || plan.times())
+            (true, times || plan.limits_latency())
         })
     }
 

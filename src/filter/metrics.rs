@@ -7,25 +7,25 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use rustc_hash::{FxBuildHasher, FxHashMap, FxHashSet};
+
 use super::host::{self, MetricKind, Swapped};
 use super::lent::Handed;
 use super::marks;
-use crate::table::{Keys, Table};
 
 thread_local! {
-    static DEFINED: Cell<Table<Option<u32>>> = const { Cell::new(Table::new()) };
+    static DEFINED: Cell<FxHashMap<Box<str>, Option<u32>>> = const { Cell::new(FxHashMap::with_hasher(FxBuildHasher)) };
 }
 
 fn define(kind: MetricKind, name: &str) -> Option<u32> {
     let mut defined = DEFINED.take();
-    let id = defined.get_or_insert_with(name.as_bytes(), || {
+    let id = *defined.entry(name.into()).or_insert_with(|| {
         let id = host::define_metric(kind, name).ok();
         if id.is_none() {
             log::warn!("the proxy refuses to define the metric {name}");
         }
         id
     });
-    let id = id.and_then(|id| *id);
     DEFINED.set(defined);
     id
 }
@@ -84,7 +84,7 @@ pub struct Gauges {
 }
 
 thread_local! {
-    static GAUGES: Cell<Table<Rc<Gauges>>> = const { Cell::new(Table::new()) };
+    static GAUGES: Cell<FxHashMap<Box<str>, Rc<Gauges>>> = const { Cell::new(FxHashMap::with_hasher(FxBuildHasher)) };
 }
 
 impl Gauges {
@@ -98,8 +98,7 @@ impl Gauges {
             })
         };
         let mut all = GAUGES.take();
-        let gauges = all.get_or_insert_with(plugin.as_bytes(), new);
-        let gauges = gauges.map_or_else(new, |gauges| Rc::clone(gauges));
+        let gauges = Rc::clone(all.entry(plugin.into()).or_insert_with(new));
         GAUGES.set(all);
         gauges
     }
@@ -120,19 +119,15 @@ impl Gauges {
     pub fn show(&self, configuration: u128, tell: impl FnOnce(&mut Telling)) {
         self.shown.set(Some(configuration));
         let before = self.names().0;
-        let mut known = Keys::default();
-        for name in before.lines() {
-            known.insert(name.as_bytes());
-        }
         let mut telling = Telling {
-            known,
-            told: Keys::default(),
+            known: before.lines().map(Box::from).collect(),
+            told: FxHashSet::default(),
             names: String::new(),
         };
         tell(&mut telling);
         let Telling { known, told, names } = telling;
         for name in before.lines() {
-            if !told.contains(name.as_bytes()) {
+            if !told.contains(name) {
                 set(name, 0);
             }
         }
@@ -140,7 +135,7 @@ impl Gauges {
         self.update_names(|now| {
             let mut all = names.clone();
             for name in now.lines() {
-                if !told.contains(name.as_bytes()) && !known.contains(name.as_bytes()) {
+                if !told.contains(name) && !known.contains(name) {
                     add_line(&mut all, name);
                 }
             }
@@ -195,8 +190,8 @@ impl Gauges {
 /// What the gauges are made to tell.
 pub struct Telling {
     /// What somebody shows already.
-    known: Keys,
-    told: Keys,
+    known: FxHashSet<Box<str>>,
+    told: FxHashSet<Box<str>>,
     /// A line each.
     names: String,
 }
@@ -205,14 +200,14 @@ impl Telling {
     /// Sets a gauge.
     pub fn set(&mut self, gauge: &str, value: u64) {
         set(gauge, value);
-        if self.told.insert(gauge.as_bytes()) {
+        if self.told.insert(gauge.into()) {
             add_line(&mut self.names, gauge);
         }
     }
 
     /// Sets one that is shown from its first use on, if somebody shows it already.
     pub fn set_late(&mut self, gauge: &str, value: u64) {
-        if self.known.contains(gauge.as_bytes()) {
+        if self.known.contains(gauge) {
             self.set(gauge, value);
         }
     }

@@ -11,6 +11,7 @@ use super::proxy::Proxy;
 use super::watch::Watch;
 use crate::config::Errors;
 use crate::decision::Decision;
+use crate::guardrail;
 use crate::output;
 use crate::policy::{Metrics, RolloutId};
 use crate::response::FinishedRequest;
@@ -287,7 +288,7 @@ impl State {
         }
         if let Some(plan) = &rollout.plan {
             let state = self.watch.state(id);
-            let standing = |arm| plan.standing(state.as_deref(), arm);
+            let standing = |arm| guardrail::standing(plan, state.as_deref(), arm);
             values.extend(plan.guarded().map(|(arm, _)| standing(arm).gauge()));
         }
         values

@@ -184,7 +184,7 @@ impl Watch {
             if before.is_none() && !ticked.changed {
                 break;
             }
-            local.merged(plan, &state);
+            state.clear(plan, &mut local);
             changed = !ticked.transitions.is_empty();
             for transition in &ticked.transitions {
                 let name = rollout.map_or("", |rollout| &rollout.name);

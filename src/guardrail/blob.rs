@@ -1,106 +1,106 @@
-//! A state as bytes, for shared data.
+//! Encoding of a rollout's state for shared data. Must not depend on plans or on judging.
 //!
-//! Decoding is total: other bytes, and those of another layout, are no state. Nobody else
-//! writes these keys, but another version of divvy may have, in the same process.
+//! Decoding is total: bytes in another layout are not a state. Another version of divvy in the
+//! same process may have written them.
 
-use super::kept::{Counted, Kept, MAX_LIMITS, MAX_REVISIONS, Of};
-use super::version::{Counts, Phase, Version};
+use super::revision::{LimitCounts, MAX_LIMITS, MAX_REVISIONS, RevisionState, VersionCounts};
+use super::version::{Phase, VersionState, Windows};
 use super::window::Window;
-use super::wire::{Reader, Writer};
+use super::wire::{BlobReader, BlobWriter};
 use crate::bucket::Share;
 
-/// Goes up when the bytes mean something else. A state of another layout is forgotten, and
-/// its verdicts with it.
+/// Number of the layout. States in another layout are discarded, with their verdicts.
 const LAYOUT: u64 = 2;
-/// The most versions that a revision has: those of a rollout, and as many that left it
-/// while a verdict held them.
+/// Maximum number of versions of a revision: those of a rollout, and as many removed ones with a
+/// verdict.
 const MAX_VERSIONS: usize = 64;
-/// The most bytes that a state has.
+/// Maximum size of a state in bytes.
 pub const MAX_BYTES: usize = 16 * 1024;
 
-/// Revisions as bytes, the one that is written first.
-pub(super) fn encode(mut kept: Vec<Kept>) -> Vec<u8> {
-    let mut bytes = all(&kept);
-    while bytes.len() > MAX_BYTES && forget_something(&mut kept) {
-        bytes = all(&kept);
+/// Encodes revisions, the current one first. Drops counts until the result fits.
+pub(super) fn encode(mut revisions: Vec<RevisionState>) -> Vec<u8> {
+    let mut bytes = encode_all(&revisions);
+    while bytes.len() > MAX_BYTES && drop_least_important(&mut revisions) {
+        bytes = encode_all(&revisions);
     }
     bytes
 }
 
-/// Forgets what can be done without best. A rollout of many versions whose latencies are
-/// all over the place comes to that, most of all where several configurations count at the
-/// same time. To forget counts weakens the evidence, and never makes any up.
-fn forget_something(kept: &mut Vec<Kept>) -> bool {
-    let mut counts = kept.iter_mut().flat_map(|kept| &mut kept.counts);
-    let written = counts.next();
-    let mut others: Vec<_> = counts.collect();
-    if let Some(forgot) = others
+/// Drops latencies of other limits, then own latencies, then counts of other limits, then
+/// revisions. Returns whether anything was dropped.
+///
+/// A rollout with many versions and widely spread latencies can exceed the maximum size,
+/// especially while several configurations count at the same time. Missing counts weaken
+/// evidence; they never create any.
+fn drop_least_important(revisions: &mut Vec<RevisionState>) -> bool {
+    let mut counts = revisions
         .iter_mut()
-        .rev()
-        .map(|counts| counts.forget_oldest_histograms())
-        .find(|forgot| *forgot)
-    {
-        return forgot;
+        .flat_map(|revision| &mut revision.counts);
+    let own = counts.next();
+    let mut others: Vec<_> = counts.collect();
+    for counts in others.iter_mut().rev() {
+        if counts.drop_oldest_histograms() {
+            return true;
+        }
     }
-    if written.is_some_and(Counted::forget_oldest_histograms) {
+    if own.is_some_and(LimitCounts::drop_oldest_histograms) {
         return true;
     }
-    let some = |counts: &&mut &mut Counted| !counts.versions.is_empty();
-    if let Some(counts) = others.iter_mut().rev().find(some) {
+    let counted = |counts: &&mut &mut LimitCounts| !counts.versions.is_empty();
+    if let Some(counts) = others.iter_mut().rev().find(counted) {
         counts.versions.clear();
         return true;
     }
-    kept.len() > 1 && kept.pop().is_some()
+    revisions.len() > 1 && revisions.pop().is_some()
 }
 
-fn all(kept: &[Kept]) -> Vec<u8> {
-    let mut to = Writer::default();
+fn encode_all(revisions: &[RevisionState]) -> Vec<u8> {
+    let mut to = BlobWriter::default();
     to.number(LAYOUT);
-    to.length(kept.len());
-    for kept in kept {
-        to.number(kept.revision);
-        to.number(kept.seen);
-        to.length(kept.versions.len());
-        for version in &kept.versions {
-            stands(version, &mut to);
+    to.length(revisions.len());
+    for revision in revisions {
+        to.number(revision.revision);
+        to.number(revision.seen);
+        to.length(revision.versions.len());
+        for version in &revision.versions {
+            encode_version(version, &mut to);
         }
-        to.length(kept.counts.len());
-        for counted in &kept.counts {
-            to.number(counted.by);
-            let of_known = |of| Some((place(&kept.versions, of)?, of));
-            let known: Vec<_> = counted.versions.iter().filter_map(of_known).collect();
-            to.length(known.len());
-            for (place, of) in known {
-                to.length(place);
-                to.number(u64::from(of.attempt));
-                to.maybe(of.counts.slow_since);
-                of.counts.errors.encode(&mut to);
-                of.counts.latencies.encode(&mut to);
+        to.length(revision.counts.len());
+        for counts in &revision.counts {
+            to.number(counts.limits);
+            let indexed = |counted| Some((index(&revision.versions, counted)?, counted));
+            let indexed: Vec<_> = counts.versions.iter().filter_map(indexed).collect();
+            to.length(indexed.len());
+            for (index, counted) in indexed {
+                to.length(index);
+                to.number(u64::from(counted.attempt));
+                to.optional(counted.windows.slow_since);
+                counted.windows.errors.encode(&mut to);
+                counted.windows.latencies.encode(&mut to);
             }
         }
     }
     to.into_bytes()
 }
 
-/// A place takes a byte, a name ten.
-fn place(versions: &[Version], of: &Of) -> Option<usize> {
-    versions.iter().position(|version| version.name == of.name)
+/// Index of a version in the list: one byte instead of the ten of a name's hash.
+fn index(versions: &[VersionState], counted: &VersionCounts) -> Option<usize> {
+    versions
+        .iter()
+        .position(|version| version.name == counted.name)
 }
 
-fn stands(version: &Version, to: &mut Writer) {
+fn encode_version(version: &VersionState, to: &mut BlobWriter) {
     to.number(version.name);
-    phase(version.phase, to);
+    encode_phase(version.phase, to);
     to.number(u64::from(version.trips));
     to.number(u64::from(version.attempt));
-    to.maybe(version.pace.map(|(_, since)| since));
-    to.number(
-        version
-            .pace
-            .map_or(0, |(weight, _)| u64::from(weight.ppm())),
-    );
+    to.optional(version.pace.map(|(_, since)| since));
+    let weight = version.pace.map_or(0, |(weight, _)| weight.ppm());
+    to.number(u64::from(weight));
 }
 
-fn phase(phase: Phase, to: &mut Writer) {
+fn encode_phase(phase: Phase, to: &mut BlobWriter) {
     let (kind, weight, until) = match phase {
         Phase::Healthy => (0, Share::NONE, None),
         Phase::Observed { until } => (1, Share::NONE, Some(until)),
@@ -109,48 +109,48 @@ fn phase(phase: Phase, to: &mut Writer) {
     };
     to.number(kind);
     to.number(u64::from(weight.ppm()));
-    to.maybe(until);
+    to.optional(until);
 }
 
-/// The revisions in these bytes, if they are such.
-pub(super) fn decode(bytes: &[u8]) -> Option<Vec<Kept>> {
-    let from = &mut Reader::new(bytes);
+/// Decodes revisions. `None`: the bytes are not a state in this layout.
+pub(super) fn decode(bytes: &[u8]) -> Option<Vec<RevisionState>> {
+    let from = &mut BlobReader::new(bytes);
     if from.number()? != LAYOUT {
         return None;
     }
-    let kept = list(from, MAX_REVISIONS, |from| {
+    let revisions = decode_list(from, MAX_REVISIONS, |from| {
         let (revision, seen) = (from.number()?, from.number()?);
-        let versions = list(from, MAX_VERSIONS, version)?;
-        let counts = list(from, MAX_LIMITS, |from| {
-            Some(Counted {
-                by: from.number()?,
-                versions: list(from, MAX_VERSIONS, |from| of(&versions, from))?,
+        let versions = decode_list(from, MAX_VERSIONS, decode_version)?;
+        let counts = decode_list(from, MAX_LIMITS, |from| {
+            Some(LimitCounts {
+                limits: from.number()?,
+                versions: decode_list(from, MAX_VERSIONS, |from| decode_counts(&versions, from))?,
             })
         })?;
-        Some(Kept {
+        Some(RevisionState {
             revision,
             seen,
             versions,
             counts,
         })
     })?;
-    from.is_done().then_some(kept)
+    from.is_done().then_some(revisions)
 }
 
-fn list<'a, T>(
-    from: &mut Reader<'a>,
-    most: usize,
-    one: impl Fn(&mut Reader<'a>) -> Option<T>,
+fn decode_list<'a, T>(
+    from: &mut BlobReader<'a>,
+    max: usize,
+    decode: impl Fn(&mut BlobReader<'a>) -> Option<T>,
 ) -> Option<Vec<T>> {
-    let length = from.length(most)?;
-    (0..length).map(|_| one(from)).collect()
+    let length = from.length(max)?;
+    (0..length).map(|_| decode(from)).collect()
 }
 
-fn version(from: &mut Reader<'_>) -> Option<Version> {
+fn decode_version(from: &mut BlobReader<'_>) -> Option<VersionState> {
     let name = from.number()?;
     let kind = from.number()?;
     let weight = Share::from_ppm(from.small()?);
-    let until = from.maybe()?;
+    let until = from.optional()?;
     let phase = match kind {
         0 => Phase::Healthy,
         1 => Phase::Observed { until: until? },
@@ -159,24 +159,24 @@ fn version(from: &mut Reader<'_>) -> Option<Version> {
         _ => return None,
     };
     let (trips, attempt) = (from.small()?, from.small()?);
-    let since = from.maybe()?;
+    let since = from.optional()?;
     let weight = Share::from_ppm(from.small()?);
-    Some(Version {
+    Some(VersionState {
         name,
         phase,
         trips,
         attempt,
         pace: since.map(|since| (weight, since)),
-        counts: Counts::default(),
+        windows: Windows::default(),
     })
 }
 
-fn of(versions: &[Version], from: &mut Reader<'_>) -> Option<Of> {
-    Some(Of {
+fn decode_counts(versions: &[VersionState], from: &mut BlobReader<'_>) -> Option<VersionCounts> {
+    Some(VersionCounts {
         name: versions.get(from.length(MAX_VERSIONS)?)?.name,
         attempt: from.small()?,
-        counts: Counts {
-            slow_since: from.maybe()?,
+        windows: Windows {
+            slow_since: from.optional()?,
             errors: Window::decode(from)?,
             latencies: Window::decode(from)?,
         },

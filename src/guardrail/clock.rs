@@ -1,112 +1,119 @@
-//! A clock that was set, in one direction or the other: nothing trips by it, no ramp and no
-//! recovery is taken along, and what was decided lasts as long as it said.
+//! Changes of the wall clock. Must not depend on counts of a worker or on shared data.
+//!
+//! A clock that was set trips no limit, moves no ramp and no recovery, and does not change how
+//! long a verdict lasts.
 
-use super::Plan;
-use super::state::State;
-use super::transition::{Change, Transition};
-use super::version::{Phase, Version};
+use super::plan::Plan;
+use super::revision::RevisionState;
+use super::transition::{Transition, TransitionKind};
+use super::version::{Phase, VersionState};
 
-/// How far apart the clocks of two reads may be in the wrong order. What is more is a clock
-/// that was set back.
+/// Maximum difference in milliseconds between two reads of the clock in the wrong order; a larger
+/// one means that the clock was set back.
 const SLACK: u64 = 5_000;
-/// Ticks come every second. Where more time than this passed between two, the clock jumped.
+/// Maximum time in milliseconds between two ticks, which come every second; a longer one means
+/// that the clock was set ahead.
 pub const JUMP: u64 = 60_000;
 
-/// What became of the clock since the last tick, by how many milliseconds.
+/// Change of the clock since the last tick, in milliseconds.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum ClockSet {
-    No,
+pub(super) enum ClockChange {
+    None,
     Back(u64),
     Ahead(u64),
 }
 
-impl State {
-    /// What became of the clock. The state must have been told the time by then.
-    pub(super) fn clock_was_set(&self, now: u64, ticked_before: Option<u64>) -> ClockSet {
-        let back = self.own.seen.saturating_sub(now);
+impl RevisionState {
+    /// Change of the clock since the last tick of this worker and the last write of this state.
+    pub(super) fn clock_change(&self, now: u64, ticked_before: Option<u64>) -> ClockChange {
+        let back = self.seen.saturating_sub(now);
         let before = ticked_before.unwrap_or(now);
-        let ahead = now.saturating_sub(before.max(self.own.seen));
+        let ahead = now.saturating_sub(before.max(self.seen));
         if back > SLACK {
-            ClockSet::Back(back)
+            ClockChange::Back(back)
         } else if ahead > JUMP && ticked_before.is_some() {
-            ClockSet::Ahead(ahead)
+            ClockChange::Ahead(ahead)
         } else {
-            ClockSet::No
+            ClockChange::None
         }
     }
 
-    /// Survives a clock that was set: back, and what was counted is forgotten; ahead, and no
-    /// ramp and no recovery is taken along.
-    pub(super) fn settle_clock(
+    /// Adapts the state to a changed clock: discards counts if it was set back, and moves all
+    /// stored times along.
+    pub(super) fn adapt_to_clock(
         &mut self,
         plan: &Plan,
         now: u64,
         ticked_before: Option<u64>,
-        set: ClockSet,
+        change: ClockChange,
         transitions: &mut Vec<Transition>,
     ) {
         let before = ticked_before.unwrap_or(now);
-        // Nobody has judged for so long, so nobody knows what was slow in between.
-        if now.abs_diff(self.own.seen) > JUMP {
-            for version in &mut self.own.versions {
-                version.counts.slow_since = None;
+        // There was no verdict in between, so a breach may have ended and begun again.
+        if now.abs_diff(self.seen) > JUMP {
+            for version in &mut self.versions {
+                version.windows.slow_since = None;
             }
         }
-        match set {
-            ClockSet::No => {}
-            ClockSet::Back(back) => {
-                self.own.counts.clear();
-                self.own
-                    .versions
+        match change {
+            ClockChange::None => {}
+            ClockChange::Back(back) => {
+                self.counts.clear();
+                self.versions
                     .iter_mut()
-                    .for_each(Version::forget_counts);
-                self.shift(|instant| instant.saturating_sub(back));
-                self.own.seen = now;
+                    .for_each(VersionState::clear_counts);
+                self.shift_times(|time| time.saturating_sub(back));
+                self.seen = now;
             }
-            ClockSet::Ahead(ahead) => {
-                self.shift(|instant| instant.saturating_add(ahead));
-                self.hold_back(plan, before, now, transitions);
-                self.own.seen = now;
+            ClockChange::Ahead(ahead) => {
+                self.shift_times(|time| time.saturating_add(ahead));
+                self.hold_ramp_back(plan, before, now, transitions);
+                self.seen = now;
             }
         }
     }
 
-    /// Has the ramp go on from where it was before.
-    fn hold_back(&mut self, plan: &Plan, before: u64, now: u64, transitions: &mut Vec<Transition>) {
+    /// Lets the ramp continue from its weight before the change.
+    fn hold_ramp_back(
+        &mut self,
+        plan: &Plan,
+        before: u64,
+        now: u64,
+        transitions: &mut Vec<Transition>,
+    ) {
         let Some(ramp) = &plan.ramp else { return };
         for (arm, _) in plan.arms().skip(1) {
             let weight = self.weight(plan, arm, before);
             let Some(version) = self.version_mut(plan, arm) else {
                 continue;
             };
-            // After a freeze or a rollback it goes on by itself, from less.
+            // After a freeze or a rollback the ramp continues from a lower weight anyway.
             let held = matches!(
                 version.phase_by(plan),
                 Phase::Frozen { .. } | Phase::RolledBack { .. }
             );
             if weight < ramp.scheduled(now) && !held {
                 version.pace = Some((weight, now));
-                let change = Change::HeldBack { weight };
-                transitions.push(Transition { arm, change });
+                let kind = TransitionKind::HeldBack { weight };
+                transitions.push(Transition { arm, kind });
             }
         }
     }
 
-    fn shift(&mut self, by: impl Fn(u64) -> u64) {
-        // By other limits as well.
-        for counted in &mut self.own.counts {
-            for of in &mut counted.versions {
-                of.counts.slow_since = None;
+    fn shift_times(&mut self, shift: impl Fn(u64) -> u64) {
+        for counts in &mut self.counts {
+            for version in &mut counts.versions {
+                version.windows.slow_since = None;
             }
         }
-        for version in &mut self.own.versions {
-            version.counts.slow_since = None;
-            version.pace = version.pace.map(|(weight, since)| (weight, by(since)));
+        for version in &mut self.versions {
+            version.windows.slow_since = None;
+            version.pace = version.pace.map(|(weight, since)| (weight, shift(since)));
             match &mut version.phase {
                 Phase::Healthy => {}
-                Phase::Observed { until } => *until = by(*until),
+                Phase::Observed { until } => *until = shift(*until),
                 Phase::Frozen { until, .. } | Phase::RolledBack { until, .. } => {
-                    *until = until.map(&by);
+                    *until = until.map(&shift);
                 }
             }
         }

@@ -1,40 +1,40 @@
-//! How sure it is that a share is above its limit.
+//! Evidence that a share is above its limit. Must not depend on windows, plans or state.
 //!
-//! If a share really is at most `limit`, the chance to see `bad` of `all` is at most
-//! exp(−all · KL(bad/all ‖ limit)): the Chernoff bound. The exponent is the evidence, and
-//! a verdict needs more than ln 10⁵ of it. So three failures of 20 are not enough against
-//! 1 %, five are, and a share that is barely above its limit needs thousands of requests.
+//! If the true share is at most `limit`, the probability of observing `bad` of `all` is at most
+//! exp(−all · KL(bad/all ‖ limit)), the Chernoff bound. The negated exponent is the evidence; a
+//! verdict requires more than ln 10⁵. Against 1 %, three failures of 20 do not suffice and five
+//! do; a share barely above its limit requires thousands of requests.
 //!
-//! Against another version there is no limit to hold a share to, only counts that are just
-//! as noisy. There the evidence is what is left under the kindest assumption: the true
-//! value, for the other version, that explains both sides best. A handful of requests to
-//! stable therefore convicts nobody.
+//! In a comparison with another version the limit is unknown, because the counts of the other
+//! version are noisy too. The evidence is then the minimum over all true values of the other
+//! version: the value that explains both sides best. A few requests to stable therefore never
+//! suffice for a verdict.
 
 use super::latency::{BUCKETS, Dense};
 
-/// What a verdict against a fixed limit needs: ln 10⁵.
+/// Threshold for a verdict against a fixed limit: ln 10⁵.
 pub const ENOUGH: f64 = 11.512_925_464_970_229;
 
-/// What a verdict against another version needs: ln 10⁷. A version that does well is far
-/// from a fixed limit, but where it is exactly like stable, only the margin lies between
-/// it and a verdict, and that may be much smaller than the noise.
+/// Threshold for a verdict against another version: ln 10⁷. A good version is far below a fixed
+/// limit, but equal to stable, so that only the margin separates it from a verdict; the margin may
+/// be much smaller than the noise.
 pub const ENOUGH_COMPARED: f64 = 16.118_095_650_958_32;
 
-/// No limit is below what a percentage can say, so that a limit of 0 is not broken by one
-/// request.
-const LEAST: f64 = 1e-6;
+/// Minimum limit: the smallest percentage of a configuration. One failed request therefore does
+/// not breach a limit of 0.
+const MIN_LIMIT: f64 = 1e-6;
 
-/// Requests, and how many of them are bad.
+/// Number of requests, and of those that failed or were too slow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Those that are bad.
+    /// Failed or too slow requests.
     pub bad: u32,
-    /// All.
+    /// All requests.
     pub all: u32,
 }
 
 impl Tally {
-    /// Both together.
+    /// Sum of both.
     pub const fn plus(self, other: Self) -> Self {
         Self {
             bad: self.bad.saturating_add(other.bad),
@@ -42,39 +42,39 @@ impl Tally {
         }
     }
 
-    /// The share that is bad.
+    /// Share of bad requests.
     pub fn share(self) -> f64 {
         f64::from(self.bad) / f64::from(self.all.max(1))
     }
 
-    /// The evidence that the true share is above `limit`; 0 where the observed one is not.
+    /// Evidence that the true share is above `limit`; 0 if the observed share is not.
     pub fn above(self, limit: f64) -> f64 {
-        let limit = limit.max(LEAST);
-        // First, since it is what almost every look comes to.
+        let limit = limit.max(MIN_LIMIT);
+        // The common case, without logarithms.
         if f64::from(self.bad) <= limit * f64::from(self.all) {
             return 0.0;
         }
         self.against(limit)
     }
 
-    /// The evidence that the true share is not `limit`.
+    /// Evidence that the true share is not `limit`.
     fn against(self, limit: f64) -> f64 {
-        let limit = limit.clamp(LEAST, 1.0 - LEAST);
+        let limit = limit.clamp(MIN_LIMIT, 1.0 - MIN_LIMIT);
         let share = self.share();
         f64::from(self.all) * (term(share, limit) + term(1.0 - share, 1.0 - limit))
     }
 
-    /// The evidence that the true share is more than `margin` above the true share of
-    /// another version.
+    /// Evidence that the true share is more than `margin` above the true share of another
+    /// version.
     pub fn above_other(self, other: Self, margin: f64) -> f64 {
         let joint = |truth: f64| other.against(truth) + self.above(truth + margin);
-        // Both terms are convex in the other's truth: one grows from its observed share on,
-        // the other is gone where the truth explains this version.
+        // Both terms are convex in the true share of the other version: the first increases from
+        // its observed share, the second decreases to 0 where the sum explains this version.
         let (mut low, mut high) = (other.share(), self.share() - margin);
         if high <= low {
             return 0.0;
         }
-        // The kindest truth can only explain more, so what is not enough here never is.
+        // The minimum is not larger than this value.
         if joint(low) <= ENOUGH_COMPARED {
             return joint(low);
         }
@@ -93,26 +93,25 @@ impl Tally {
 
 fn term(share: f64, limit: f64) -> f64 {
     if share > 0.0 {
-        // libm's logarithm, natively too: the simulator has to come to the filter's
-        // verdicts.
+        // libm on all platforms: the simulator must reach the filter's verdicts.
         share * libm::log(share / limit)
     } else {
         0.0
     }
 }
 
-/// A comparison of latencies, and the evidence it comes to.
+/// Result of a comparison of quantiles.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Slower {
-    /// The requests above the multiple of the other version's quantile.
+    /// Requests above the multiple of the other version's quantile, and all requests.
     pub tally: Tally,
-    /// The bucket that the other version's observed quantile falls into.
+    /// Bucket of the other version's observed quantile.
     pub quantile: usize,
-    /// The evidence that the true quantile is above the multiple of the other's.
+    /// Evidence that the true quantile is above the multiple of the other version's.
     pub evidence: f64,
 }
 
-/// Compares quantiles: is `this` slower than `other` by more than `shift` buckets?
+/// Compares quantiles: whether `this` is more than `shift` buckets slower than `other`.
 pub fn slower(this: &Dense, other: &Dense, quantile: f64, shift: usize) -> Option<Slower> {
     let limit = 1.0 - quantile;
     let (ours, theirs) = (this.slower(), other.slower());
@@ -128,11 +127,12 @@ pub fn slower(this: &Dense, other: &Dense, quantile: f64, shift: usize) -> Optio
         Tally { bad, all }
     };
     let first = (0..BUCKETS).find(|bucket| theirs(*bucket).share() <= limit)?;
-    // The other's true quantile may be anywhere. That it is below the observed one helps
-    // nobody; above it, each bucket explains more of this version and less of the other.
+    // The minimum over all true quantiles of the other version. Those below the observed one
+    // only add evidence; above it, each bucket explains more of this version and less of the
+    // other.
     let mut least = ours(first).above(limit);
     for (before, bucket) in (first..).zip(first.saturating_add(1)..BUCKETS) {
-        // Somewhere within the bucket: the share above it is that at its lower edge.
+        // Anywhere within the bucket: the share above is the one at its lower edge.
         let theirs = theirs(before).against(limit);
         if theirs >= least {
             break;
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn the_evidence_is_the_chernoff_bound() {
-        // By another implementation of n · KL.
+        // Computed by another implementation of n · KL.
         for (bad, all, limit, evidence) in [
             (4, 20, 0.01, 8.5734),
             (5, 20, 0.01, 11.9299),
@@ -172,28 +172,33 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_of_nothing_is_not_broken_by_one_request() {
+    fn one_failure_does_not_breach_a_limit_of_zero() {
         assert!(Tally { bad: 1, all: 20 }.above(0.0) < ENOUGH);
         assert!(Tally { bad: 2, all: 20 }.above(0.0) > ENOUGH);
     }
 
     #[test]
-    fn a_comparison_knows_that_both_sides_are_noisy() {
+    fn a_comparison_requires_evidence_on_both_sides() {
         for (name, this, other, enough) in [
-            ("alike", (10, 1_000), (10, 1_000), false),
+            ("equal", (10, 1_000), (10, 1_000), false),
             ("within the margin", (14, 1_000), (10, 1_000), false),
-            ("clear", (80, 1_000), (10, 1_000), true),
+            ("clear difference", (80, 1_000), (10, 1_000), true),
             ("few requests to stable", (80, 1_000), (0, 20), false),
-            ("more of them", (80, 1_000), (2, 400), true),
+            ("more requests to stable", (80, 1_000), (2, 400), true),
             (
-                "large and slightly off",
+                "many requests, small difference",
                 (1_200, 10_000),
                 (1_000, 10_000),
                 false,
             ),
-            ("large and clear", (1_500, 10_000), (1_000, 10_000), true),
-            ("stable alone fails", (0, 1_000), (900, 1_000), false),
-            ("nothing of stable", (500, 1_000), (0, 0), false),
+            (
+                "many requests, clear difference",
+                (1_500, 10_000),
+                (1_000, 10_000),
+                true,
+            ),
+            ("only stable fails", (0, 1_000), (900, 1_000), false),
+            ("no requests to stable", (500, 1_000), (0, 0), false),
             ("both fail", (1_000, 1_000), (1_000, 1_000), false),
         ] {
             let [this, other] = [this, other].map(|(bad, all)| Tally { bad, all });
@@ -203,8 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kindest_truth_is_never_missed() {
-        // The minimum by brute force.
+    fn the_minimum_over_true_shares_equals_a_brute_force_search() {
         for (this, other) in [
             ((80, 1_000), (10, 1_000)),
             ((40, 50), (3, 900)),
@@ -240,10 +244,10 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_are_compared_bucket_by_bucket() {
+    fn a_slower_quantile_is_found_beyond_the_multiple_and_the_noise() {
         for (name, this, other, enough) in [
             (
-                "alike",
+                "equal",
                 latencies(100..200, 10),
                 latencies(100..200, 10),
                 false,
@@ -267,25 +271,25 @@ mod tests {
                 true,
             ),
             (
-                "few of stable",
+                "few requests to stable",
                 latencies(124..224, 10),
                 latencies(195..200, 1),
                 false,
             ),
             (
-                "nothing of stable",
+                "no requests to stable",
                 latencies(124..224, 10),
                 Dense::default(),
                 false,
             ),
             (
-                "all of stable alike",
+                "constant latency, within the multiple",
                 latencies(104..105, 500),
                 latencies(100..101, 500),
                 false,
             ),
             (
-                "all shifted",
+                "constant latency, beyond the multiple",
                 latencies(105..106, 500),
                 latencies(100..101, 500),
                 true,

@@ -1,24 +1,22 @@
-//! Latencies in buckets at most 3 % wide.
+//! Latency histograms with buckets 3 % wide. Must not depend on windows or limits.
 //!
-//! Buckets grow with what they hold, so the width is relative: a comparison with a multiple
-//! of another version's quantile becomes a shift by whole buckets, whatever the service's
-//! speed. From half a millisecond to two minutes; what is beyond falls into the outermost.
+//! Each bucket is 3 % wider than the one before, so a multiple of a quantile is a shift by whole
+//! buckets. They cover 0.5 ms to two minutes; latencies beyond are in the outermost buckets.
 //!
-//! A slot of a window holds few different latencies and is stored sparse, as
-//! [`Histogram`]; what is summed up or counted into is [`Dense`].
+//! Slots of a window store the sparse form [`Histogram`]; counting and summing use [`Dense`].
 
 use std::time::Duration;
 
-use super::wire::{Reader, Writer};
+use super::wire::{BlobReader, BlobWriter};
 
-/// How many buckets there are.
+/// Number of buckets.
 pub const BUCKETS: usize = 420;
-/// How much wider each bucket is than the one before it.
+/// Ratio of the widths of neighbouring buckets.
 const GROWTH: f64 = 1.03;
-/// The upper edge of the first bucket, in seconds.
+/// Upper edge of the first bucket in seconds.
 const FLOOR: f64 = 0.0005;
 
-/// The bucket of a latency.
+/// Bucket of a latency.
 pub fn bucket(latency: Duration) -> u16 {
     let ratio = latency.as_secs_f64() / FLOOR;
     if ratio < 1.0 {
@@ -34,9 +32,9 @@ pub fn bucket(latency: Duration) -> u16 {
     u16::try_from(place.min(BUCKETS.saturating_sub(1))).unwrap_or_default()
 }
 
-/// The upper edge of a bucket.
+/// Upper edge of a bucket.
 pub fn upper_edge(bucket: usize) -> Duration {
-    // For the log alone, so it may take its time; libm's pow takes 2 KB.
+    // A loop is fast enough for log lines, and libm's pow adds 2 KB to the module.
     let edge = (0..bucket.min(BUCKETS)).fold(FLOOR, |edge, _| edge * GROWTH);
     #[allow(
         clippy::cast_possible_truncation,
@@ -47,7 +45,7 @@ pub fn upper_edge(bucket: usize) -> Duration {
     Duration::from_nanos(nanos)
 }
 
-/// How many buckets lie between a latency and this multiple of it, rounded up.
+/// Number of buckets between a latency and this multiple of it, rounded up.
 pub fn shift(times: f64) -> usize {
     let buckets = libm::ceil(libm::log(times.max(1.0)) / libm::log(GROWTH) - 1e-9);
     #[allow(
@@ -59,7 +57,7 @@ pub fn shift(times: f64) -> usize {
     shift.min(BUCKETS)
 }
 
-/// Counts by bucket, of which most are 0.
+/// Counts by bucket, without the zeros.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Histogram(Vec<(u16, u32)>);
 
@@ -81,25 +79,25 @@ impl Dense {
         }
     }
 
-    /// Counts all that another histogram has.
+    /// Adds another histogram.
     pub fn add(&mut self, other: &Histogram) {
         for (bucket, requests) in &other.0 {
             self.count(*bucket, *requests);
         }
     }
 
-    /// How many there are.
+    /// Number of requests.
     pub fn total(&self) -> u32 {
         self.0.iter().copied().fold(0, u32::saturating_add)
     }
 
-    /// The same without the zeros.
+    /// The sparse form.
     pub fn sparse(&self) -> Histogram {
         let counts = (0..).zip(self.0).filter(|(_, requests)| *requests > 0);
         Histogram(counts.collect())
     }
 
-    /// For each bucket, how many requests were slower than everything in it.
+    /// Number of requests in slower buckets, for each bucket.
     pub fn slower(&self) -> [u32; BUCKETS] {
         let mut tails = [0; BUCKETS];
         let mut tail: u32 = 0;
@@ -112,12 +110,12 @@ impl Dense {
 }
 
 impl Histogram {
-    /// Whether nothing was counted.
+    /// Whether there are no requests.
     pub const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Counts all that another histogram has.
+    /// Adds another histogram.
     pub fn add(&mut self, other: &Self) {
         if self.is_empty() {
             self.clone_from(other);
@@ -129,8 +127,8 @@ impl Histogram {
         }
     }
 
-    /// Neighbours are close, so the distance to the one before takes a byte.
-    pub(super) fn encode(&self, to: &mut Writer) {
+    /// Encodes distances between buckets, which take one byte each.
+    pub(super) fn encode(&self, to: &mut BlobWriter) {
         to.length(self.0.len());
         let mut before = 0;
         for (bucket, requests) in &self.0 {
@@ -140,7 +138,7 @@ impl Histogram {
         }
     }
 
-    pub(super) fn decode(from: &mut Reader<'_>) -> Option<Self> {
+    pub(super) fn decode(from: &mut BlobReader<'_>) -> Option<Self> {
         let length = from.length(BUCKETS)?;
         let mut counts = Vec::with_capacity(length);
         let mut bucket: u16 = 0;
@@ -157,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bucket_holds_what_is_at_most_three_percent_apart() {
+    fn latencies_in_a_bucket_differ_by_at_most_three_percent() {
         for micros in (500..2_000_000).step_by(37) {
             let latency = Duration::from_micros(micros);
             let bucket = usize::from(bucket(latency));
@@ -172,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_beyond_falls_into_the_outermost_buckets() {
+    fn latencies_out_of_range_are_in_the_outermost_buckets() {
         assert_eq!(bucket(Duration::ZERO), 0);
         assert_eq!(bucket(Duration::from_micros(499)), 0);
         assert_eq!(usize::from(bucket(Duration::MAX)), BUCKETS - 1);
@@ -180,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_multiple_is_a_shift_that_is_rounded_up() {
+    fn a_multiple_is_a_shift_rounded_up() {
         for (times, buckets) in [
             (0.5, 0),
             (1.0, 0),
@@ -196,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tails_are_what_is_slower_than_a_bucket() {
+    fn slower_counts_the_requests_in_slower_buckets() {
         let mut dense = Dense::default();
         for (bucket, requests) in [(3, 5), (7, 2), (419, 1)] {
             dense.count(bucket, requests);
@@ -208,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_do_not_depend_on_the_order_and_survive_the_wire() {
+    fn sums_are_commutative_and_survive_encoding() {
         let histogram = |counts: &[(u16, u32)]| Histogram(counts.to_vec());
         let one = histogram(&[(0, 1), (5, 2), (300, 70_000)]);
         let other = histogram(&[(5, 3), (6, 1), (419, u32::MAX)]);
@@ -218,10 +216,10 @@ mod tests {
         assert_eq!(sum, reversed);
         let expected = [(0, 1), (5, 5), (6, 1), (300, 70_000), (419, u32::MAX)];
         assert_eq!(sum, histogram(&expected));
-        let mut writer = Writer::default();
+        let mut writer = BlobWriter::default();
         sum.encode(&mut writer);
         let bytes = writer.into_bytes();
-        let mut reader = Reader::new(&bytes);
+        let mut reader = BlobReader::new(&bytes);
         assert_eq!(Histogram::decode(&mut reader), Some(sum));
         assert!(reader.is_done());
     }

@@ -1,42 +1,40 @@
-//! What one worker has counted since its last tick.
+//! Counts of one worker since its last tick. Must not depend on the shared state.
 
 use std::time::Duration;
 
 use super::evidence::Tally;
 use super::latency::{Dense, Histogram, bucket};
-use super::state::State;
+use super::plan::{Arm, Plan};
 use super::window::Counts;
-use super::{Arm, Plan};
 use crate::response::HealthSample;
 
-/// What one worker has counted since its last tick, for one rollout; and how many failures
-/// in a row it has seen, which no other worker needs to know.
+/// Counts of one worker for one rollout since its last tick, and its consecutive failures, which
+/// are not shared.
 #[derive(Clone, Debug)]
 pub struct Local {
-    arms: Vec<Counted>,
+    arms: Vec<LocalCounts>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Counted {
+struct LocalCounts {
     errors: Tally,
     slow: Tally,
-    /// Where a limit compares quantiles.
+    /// Latencies, if a limit compares quantiles.
     buckets: Option<Box<Dense>>,
-    /// Failures in a row.
+    /// Number of consecutive failures.
     run: u32,
-    /// The attempt that the run belongs to; unknown before the first tick.
+    /// The attempt of the consecutive failures; unknown before the first tick.
     attempt: Option<u32>,
 }
 
 impl Local {
-    /// Nothing counted yet.
+    /// No counts.
     pub fn new(plan: &Plan) -> Self {
-        let arms = plan.arms().map(|_| Counted::default()).collect();
+        let arms = plan.arms().map(|_| LocalCounts::default()).collect();
         Self { arms }
     }
 
-    /// Counts a request. `true` where it is time for a tick at once: so many failures in a
-    /// row trip.
+    /// Counts a request. Returns whether a tick is due at once because of `consecutiveErrors`.
     pub fn record(
         &mut self,
         plan: &Plan,
@@ -50,15 +48,15 @@ impl Local {
             HealthSample::Failure => 1,
         };
         if let Some(latency) = latency {
-            self.time(plan, arm, latency);
+            self.count_latency(plan, arm, latency);
         }
         self.count(arm, Tally { bad, all: 1 });
-        // Once: a longer run has been told of, and is seen at the next tick if that failed.
+        // Equal, not at least: one extra tick per run. If it fails, the next one sees the run.
         let run = self.get(arm).map_or(0, |counted| counted.run);
         bad > 0 && plan.guardrail.consecutive_errors == Some(run) && arm != Arm::STABLE
     }
 
-    /// Counts requests in bulk, the failures last.
+    /// Counts several requests, the failures last.
     pub fn count(&mut self, arm: Arm, tally: Tally) {
         let Some(counted) = self.get_mut(arm) else {
             return;
@@ -70,7 +68,7 @@ impl Local {
         counted.run = counted.run.saturating_add(tally.bad);
     }
 
-    fn time(&mut self, plan: &Plan, arm: Arm, latency: Duration) {
+    fn count_latency(&mut self, plan: &Plan, arm: Arm, latency: Duration) {
         let (Some(limit), Some(counted)) = (&plan.guardrail.latency, self.get_mut(arm)) else {
             return;
         };
@@ -82,21 +80,21 @@ impl Local {
         }
     }
 
-    /// Whether this worker has seen so many failures in a row that they trip.
-    fn is_run(&self, plan: &Plan, arm: Arm) -> bool {
+    /// Whether the consecutive failures reach the limit.
+    fn reaches_limit(&self, plan: &Plan, arm: Arm) -> bool {
         let run = self.get(arm).map_or(0, |counted| counted.run);
         let limit = plan.guardrail.consecutive_errors;
         arm != Arm::STABLE && limit.is_some_and(|limit| run >= limit.max(1))
     }
 
-    /// The same, and all of them in this attempt: what failed before a rollback says
-    /// nothing about what comes after it.
-    pub(super) fn is_run_of(&self, plan: &Plan, arm: Arm, attempt: u32) -> bool {
-        let of_it = |counted: &Counted| counted.attempt.is_none_or(|of| of == attempt);
-        self.get(arm).is_some_and(of_it) && self.is_run(plan, arm)
+    /// Whether the consecutive failures of this attempt reach the limit. Failures before a
+    /// rollback do not count after it.
+    pub(super) fn breaches_consecutive(&self, plan: &Plan, arm: Arm, attempt: u32) -> bool {
+        let same_attempt = |counted: &LocalCounts| counted.attempt.is_none_or(|own| own == attempt);
+        self.get(arm).is_some_and(same_attempt) && self.reaches_limit(plan, arm)
     }
 
-    /// Whether there is nothing to merge.
+    /// Whether there are no counts.
     pub fn is_empty(&self) -> bool {
         let mut arms = self.arms.iter();
         arms.all(|arm| arm.errors.all == 0)
@@ -120,28 +118,29 @@ impl Local {
         }
     }
 
-    /// What was counted is merged into this state, and the state is written: begin anew.
-    pub fn merged(&mut self, plan: &Plan, state: &State) {
+    /// Removes the counts after they were written to the shared state. `attempt`: the current
+    /// attempt of each version.
+    pub(super) fn clear(&mut self, plan: &Plan, attempt: impl Fn(Arm) -> u32) {
         for ((arm, _), counted) in plan.arms().zip(&mut self.arms) {
-            let attempt = Some(state.attempt(plan, arm));
-            let run = if counted.attempt.is_none_or(|of| Some(of) == attempt) {
+            let attempt = Some(attempt(arm));
+            let run = if counted.attempt.is_none_or(|own| Some(own) == attempt) {
                 counted.run
             } else {
                 0
             };
-            *counted = Counted {
+            *counted = LocalCounts {
                 run,
                 attempt,
-                ..Counted::default()
+                ..LocalCounts::default()
             };
         }
     }
 
-    fn get(&self, arm: Arm) -> Option<&Counted> {
+    fn get(&self, arm: Arm) -> Option<&LocalCounts> {
         self.arms.get(usize::from(arm.0))
     }
 
-    fn get_mut(&mut self, arm: Arm) -> Option<&mut Counted> {
+    fn get_mut(&mut self, arm: Arm) -> Option<&mut LocalCounts> {
         self.arms.get_mut(usize::from(arm.0))
     }
 }

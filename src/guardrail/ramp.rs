@@ -1,57 +1,55 @@
-//! A canary that grows by the clock.
+//! Ramp of a canary: weights by time. Must not depend on state or counts.
 //!
-//! The clock alone says which step is in force, so proxies that never talk to each other
-//! agree, and so does one that was restarted a moment ago. A guardrail can only hold a
-//! proxy back: [`Ramp::paced`] walks the steps again from some instant on, one hold each,
-//! and never overtakes the clock.
+//! The clock alone determines the current step, so proxies agree without communication, also
+//! after a restart. A guardrail can only delay a ramp in one proxy: [`Ramp::paced`] repeats the
+//! steps from a given time on and never exceeds the scheduled weight.
 //!
-//! Weights never fall from step to step, so nobody leaves the canary while it grows.
+//! Weights do not decrease from step to step, so no user leaves the canary while it grows.
 
 use std::time::Duration;
 
-use super::millis;
+use super::units::millis;
 use crate::bucket::Share;
 
-/// The most steps that a ramp may have, those of a short form counted one by one.
+/// Maximum number of steps, including those of the short form.
 pub const MAX_STEPS: usize = 1_000;
 
-/// A weight and how long it lasts.
+/// Step of a ramp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// The share of users that the canary gets.
+    /// Share of users that get the canary.
     pub weight: Share,
-    /// How long. `None` waits for the next configuration; what the last step says does
-    /// not matter, it lasts anyway.
+    /// Duration. `None`: until the next configuration. The last step lasts forever.
     pub hold: Option<Duration>,
 }
 
-/// The short form: equal steps.
+/// Short form of a ramp: equal steps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Even {
-    /// The first weight.
+    /// First weight.
     pub from: Share,
-    /// What each step adds.
+    /// Increment per step.
     pub by: Share,
-    /// Where it ends; the last step is clipped to it.
+    /// Last weight; the last increment may be smaller.
     pub to: Share,
-    /// How long each step is held, the one at `to` as well.
+    /// Duration of each step, including the one at `to`.
     pub every: Duration,
-    /// The weight after that. `None`: it stays at `to`.
+    /// Weight after the step at `to`. `None`: it stays at `to`.
     pub then: Option<Share>,
 }
 
-/// Why steps are no ramp.
+/// Reason why steps are not a ramp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {
-    /// There is no step.
+    /// There are no steps.
     Empty,
     /// There are more than [`MAX_STEPS`].
     TooMany,
     /// The weight of the step with this index is below that of the one before it.
     Shrinks(usize),
-    /// The step with this index is held for no time.
+    /// The step with this index has a duration of 0.
     NoHold(usize),
-    /// `by` is 0, so `to` is never reached.
+    /// `by` is 0.
     NoStride,
     /// `to` is below `from`.
     Backwards,
@@ -59,19 +57,19 @@ pub enum Flaw {
     FallsBack,
 }
 
-/// A canary that grows by the clock. See the module.
+/// Ramp of a canary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ramp {
-    /// Milliseconds since the Unix epoch.
+    /// Start of the first step in milliseconds since the Unix epoch.
     start: u64,
     steps: Box<[Step]>,
 }
 
 impl Even {
-    /// The steps that this is short for.
+    /// Steps of the long form.
     ///
     /// # Errors
-    /// When they do not grow, or are too many.
+    /// When the weights do not grow or the steps are too many.
     pub fn steps(&self) -> Result<Vec<Step>, Flaw> {
         if self.by == Share::NONE {
             return Err(Flaw::NoStride);
@@ -102,10 +100,10 @@ impl Even {
 }
 
 impl Ramp {
-    /// The ramp that begins its first step at `start`.
+    /// Ramp whose first step begins at `start`.
     ///
     /// # Errors
-    /// When the steps are none, too many, shrink, or take no time.
+    /// When there are no steps or too many, or when a weight decreases or a duration is 0.
     pub fn new(start: u64, steps: Vec<Step>) -> Result<Self, Flaw> {
         if steps.is_empty() {
             return Err(Flaw::Empty);
@@ -127,30 +125,29 @@ impl Ramp {
         Ok(Self { start, steps })
     }
 
-    /// The weight that the clock gives: nobody before `start`.
+    /// Weight by the clock; 0 before `start`.
     pub fn scheduled(&self, now: u64) -> Share {
         self.weight(self.step(now))
     }
 
-    /// The weight where a guardrail let this proxy go on from `weight` at the instant
-    /// `since`: that step lasts a whole hold from then on, and so do the ones after it. The
-    /// clock's weight where that is less.
+    /// Weight of a ramp that continued from `weight` at the time `since`: that step and the ones
+    /// after it last their whole duration from then on. Never above the scheduled weight.
     pub fn paced(&self, weight: Share, since: u64, now: u64) -> Share {
         let Some(scheduled) = self.step(now) else {
             return Share::NONE;
         };
-        // Of two VMs, one may read the clock a little before the other.
+        // Another VM may have read a slightly later time.
         let spent = now.saturating_sub(since);
         let walked = self.walk(self.resumed(weight), spent);
         self.weight(Some(walked.min(scheduled)))
     }
 
-    /// The weight of the first step, where a recovery begins.
+    /// Weight of the first step, from which a recovery starts.
     pub fn first(&self) -> Share {
         self.weight(Some(0))
     }
 
-    /// The weight that everybody is heading for.
+    /// Weight of the last step.
     pub fn last(&self) -> Share {
         self.weight(self.steps.len().checked_sub(1))
     }
@@ -160,12 +157,12 @@ impl Ramp {
             .map_or(Share::NONE, |step| step.weight)
     }
 
-    /// The step that the clock gives; `None` before the first.
+    /// Step by the clock; `None` before the first.
     fn step(&self, now: u64) -> Option<usize> {
         Some(self.walk(0, now.checked_sub(self.start)?))
     }
 
-    /// Where somebody is who has spent this time since the beginning of a step.
+    /// Step that is reached `spent` milliseconds after the beginning of step `from`.
     fn walk(&self, from: usize, mut spent: u64) -> usize {
         let last = self.steps.len().saturating_sub(1);
         for (index, step) in self.steps.iter().enumerate().take(last).skip(from) {
@@ -176,8 +173,8 @@ impl Ramp {
         last
     }
 
-    /// The step to go on from at this weight. By the weight, not by the number of a step,
-    /// because a new configuration may have other steps in the same revision.
+    /// Step from which a ramp continues at this weight. A weight, not an index, because a new
+    /// configuration may have other steps in the same revision.
     fn resumed(&self, weight: Share) -> usize {
         let steps = || self.steps.iter().enumerate();
         let same = steps().find(|(_, step)| step.weight == weight);
@@ -215,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_gives_the_weight() {
+    fn the_clock_determines_the_weight() {
         let steady = ramp(&[held(1.0, 10), held(25.0, 60), held(100.0, 1)]);
         let gated = ramp(&[held(1.0, 10), gate(25.0), gate(100.0)]);
         for (name, ramp, now, weight) in [
@@ -225,8 +222,8 @@ mod tests {
             ("within step 0", &steady, START + 10 * MINUTE - 1, 1.0),
             ("step 1 begins", &steady, START + 10 * MINUTE, 25.0),
             ("step 1 ends", &steady, START + 70 * MINUTE - 1, 25.0),
-            ("the last", &steady, START + 70 * MINUTE, 100.0),
-            ("and for ever", &steady, u64::MAX, 100.0),
+            ("the last step", &steady, START + 70 * MINUTE, 100.0),
+            ("forever", &steady, u64::MAX, 100.0),
             ("a gate", &gated, START + 10 * MINUTE, 25.0),
             ("waits", &gated, u64::MAX, 25.0),
         ] {
@@ -235,21 +232,27 @@ mod tests {
     }
 
     #[test]
-    fn who_is_held_back_goes_on_one_step_per_hold_and_never_overtakes_the_clock() {
+    fn a_delayed_ramp_takes_whole_steps_and_never_exceeds_the_scheduled_weight() {
         let steady = ramp(&[held(5.0, 10), held(10.0, 10), held(50.0, 10), gate(100.0)]);
         let late = START + 25 * MINUTE;
         for (name, from, since, now, weight) in [
-            ("goes on from 10 %", 10.0, late, late, 10.0),
-            ("for a whole hold", 10.0, late, late + 10 * MINUTE - 1, 10.0),
+            ("continues from 10 %", 10.0, late, late, 10.0),
+            (
+                "for the whole step",
+                10.0,
+                late,
+                late + 10 * MINUTE - 1,
+                10.0,
+            ),
             ("then the next", 10.0, late, late + 10 * MINUTE, 50.0),
             ("and the last", 10.0, late, late + 20 * MINUTE, 100.0),
-            ("begins again", 5.0, late, late, 5.0),
-            ("and again grows", 5.0, late, late + 20 * MINUTE, 50.0),
+            ("restarts", 5.0, late, late, 5.0),
+            ("grows again", 5.0, late, late + 20 * MINUTE, 50.0),
             ("before start", 5.0, START - MINUTE, START - 1, 0.0),
-            ("a clock behind", 50.0, late, late - 1, 50.0),
-            ("ahead of it", 100.0, START, START + MINUTE, 5.0),
+            ("a clock slightly behind", 50.0, late, late - 1, 50.0),
+            ("ahead of the schedule", 100.0, START, START + MINUTE, 5.0),
             ("steps changed: below", 30.0, late, late, 10.0),
-            ("steps changed: at once", 1.0, late, late, 5.0),
+            ("steps changed: first", 1.0, late, late, 5.0),
         ] {
             assert_eq!(
                 steady.paced(percent(from), since, now),
@@ -260,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_leaves_the_canary_while_it_grows() {
+    fn no_user_leaves_the_canary_while_it_grows() {
         let even = Even {
             from: percent(5.0),
             by: percent(7.0),
@@ -281,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn the_short_form_is_short_for_steps() {
+    fn the_short_form_expands_to_steps() {
         let even = |from, by, to, then: Option<f64>| Even {
             from: percent(from),
             by: percent(by),
@@ -319,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_grow_is_no_ramp() {
+    fn invalid_steps_are_refused() {
         for (steps, flaw) in [
             (vec![], Flaw::Empty),
             (vec![held(5.0, 1), held(4.0, 1)], Flaw::Shrinks(1)),

@@ -1,49 +1,53 @@
-//! What is kept of a revision of a rollout: how its versions stand, and what was counted of
-//! them, by which limits.
+//! State of one revision of a rollout: its versions, and counts by set of limits. Must not
+//! depend on the encoding or on the counts of a worker.
 //!
-//! Configurations of several revisions, or with several limits, may get new streams at the
-//! same time: a listener that drains for minutes beside the one that follows it, two
-//! listeners whose plugins share a name. Each finds its own here. Verdicts belong to a
-//! revision; counts to its limits as well, since such by others cannot be added.
+//! Configurations with different revisions or limits may receive new streams at the same time: a
+//! draining listener beside its successor, or two listeners whose plugins have the same name.
+//! Verdicts belong to a revision. Counts belong to a revision and a set of limits, because counts
+//! of different limits cannot be added.
 
-use super::version::{self, Version};
+use super::plan::{Arm, Plan};
+use super::version::{Phase, VersionState, Windows};
+use crate::bucket::Share;
 
-/// How many revisions are kept: those that were written last.
+/// Maximum number of revisions that are kept; the least recently written is dropped.
 pub(super) const MAX_REVISIONS: usize = 3;
-/// By how many limits of one revision counts are kept.
+/// Maximum number of limit sets per revision whose counts are kept.
 pub(super) const MAX_LIMITS: usize = 3;
 
-/// A revision.
+/// State of one revision.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Kept {
+pub(super) struct RevisionState {
+    /// Hash of the revision.
     pub revision: u64,
-    /// When it was last written.
+    /// Time of the last write.
     pub seen: u64,
-    /// How they stand. What was counted of them is below.
-    pub versions: Vec<Version>,
-    /// The ones that were written last come first.
-    pub counts: Vec<Counted>,
+    /// Versions; those in a blob have no counts.
+    pub versions: Vec<VersionState>,
+    /// Counts by set of limits, most recently written first.
+    pub counts: Vec<LimitCounts>,
 }
 
-/// What was counted by the same limits.
+/// Counts of all versions by one set of limits.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Counted {
-    /// Which limits.
-    pub by: u64,
-    pub versions: Vec<Of>,
+pub(super) struct LimitCounts {
+    /// Hash of the limits.
+    pub limits: u64,
+    pub versions: Vec<VersionCounts>,
 }
 
-/// What was counted of one version.
+/// Counts of one version.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Of {
+pub(super) struct VersionCounts {
+    /// Hash of the version's name.
     pub name: u64,
-    /// In which attempt. What was counted in an earlier one is void.
+    /// Attempt of the version; counts of an earlier attempt are void.
     pub attempt: u32,
-    pub counts: version::Counts,
+    pub windows: Windows,
 }
 
-impl Kept {
-    /// A revision of which nothing is known.
+impl RevisionState {
+    /// State of a revision without versions.
     pub fn new(revision: u64) -> Self {
         Self {
             revision,
@@ -51,53 +55,86 @@ impl Kept {
         }
     }
 
-    /// Takes out what was counted by these limits and gives it to the versions. Whether
-    /// there was anything of the kind.
-    pub fn count_by(&mut self, limits: u64) -> bool {
+    /// Moves the counts of these limits to the versions. Returns whether there were any.
+    pub fn take_counts(&mut self, limits: u64) -> bool {
         let all = std::mem::take(&mut self.counts).into_iter();
-        let (by_these, by_others): (Vec<_>, _) = all.partition(|counted| counted.by == limits);
-        self.counts = by_others;
-        let Some(counted) = by_these.into_iter().next() else {
+        let (own, others): (Vec<_>, _) = all.partition(|counts| counts.limits == limits);
+        self.counts = others;
+        let Some(counts) = own.into_iter().next() else {
             return false;
         };
-        for of in counted.versions {
-            let same = |version: &&mut Version| version.name == of.name;
+        for counted in counts.versions {
+            let same = |version: &&mut VersionState| version.name == counted.name;
             if let Some(version) = self.versions.iter_mut().find(same)
-                && version.attempt == of.attempt
+                && version.attempt == counted.attempt
             {
-                version.counts = of.counts;
+                version.windows = counted.windows;
             }
         }
         true
     }
+
+    /// Weight of a canary with a ramp, which determines its users; a rollback does not change
+    /// it. [`Share::NONE`] without a ramp.
+    pub fn weight(&self, plan: &Plan, arm: Arm, now: u64) -> Share {
+        let Some(ramp) = &plan.ramp else {
+            return Share::NONE;
+        };
+        let version = self.version(plan, arm);
+        let weight = match version.and_then(|version| version.pace) {
+            Some((weight, since)) => ramp.paced(weight, since, now),
+            None => ramp.scheduled(now),
+        };
+        match version.map(|version| version.phase_by(plan)) {
+            // A rollback affects the users at the time of the trip, and no others.
+            Some(Phase::Frozen { weight: held, .. } | Phase::RolledBack { weight: held, .. }) => {
+                weight.min(held)
+            }
+            _ => weight,
+        }
+    }
+
+    pub fn version(&self, plan: &Plan, arm: Arm) -> Option<&VersionState> {
+        let name = plan.key(arm)?;
+        let mut versions = self.versions.iter();
+        versions.find(|version| version.name == name)
+    }
+
+    pub fn version_mut(&mut self, plan: &Plan, arm: Arm) -> Option<&mut VersionState> {
+        let name = plan.key(arm)?;
+        let mut versions = self.versions.iter_mut();
+        versions.find(|version| version.name == name)
+    }
 }
 
-impl Counted {
-    /// What was counted of these versions.
-    pub fn of(by: u64, versions: &[Version]) -> Self {
-        let some = |version: &&Version| version.counts != version::Counts::default();
-        let of = |version: &Version| Of {
+impl LimitCounts {
+    /// Counts of these versions; versions without counts are omitted.
+    pub fn of(limits: u64, versions: &[VersionState]) -> Self {
+        let counted = versions
+            .iter()
+            .filter(|version| version.windows != Windows::default());
+        let counted = counted.map(|version| VersionCounts {
             name: version.name,
             attempt: version.attempt,
-            counts: version.counts.clone(),
-        };
+            windows: version.windows.clone(),
+        });
         Self {
-            by,
-            versions: versions.iter().filter(some).map(of).collect(),
+            limits,
+            versions: counted.collect(),
         }
     }
 
-    /// Whether anything was counted of this version.
+    /// Whether there are counts of this version.
     pub fn has(&self, name: u64) -> bool {
-        self.versions.iter().any(|of| of.name == name)
+        self.versions.iter().any(|version| version.name == name)
     }
 
-    /// Forgets the oldest histogram of each version. `false` where there is none.
-    pub fn forget_oldest_histograms(&mut self) -> bool {
-        let mut forgot = false;
-        for of in &mut self.versions {
-            forgot |= of.counts.latencies.forget_oldest_histogram();
+    /// Drops the oldest histogram of each version. Returns whether there was one.
+    pub fn drop_oldest_histograms(&mut self) -> bool {
+        let mut dropped = false;
+        for version in &mut self.versions {
+            dropped |= version.windows.latencies.drop_oldest_histogram();
         }
-        forgot
+        dropped
     }
 }

@@ -1,57 +1,57 @@
-//! Which limit a version breaches, if any, by the counts of the recent past.
+//! Check of a version's windows against the limits. Must not depend on phases or transitions.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::evidence::{self, ENOUGH, ENOUGH_COMPARED, Tally};
-use super::latency;
-use super::transition::Shown;
-use super::window::{Lengths, Window};
-use super::{ErrorLimit, LatencyLimit, fraction};
+use super::latency as buckets;
+use super::plan::{ErrorLimit, LatencyLimit};
+use super::units::{AsConfigured, fraction};
+use super::window::{SlotLengths, Window};
 use crate::bucket::Share;
 
-/// The limit that is breached, and what was seen.
+/// A breached limit and the counts that breach it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Cause {
     /// `errors.max`
     Errors {
-        /// The failures among the requests.
+        /// Failed requests and all requests of the version.
         tally: Tally,
         /// The limit.
         max: Share,
     },
     /// `errors.overStable`
     OverStable {
-        /// The failures among the requests.
+        /// Failed requests and all requests of the version.
         tally: Tally,
-        /// The same of stable.
+        /// Failed requests and all requests of stable.
         stable: Tally,
-        /// What lies between them at most.
+        /// Maximum difference of the shares.
         margin: Share,
     },
     /// `latency.max`
     Slow {
-        /// The requests slower than the limit.
+        /// Requests slower than the limit, and all requests.
         tally: Tally,
         /// The limit.
         max: Duration,
-        /// How many requests it holds for.
+        /// The judged quantile.
         quantile: f64,
     },
     /// `latency.timesStable`
     SlowerThanStable {
-        /// The requests slower than the multiple of stable's quantile.
+        /// Requests slower than the multiple of stable's quantile, and all requests.
         tally: Tally,
         /// Stable's quantile.
         stable: Duration,
-        /// Which multiple of it.
+        /// Maximum ratio to it.
         times: f64,
-        /// How many requests it holds for.
+        /// The judged quantile.
         quantile: f64,
     },
     /// `consecutiveErrors`
     Consecutive {
-        /// The limit, which is how many failed in a row.
+        /// The limit.
         failures: u32,
     },
 }
@@ -60,7 +60,7 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Errors { tally, max } => {
-                let (max, Tally { bad, all }) = (Shown(*max), tally);
+                let (max, Tally { bad, all }) = (AsConfigured(*max), tally);
                 write!(f, "{bad} of {all} requests failed, errors.max is {max}")
             }
             Self::OverStable {
@@ -68,7 +68,8 @@ impl fmt::Display for Cause {
                 stable,
                 margin,
             } => {
-                let (stable_bad, stable_all, margin) = (stable.bad, stable.all, Shown(*margin));
+                let (stable_bad, stable_all, margin) =
+                    (stable.bad, stable.all, AsConfigured(*margin));
                 write!(
                     f,
                     "{bad} of {all} requests failed, {stable_bad} of {stable_all} to stable, \
@@ -80,7 +81,7 @@ impl fmt::Display for Cause {
                 max,
                 quantile,
             } => {
-                let (max, quantile) = (Shown(*max), Shown(*quantile));
+                let (max, quantile) = (AsConfigured(*max), AsConfigured(*quantile));
                 write!(
                     f,
                     "{bad} of {all} requests took longer than latency.max, {max}, for quantile \
@@ -93,8 +94,8 @@ impl fmt::Display for Cause {
                 times,
                 quantile,
             } => {
-                let (stable, times) = (Shown(*stable), Shown(*times));
-                let quantile = Shown(*quantile);
+                let (stable, times) = (AsConfigured(*stable), AsConfigured(*times));
+                let quantile = AsConfigured(*quantile);
                 write!(
                     f,
                     "{bad} of {all} requests took longer than latency.timesStable, {times} times \
@@ -108,7 +109,7 @@ impl fmt::Display for Cause {
     }
 }
 
-/// The limit on errors that is breached.
+/// The breached limit on errors.
 pub(super) fn errors(
     limit: &ErrorLimit,
     min_requests: u32,
@@ -116,8 +117,8 @@ pub(super) fn errors(
     stable: Option<&Window>,
     now: u64,
 ) -> Option<Cause> {
-    let lengths = Lengths::of(limit.window);
-    let (span, tally) = version.enough(lengths, now, min_requests)?;
+    let lengths = SlotLengths::of(limit.window);
+    let (lookback, tally) = version.shortest_with(lengths, now, min_requests)?;
     if tally.bad == 0 {
         return None;
     }
@@ -127,8 +128,8 @@ pub(super) fn errors(
         return Some(Cause::Errors { tally, max });
     }
     let margin = limit.over_stable?;
-    // The same span, so that what hits both at a time is seen on both sides.
-    let stable = stable?.tally(lengths, now, span);
+    // The same period, so that a common cause affects both sides.
+    let stable = stable?.tally(lengths, now, lookback);
     let enough = stable.all >= min_requests;
     (enough && tally.above_other(stable, fraction(margin)) > ENOUGH_COMPARED).then_some(
         Cause::OverStable {
@@ -139,16 +140,16 @@ pub(super) fn errors(
     )
 }
 
-/// The limit on latency that is breached now, if only for a moment.
-pub(super) fn slowness(
+/// The limit on latency that is breached at this moment.
+pub(super) fn latency(
     limit: &LatencyLimit,
     min_requests: u32,
     version: &Window,
     stable: Option<&Window>,
     now: u64,
 ) -> Option<Cause> {
-    let lengths = Lengths::of(limit.window);
-    let (span, tally) = version.enough(lengths, now, min_requests)?;
+    let lengths = SlotLengths::of(limit.window);
+    let (lookback, tally) = version.shortest_with(lengths, now, min_requests)?;
     let quantile = limit.quantile;
     if let Some(max) = limit.max
         && tally.above(1.0 - quantile) > ENOUGH
@@ -160,15 +161,15 @@ pub(super) fn slowness(
         });
     }
     let (times, stable) = (limit.times_stable?, stable?);
-    let version = version.by_bucket(lengths, now, span);
-    let stable = stable.by_bucket(lengths, now, span);
+    let version = version.histogram(lengths, now, lookback);
+    let stable = stable.histogram(lengths, now, lookback);
     if version.total() < min_requests || stable.total() < min_requests {
         return None;
     }
-    let compared = evidence::slower(&version, &stable, quantile, latency::shift(times))?;
+    let compared = evidence::slower(&version, &stable, quantile, buckets::shift(times))?;
     (compared.evidence > ENOUGH_COMPARED).then_some(Cause::SlowerThanStable {
         tally: compared.tally,
-        stable: latency::upper_edge(compared.quantile),
+        stable: buckets::upper_edge(compared.quantile),
         times,
         quantile,
     })

@@ -1,45 +1,48 @@
-//! What is known about one version: its counts, how it stands, when it is tried again.
+//! State of one version: phase, counts, and the time of its next attempt. Must not depend on
+//! other versions.
 
 use std::time::Duration;
 
-use super::transition::Change;
+use super::plan::{Guardrail, OnBreach, Plan};
+use super::transition::TransitionKind;
+use super::units::millis;
 use super::verdict::Cause;
-use super::window::{Lengths, Span, Window};
-use super::{Guardrail, OnBreach, Plan, millis};
+use super::window::{Lookback, SlotLengths, Window};
 use crate::bucket::Share;
 
-/// The longest time until a version is tried again.
-const LONGEST: Duration = Duration::from_hours(24);
+/// Maximum time until a version is tried again, unless `recoverAfter` is longer.
+const MAX_RECOVERY: Duration = Duration::from_hours(24);
 
-/// What is known about one version.
+/// State of one version.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Version {
+pub(super) struct VersionState {
+    /// Hash of the name.
     pub name: u64,
     pub phase: Phase,
-    /// How often it was rolled back or frozen.
+    /// Number of rollbacks and freezes.
     pub trips: u32,
-    /// Goes up whenever its counts begin anew.
+    /// Incremented whenever the counts restart at zero.
     pub attempt: u32,
-    /// From which weight its ramp goes on, and since when.
+    /// Weight and time from which the ramp continued after a freeze, rollback or clock change.
     pub pace: Option<(Share, u64)>,
-    pub counts: Counts,
+    pub windows: Windows,
 }
 
-/// What was counted of one version, by some limits.
+/// Counts of one version by one set of limits.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Counts {
-    /// Since when its latency breaches a limit.
+pub(super) struct Windows {
+    /// Start of the current breach of a latency limit.
     pub slow_since: Option<u64>,
     pub errors: Window,
     pub latencies: Window,
 }
 
-/// How a version stands.
+/// Verdict on a version.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) enum Phase {
     #[default]
     Healthy,
-    /// Breached a limit, to no effect; over at this instant unless it does so again.
+    /// Breached a limit without effect; ends at this time unless there is another breach.
     Observed {
         until: u64,
     },
@@ -53,30 +56,30 @@ pub(super) enum Phase {
     },
 }
 
-/// What `divvy_guardrail_state` says of a version.
+/// Effective verdict on a version; the value of `divvy_guardrail_state`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Standing {
     /// Within its limits, or only observed.
     Healthy,
-    /// Its ramp goes no further.
+    /// The ramp stops.
     Frozen,
-    /// Stable serves its share.
+    /// Stable serves the version's share.
     RolledBack,
 }
 
 impl Standing {
-    /// The value of the gauge.
+    /// Value of the gauge.
     pub const fn gauge(self) -> u64 {
         self as u64
     }
 }
 
-impl Version {
-    /// How it stands by a plan that may not ask for a verdict such as the one that is kept:
-    /// what was only observed is judged once a breach leads to more, nothing is frozen that
-    /// has nowhere to grow, and without limits nothing is held. What is kept stays as it is,
-    /// since another plan that gets new streams as well may go by it.
+impl VersionState {
+    /// The phase under a plan that may have another `onBreach` than the one of the verdict: an
+    /// observed version is judged again, a version without a ramp is not frozen, and without
+    /// limits every version is healthy. The stored phase stays, because another plan may be in
+    /// use at the same time.
     pub fn phase_by(&self, plan: &Plan) -> Phase {
         let on_breach = plan.guardrail.on_breach;
         let can_freeze = on_breach == OnBreach::Freeze && plan.ramp.is_some();
@@ -88,72 +91,78 @@ impl Version {
         }
     }
 
-    /// Whether anything of it was counted in the time that the plan's limits look back at.
+    /// Whether the windows of the plan's limits contain any request.
     pub fn is_counted(&self, plan: &Plan, now: u64) -> bool {
         let any = |window: &Window, length| {
-            let tally = window.tally(Lengths::of(length), now, Span::LONGEST);
+            let tally = window.tally(SlotLengths::of(length), now, Lookback::LONGEST);
             tally.all > 0
         };
         let Guardrail {
             errors, latency, ..
         } = &plan.guardrail;
-        errors.is_some_and(|limit| any(&self.counts.errors, limit.window))
-            || latency.is_some_and(|limit| any(&self.counts.latencies, limit.window))
+        errors.is_some_and(|limit| any(&self.windows.errors, limit.window))
+            || latency.is_some_and(|limit| any(&self.windows.latencies, limit.window))
     }
 
-    /// Does what a breach leads to.
-    pub fn trip(&mut self, plan: &Plan, cause: Cause, weight: Share, now: u64) -> Option<Change> {
+    /// Applies the consequence of a breach.
+    pub fn trip(
+        &mut self,
+        plan: &Plan,
+        cause: Cause,
+        weight: Share,
+        now: u64,
+    ) -> Option<TransitionKind> {
         let guardrail = &plan.guardrail;
-        let again_in = guardrail.recover_after.map(|after| {
+        let retry_in = guardrail.recover_after.map(|after| {
             let times = 1_u32.checked_shl(self.trips).unwrap_or(u32::MAX);
-            after.saturating_mul(times).min(LONGEST.max(after))
+            after.saturating_mul(times).min(MAX_RECOVERY.max(after))
         });
-        let until = again_in.map(|again_in| now.saturating_add(millis(again_in)));
-        let (phase, change) = match guardrail.on_breach {
-            // What another plan holds stays held.
+        let until = retry_in.map(|retry_in| now.saturating_add(millis(retry_in)));
+        let (phase, kind) = match guardrail.on_breach {
+            // Another plan froze the version.
             OnBreach::Observe if matches!(self.phase, Phase::Frozen { .. }) => return None,
             OnBreach::Observe => {
                 self.phase = observed(plan, now);
-                return Some(Change::Observed { cause });
+                return Some(TransitionKind::Observed { cause });
             }
             OnBreach::Freeze => {
-                let change = Change::Frozen {
+                let kind = TransitionKind::Frozen {
                     cause,
                     weight,
-                    again_in,
+                    retry_in,
                 };
-                (Phase::Frozen { weight, until }, change)
+                (Phase::Frozen { weight, until }, kind)
             }
             OnBreach::Rollback => {
-                let change = Change::RolledBack { cause, again_in };
-                (Phase::RolledBack { weight, until }, change)
+                let kind = TransitionKind::RolledBack { cause, retry_in };
+                (Phase::RolledBack { weight, until }, kind)
             }
         };
         self.phase = phase;
         self.trips = self.trips.saturating_add(1);
         self.attempt = self.attempt.wrapping_add(1);
-        self.forget_counts();
-        Some(change)
+        self.clear_counts();
+        Some(kind)
     }
 
-    /// Makes it healthy, with nothing counted, if it is time.
-    pub fn begin_anew(&mut self, until: Option<u64>, now: u64) -> Option<()> {
+    /// Starts the next attempt at `until`: healthy, without counts.
+    pub fn retry(&mut self, until: Option<u64>, now: u64) -> Option<()> {
         if now < until? {
             return None;
         }
         self.phase = Phase::Healthy;
         self.attempt = self.attempt.wrapping_add(1);
-        // What ended in the meantime had begun before.
-        self.forget_counts();
+        // Requests that ended in the meantime belong to the previous attempt.
+        self.clear_counts();
         Some(())
     }
 
-    pub fn forget_counts(&mut self) {
-        self.counts = Counts::default();
+    pub fn clear_counts(&mut self) {
+        self.windows = Windows::default();
     }
 }
 
-/// Until a breach is over that is only reported: as long as the limits look back.
+/// The phase after a breach that is only reported; it lasts for the longest window.
 pub(super) fn observed(plan: &Plan, now: u64) -> Phase {
     let guardrail = &plan.guardrail;
     let errors = guardrail.errors.map(|limit| limit.window);

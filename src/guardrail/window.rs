@@ -1,52 +1,49 @@
-//! Counts of the recent past.
+//! Counts of the recent past. Must not depend on plans or state.
 //!
-//! A window is made of slots that each cover a fixed stretch of the clock, so merging is
-//! adding to a slot, in any order. A second, coarser kind covers ten times as long: where
-//! the window holds too few requests for a verdict, it stretches until it holds enough.
+//! A window consists of slots that each cover a fixed period of the clock, so merging adds to a
+//! slot and is commutative. Fine slots cover the window. Coarse slots cover ten times its length:
+//! a window with too few requests for a verdict stretches over them.
 
 use std::time::Duration;
 
 use super::evidence::Tally;
 use super::latency::{Dense, Histogram};
-use super::millis;
-use super::wire::{Reader, Writer};
+use super::units::millis;
+use super::wire::{BlobReader, BlobWriter};
 
-/// A window is the slot that is being filled and the six before it, so at least as long as
-/// it says.
+/// Number of fine slots: the current one and the six before it, which cover at least the window.
 const FINE: u64 = 7;
-/// Stretched, it is the coarse slot that is being filled and up to four before it.
+/// Number of coarse slots: the current one and the four before it.
 const COARSE: u64 = 5;
-/// How far a window stretches.
+/// Maximum factor by which a window stretches.
 const STRETCH: u64 = 10;
 
-/// What was counted.
+/// Counts of one slot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Requests, and how many of them failed, or were too slow.
+    /// Requests, and those that failed or were too slow.
     pub tally: Tally,
-    /// Their latencies, where a limit compares them.
+    /// Latencies, if a limit compares them.
     pub histogram: Histogram,
 }
 
 impl Counts {
-    /// Adds what was counted elsewhere.
+    /// Adds other counts.
     pub fn add(&mut self, other: &Self) {
         self.tally = self.tally.plus(other.tally);
         self.histogram.add(&other.histogram);
     }
 }
 
-/// The lengths of a window's slots, in milliseconds.
+/// Lengths of a window's slots in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lengths {
+pub struct SlotLengths {
     fine: u64,
     coarse: u64,
 }
 
-impl Lengths {
-    /// Those of a window of this length.
-    // Inlined many times over it would take a kilobyte.
-    #[cfg_attr(target_arch = "wasm32", inline(never))]
+impl SlotLengths {
+    /// Lengths for a window of this length.
     pub fn of(window: Duration) -> Self {
         let window = millis(window).max(1);
         Self {
@@ -55,23 +52,23 @@ impl Lengths {
         }
     }
 
-    /// The slot of an instant.
+    /// Index of the slot that contains a time.
     fn slot(self, coarse: bool, now: u64) -> u64 {
         let length = if coarse { self.coarse } else { self.fine };
         now.checked_div(length).unwrap_or_default()
     }
 }
 
-/// Which part of the past a verdict is about.
+/// The period that a verdict considers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
+pub struct Lookback {
     coarse: bool,
-    /// How many slots before the current one.
+    /// Number of slots before the current one.
     back: u64,
 }
 
-impl Span {
-    /// The window, and stretched more and more.
+impl Lookback {
+    /// The window, then stretched ones in increasing length.
     const ALL: [Self; 5] = [
         Self::of(false, FINE.saturating_sub(1)),
         Self::of(true, 1),
@@ -79,7 +76,7 @@ impl Span {
         Self::of(true, 3),
         Self::LONGEST,
     ];
-    /// As far back as anything is known.
+    /// The longest period with counts.
     pub const LONGEST: Self = Self::of(true, COARSE.saturating_sub(1));
 
     const fn of(coarse: bool, back: u64) -> Self {
@@ -87,34 +84,35 @@ impl Span {
     }
 }
 
-/// The counts of the recent past. See the module.
+/// Counts of the recent past.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Window {
-    /// A handful, in no order; those that are too old make room for new ones.
+    /// At most [`MAX_SLOTS`] in no order; expired slots are reused.
     slots: Vec<Slot>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Slot {
     coarse: bool,
-    /// Which stretch of the clock this is: the instant divided by the length.
+    /// Time divided by the slot's length.
     index: u64,
     counts: Counts,
 }
 
-/// The most slots that a window has, of both kinds.
+/// Maximum number of slots, fine and coarse.
 const MAX_SLOTS: usize = 12;
 
 impl Window {
-    /// Adds counts at an instant.
-    pub fn add(&mut self, lengths: Lengths, now: u64, counts: &Counts) {
+    /// Adds counts at a time.
+    pub fn add(&mut self, lengths: SlotLengths, now: u64, counts: &Counts) {
         for coarse in [false, true] {
             let index = lengths.slot(coarse, now);
-            let most = if coarse { COARSE } else { FINE };
-            // In the place of one that is too old, if there is one. Its own comes first
-            // where there is one, since it took such a place.
+            let count = if coarse { COARSE } else { FINE };
+            // The slot with this index, or an expired one. The former comes first in the list if
+            // both exist, because it reused an expired slot.
             let same = |slot: &&mut Slot| {
-                slot.coarse == coarse && (slot.index == index || slot.index.abs_diff(index) >= most)
+                slot.coarse == coarse
+                    && (slot.index == index || slot.index.abs_diff(index) >= count)
             };
             if let Some(slot) = self.slots.iter_mut().find(same) {
                 if slot.index != index {
@@ -133,51 +131,60 @@ impl Window {
         }
     }
 
-    /// The shortest span that holds this many requests, if one does, and what it holds.
-    pub fn enough(&self, lengths: Lengths, now: u64, least: u32) -> Option<(Span, Tally)> {
-        for span in Span::ALL {
-            let tally = self.tally(lengths, now, span);
-            if tally.all >= least {
-                return Some((span, tally));
+    /// The shortest lookback with at least `min` requests, and its counts.
+    pub fn shortest_with(
+        &self,
+        lengths: SlotLengths,
+        now: u64,
+        min: u32,
+    ) -> Option<(Lookback, Tally)> {
+        for lookback in Lookback::ALL {
+            let tally = self.tally(lengths, now, lookback);
+            if tally.all >= min {
+                return Some((lookback, tally));
             }
         }
         None
     }
 
-    /// All that was counted within a span, in total.
-    pub fn tally(&self, lengths: Lengths, now: u64, span: Span) -> Tally {
+    /// Sum of the counts within a lookback.
+    pub fn tally(&self, lengths: SlotLengths, now: u64, lookback: Lookback) -> Tally {
         let mut sum = Tally::default();
-        for counts in self.within(lengths, now, span) {
+        for counts in self.within(lengths, now, lookback) {
             sum = sum.plus(counts.tally);
         }
         sum
     }
 
-    /// The latencies within a span.
-    pub fn by_bucket(&self, lengths: Lengths, now: u64, span: Span) -> Dense {
+    /// Sum of the histograms within a lookback.
+    pub fn histogram(&self, lengths: SlotLengths, now: u64, lookback: Lookback) -> Dense {
         let mut sum = Dense::default();
-        for counts in self.within(lengths, now, span) {
+        for counts in self.within(lengths, now, lookback) {
             sum.add(&counts.histogram);
         }
         sum
     }
 
-    fn within(&self, lengths: Lengths, now: u64, span: Span) -> impl Iterator<Item = &Counts> {
-        let last = lengths.slot(span.coarse, now);
-        let first = last.saturating_sub(span.back);
+    fn within(
+        &self,
+        lengths: SlotLengths,
+        now: u64,
+        lookback: Lookback,
+    ) -> impl Iterator<Item = &Counts> {
+        let last = lengths.slot(lookback.coarse, now);
+        let first = last.saturating_sub(lookback.back);
         self.slots
             .iter()
-            .filter(move |slot| slot.coarse == span.coarse)
+            .filter(move |slot| slot.coarse == lookback.coarse)
             .filter(move |slot| first <= slot.index && slot.index <= last)
             .map(|slot| &slot.counts)
     }
 
-    /// Forgets the oldest histogram, not how many were slower than `max`. `false` where
-    /// there is none.
-    pub(super) fn forget_oldest_histogram(&mut self) -> bool {
+    /// Drops the oldest histogram but keeps the tally. Returns whether there was one.
+    pub(super) fn drop_oldest_histogram(&mut self) -> bool {
         let with = self.slots.iter_mut();
         let with = with.filter(|slot| !slot.counts.histogram.is_empty());
-        // The coarse ones have the smaller numbers, and are those that can be done without.
+        // Coarse slots have the smaller indexes and are the less important ones.
         let oldest = with.min_by_key(|slot| slot.index);
         oldest.is_some_and(|slot| {
             slot.counts.histogram = Histogram::default();
@@ -185,7 +192,7 @@ impl Window {
         })
     }
 
-    pub(super) fn encode(&self, to: &mut Writer) {
+    pub(super) fn encode(&self, to: &mut BlobWriter) {
         to.length(self.slots.len());
         for slot in &self.slots {
             to.number(u64::from(slot.coarse));
@@ -196,7 +203,7 @@ impl Window {
         }
     }
 
-    pub(super) fn decode(from: &mut Reader<'_>) -> Option<Self> {
+    pub(super) fn decode(from: &mut BlobReader<'_>) -> Option<Self> {
         let mut slots = Vec::new();
         for _ in 0..from.length(MAX_SLOTS)? {
             let coarse = from.number()? == 1;
@@ -231,23 +238,27 @@ mod tests {
     }
 
     #[test]
-    fn a_window_holds_at_least_as_long_as_it_says_and_little_more() {
-        let lengths = Lengths::of(Duration::from_mins(1));
-        // Wherever within a slot it was counted.
+    fn a_window_covers_its_length_and_at_most_one_slot_more() {
+        let lengths = SlotLengths::of(Duration::from_mins(1));
+        // At any position within a slot.
         for offset in (0..20_000).step_by(777) {
             let counted = 100 * MINUTE + offset;
             for (after, all) in [(0, 9), (59_999, 9), (70_000, 0), (10 * MINUTE, 0)] {
                 let mut window = Window::default();
                 window.add(lengths, counted, &requests(9));
                 let now = counted + after;
-                assert_eq!(window.tally(lengths, now, Span::ALL[0]).all, all, "{after}");
+                assert_eq!(
+                    window.tally(lengths, now, Lookback::ALL[0]).all,
+                    all,
+                    "{after}"
+                );
             }
             let mut window = Window::default();
             window.add(lengths, counted, &requests(9));
             for (after, all) in [(0, 9), (8 * MINUTE - 1, 9), (10 * MINUTE, 0)] {
                 let now = counted + after;
                 assert_eq!(
-                    window.tally(lengths, now, Span::LONGEST).all,
+                    window.tally(lengths, now, Lookback::LONGEST).all,
                     all,
                     "{after}"
                 );
@@ -256,29 +267,29 @@ mod tests {
     }
 
     #[test]
-    fn it_stretches_no_further_than_it_has_to() {
-        let lengths = Lengths::of(Duration::from_mins(1));
+    fn a_window_stretches_to_the_shortest_sufficient_lookback() {
+        let lengths = SlotLengths::of(Duration::from_mins(1));
         let mut window = Window::default();
         let now = 1_000 * MINUTE;
         for minutes in (0..10).rev() {
             window.add(lengths, now - minutes * MINUTE, &requests(10));
         }
-        for (least, all) in [(1, 20), (20, 20), (21, 30), (31, 50), (71, 90), (91, 0)] {
-            let found = window.enough(lengths, now, least);
-            assert_eq!(found.map_or(0, |(_, tally)| tally.all), all, "{least}");
+        for (min, all) in [(1, 20), (20, 20), (21, 30), (31, 50), (71, 90), (91, 0)] {
+            let found = window.shortest_with(lengths, now, min);
+            assert_eq!(found.map_or(0, |(_, tally)| tally.all), all, "{min}");
         }
     }
 
     #[test]
-    fn it_never_has_more_slots_than_it_may() {
-        let lengths = Lengths::of(Duration::from_secs(30));
+    fn a_window_never_exceeds_its_number_of_slots() {
+        let lengths = SlotLengths::of(Duration::from_secs(30));
         let mut window = Window::default();
         let mut now = MINUTE;
         for step in 0..5_000_u64 {
             now += step * 7_919 % 31_000;
             window.add(lengths, now, &requests(1));
             assert!(window.slots.len() <= MAX_SLOTS);
-            assert!(window.tally(lengths, now, Span::ALL[0]).all >= 1);
+            assert!(window.tally(lengths, now, Lookback::ALL[0]).all >= 1);
         }
     }
 }

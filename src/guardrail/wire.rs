@@ -1,12 +1,10 @@
-//! Numbers as bytes: seven bits each, the lowest first, as most of them are small.
-//!
-//! Reading is total: any bytes are numbers or `None`.
+//! Variable-length numbers: seven bits per byte, lowest first. Must not depend on other modules.
 
-/// Bytes that are being written.
+/// Writer of a blob.
 #[derive(Debug, Default)]
-pub(super) struct Writer(Vec<u8>);
+pub(super) struct BlobWriter(Vec<u8>);
 
-impl Writer {
+impl BlobWriter {
     pub(super) fn number(&mut self, mut number: u64) {
         loop {
             #[allow(clippy::cast_possible_truncation, reason = "seven bits")]
@@ -24,8 +22,7 @@ impl Writer {
         self.number(u64::try_from(length).unwrap_or(u64::MAX));
     }
 
-    /// A number that may be missing.
-    pub(super) fn maybe(&mut self, number: Option<u64>) {
+    pub(super) fn optional(&mut self, number: Option<u64>) {
         self.number(u64::from(number.is_some()));
         if let Some(number) = number {
             self.number(number);
@@ -37,11 +34,11 @@ impl Writer {
     }
 }
 
-/// Bytes that are being read.
+/// Reader of a blob. Returns `None` for bytes that are not a number.
 #[derive(Debug)]
-pub(super) struct Reader<'a>(&'a [u8]);
+pub(super) struct BlobReader<'a>(&'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> BlobReader<'a> {
     pub(super) const fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
@@ -68,13 +65,13 @@ impl<'a> Reader<'a> {
         u32::try_from(self.number()?).ok()
     }
 
-    /// How many things follow, if they are not too many.
-    pub(super) fn length(&mut self, most: usize) -> Option<usize> {
+    /// Number of elements that follow; `None` above `max`.
+    pub(super) fn length(&mut self, max: usize) -> Option<usize> {
         let length = usize::try_from(self.number()?).ok()?;
-        (length <= most).then_some(length)
+        (length <= max).then_some(length)
     }
 
-    pub(super) fn maybe(&mut self) -> Option<Option<u64>> {
+    pub(super) fn optional(&mut self) -> Option<Option<u64>> {
         match self.number()? {
             0 => Some(None),
             1 => Some(Some(self.number()?)),
@@ -92,28 +89,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_number_comes_back() {
+    fn numbers_are_read_as_they_were_written() {
         let numbers = (0..64).flat_map(|bit| [1 << bit, (1_u64 << bit) - 1, u64::MAX >> bit]);
         for number in numbers {
-            let mut writer = Writer::default();
+            let mut writer = BlobWriter::default();
             writer.number(number);
-            writer.maybe(Some(number));
-            writer.maybe(None);
+            writer.optional(Some(number));
+            writer.optional(None);
             let bytes = writer.into_bytes();
-            let mut reader = Reader::new(&bytes);
+            let mut reader = BlobReader::new(&bytes);
             assert_eq!(reader.number(), Some(number));
-            assert_eq!(reader.maybe(), Some(Some(number)));
-            assert_eq!(reader.maybe(), Some(None));
+            assert_eq!(reader.optional(), Some(Some(number)));
+            assert_eq!(reader.optional(), Some(None));
             assert!(reader.is_done());
         }
     }
 
     #[test]
-    fn what_is_no_number_is_none() {
+    fn bytes_that_are_not_a_number_are_refused() {
         let too_large = [&[0xff; 9][..], &[0x02]].concat();
         let too_long = [0x80; 11];
         for bytes in [&[][..], &[0x80], &too_large, &too_long] {
-            assert_eq!(Reader::new(bytes).number(), None, "{bytes:?}");
+            assert_eq!(BlobReader::new(bytes).number(), None, "{bytes:?}");
         }
     }
 }

@@ -9,9 +9,9 @@ use std::ops::Deref;
 use smallvec::SmallVec;
 
 use super::{Scope, Test};
+use crate::byte_map::ByteMap;
 use crate::decision::RolloutId;
 use crate::request::{Request, host};
-use crate::table::Table;
 
 /// Up to so many paths of one scope are looked up under each of its hosts: the table has an
 /// entry for each pair of them.
@@ -46,16 +46,16 @@ pub struct ScopeIndex {
     everywhere: Vec<RolloutId>,
     scopes: Vec<(RolloutId, Scope)>,
     any_host: Paths,
-    hosts: Table<Paths>,
+    hosts: ByteMap<Paths>,
     /// By the ending, which begins with a dot.
-    below: Table<Paths>,
+    below: ByteMap<Paths>,
 }
 
 /// What stands under one host.
 #[derive(Clone, Debug, Default)]
 struct Paths {
-    exact: Table<Vec<usize>>,
-    prefix: Table<Vec<usize>>,
+    exact: ByteMap<Vec<usize>>,
+    prefix: ByteMap<Vec<usize>>,
     /// Any path, and other operators on it, which have yet to be held against it.
     others: Vec<usize>,
 }
@@ -77,9 +77,9 @@ impl ScopeIndex {
                     host::Pattern::Exact(name) => (&mut self.hosts, name),
                     host::Pattern::Below(ending) => (&mut self.below, ending),
                 };
-                if let Some(paths) = table.get_or_insert_with(key, Paths::default) {
-                    paths.add(&scope, number);
-                }
+                table
+                    .get_or_insert_with(key, Paths::default)
+                    .add(&scope, number);
             }
             self.scopes.push((rollout, scope));
         }
@@ -194,15 +194,13 @@ impl Paths {
         let (table, paths): (_, Vec<&[u8]>) = match &scope.path {
             Some(Test::Exact(path)) => (&mut self.exact, vec![path]),
             Some(Test::In(paths)) if pairs(paths.len()) <= MAX_PAIRS => {
-                (&mut self.exact, paths.iter().collect())
+                (&mut self.exact, paths.keys().collect())
             }
             Some(Test::PathPrefix(prefix)) => (&mut self.prefix, vec![prefix]),
             _ => return self.others.push(number),
         };
         for path in paths {
-            if let Some(numbers) = table.get_or_insert_with(path, Vec::new) {
-                numbers.push(number);
-            }
+            table.get_or_insert_with(path, Vec::new).push(number);
         }
     }
 }

@@ -8,7 +8,7 @@ use super::network::Networks;
 use super::number::Range;
 use super::pattern::Pattern;
 use super::version::Requirement;
-use crate::table::Keys;
+use crate::byte_map::ByteMap;
 
 /// What a value is held against. Values are bytes.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ pub enum Test {
     /// What stands in it somewhere.
     Contains(Box<Finder<'static>>),
     /// One of these.
-    In(Keys),
+    In(ByteMap<()>),
     /// That it is there (`true`) or missing (`false`).
     Present(bool),
     /// A regular expression that the whole value matches.
@@ -108,11 +108,7 @@ mod tests {
     }
 
     fn one_of(values: &[&str]) -> Test {
-        let mut table = Keys::default();
-        for value in values {
-            table.insert(value.as_bytes());
-        }
-        Test::In(table)
+        Test::In(values.iter().map(|value| value.as_bytes()).collect())
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::bucket::{Gate, Share};
 use crate::cookies::Sticky;
 use crate::decision::Decision;
 pub use crate::decision::{RolloutId, VersionId};
-use crate::guardrail::{Arm, Plan, Standing};
+use crate::guardrail::{self, Arm, Plan, Standing};
 use crate::identity::Identification;
 use crate::matching::{Condition, Mint, ScopeIndex};
 use crate::outside::Outside;
@@ -247,7 +247,7 @@ impl Rollout {
     /// The guardrail by which a version is judged, or that others are held against it.
     pub fn guarded(&self, version: VersionId) -> Option<(&Plan, Arm)> {
         let (plan, arm) = (self.plan.as_ref()?, self.arm(version)?);
-        let judged = plan.is_guarded() && (arm != Arm::STABLE || plan.compares());
+        let judged = plan.is_guarded() && (arm != Arm::STABLE || plan.compares_with_stable());
         judged.then_some((plan, arm))
     }
 
@@ -257,7 +257,7 @@ impl Rollout {
             return false;
         };
         let state = outside.state(id);
-        plan.standing(state.as_deref(), arm) == Standing::RolledBack
+        guardrail::standing(plan, state.as_deref(), arm) == Standing::RolledBack
     }
 
     /// How many users a canary has that grows by the clock; `None` where there is no clock.
@@ -266,7 +266,12 @@ impl Rollout {
             return None;
         };
         let (plan, arm) = (self.plan.as_ref()?, self.arm(*version)?);
-        Some(plan.weight(outside.state(id).as_deref(), arm, now?))
+        Some(guardrail::weight(
+            plan,
+            outside.state(id).as_deref(),
+            arm,
+            now?,
+        ))
     }
 
     fn shares<'s>(

@@ -203,7 +203,7 @@ impl<'a> Request<'a> {
     pub fn only_cookie(&self, id: CookieId) -> Option<&'a [u8]> {
         let value = self.cookie(id)?;
         let pairs = self.lines(HeaderId::COOKIE).flat_map(cookie::pairs);
-        let mut same = pairs.filter(|(name, _)| self.names.cookies.find(name) == Some(id.0));
+        let mut same = pairs.filter(|(name, _)| self.names.cookies.get(name) == Some(&id.0));
         same.nth(1).is_none().then_some(value)
     }
 

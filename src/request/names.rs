@@ -5,7 +5,7 @@
 //! however many rollouts look at it, and whatever nobody asks for is skipped.
 
 use super::claim::Claim;
-use crate::table::Keys;
+use crate::byte_map::ByteMap;
 
 /// A header that is read or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,24 +53,24 @@ impl HeaderId {
 /// Everything that a policy asks for.
 #[derive(Clone, Debug)]
 pub struct Names {
-    headers: Keys,
-    pub(super) cookies: Keys,
-    pub(super) queries: Keys,
+    headers: ByteMap<u32>,
+    pub(super) cookies: ByteMap<u32>,
+    pub(super) queries: ByteMap<u32>,
     /// By header: the keys that are asked for, if it is one that has labels.
-    labels: Vec<Option<Keys>>,
+    labels: Vec<Option<ByteMap<u32>>>,
     pub(super) claims: Vec<Claim>,
 }
 
 impl Default for Names {
     fn default() -> Self {
-        let mut headers = Keys::default();
+        let mut headers = ByteMap::default();
         for name in HeaderId::KNOWN {
             headers.number(name.as_bytes());
         }
         Self {
             headers,
-            cookies: Keys::default(),
-            queries: Keys::default(),
+            cookies: ByteMap::default(),
+            queries: ByteMap::default(),
             labels: Vec::new(),
             claims: Vec::new(),
         }
@@ -108,7 +108,7 @@ impl Names {
     }
 
     /// The keys that are asked for in this header, if it is one that has labels.
-    pub(super) fn labels(&self, header: HeaderId) -> Option<&Keys> {
+    pub(super) fn labels(&self, header: HeaderId) -> Option<&ByteMap<u32>> {
         self.labels.get(header.index())?.as_ref()
     }
 
@@ -127,14 +127,13 @@ impl Names {
     }
 
     /// Whether anything may ask for a header with a name of this length and this last byte.
-    #[inline(always)]
     pub(super) fn may_ask(&self, length: usize, last: u8) -> bool {
-        self.headers.may_have(length, last)
+        self.headers.may_contain(length, last)
     }
 
     /// The number of this header, if anything asks for it.
     pub fn find_header(&self, name: &[u8]) -> Option<HeaderId> {
-        self.headers.find(name).map(HeaderId)
+        self.headers.get(name).copied().map(HeaderId)
     }
 }
 
@@ -143,13 +142,13 @@ const FEW: usize = 8;
 
 /// Those of the pairs whose name has a number: the first of each.
 pub(super) fn first_of_each<'a>(
-    keys: &Keys,
+    keys: &ByteMap<u32>,
     pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>,
 ) -> Vec<(u32, &'a [u8])> {
     let mut found: Vec<(u32, &[u8])> = Vec::new();
     let mut seen = Bits::default();
     for (name, value) in pairs {
-        let Some(number) = keys.find(name) else {
+        let Some(&number) = keys.get(name) else {
             continue;
         };
         let new = if found.len() < FEW {
@@ -215,7 +214,7 @@ mod tests {
 
     #[test]
     fn of_equal_names_the_first_is_found_however_many_there_are() {
-        let mut keys = Keys::default();
+        let mut keys = ByteMap::default();
         let names: Vec<_> = (0..100).map(|n| format!("n{n}").into_bytes()).collect();
         for name in &names {
             keys.number(name);

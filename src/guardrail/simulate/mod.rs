@@ -1,15 +1,14 @@
-//! The guardrail without a proxy: traffic, versions that fail or are slow, workers that
-//! share a store, pushes, restarts, fleets. Native only.
+//! Simulation of a guardrail: traffic, failing or slow versions, workers with shared data,
+//! configuration updates, restarts. Native only; must not depend on the filter.
 //!
-//! The state machines are the filter's own; what is simulated is what surrounds them. All
-//! randomness comes from a seed, by a generator and by distributions that are the same on
-//! every machine, so a result can be repeated and a rare one looked into.
+//! Counting, merging and judging are the shipped code; the simulation replaces what surrounds it.
+//! All randomness comes from a seed, by a generator and distributions that are identical on all
+//! machines, so every result can be reproduced.
 //!
-//! Time passes in ticks of a second. The requests of a tick are drawn at once: arrivals
-//! are a Poisson process, and the failing ones among them are one too, independent of the
-//! rest, so the counts of both have the distribution that drawing request by request would
-//! give. Only where order or latency matters (`consecutiveErrors`, `latency`) is each
-//! request drawn.
+//! Time passes in ticks of one second. The requests of a tick are drawn together: arrivals are a
+//! Poisson process, and so are the failures among them, independent of the successes; the counts
+//! have the same distribution as with separate requests. Requests are drawn one by one only if
+//! order or latency matters (`consecutiveErrors`, `latency`).
 
 mod process;
 mod report;
@@ -21,5 +20,5 @@ pub use report::{Detection, detect, quiet_days, table};
 pub use store::Store;
 pub use traffic::{Behaviour, Pace, Traffic};
 
-/// Between two ticks, in milliseconds.
+/// Time between two ticks in milliseconds.
 pub const TICK: u64 = 1_000;

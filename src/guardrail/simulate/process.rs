@@ -6,10 +6,15 @@ use std::rc::Rc;
 
 use super::TICK;
 use super::store::Store;
-use super::traffic::{Behaviour, Stream, Traffic};
+use super::traffic::{Arrivals, Behaviour, Traffic};
 use crate::bucket::Share;
 use crate::guardrail::evidence::Tally;
-use crate::guardrail::{Arm, Local, Plan, Standing, State, Ticked, Transition, fraction};
+use crate::guardrail::local::Local;
+use crate::guardrail::plan::{Arm, Plan};
+use crate::guardrail::state::{State, Ticked};
+use crate::guardrail::transition::Transition;
+use crate::guardrail::units::fraction;
+use crate::guardrail::version::Standing;
 
 /// How often a VM tries to write before it waits for the next tick.
 const TRIES: u32 = 8;
@@ -62,7 +67,7 @@ struct Worker {
     /// The state that its last tick came to.
     view: Option<State>,
     /// The share that its streams are for, and they.
-    streams: Option<(Share, [Stream; 2])>,
+    streams: Option<(Share, [Arrivals; 2])>,
 }
 
 /// A configuration in a VM. The last one gets the new streams, the others have ended all
@@ -293,7 +298,7 @@ impl Process {
             self.given_up = self.given_up.saturating_add(u64::from(turn.tries == TRIES));
             return turn.tries == TRIES;
         }
-        root.local.merged(&root.plan, &state);
+        state.clear(&root.plan, &mut root.local);
         let happened = what.transitions.into_iter();
         self.log
             .extend(happened.map(|transition| (self.now, transition)));
@@ -330,12 +335,12 @@ fn share(setup: &Setup, state: Option<&State>, now: u64) -> Share {
     }
 }
 
-fn streams_of(setup: &Setup, share: Share) -> [Stream; 2] {
+fn streams_of(setup: &Setup, share: Share) -> [Arrivals; 2] {
     let workers = u32::try_from(setup.workers.max(1)).unwrap_or(u32::MAX);
     let rate = setup.rate / f64::from(workers);
     let [stable, canary] = setup.behaviours;
     [
-        Stream::new(rate * fraction(share.rest()), stable),
-        Stream::new(rate * fraction(share), canary),
+        Arrivals::new(rate * fraction(share.rest()), stable),
+        Arrivals::new(rate * fraction(share), canary),
     ]
 }

@@ -1,26 +1,26 @@
-//! How often a guardrail is wrong, and how long it takes to be right: the table of the
-//! documentation.
+//! Rate of false trips and time to detection: the tables of the documentation. Must not depend on
+//! the command line.
 
 use std::fmt::Write as _;
 use std::rc::Rc;
 
 use super::TICK;
 use super::process::{Process, Setup};
-use super::traffic::{Behaviour, Stream, Traffic};
+use super::traffic::{Arrivals, Behaviour, Traffic};
 use crate::bucket::Share;
 use crate::guardrail::{Arm, Local, Plan, State};
 
 const SECONDS_PER_DAY: u32 = 86_400;
-/// When the simulated proxies start: a Monday noon.
+/// Start time of the simulated proxies: a Monday noon.
 const START: u64 = 1_796_644_800_000;
 
-/// How often a version trips in so many proxy-days, each of a proxy that has just started
-/// and sends it `rate` requests a second. A proxy that tripped begins anew.
+/// Number of trips in this many proxy-days. Each proxy starts without state and sends the version
+/// `rate` requests per second. A proxy that tripped restarts.
 ///
-/// One worker, whose state needs no store: what several workers count is the same sum.
+/// One worker without a store suffices, because the counts of several workers have the same sum.
 pub fn quiet_days(plan: &Plan, rate: f64, behaviour: Behaviour, days: u32, seed: u64) -> u32 {
     let mut trips: u32 = 0;
-    let stream = Stream::new(rate, behaviour);
+    let arrivals = Arrivals::new(rate, behaviour);
     let mut traffic = Traffic::new(seed);
     for _ in 0..days {
         let mut fresh = State::open(plan, None, true);
@@ -29,10 +29,10 @@ pub fn quiet_days(plan: &Plan, rate: f64, behaviour: Behaviour, days: u32, seed:
         for _ in 0..SECONDS_PER_DAY {
             let Some(state) = &mut fresh else { break };
             now = now.saturating_add(TICK);
-            traffic.tick(plan, &mut local, Arm(1), &stream);
+            traffic.tick(plan, &mut local, Arm(1), &arrivals);
             let before = now.checked_sub(TICK);
             let ticked = state.tick(plan, &local, now, before, true);
-            local.merged(plan, state);
+            state.clear(plan, &mut local);
             if !ticked.transitions.is_empty() {
                 trips = trips.saturating_add(1);
                 fresh = State::open(plan, None, true);
@@ -42,26 +42,26 @@ pub fn quiet_days(plan: &Plan, rate: f64, behaviour: Behaviour, days: u32, seed:
     trips
 }
 
-/// How long it took to notice that a version went bad.
+/// Times to detection of a version that began to fail.
 #[derive(Clone, Debug)]
 pub struct Detection {
-    /// In each try, sorted; `None` where it was not noticed in time.
+    /// Seconds per run, sorted; `None`: not detected in time.
     seconds: Vec<Option<u64>>,
 }
 
 impl Detection {
-    /// Half of the tries took at most this long; `None`: longer than was waited.
+    /// Median in seconds; `None`: not detected in time.
     pub fn median(&self) -> Option<u64> {
         self.at(self.seconds.len().checked_div(2).unwrap_or_default())
     }
 
-    /// None took longer.
+    /// Maximum in seconds; `None`: not detected in time.
     pub fn worst(&self) -> Option<u64> {
         self.at(self.seconds.len().saturating_sub(1))
     }
 
-    /// In how many tries it was noticed.
-    pub fn noticed(&self) -> usize {
+    /// Number of runs with a detection.
+    pub fn detected(&self) -> usize {
         self.seconds.iter().flatten().count()
     }
 
@@ -70,16 +70,16 @@ impl Detection {
     }
 }
 
-/// Lets the versions go from `setup.behaviours` to others, after a while that differs from
-/// try to try, and waits at most so many seconds for the guardrail to notice.
-pub fn detect(setup: &Setup, then: [Behaviour; 2], tries: u64, seconds: u64) -> Detection {
+/// Measures the time from a change of behaviour, which happens at a different time in each run, to
+/// a trip, and waits at most `seconds`.
+pub fn detect(setup: &Setup, then: [Behaviour; 2], runs: u64, seconds: u64) -> Detection {
     let one = |number: u64| {
         let seed = setup.seed.wrapping_add(number);
         let mut process = Process::new(Setup {
             seed,
             ..setup.clone()
         });
-        // As long as the longest window, and then anywhere within one of its slots.
+        // The longest window, and a different position within its slots in each run.
         let _ = process.run(600_u64.saturating_add(number));
         let healthy = process.log().len();
         process.behave(then);
@@ -88,16 +88,16 @@ pub fn detect(setup: &Setup, then: [Behaviour; 2], tries: u64, seconds: u64) -> 
         let (when, _) = process.log().get(healthy)?;
         when.saturating_sub(since).checked_div(TICK)
     };
-    let mut seconds: Vec<_> = (0..tries).map(one).collect();
+    let mut seconds: Vec<_> = (0..runs).map(one).collect();
     seconds.sort_by_key(|seconds| seconds.unwrap_or(u64::MAX));
     Detection { seconds }
 }
 
-/// The table of the documentation, as Markdown: for each rate of requests to the canary, in
-/// each proxy, the false trips of a canary at half its limit, and the seconds until one that
-/// fails more is noticed (median, and the slowest try).
+/// Table of the documentation in Markdown. For each rate of requests per proxy: false trips of a
+/// canary at half its limit, and seconds to the detection of failing canaries (median and
+/// maximum).
 pub fn table(plan: &Rc<Plan>, half: f64, rates: &[f64], errors: &[f64], days: u32) -> String {
-    const TRIES: u64 = 51;
+    const RUNS: u64 = 51;
     const PATIENCE: u64 = 3_600;
     let mut text = String::from("| requests/s to the canary | false trips");
     let _ = write!(text, " in {days} proxy-days |");
@@ -121,7 +121,7 @@ pub fn table(plan: &Rc<Plan>, half: f64, rates: &[f64], errors: &[f64], days: u3
                 seed,
             };
             let bad = Behaviour::failing(*share);
-            let found = detect(&setup, [good, bad], TRIES, PATIENCE);
+            let found = detect(&setup, [good, bad], RUNS, PATIENCE);
             match (found.median(), found.worst()) {
                 (Some(median), Some(worst)) => write!(text, " {median} s ({worst} s) |"),
                 (Some(median), None) => write!(text, " {median} s (over 1 h) |"),

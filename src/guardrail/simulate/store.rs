@@ -1,18 +1,17 @@
-//! Envoy's shared data, as far as a rollout sees it: one value that changes hands by
-//! compare-and-swap.
+//! Shared data with one value and compare-and-swap, as Envoy implements it. Must not depend on
+//! other modules.
 
-/// A value that several VMs share.
+/// One shared value.
 #[derive(Clone, Debug, Default)]
 pub struct Store {
     value: Option<Vec<u8>>,
     cas: u32,
-    /// How often somebody was too late.
+    /// Number of failed writes.
     pub conflicts: u64,
 }
 
 impl Store {
-    /// The value, and the number that a swap has to name. For a value that is not there
-    /// that is any number but 0.
+    /// The value and its compare-and-swap number, which is not 0 for a missing value.
     pub fn get(&self) -> (Option<&[u8]>, u32) {
         let cas = if self.value.is_some() {
             self.cas
@@ -22,10 +21,10 @@ impl Store {
         (self.value.as_deref(), cas)
     }
 
-    /// Replaces the value if nobody else did since it was read.
+    /// Replaces the value if it has not changed since it was read.
     pub fn swap(&mut self, value: Vec<u8>, cas: u32) -> bool {
-        // As Envoy does it: a key that is not there takes any number, so of two first
-        // writes the second one finds a value with another number.
+        // A missing key accepts any number, as in Envoy; the second of two first writes finds a
+        // value with another number.
         if self.value.is_some() && cas != self.cas {
             self.conflicts = self.conflicts.saturating_add(1);
             return false;

@@ -1,4 +1,4 @@
-//! Requests, and how a version answers them.
+//! Requests, and the responses of versions to them. Must not depend on workers or shared data.
 
 use std::time::Duration;
 
@@ -8,34 +8,35 @@ use rand_pcg::rand_core::SeedableRng;
 
 use super::TICK;
 use crate::guardrail::evidence::Tally;
-use crate::guardrail::{Arm, Local, Plan};
+use crate::guardrail::local::Local;
+use crate::guardrail::plan::{Arm, Plan};
 use crate::response::HealthSample;
 
-/// How a version answers.
+/// Errors and latency of a version.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Behaviour {
-    /// The share of requests that fail.
+    /// Share of failed requests.
     pub errors: f64,
-    /// How long it takes, if that matters.
+    /// Latency, if it matters.
     pub pace: Option<Pace>,
 }
 
-/// How long answers take: log-normal, as most services are.
+/// Log-normal distribution of latency.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace {
-    /// Half of them take longer.
+    /// Median.
     pub median: Duration,
-    /// How far they are apart: the deviation of the logarithm.
+    /// Standard deviation of the logarithm.
     pub spread: f64,
 }
 
 impl Behaviour {
-    /// Fails this share of the requests.
+    /// Fails this share of requests.
     pub const fn failing(errors: f64) -> Self {
         Self { errors, pace: None }
     }
 
-    /// Never fails, and half of the answers take this long.
+    /// Never fails and has this latency.
     pub const fn slow(median: Duration, spread: f64) -> Self {
         Self {
             errors: 0.0,
@@ -44,15 +45,15 @@ impl Behaviour {
     }
 }
 
-/// A source of requests.
+/// Source of requests.
 #[derive(Clone, Debug)]
 pub struct Traffic {
     random: Pcg64Mcg,
 }
 
-/// The requests of one version at a rate, with what is costly worked out.
+/// Distributions of the requests to one version.
 #[derive(Clone, Copy, Debug)]
-pub struct Stream {
+pub struct Arrivals {
     all: Option<Poisson<f64>>,
     good: Option<Poisson<f64>>,
     bad: Option<Poisson<f64>>,
@@ -60,12 +61,12 @@ pub struct Stream {
     pace: Option<LogNormal<f64>>,
 }
 
-impl Stream {
-    /// So many requests a second.
+impl Arrivals {
+    /// `rate`: requests per second.
     pub fn new(rate: f64, behaviour: Behaviour) -> Self {
         #[allow(clippy::cast_precision_loss, reason = "a thousand")]
         let expected = rate * TICK as f64 / 1_000.0;
-        // There is no such distribution with mean 0.
+        // The distribution with mean 0 does not exist.
         let poisson = |mean| Poisson::new(mean).ok();
         let pace = behaviour.pace.and_then(|pace| {
             let location = libm::log(pace.median.as_secs_f64());
@@ -82,19 +83,19 @@ impl Stream {
 }
 
 impl Traffic {
-    /// The requests that this seed stands for.
+    /// Source with this seed.
     pub fn new(seed: u64) -> Self {
         Self {
             random: Pcg64Mcg::seed_from_u64(seed),
         }
     }
 
-    /// From 0 to below 1.
+    /// Random number from 0 to below 1.
     pub fn fraction(&mut self) -> f64 {
         StandardUniform.sample(&mut self.random)
     }
 
-    /// One of so many.
+    /// Random index below `of`.
     pub fn pick(&mut self, of: usize) -> usize {
         #[allow(
             clippy::cast_possible_truncation,
@@ -106,11 +107,11 @@ impl Traffic {
         pick.min(of.saturating_sub(1))
     }
 
-    /// The requests of one tick, counted. How many they were.
-    pub fn tick(&mut self, plan: &Plan, local: &mut Local, arm: Arm, stream: &Stream) -> Tally {
-        let each = plan.guardrail.consecutive_errors.is_some() || stream.pace.is_some();
+    /// Draws the requests of one tick and counts them in `local`. Returns their number.
+    pub fn tick(&mut self, plan: &Plan, local: &mut Local, arm: Arm, arrivals: &Arrivals) -> Tally {
+        let each = plan.guardrail.consecutive_errors.is_some() || arrivals.pace.is_some();
         if !each {
-            let (good, bad) = (self.draw(stream.good), self.draw(stream.bad));
+            let (good, bad) = (self.draw(arrivals.good), self.draw(arrivals.bad));
             let all = good.saturating_add(bad);
             let tally = Tally { bad, all };
             if all > 0 {
@@ -119,9 +120,9 @@ impl Traffic {
             return tally;
         }
         let mut tally = Tally::default();
-        for _ in 0..self.draw(stream.all) {
-            let fails = self.fraction() < stream.errors;
-            let latency = stream.pace.map(|pace| pace.sample(&mut self.random));
+        for _ in 0..self.draw(arrivals.all) {
+            let fails = self.fraction() < arrivals.errors;
+            let latency = arrivals.pace.map(|pace| pace.sample(&mut self.random));
             let latency = latency.and_then(|secs| Duration::try_from_secs_f64(secs).ok());
             let sample = if fails {
                 HealthSample::Failure

@@ -124,7 +124,7 @@ fn a_version_that_is_like_stable_does_not_trip_whatever_stable_does() {
         seed: 6,
     };
     let found = detect(&setup, [bad, bad], 20, 3_600);
-    assert_eq!(found.noticed(), 0, "{found:?}");
+    assert_eq!(found.detected(), 0, "{found:?}");
 }
 
 /// Fails unless the page has all of these lines, and shows what it should have.

@@ -143,7 +143,7 @@ impl Worker {
         let bytes = self.state.encode();
         self.state = State::open(&self.plan, Some(&bytes), true).unwrap();
         let ticked = self.state.tick(&self.plan, &self.local, now, before, true);
-        self.local.merged(&self.plan, &self.state);
+        self.state.clear(&self.plan, &mut self.local);
         ticked.transitions
     }
 

@@ -55,7 +55,7 @@ pub fn run(policy: &Policy, args: &Simulate, now: u64, mut tick: impl FnMut()) -
         };
         let behaves = |errors: f64, millis: f64| Behaviour {
             errors: errors / 100.0,
-            pace: plan.times().then(|| Pace {
+            pace: plan.limits_latency().then(|| Pace {
                 median: std::time::Duration::from_secs_f64(millis / 1_000.0),
                 spread: 0.5,
             }),
