@@ -1,7 +1,8 @@
-//! `divvy check`: is this right?
+//! `divvy check`: is this configuration right?
 
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
@@ -9,47 +10,47 @@ use divvy::config;
 use serde_json::json;
 
 use crate::finding::{Finding, Severity};
-use crate::source::{self, File, Found, Lines, Trouble};
-use crate::{Format, Outcome, near, warnings};
+use crate::source::{self, FoundConfig, LineIndex, SourceFile};
+use crate::warnings::{self, Surroundings};
+use crate::{Format, exit_code, near, print_json};
 
-/// Says all that is wrong with configurations, wherever they stand
+/// Reports all errors and warnings about configurations
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Finds divvy's configuration in plain YAML or JSON, in WasmPlugin and TrafficExtension resources
-and lists of them, in Envoy's bootstrap, plugin (ECDS) and EnvoyFilter, in YAML of several
-documents, and in all .yaml, .yml and .json files of a folder.
+Finds divvy configurations in plain YAML or JSON, in WasmPlugin and TrafficExtension resources and
+lists of them, in Envoy's bootstrap, plugin (ECDS) and EnvoyFilter, in YAML with several documents,
+and in all .yaml, .yml and .json files of a folder.
 
-Exit code 0: nothing is wrong; 1: something is; 2: a file cannot be read.
+Exit code 0: no errors; 1: errors; 2: a file cannot be read.
 
 Examples:
   divvy check envoy/divvy.yaml
   divvy check --rps 20 envoy/edge.yaml envoy/plugin.yaml
   divvy check --strict --output json envoy/examples
   cat envoy/divvy.yaml | divvy check -")]
-pub struct Check {
-    /// Files, folders, or - for the standard input
+pub struct CheckArgs {
+    /// Files, folders, or - for standard input
     #[arg(required = true, value_name = "FILE|DIR|-")]
     pub files: Vec<PathBuf>,
-    /// Warnings are findings too: exit code 1
+    /// Exit code 1 also for warnings
     #[arg(long)]
     pub strict: bool,
-    /// Requests a second that a rollout gets in one proxy: can its guardrail judge?
+    /// Requests per second of a rollout in one proxy; warns if its guardrail sees too few
     #[arg(long, value_name = "NUMBER")]
     pub rps: Option<f64>,
 }
 
-/// Runs it.
-pub fn run(args: &Check, format: Format) -> Result<Outcome> {
+/// Runs the verb.
+pub fn run(args: &CheckArgs, format: Format) -> Result<ExitCode> {
     let files = source::read_all(&args.files)?;
     let mut findings = Vec::new();
     let mut configurations = 0;
     for file in &files {
         configurations += check(file, args.rps, &mut findings);
     }
-    let errors = findings
-        .iter()
-        .filter(|f| f.severity == Severity::Error)
-        .count();
+    let errors = findings.iter();
+    let errors = errors.filter(|finding| finding.severity == Severity::Error);
+    let errors = errors.count();
     let warnings = findings.len() - errors;
     let mut out = anstream::stdout().lock();
     match format {
@@ -58,111 +59,106 @@ pub fn run(args: &Check, format: Format) -> Result<Outcome> {
                 "files": files.len(), "configurations": configurations,
                 "errors": errors, "warnings": warnings, "findings": findings,
             });
-            writeln!(out, "{report:#}")?;
+            print_json(&report, &mut out)?;
         }
         Format::Text | Format::Markdown => {
             for finding in &findings {
                 finding.show(&mut out)?;
             }
-            let found = counted(configurations, "configuration");
+            let configurations = counted(configurations, "configuration");
             let (errors, warnings) = (counted(errors, "error"), counted(warnings, "warning"));
-            writeln!(out, "{found}: {errors}, {warnings}")?;
+            writeln!(out, "{configurations}: {errors}, {warnings}")?;
         }
     }
-    let bad = errors > 0 || (args.strict && warnings > 0);
-    Ok(Outcome::findings(bad))
+    Ok(exit_code(errors > 0 || (args.strict && warnings > 0)))
 }
 
-fn counted(number: usize, what: &str) -> String {
+fn counted(number: usize, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{plural}")
+    format!("{number} {noun}{plural}")
 }
 
-/// Checks all configurations of a file; how many there are.
-pub fn check(file: &File, rps: Option<f64>, findings: &mut Vec<Finding>) -> usize {
-    let lines = Lines::new(&file.text);
-    let mut report = Report {
+/// Checks all configurations of a file. The number of configurations.
+fn check(file: &SourceFile, rps: Option<f64>, findings: &mut Vec<Finding>) -> usize {
+    let mut log = FindingLog {
         file,
-        lines: &lines,
+        lines: &LineIndex::new(&file.text),
         findings,
     };
     let documents = match file.documents() {
         Ok(documents) => documents,
         Err(error) => {
-            report.add(Severity::Error, error.at, "", error.message);
+            log.add(Severity::Error, error.offset, "", error.message);
             return 0;
         }
     };
-    let all = file.find().unwrap_or_default();
-    // Envoy may get the filter from another file.
+    let found = file.find(&documents);
+    // With config_discovery Envoy reads the filter from another file.
     let mut discovers = false;
     for document in &documents {
         document.walk(&mut |node| discovers |= node.get("config_discovery").is_some());
     }
-    if all.is_empty() && file.named && !discovers {
-        let message = "there is no divvy configuration in it".to_owned();
-        report.add(Severity::Error, 0, "", message);
+    if found.is_empty() && file.named && !discovers {
+        let message = "the file contains no divvy configuration".to_owned();
+        log.add(Severity::Error, 0, "", message);
     }
-    let surroundings = warnings::Surroundings::of(&documents);
-    for found in &all {
+    let surroundings = Surroundings::new(&documents);
+    for found in &found {
         match found {
-            Ok(found) => one(found, &surroundings, rps, &mut report),
-            Err(Trouble { at, message }) => {
-                report.add(Severity::Error, *at, "", message.clone());
-            }
+            Ok(found) => check_one(found, &surroundings, rps, &mut log),
+            Err(error) => log.add(Severity::Error, error.offset, "", error.message.clone()),
         }
     }
-    all.len()
+    found.len()
 }
 
-fn one(
-    found: &Found,
-    surroundings: &warnings::Surroundings,
+fn check_one(
+    found: &FoundConfig,
+    surroundings: &Surroundings,
     rps: Option<f64>,
-    report: &mut Report<'_>,
+    log: &mut FindingLog<'_>,
 ) {
     let policy = match config::parse(&found.bytes) {
         Ok(policy) => policy,
         Err(errors) => {
             for error in errors.iter() {
-                let at = place(found, &error.path, &error.message);
+                let offset = offset_of(found, &error.path, &error.message);
                 let message = match found.tree {
                     Some(_) => error.message.clone(),
-                    None => without_place(&error.message),
+                    None => without_position(&error.message),
                 };
-                report.add(Severity::Error, at, &error.path, message);
+                log.add(Severity::Error, offset, &error.path, message);
             }
             if errors.further() > 0 {
                 let message = format!("and {} more", errors.further());
-                report.add(Severity::Error, found.place("", None), "", message);
+                log.add(Severity::Error, found.offset_of("", None), "", message);
             }
             return;
         }
     };
     let raw = serde_json::from_slice(&found.bytes).unwrap_or_default();
-    for warning in warnings::of(&policy, &raw, surroundings, rps) {
-        let at = found.place(&warning.path, None);
-        report.add(Severity::Warning, at, &warning.path, warning.message);
+    for warning in warnings::find(&policy, &raw, surroundings, rps) {
+        let offset = found.offset_of(&warning.path, None);
+        log.add(Severity::Warning, offset, &warning.path, warning.message);
     }
 }
 
-/// Where an error stands in the file.
-fn place(found: &Found, path: &str, message: &str) -> usize {
+/// The offset of an error in the file.
+fn offset_of(found: &FoundConfig, path: &str, message: &str) -> usize {
     if found.tree.is_none() {
-        // It is no JSON: where not, its reader says.
         let text = String::from_utf8_lossy(&found.bytes);
         let error = serde_json::from_str::<serde::de::IgnoredAny>(&text).err();
-        let offset = error.map(|error| Lines::new(&text).offset(error.line(), error.column()));
-        return found.mapping.place(offset.unwrap_or_default());
+        let offset = error.map(|error| LineIndex::new(&text).offset(&error));
+        return found.offsets.in_file(offset.unwrap_or_default());
     }
     if message.starts_with("this key stands here twice") {
-        return found.key_place(path);
+        return found.key_offset(path);
     }
-    found.place(path, near::unknown_key(message))
+    found.offset_of(path, near::unknown_key(message))
 }
 
-/// What the reader of JSON says, without lines and columns that are not the file's.
-fn without_place(message: &str) -> String {
+/// A message of serde_json without line and column, which are not those of the file.
+fn without_position(message: &str) -> String {
     let Some((before, rest)) = message.split_once(" at line ") else {
         return message.to_owned();
     };
@@ -172,15 +168,16 @@ fn without_place(message: &str) -> String {
     format!("{before}{rest}")
 }
 
-struct Report<'r> {
-    file: &'r File,
-    lines: &'r Lines<'r>,
+/// Collects the findings of a file.
+struct FindingLog<'r> {
+    file: &'r SourceFile,
+    lines: &'r LineIndex<'r>,
     findings: &'r mut Vec<Finding>,
 }
 
-impl Report<'_> {
-    fn add(&mut self, severity: Severity, at: usize, path: &str, message: String) {
-        let (line, column) = self.lines.position(at);
+impl FindingLog<'_> {
+    fn add(&mut self, severity: Severity, offset: usize, path: &str, message: String) {
+        let (line, column) = self.lines.position(offset);
         self.findings.push(Finding {
             severity,
             file: self.file.name.clone(),

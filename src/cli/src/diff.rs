@@ -3,227 +3,200 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
-use anstyle::Style;
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Args;
-use divvy::outside::Outside;
-use divvy::policy::{Policy, RolloutId};
+use divvy::policy::RolloutId;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::explain::ask::{self, Known};
+use crate::environment::GivenEnvironment;
+use crate::palette::BOLD;
 use crate::population::{Population, Visitor};
-use crate::{Format, Outcome, explain, source};
+use crate::source::LoadedConfig;
+use crate::{Format, exit_code, percent, print_json, salt, text, time_or_now};
 
-/// Says who changes version when one configuration follows another
+/// Lists the users who change version when one configuration replaces another
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Both are asked about the same users, each with a request that the rollout looks at and no rule
-asks for. The minimum is what has to move for the new shares: more than that means that users
-were dealt out afresh.
+Both configurations decide about the same users. Each request is one that the rollout looks at and
+that no rule asks for. The minimum is the share of users who must change version to reach the new
+shares; more than that means that users were assigned again at random.
 
-Exit code 0; 1 if a rollout moves more than --max-moved.
+Exit code 0; 1 if more than --max-moved percent of a rollout's users change version.
 
 Examples:
   divvy diff envoy/divvy.yaml envoy/plugin.yaml
   divvy diff envoy/divvy.yaml envoy/plugin.yaml --output markdown --max-moved 5")]
-pub struct Diff {
-    /// The configuration that is in force
+pub struct DiffArgs {
+    /// The current configuration
     pub old: PathBuf,
-    /// The one that is to follow it
+    /// The configuration that replaces it
     pub new: PathBuf,
-    /// How many users are asked
+    /// Number of users
     #[arg(long, default_value_t = 100_000, value_name = "NUMBER")]
     pub users: usize,
-    /// Who they are: seq, uuid, or a file with one a line
+    /// The users: seq, uuid, or a file with one user a line
     #[arg(long, default_value = "seq", value_name = "seq|uuid|FILE")]
     pub population: String,
-    /// When, for canaries that grow by the clock; now by default
+    /// Time of the decisions, for canaries that grow over time; now by default
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
-    /// More moved users than so many percent are a finding
+    /// Exit code 1 if more than this percentage of a rollout's users change version
     #[arg(long, value_name = "PERCENT")]
     pub max_moved: Option<f64>,
 }
 
-/// What becomes of all rollouts.
+/// The changes of all rollouts.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Report {
-    /// How many users were asked.
+pub struct DiffReport {
+    /// Number of users.
     pub users: usize,
-    /// In the order of the new configuration, then those that are gone.
-    pub rollouts: Vec<Change>,
+    /// In the order of the new configuration, followed by removed rollouts.
+    pub rollouts: Vec<RolloutChange>,
 }
 
-/// What becomes of a rollout.
-#[derive(Clone, Debug, Serialize)]
+/// The change of one rollout.
+#[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Change {
-    /// Its name.
+pub struct RolloutChange {
+    /// Name in the new configuration; in the old one for a removed rollout.
     pub rollout: String,
     /// `same`, `changed`, `renamed`, `new` or `gone`.
     pub status: &'static str,
-    /// How many users change version, in percent.
+    /// Users who change version, in percent.
     pub moved_percent: f64,
-    /// How many have to, for the new shares.
+    /// Users who must change version to reach the new shares, in percent.
     pub minimum_percent: f64,
-    /// From which version to which.
-    pub moves: Vec<Move>,
-    /// What else there is to know.
+    /// The users who change version, by old and new version.
+    pub moves: Vec<VersionMove>,
+    /// Other changes that affect users.
     pub notes: Vec<String>,
 }
 
-/// Users who change from one version to another.
+/// The users who change from one version to another.
 #[derive(Clone, Debug, Serialize)]
-pub struct Move {
-    /// From which.
+pub struct VersionMove {
+    /// Version in the old configuration.
     pub from: String,
-    /// To which.
+    /// Version in the new configuration.
     pub to: String,
-    /// How many, of those who were asked.
+    /// Number of users.
     pub users: usize,
-    /// In percent.
+    /// The same in percent of all users.
     pub percent: f64,
 }
 
-/// One of the two configurations.
-struct Side {
-    policy: Policy,
-    raw: Value,
-    known: Known,
+/// Runs the verb.
+pub fn run(args: &DiffArgs, format: Format) -> Result<ExitCode> {
+    let now = time_or_now(args.at.as_deref())?;
+    let [old, new] = [
+        LoadedConfig::read(&args.old)?,
+        LoadedConfig::read(&args.new)?,
+    ];
+    let users = Population::read(&args.population, 1)?.users(args.users);
+    let report = report(&old, &new, &users, now);
+    let mut out = anstream::stdout().lock();
+    match format {
+        Format::Json => print_json(&report, &mut out)?,
+        Format::Markdown => markdown(&report, &mut out)?,
+        Format::Text => show(&report, &mut out)?,
+    }
+    let limit = args.max_moved.unwrap_or(f64::INFINITY);
+    let mut changes = report.rollouts.iter();
+    Ok(exit_code(
+        changes.any(|change| change.moved_percent > limit),
+    ))
 }
 
-impl Side {
-    fn read(path: &std::path::Path, now: u64) -> Result<Self> {
-        let (file, found) = source::only(path)?;
-        let policy = divvy::config::parse(&found.bytes);
-        let policy = policy.with_context(|| format!("{}: see divvy check", file.name))?;
-        let known = Known {
-            now: Some(now),
-            ..Known::default()
-        };
-        let raw = serde_json::from_slice(&found.bytes).unwrap_or_default();
-        Ok(Self { policy, raw, known })
+/// A rollout in one of the two configurations.
+#[derive(Clone, Copy)]
+struct Located<'c> {
+    config: &'c LoadedConfig,
+    index: usize,
+}
+
+impl<'c> Located<'c> {
+    fn raw(self) -> &'c Value {
+        &self.config.rollouts()[self.index]
     }
 
-    fn rollouts(&self) -> &[Value] {
-        let list = self.raw.get("rollouts").and_then(Value::as_array);
-        list.map_or(&[], Vec::as_slice)
+    fn name(self) -> &'c str {
+        text(self.raw(), "name")
     }
 
-    fn find(&self, name: &str) -> Option<usize> {
-        self.rollouts()
-            .iter()
-            .position(|rollout| text(rollout, "name") == name)
-    }
-
-    /// The shares of a rollout's versions, by name.
-    fn shares(&self, nth: usize) -> BTreeMap<String, f64> {
-        let all = self.policy.shares(&self.known as &dyn Outside);
-        let rollout = &self.policy.rollouts[nth];
-        let named = all[nth].iter().filter_map(|(version, share)| {
-            let name = &rollout.version(*version)?.name;
-            Some((name.to_string(), f64::from(share.ppm()) / 1e4))
+    /// The share of each version in percent.
+    fn shares(self, now: u64) -> BTreeMap<&'c str, f64> {
+        let policy = &self.config.policy;
+        let all = policy.shares(&GivenEnvironment::at(now));
+        let rollout = &policy.rollouts[self.index];
+        let named = all[self.index].iter().filter_map(|(version, share)| {
+            let name = &*rollout.version(*version)?.name;
+            Some((name, percent(*share)))
         });
         named.collect()
     }
 
-    fn version(&self, visitor: &Visitor, nth: usize, user: &str) -> Option<String> {
-        let id = RolloutId(u16::try_from(nth).ok()?);
-        visitor.decide(&self.policy, user, |outcome| {
-            let decision = outcome
-                .decisions
-                .iter()
-                .find(|decision| decision.rollout == id)?;
-            let version = self.policy.rollout(id)?.version(decision.version)?;
-            Some(version.name.to_string())
-        })
+    fn version(self, visitor: &Visitor, user: &str) -> Option<&'c str> {
+        let policy = &self.config.policy;
+        let id = RolloutId(u16::try_from(self.index).ok()?);
+        let version = visitor.decide(policy, user, |outcome| {
+            let mut decisions = outcome.decisions.iter();
+            let decision = decisions.find(|decision| decision.rollout == id)?;
+            Some(decision.version)
+        });
+        Some(&*policy.rollout(id)?.version(version?)?.name)
     }
 }
 
-/// Runs it.
-pub fn run(args: &Diff, format: Format) -> Result<Outcome> {
-    let now = match &args.at {
-        Some(time) => ask::time(time)?,
-        None => explain::now()?,
+fn report(old: &LoadedConfig, new: &LoadedConfig, users: &[String], now: u64) -> DiffReport {
+    let unpaired = |rollout: &Value, status| RolloutChange {
+        rollout: text(rollout, "name").to_owned(),
+        status,
+        ..RolloutChange::default()
     };
-    let sides = [Side::read(&args.old, now)?, Side::read(&args.new, now)?];
-    let population = Population::read(&args.population, 1)?;
-    let users: Vec<_> = population.users(population.most(args.users)).collect();
-    let report = report(&sides, &users, now);
-    let mut out = anstream::stdout().lock();
-    match format {
-        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?,
-        Format::Markdown => markdown(&report, &mut out)?,
-        Format::Text => show(&report, &mut out)?,
-    }
-    let most = args.max_moved.unwrap_or(f64::INFINITY);
-    Ok(Outcome::findings(
-        report
-            .rollouts
-            .iter()
-            .any(|change| change.moved_percent > most),
-    ))
-}
-
-fn report([old, new]: &[Side; 2], users: &[String], now: u64) -> Report {
+    let find = |config: &LoadedConfig, name: &str| {
+        let mut rollouts = config.rollouts().iter();
+        rollouts.position(|rollout| text(rollout, "name") == name)
+    };
     let mut rollouts = Vec::new();
-    let mut taken = Vec::new();
-    for (nth, rollout) in new.rollouts().iter().enumerate() {
-        let name = text(rollout, "name");
-        // Of another name, but with the same salt, it is the same draw.
-        let renamed = || {
-            let mut all = old.rollouts().iter();
-            all.position(|other| {
-                salt(other) == salt(rollout) && new.find(text(other, "name")).is_none()
-            })
+    let mut paired = Vec::new();
+    for (index, rollout) in new.rollouts().iter().enumerate() {
+        // A rollout with the same salt under another name assigns the same users.
+        let renamed = |other: &Value| {
+            salt(other) == salt(rollout) && find(new, text(other, "name")).is_none()
         };
-        let before = old.find(name).or_else(renamed);
+        let before = find(old, text(rollout, "name"));
+        let before = before.or_else(|| old.rollouts().iter().position(renamed));
         let Some(before) = before else {
-            rollouts.push(alone(name, "new"));
+            rollouts.push(unpaired(rollout, "new"));
             continue;
         };
-        taken.push(before);
-        rollouts.push(change([(old, before), (new, nth)], users, now));
+        paired.push(before);
+        let [before, after] =
+            [(old, before), (new, index)].map(|(config, index)| Located { config, index });
+        rollouts.push(change(before, after, users, now));
     }
-    for (nth, rollout) in old.rollouts().iter().enumerate() {
-        if !taken.contains(&nth) {
-            rollouts.push(alone(text(rollout, "name"), "gone"));
+    for (index, rollout) in old.rollouts().iter().enumerate() {
+        if !paired.contains(&index) {
+            rollouts.push(unpaired(rollout, "gone"));
         }
     }
-    Report {
+    DiffReport {
         users: users.len(),
         rollouts,
     }
 }
 
-fn alone(name: &str, status: &'static str) -> Change {
-    Change {
-        rollout: name.to_owned(),
-        status,
-        moved_percent: 0.0,
-        minimum_percent: 0.0,
-        moves: Vec::new(),
-        notes: Vec::new(),
-    }
-}
-
-fn change(
-    [(old, before), (new, after)]: [(&Side, usize); 2],
-    users: &[String],
-    now: u64,
-) -> Change {
-    let (was, is) = (&old.rollouts()[before], &new.rollouts()[after]);
-    let visitor = Visitor::of(&new.raw, is, Some(now));
-    let former = Visitor::of(&old.raw, was, Some(now));
-    let mut moves: BTreeMap<(String, String), usize> = BTreeMap::new();
+fn change(before: Located<'_>, after: Located<'_>, users: &[String], now: u64) -> RolloutChange {
+    let visitors =
+        [before, after].map(|side| Visitor::new(&side.config.raw, side.raw(), Some(now)));
+    let mut moves: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for user in users {
-        let [from, to] = [
-            old.version(&former, before, user),
-            new.version(&visitor, after, user),
-        ];
+        let from = before.version(&visitors[0], user);
+        let to = after.version(&visitors[1], user);
         if let (Some(from), Some(to)) = (from, to)
             && from != to
         {
@@ -232,155 +205,129 @@ fn change(
     }
     let percent = |number: usize| 100.0 * number as f64 / users.len().max(1) as f64;
     let moved: usize = moves.values().sum();
-    let [shares, future] = [old.shares(before), new.shares(after)];
-    // What each version loses has to go somewhere.
-    let lost = shares
-        .iter()
-        .map(|(name, share)| (share - future.get(name).copied().unwrap_or_default()).max(0.0));
-    let status = match (text(was, "name") == text(is, "name"), was == is) {
-        (false, _) => "renamed",
-        (true, true) if moved == 0 => "same",
-        _ => "changed",
+    let [shares, new_shares] = [before.shares(now), after.shares(now)];
+    // Users whom a version loses must move to another one.
+    let lost = shares.iter().map(|(name, share)| {
+        let remaining = new_shares.get(name).copied().unwrap_or_default();
+        (share - remaining).max(0.0)
+    });
+    let status = if before.name() != after.name() {
+        "renamed"
+    } else if before.raw() == after.raw() && moved == 0 {
+        "same"
+    } else {
+        "changed"
     };
-    Change {
-        rollout: text(is, "name").to_owned(),
+    let moves = moves.into_iter().map(|((from, to), users)| VersionMove {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        users,
+        percent: percent(users),
+    });
+    RolloutChange {
+        rollout: after.name().to_owned(),
         status,
         moved_percent: percent(moved),
         minimum_percent: lost.fold(0.0, |sum, lost| sum + lost),
-        moves: moves
-            .into_iter()
-            .map(|((from, to), users)| Move {
-                from,
-                to,
-                users,
-                percent: percent(users),
-            })
-            .collect(),
-        notes: notes(was, is, &old.raw, &new.raw),
+        moves: moves.collect(),
+        notes: notes(before, after),
     }
 }
 
-fn notes(was: &Value, is: &Value, old: &Value, new: &Value) -> Vec<String> {
+fn notes(before: Located<'_>, after: Located<'_>) -> Vec<String> {
     let mut notes = Vec::new();
-    let [name, former] = [is, was].map(|rollout| text(rollout, "name"));
-    if name != former {
-        notes.push(format!("was {former}"));
+    let [was, is] = [before.raw(), after.raw()];
+    let [old, new] = [&before.config.raw, &after.config.raw];
+    if before.name() != after.name() {
+        notes.push(format!("name: was {}", before.name()));
     }
-    let [salt, before] = [is, was].map(salt);
-    if salt != before {
+    if salt(was) != salt(is) {
         notes.push(format!(
-            "re-randomised: the salt was {before}, and is {salt}"
+            "salt: was {}, is now {}: users are assigned again at random",
+            salt(was),
+            salt(is)
         ));
     }
-    for key in ["layer", "holdout"] {
-        let of = |rollout: &Value, config: &Value| match key {
-            "layer" => rollout.pointer("/strategy/abTest/layer/name").cloned(),
-            _ => rollout
-                .pointer("/strategy/abTest")
-                .and(config.pointer("/holdout/name"))
-                .cloned(),
-        };
-        let (before, after) = (of(was, old), of(is, new));
-        if let (Some(before), Some(after)) = (before, after)
-            && before != after
+    let layer = |rollout: &Value, _: &Value| {
+        let name = rollout.pointer("/strategy/abTest/layer/name");
+        name.cloned()
+    };
+    let holdout = |rollout: &Value, config: &Value| {
+        let test = rollout.pointer("/strategy/abTest");
+        test.and(config.pointer("/holdout/name")).cloned()
+    };
+    for (field, [was, is]) in [
+        ("layer", [layer(was, old), layer(is, new)]),
+        ("holdout", [holdout(was, old), holdout(is, new)]),
+    ] {
+        if let (Some(was), Some(is)) = (was, is)
+            && was != is
         {
-            notes.push(format!("another {key}: {before} was {after}"));
+            notes.push(format!("{field}: was {was}, is now {is}"));
         }
     }
     if old.get("identity") != new.get("identity") {
-        notes
-            .push("identity changed: who is asked for in another place is another user".to_owned());
+        let note = "identity: changed, so a user with another identity is another user";
+        notes.push(note.to_owned());
     }
     if text(was, "revision") != text(is, "revision") {
-        notes.push("another revision: sticky cookies and trips are forgotten".to_owned());
+        let note = "revision: changed, so sticky cookies and rollbacks no longer count";
+        notes.push(note.to_owned());
     }
-    for (key, what) in [
-        ("match", "looks at other requests"),
-        ("rules", "other rules"),
-    ] {
-        if was.get(key) != is.get(key) {
-            notes.push(what.to_owned());
+    for field in ["match", "rules"] {
+        if was.get(field) != is.get(field) {
+            notes.push(format!("{field}: changed"));
         }
     }
     match [was, is].map(|rollout| rollout.get("enabled") != Some(&Value::Bool(false))) {
-        [true, false] => notes.push("switched off".to_owned()),
-        [false, true] => notes.push("switched on".to_owned()),
+        [true, false] => notes.push("enabled: switched off".to_owned()),
+        [false, true] => notes.push("enabled: switched on".to_owned()),
         _ => {}
     }
     notes
 }
 
-fn text<'v>(value: &'v Value, key: &str) -> &'v str {
-    value.get(key).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn salt(rollout: &Value) -> &str {
-    match text(rollout, "salt") {
-        "" => text(rollout, "name"),
-        salt => salt,
-    }
-}
-
-fn show(report: &Report, out: &mut impl Write) -> io::Result<()> {
-    let bold = Style::new().bold();
+fn show(report: &DiffReport, out: &mut impl Write) -> io::Result<()> {
     for change in &report.rollouts {
         let name = &change.rollout;
-        write!(out, "{bold}{name}{bold:#}: {}", change.status)?;
+        write!(out, "{BOLD}{name}{BOLD:#}: {}", change.status)?;
         if !matches!(change.status, "new" | "gone") {
-            let (moved, least) = (change.moved_percent, change.minimum_percent);
-            write!(
-                out,
-                ", {moved:.3} % of the users move (minimum {least:.3} %)"
-            )?;
+            let (moved, minimum) = (change.moved_percent, change.minimum_percent);
+            let text = format!("{moved:.3} % of the users change version (minimum {minimum:.3} %)");
+            write!(out, ", {text}")?;
         }
         writeln!(out)?;
-        for Move {
-            from,
-            to,
-            users,
-            percent,
-        } in &change.moves
-        {
-            writeln!(
-                out,
-                "  {from} → {to}: {percent:.3} % ({users} of {})",
-                report.users
-            )?;
+        for one in &change.moves {
+            let VersionMove { from, to, .. } = one;
+            let (percent, users) = (one.percent, one.users);
+            let all = report.users;
+            writeln!(out, "  {from} → {to}: {percent:.3} % ({users} of {all})")?;
         }
         for note in &change.notes {
             writeln!(out, "  {note}")?;
         }
     }
     if report.rollouts.is_empty() {
-        writeln!(out, "there are no rollouts")?;
+        writeln!(out, "no rollouts")?;
     }
     Ok(())
 }
 
-fn markdown(report: &Report, out: &mut impl Write) -> io::Result<()> {
-    writeln!(
-        out,
-        "| rollout | | users who move | minimum | from → to | notes |"
-    )?;
-    writeln!(out, "|---|---|---|---|---|---|")?;
+fn markdown(report: &DiffReport, out: &mut impl Write) -> io::Result<()> {
+    let columns = "| rollout | | users who change version | minimum | from → to | notes |";
+    writeln!(out, "{columns}\n|---|---|---|---|---|---|")?;
     for change in &report.rollouts {
-        let Change {
-            rollout,
-            status,
-            moved_percent,
-            minimum_percent,
-            ..
+        let RolloutChange {
+            rollout, status, ..
         } = change;
-        let moves = change.moves.iter().map(
-            |Move {
-                 from, to, percent, ..
-             }| { format!("{from} → {to}: {percent:.3} %") },
-        );
+        let (moved, minimum) = (change.moved_percent, change.minimum_percent);
+        let moves = change.moves.iter();
+        let moves = moves.map(|one| format!("{} → {}: {:.3} %", one.from, one.to, one.percent));
         let moves = moves.collect::<Vec<_>>().join("<br>");
         let notes = change.notes.join("<br>");
         writeln!(
             out,
-            "| `{rollout}` | {status} | {moved_percent:.3} % | {minimum_percent:.3} % | {moves} | {notes} |"
+            "| `{rollout}` | {status} | {moved:.3} % | {minimum:.3} % | {moves} | {notes} |"
         )?;
     }
     writeln!(out, "\nOf {} users.", report.users)

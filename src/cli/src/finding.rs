@@ -1,52 +1,59 @@
-//! What is wrong, or looks wrong, at a place of a file.
+//! An error or a warning at a place of a file.
 
 use std::io::{self, Write};
 
-use anstyle::{AnsiColor, Style};
+use anstyle::AnsiColor;
 use serde::Serialize;
 
-/// How bad it is.
+use crate::palette::{BOLD, DIM};
+
+/// Columns of a source line that are shown; a whole configuration may be one line.
+const WIDTH: usize = 100;
+
+/// Severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// The filter refuses it.
+    /// The filter refuses the configuration.
     Error,
-    /// The filter takes it, and it does not do what it seems to say.
+    /// The filter accepts the configuration, which probably does not do what it means.
     Warning,
 }
 
-/// One of them.
+/// An error or a warning.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
-    /// How bad it is.
+    /// Severity.
     pub severity: Severity,
-    /// The file.
+    /// Path of the file.
     pub file: String,
-    /// The line, from 1.
+    /// Line, from 1.
     pub line: usize,
-    /// The column in characters, from 1.
+    /// Column in characters, from 1.
     pub column: usize,
-    /// Where in the configuration.
+    /// Path in the configuration.
     pub path: String,
-    /// What.
+    /// The message.
     pub message: String,
-    /// What may have been meant.
+    /// The spelling that was probably meant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suggestion: Option<String>,
-    /// The line as it stands in the file.
+    /// The line of the file.
     pub source: String,
 }
 
 impl Finding {
-    /// For people: `file:line:column: path: message`, and the line.
+    /// Writes `file:line:column: path: message`, and the line with a mark below the column.
     pub fn show(&self, out: &mut impl Write) -> io::Result<()> {
-        let bold = Style::new().bold();
-        let dim = Style::new().dimmed();
-        let color = match self.severity {
-            Severity::Error => AnsiColor::Red,
-            Severity::Warning => AnsiColor::Yellow,
+        let (color, label) = match self.severity {
+            Severity::Error => (AnsiColor::Red, ""),
+            Severity::Warning => (AnsiColor::Yellow, "warning"),
         };
-        let marked = color.on_default().bold();
+        let mark = color.on_default().bold();
+        let label = match label {
+            "" => String::new(),
+            label => format!("{mark}{label}{mark:#}: "),
+        };
         let Self {
             file,
             line,
@@ -58,29 +65,18 @@ impl Finding {
             "" => "configuration",
             path => path,
         };
-        let warning = match self.severity {
-            Severity::Error => String::new(),
-            Severity::Warning => format!("{marked}warning{marked:#}: "),
-        };
-        let place = format!("{file}:{line}:{column}:");
-        writeln!(
-            out,
-            "{bold}{place}{bold:#} {warning}{marked}{path}{marked:#}: {message}"
-        )?;
-        // A whole configuration may stand in one line.
-        let from = column.saturating_sub(60);
-        let shown: String = self.source.chars().skip(from).take(100).collect();
+        write!(out, "{BOLD}{file}:{line}:{column}:{BOLD:#} {label}")?;
+        writeln!(out, "{mark}{path}{mark:#}: {message}")?;
+        let skipped = column.saturating_sub(WIDTH * 3 / 5);
+        let shown: String = self.source.chars().skip(skipped).take(WIDTH).collect();
         if shown.trim().is_empty() {
             return Ok(());
         }
         let shown = shown.replace('\t', " ");
-        let gap = " ".repeat(column.saturating_sub(1).saturating_sub(from));
+        let indent = column.saturating_sub(skipped + 1);
         let hint = self.suggestion.as_deref().unwrap_or_default();
-        writeln!(out, "{dim}{line:>5} |{dim:#} {shown}")?;
-        writeln!(
-            out,
-            "{dim}      |{dim:#} {}",
-            format!("{gap}{marked}^{marked:#} {hint}").trim_end()
-        )
+        let pointer = format!("{:indent$}{mark}^{mark:#} {hint}", "");
+        writeln!(out, "{DIM}{line:>5} |{DIM:#} {shown}")?;
+        writeln!(out, "{DIM}      |{DIM:#} {}", pointer.trim_end())
     }
 }

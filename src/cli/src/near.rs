@@ -1,11 +1,11 @@
-//! What somebody may have meant who wrote something that is nearly right.
+//! The spelling that a message about an unknown key or word suggests.
 
-/// The key that a message says is unknown.
+/// The key that a message calls unknown.
 pub fn unknown_key(message: &str) -> Option<&str> {
     message.strip_prefix("unknown field `")?.split('`').next()
 }
 
-/// What may have been meant by what a message calls wrong, if the message names it.
+/// The known key or word that is nearest to the one that a message refuses.
 pub fn suggestion(message: &str) -> Option<String> {
     if let Some(written) = unknown_key(message) {
         let (_, expected) = message.split_once("expected ")?;
@@ -18,18 +18,16 @@ pub fn suggestion(message: &str) -> Option<String> {
     Some(format!("did you mean {near:?}?"))
 }
 
-/// The candidate that differs least, if that is little.
+/// The candidate with the smallest edit distance, at most one edit for three letters. `None` if
+/// two candidates are equally near.
 fn nearest<'c>(written: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
     let lower = written.to_lowercase();
+    let limit = written.chars().count().div_ceil(3);
     let distance = |other: &str| strsim::damerau_levenshtein(&lower, &other.to_lowercase());
-    // One slip in three letters.
-    let most = written.chars().count().div_ceil(3);
     let near = candidates.map(|other| (distance(other), other));
-    let near = near.filter(|(distance, _)| *distance <= most);
-    // Of equals none: that would be a guess.
-    let mut best: Vec<_> = near.collect();
-    best.sort();
-    match best.as_slice() {
+    let mut near: Vec<_> = near.filter(|(distance, _)| *distance <= limit).collect();
+    near.sort();
+    match near.as_slice() {
         [(first, _), (second, _), ..] if first == second => None,
         [(_, nearest), ..] => Some(nearest),
         [] => None,
@@ -41,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_is_seen_and_a_guess_is_not_made() {
+    fn the_nearest_name_is_suggested_and_an_ambiguous_one_is_not() {
         for (message, suggested) in [
             (
                 "unknown field `rolouts`, expected one of `version`, `rollouts`",

@@ -1,199 +1,155 @@
-//! Users, and the requests with which they come to a rollout.
+//! Users, and the requests that they send to a rollout.
 
-use std::path::Path;
-use std::{fs, net};
+use std::fs;
+use std::net::Ipv6Addr;
 
 use anyhow::{Context as _, Result, bail};
 use divvy::decide::{self, Outcome};
 use divvy::policy::Policy;
 use divvy::request::Request;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::{Rng as _, SeedableRng as _};
 use serde_json::{Value, json};
+use uuid::Builder;
 
-use crate::explain::ask::{Headers, Known};
+use crate::environment::GivenEnvironment;
+use crate::explain::input::HeaderList;
+use crate::text;
 
-/// Who the users are.
+/// Where the names of users come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Population {
     /// `user-1`, `user-2` and so on.
     Sequence,
-    /// UUIDs, from a seed.
+    /// Random UUIDs from this seed.
     Uuid(u64),
     /// The lines of a file.
     Listed(Vec<String>),
 }
 
 impl Population {
-    /// `seq`, `uuid`, or the name of a file.
-    pub fn read(text: &str, seed: u64) -> Result<Self> {
-        match text {
-            "seq" => Ok(Self::Sequence),
-            "uuid" => Ok(Self::Uuid(seed)),
-            path => {
-                let text = fs::read_to_string(Path::new(path)).with_context(|| path.to_owned())?;
-                let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-                let lines: Vec<_> = lines.map(str::to_owned).collect();
-                if lines.is_empty() {
-                    bail!("{path}: no users in it, one a line");
-                }
-                Ok(Self::Listed(lines))
-            }
+    /// From `seq`, `uuid`, or the path of a file with one user a line.
+    pub fn read(source: &str, seed: u64) -> Result<Self> {
+        let path = match source {
+            "seq" => return Ok(Self::Sequence),
+            "uuid" => return Ok(Self::Uuid(seed)),
+            path => path,
+        };
+        let text = fs::read_to_string(path).with_context(|| path.to_owned())?;
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let lines: Vec<_> = lines.map(str::to_owned).collect();
+        if lines.is_empty() {
+            bail!("{path}: contains no users; write one a line");
         }
+        Ok(Self::Listed(lines))
     }
 
-    /// How many there are at most.
-    pub fn most(&self, wanted: usize) -> usize {
+    /// This number of users; all users of a file.
+    pub fn users(self, number: usize) -> Vec<String> {
         match self {
-            Self::Listed(lines) => lines.len(),
-            _ => wanted,
-        }
-    }
-
-    /// The first so many of them.
-    pub fn users(&self, number: usize) -> Box<dyn Iterator<Item = String> + '_> {
-        match self {
-            Self::Sequence => Box::new((1..=number).map(|nth| format!("user-{nth}"))),
+            Self::Sequence => (1..=number).map(|nth| format!("user-{nth}")).collect(),
             Self::Uuid(seed) => {
-                let mut random = Pcg64Mcg::seed_from_u64(*seed);
-                Box::new((0..number).map(move |_| {
-                    let bits = u128::from(random.next_u64()) << 64 | u128::from(random.next_u64());
-                    let hex = format!("{bits:032x}");
-                    // Version 4, variant 1.
-                    let variant = ["8", "9", "a", "b"][(bits >> 62) as usize & 3];
-                    [
-                        &hex[..8],
-                        "-",
-                        &hex[8..12],
-                        "-4",
-                        &hex[13..16],
-                        "-",
-                        variant,
-                        &hex[17..20],
-                        "-",
-                        &hex[20..],
-                    ]
-                    .concat()
-                }))
+                let mut random = Pcg64Mcg::seed_from_u64(seed);
+                let mut uuid = || {
+                    let mut bytes = [0; 16];
+                    random.fill_bytes(&mut bytes);
+                    Builder::from_random_bytes(bytes).into_uuid().to_string()
+                };
+                (0..number).map(|_| uuid()).collect()
             }
-            Self::Listed(lines) => Box::new(lines.iter().take(number).cloned()),
+            Self::Listed(lines) => lines,
         }
     }
 }
 
-/// Requests that a rollout looks at, of one user after another.
+/// Makes the requests with which a user comes to a rollout.
 #[derive(Clone, Debug)]
 pub struct Visitor {
-    headers: Headers,
-    /// The sources that the user's name goes into; all parts of a `concat`.
+    headers: HeaderList,
+    /// The identity source that contains the user's name; for `concat` all its parts.
     sources: Vec<Value>,
-    known: Known,
+    environment: GivenEnvironment,
 }
 
 impl Visitor {
-    /// Requests that the rollout of this configuration looks at: those that the first entry of
-    /// its `match` describes, without anything that only a condition asks for.
-    pub fn of(config: &Value, rollout: &Value, now: Option<u64>) -> Self {
-        let scope = rollout.pointer("/match/0");
-        let first = |key: &str| {
-            let list = scope.and_then(|scope| scope.get(key));
-            list.and_then(|list| list.get(0)).and_then(Value::as_str)
-        };
+    /// Requests that match the first entry of the rollout's `match`, and that contain nothing
+    /// else that a rule could ask for.
+    pub fn new(config: &Value, rollout: &Value, now: Option<u64>) -> Self {
+        let scope = rollout.pointer("/match/0").unwrap_or(&Value::Null);
+        let first = |field: &str| scope.get(field)?.get(0)?.as_str();
         let host = first("hosts").unwrap_or("example.com").replace('*', "www");
-        let operand = scope.and_then(|scope| scope.get("path")).and_then(|path| {
-            ["exact", "prefix"]
-                .iter()
-                .find_map(|key| path.get(*key)?.as_str())
-        });
+        let path = scope.get("path");
+        let path = path.and_then(|path| path.get("exact").or(path.get("prefix"))?.as_str());
         let headers = [
             (":method", first("methods").unwrap_or("GET")),
             (":scheme", "https"),
             (":authority", &host),
-            (":path", operand.unwrap_or("/")),
+            (":path", path.unwrap_or("/")),
         ];
-        let source = config
-            .pointer("/identity/0")
-            .cloned()
-            .unwrap_or(Value::Null);
+        let source = config.pointer("/identity/0").unwrap_or(&Value::Null);
         let sources = match source.get("concat").and_then(Value::as_array) {
             Some(parts) => parts.clone(),
-            None => vec![source],
+            None => vec![source.clone()],
         };
-        let owned = headers.map(|(name, value)| (name.into(), value.into()));
         Self {
-            headers: owned.into(),
+            headers: headers
+                .map(|(name, value)| (name.into(), value.into()))
+                .into(),
             sources,
-            known: Known {
+            environment: GivenEnvironment {
                 now,
-                ..Known::default()
+                ..GivenEnvironment::default()
             },
         }
     }
 
-    /// Whether both make the same requests.
+    /// Whether both send the same requests.
     pub fn is_like(&self, other: &Self) -> bool {
         self.headers == other.headers && self.sources == other.sources
     }
 
-    /// What is decided for a request of this user.
+    /// Decides about a request of this user.
     pub fn decide<T>(
         &self,
         policy: &Policy,
         user: &str,
         then: impl FnOnce(&Outcome<'_>) -> T,
     ) -> T {
-        let text =
-            |source: &Value, key: &str| source.get(key).and_then(Value::as_str).map(str::to_owned);
-        // Nearly always one header; all else takes a bit longer.
-        if let [source] = &*self.sources
-            && let Some(Value::String(name)) = source.get("header")
-        {
-            let name = name.to_ascii_lowercase();
-            let own = (name.as_bytes(), user.as_bytes());
-            let headers = self.headers.iter().map(|(name, value)| (&**name, &**value));
-            let request = Request::from_headers(&policy.names, headers.chain([own]));
-            return then(&decide::decide(policy, &request.with_outside(&self.known)));
-        }
-        let (mut headers, mut known) = (self.headers.clone(), self.known.clone());
+        let (mut headers, mut environment) = (self.headers.clone(), self.environment.clone());
         for source in &self.sources {
-            if let Some(name) = text(source, "header") {
+            let name = |key: &str| Some(text(source, key)).filter(|name| !name.is_empty());
+            if let Some(name) = name("header") {
                 headers.push((name.to_ascii_lowercase().into(), user.into()));
-            } else if let Some(name) = text(source, "cookie") {
+            } else if let Some(name) = name("cookie") {
                 headers.push((b"cookie".into(), format!("{name}={user}").into()));
-            } else if let Some(key) = text(source, "query") {
-                let path = headers.iter_mut().find(|(name, _)| name == b":path");
-                path.into_iter().for_each(|(_, path)| {
-                    let mark = if path.contains(&b'?') { "&" } else { "?" };
-                    let user = percent_encoding::utf8_percent_encode(
-                        user,
-                        percent_encoding::NON_ALPHANUMERIC,
-                    );
-                    path.extend(format!("{mark}{key}={user}").into_bytes());
+            } else if let Some(key) = name("query") {
+                let path = headers.iter_mut().filter(|(name, _)| name == b":path");
+                path.for_each(|(_, path)| {
+                    let separator = if path.contains(&b'?') { '&' } else { '?' };
+                    let user = utf8_percent_encode(user, NON_ALPHANUMERIC);
+                    path.extend(format!("{separator}{key}={user}").into_bytes());
                 });
             } else if let Some(claim) = source.get("jwtClaim") {
-                let path = claim
-                    .as_array()
-                    .cloned()
-                    .unwrap_or_else(|| vec![claim.clone()]);
-                let value = path.iter().rev().fold(
-                    json!(user),
-                    |inner, segment| json!({segment.as_str().unwrap_or_default(): inner}),
-                );
-                merge(known.claims.get_or_insert_with(|| json!({})), value);
+                let path = claim.as_array().cloned();
+                let path = path.unwrap_or_else(|| vec![claim.clone()]);
+                let nest = |inner, key: &Value| json!({key.as_str().unwrap_or_default(): inner});
+                let value = path.iter().rev().fold(json!(user), nest);
+                merge(environment.claims.get_or_insert_with(|| json!({})), value);
             } else {
-                // An address, or a draw: as far apart as the users are.
+                // Source addresses and random identities that differ for each user.
                 let bits = divvy::config::digest(user.as_bytes());
-                known.source = Some(net::Ipv6Addr::from_bits(bits).into());
-                known.random = Some(bits.to_be_bytes());
+                environment.source = Some(Ipv6Addr::from_bits(bits).into());
+                environment.random = Some(bits.to_be_bytes());
             }
         }
         let headers = headers.iter().map(|(name, value)| (&**name, &**value));
-        let request = Request::from_headers(&policy.names, headers).with_outside(&known);
+        let request = Request::from_headers(&policy.names, headers).with_outside(&environment);
         then(&decide::decide(policy, &request))
     }
 }
 
-/// Adds the members of an object to another, in depth.
+/// Adds the members of an object to another one, recursively.
 fn merge(into: &mut Value, from: Value) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {

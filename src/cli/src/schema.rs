@@ -1,14 +1,14 @@
-//! `divvy schema`: the shape of a configuration as a JSON Schema, for editors.
+//! `divvy schema`: the JSON Schema of a configuration, for editors.
 //!
-//! Fields and types are those that the filter reads; what each says is taken from the pages of
-//! the reference, so that there is one place for it; ranges and lists of words are added here.
+//! Fields and types are those that the filter reads. Descriptions come from the tables of the
+//! reference pages. Ranges and lists of words are added here.
 
-use std::io::Write as _;
+use std::process::ExitCode;
 
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::Outcome;
+use crate::print_json;
 
 const PAGES: [&str; 4] = [
     include_str!("../../../envoy/docs/CONFIGURATION.md"),
@@ -17,24 +17,23 @@ const PAGES: [&str; 4] = [
     include_str!("../../../envoy/docs/PEOPLE.md"),
 ];
 
-/// The schema of a configuration, for editors and other programs.
+/// Prints the JSON Schema of a configuration, for editors and other programs
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   divvy schema > target/divvy.schema.json
 
-In VS Code, with the YAML extension, this first line of a configuration completes and checks it:
+With this first line in a configuration, VS Code with the YAML extension completes and checks it:
   # yaml-language-server: $schema=divvy.schema.json")]
-pub struct Schema {}
+pub struct SchemaArgs {}
 
-/// Prints it.
-pub fn run(_: &Schema) -> Result<Outcome> {
-    let text = serde_json::to_string_pretty(&schema())?;
-    writeln!(anstream::stdout(), "{text}")?;
-    Ok(Outcome::Fine)
+/// Runs the verb.
+pub fn run(_: &SchemaArgs) -> Result<ExitCode> {
+    print_json(&schema(), &mut anstream::stdout())?;
+    Ok(ExitCode::SUCCESS)
 }
 
-/// The schema, with what the reference says.
+/// The schema with descriptions and ranges.
 pub fn schema() -> Value {
     let mut schema = divvy::config::schema();
     if let Some(top) = schema.as_object_mut() {
@@ -63,7 +62,7 @@ pub fn schema() -> Value {
     schema
 }
 
-/// Adds what the tables of a page say of each field.
+/// Adds the descriptions in the tables of a page.
 fn describe(schema: &mut Value, page: &str) {
     let mut place = None;
     for line in page.lines() {
@@ -92,7 +91,7 @@ fn describe(schema: &mut Value, page: &str) {
     }
 }
 
-/// The cells of a row; a bar in one is escaped.
+/// The cells of a table row, in which bars are escaped.
 fn cells(line: &str) -> Vec<String> {
     if !line.starts_with('|') {
         return Vec::new();
@@ -109,7 +108,7 @@ fn object_at<'s>(schema: &'s mut Value, place: &str) -> Option<&'s mut Value> {
     let mut name = name_of(schema.get("$ref")?)?;
     for segment in place.split('/').filter(|segment| !segment.is_empty()) {
         let definition = &schema["$defs"][&name];
-        // An index is about the list that was named before it.
+        // An index follows the name of its list.
         if segment.parse::<usize>().is_ok() {
             continue;
         }
@@ -127,7 +126,7 @@ fn name_of(reference: &Value) -> Option<String> {
     Some(name.to_owned())
 }
 
-/// Text without Markdown: links by their words, no backticks and stars.
+/// Text without Markdown: the text of links, no backticks and stars.
 fn plain(text: &str) -> String {
     let mut plain = String::new();
     let mut rest = text;
@@ -138,7 +137,7 @@ fn plain(text: &str) -> String {
             Some((words, after))
         });
         match link {
-            // A list in an example is no link.
+            // A list in an example is not a link.
             Some((words, after)) if !words.contains(['[', ']']) => {
                 plain.push_str(words);
                 rest = after;
@@ -153,7 +152,7 @@ fn plain(text: &str) -> String {
     plain.replace(['`', '*'], "")
 }
 
-/// What the types do not say: the object, its field (or the whole of it), and what holds there.
+/// Restrictions beyond the types: object, field (empty for the object itself), and keywords.
 pub fn refinements() -> Vec<(&'static str, &'static str, Value)> {
     const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$";
     let percent = || json!({"minimum": 0, "maximum": 100});

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use divvy::config;
-use divvy_cli::top::{self, View};
+use divvy_cli::top::{self, FleetView};
 use divvy_envoy_tests::{
     Edge, Setup, WEIGHT_LABELS, canary, configuration, everybody, expect, rollout, served_by,
 };
@@ -12,7 +12,7 @@ const DURATIONS: &str = "divvy_request_duration_ms_count";
 const USERS: usize = 200;
 
 /// It waits for answers, so it has a thread of its own.
-async fn look(urls: Vec<String>) -> Result<View> {
+async fn look(urls: Vec<String>) -> Result<FleetView> {
     Ok(tokio::task::spawn_blocking(move || top::look(&urls)).await?)
 }
 

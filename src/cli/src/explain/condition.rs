@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// A condition, whether it holds, and its parts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Truth {
+pub struct ConditionReport {
     /// In words.
     pub text: String,
     /// Whether it holds.
@@ -20,7 +20,7 @@ pub struct Truth {
 }
 
 /// What becomes of a condition that was written as `raw`.
-pub fn truth(condition: &Condition, raw: &Value, facts: &Facts<'_, '_, '_>) -> Truth {
+pub fn truth(condition: &Condition, raw: &Value, facts: &Facts<'_, '_, '_>) -> ConditionReport {
     let list = |key: &str, parts: &[Condition]| {
         let written = raw.get(key).and_then(Value::as_array);
         let written = written.map_or(&[][..], Vec::as_slice).iter();
@@ -40,7 +40,7 @@ pub fn truth(condition: &Condition, raw: &Value, facts: &Facts<'_, '_, '_>) -> T
         Condition::Leaf(source, _) => (words(raw), values(source, facts), Vec::new()),
         Condition::Assigned(_) => (words(raw), Vec::new(), Vec::new()),
     };
-    Truth {
+    ConditionReport {
         text,
         holds: condition.holds(facts),
         found,

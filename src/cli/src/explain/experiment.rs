@@ -3,7 +3,7 @@
 use divvy::decision::Reason;
 use divvy::policy::AbTest;
 
-use super::steps::{Step, Way, percent};
+use super::steps::{StepReport, Way, percent};
 
 impl Way<'_, '_, '_, '_> {
     /// Goes as far as the test did: the reason says where it ended.
@@ -20,7 +20,7 @@ impl Way<'_, '_, '_, '_> {
             let text = format!("{} are kept out: {}", percent(holdout.share()), yes(kept));
             let position = who.map(|who| holdout.position(who));
             self.steps
-                .push(Step::new("holdout", text).at(position, holdout.share()));
+                .push(StepReport::new("holdout", text).at(position, holdout.share()));
             if reason == Reason::Holdout {
                 return;
             }
@@ -29,7 +29,7 @@ impl Way<'_, '_, '_, '_> {
             let (from, to) = layer.ends();
             let inside = who.map(|who| layer.admits(who));
             let text = format!("from {} to {}: {}", percent(from), percent(to), yes(inside));
-            let mut step = Step::new("layer", text);
+            let mut step = StepReport::new("layer", text);
             step.position = who.map(|who| layer.position(who).get());
             self.steps.push(step);
             if reason == Reason::Excluded {
@@ -46,7 +46,7 @@ impl Way<'_, '_, '_, '_> {
         let admitted = traffic.foregone().or(admitted);
         let text = format!("{} are let in: {}", percent(traffic.share()), yes(admitted));
         self.steps
-            .push(Step::new("traffic", text).at(position, traffic.share()));
+            .push(StepReport::new("traffic", text).at(position, traffic.share()));
         if reason == Reason::NotEnrolled {
             return;
         }

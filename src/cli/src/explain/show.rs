@@ -1,38 +1,38 @@
-//! An explanation for people.
+//! An explanation as text for a terminal.
 
 use std::io::{self, Write};
 
-use anstyle::{AnsiColor, Style};
+use super::condition::ConditionReport;
+use super::{Explanation, HeaderEdits, RolloutSteps};
+use crate::palette::{BAD, BOLD, GOOD};
 
-use super::condition::Truth;
-use super::{Changes, Explanation, Steps};
-
-pub(super) fn explanation(told: &Explanation, out: &mut impl Write) -> io::Result<()> {
-    for rollout in &told.rollouts {
+pub(super) fn explanation(explanation: &Explanation, out: &mut impl Write) -> io::Result<()> {
+    for rollout in &explanation.rollouts {
         steps(rollout, out)?;
     }
-    if told.rollouts.is_empty() {
-        writeln!(out, "there are no rollouts")?;
+    if explanation.rollouts.is_empty() {
+        writeln!(out, "no rollouts")?;
     }
-    match &told.identity {
-        Some(identity) => heading(
-            &format!("identity {:?}, {}", identity.value, identity.origin),
-            out,
-        )?,
-        None => heading("identity: nothing depended on it", out)?,
-    }
-    changes("request headers", &told.request, out)?;
-    changes("response headers", &told.response, out)?;
-    list("cookies", &told.cookies, out)?;
-    list("counted, if the answer is 200", &told.counters, out)
+    let identity = match &explanation.identity {
+        Some(identity) => format!("identity {:?}, {}", identity.value, identity.origin),
+        None => "identity: no decision depended on it".to_owned(),
+    };
+    heading(&identity, out)?;
+    list("request headers", &edits(&explanation.request), out)?;
+    list("response headers", &edits(&explanation.response), out)?;
+    list("cookies", &explanation.cookies, out)?;
+    list(
+        "counters for a response with status 200",
+        &explanation.counters,
+        out,
+    )
 }
 
 fn heading(text: &str, out: &mut impl Write) -> io::Result<()> {
-    let bold = Style::new().bold();
-    writeln!(out, "{bold}{text}{bold:#}")
+    writeln!(out, "{BOLD}{text}{BOLD:#}")
 }
 
-fn steps(rollout: &Steps, out: &mut impl Write) -> io::Result<()> {
+fn steps(rollout: &RolloutSteps, out: &mut impl Write) -> io::Result<()> {
     let text = match (&rollout.version, rollout.reason) {
         (Some(version), Some(reason)) => format!("{} → {version}, {reason}", rollout.rollout),
         _ => format!("{}: does not look at this request", rollout.rollout),
@@ -48,47 +48,38 @@ fn steps(rollout: &Steps, out: &mut impl Write) -> io::Result<()> {
             _ => String::new(),
         };
         writeln!(out, "  {:<10} {}{place}", step.step, step.text)?;
-        if let Some(condition) = &step.condition {
-            truth(condition, 4, out)?;
+        if let Some(report) = &step.condition {
+            condition(report, 4, out)?;
         }
     }
     Ok(())
 }
 
-fn truth(condition: &Truth, indent: usize, out: &mut impl Write) -> io::Result<()> {
-    let (color, word) = if condition.holds {
-        (AnsiColor::Green, "true ")
-    } else {
-        (AnsiColor::Red, "false")
+fn condition(report: &ConditionReport, indent: usize, out: &mut impl Write) -> io::Result<()> {
+    let (style, word) = match report.holds {
+        true => (GOOD, "true "),
+        false => (BAD, "false"),
     };
-    let style = color.on_default();
-    let gap = " ".repeat(indent);
-    let found = match condition.found.as_slice() {
-        _ if !condition.parts.is_empty() => String::new(),
-        [] if condition.text.starts_with("assigned") => String::new(),
+    let found = match report.found.as_slice() {
+        _ if !report.parts.is_empty() => String::new(),
+        [] if report.text.starts_with("assigned") => String::new(),
         [] => "  (is missing)".to_owned(),
         values => {
             let values: Vec<_> = values.iter().map(|value| format!("{value:?}")).collect();
             format!("  (is {})", values.join(", "))
         }
     };
-    writeln!(out, "{gap}{style}{word}{style:#} {}{found}", condition.text)?;
-    condition
-        .parts
-        .iter()
-        .try_for_each(|part| truth(part, indent + 2, out))
+    let text = &report.text;
+    writeln!(out, "{:indent$}{style}{word}{style:#} {text}{found}", "")?;
+    let mut parts = report.parts.iter();
+    parts.try_for_each(|part| condition(part, indent + 2, out))
 }
 
-fn changes(title: &str, changes: &Changes, out: &mut impl Write) -> io::Result<()> {
-    let set = changes
-        .set
-        .iter()
-        .map(|(name, value)| format!("{name}: {value}"));
-    let removed = changes
-        .remove
-        .iter()
-        .map(|name| format!("{name} is removed"));
-    list(title, &set.chain(removed).collect::<Vec<_>>(), out)
+fn edits(edits: &HeaderEdits) -> Vec<String> {
+    let set = edits.set.iter();
+    let set = set.map(|(name, value)| format!("{name}: {value}"));
+    let removed = edits.remove.iter().map(|name| format!("{name} is removed"));
+    set.chain(removed).collect()
 }
 
 fn list(title: &str, lines: &[String], out: &mut impl Write) -> io::Result<()> {

@@ -9,12 +9,12 @@ use divvy::request::Request;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::condition::{self, Truth};
+use super::condition::{self, ConditionReport};
 
 /// The way to what one rollout decided.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Steps {
+pub struct RolloutSteps {
     /// The rollout.
     pub rollout: String,
     /// Whether it looks at the request at all.
@@ -26,12 +26,12 @@ pub struct Steps {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
     /// The way, up to the step that decided.
-    pub steps: Vec<Step>,
+    pub steps: Vec<StepReport>,
 }
 
 /// One step.
 #[derive(Clone, Debug, Serialize)]
-pub struct Step {
+pub struct StepReport {
     /// Which: `match`, `enabled`, `upstream`, `rule`, `identity`, `holdout`, `layer`, `sticky`,
     /// `traffic`, `strategy`, `guardrail`.
     pub step: &'static str,
@@ -39,7 +39,7 @@ pub struct Step {
     pub text: String,
     /// The condition that was asked, if one was.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub condition: Option<Truth>,
+    pub condition: Option<ConditionReport>,
     /// Where the user lies on the line that was looked at, if one was: 0 to 999,999.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub position: Option<u32>,
@@ -48,7 +48,7 @@ pub struct Step {
     pub threshold: Option<u32>,
 }
 
-impl Step {
+impl StepReport {
     pub(super) fn new(step: &'static str, text: impl Into<String>) -> Self {
         Self {
             step,
@@ -75,7 +75,7 @@ pub fn all(
     raw: &Value,
     request: &Request<'_>,
     decisions: &[Decision],
-) -> Vec<Steps> {
+) -> Vec<RolloutSteps> {
     let who = Who::sent(request, &policy.identification, policy.mint.as_ref());
     let upstream = UpstreamDecisions::new(request, policy.inheritance.as_ref());
     let written = raw
@@ -104,7 +104,7 @@ pub fn all(
             way.walk(decision);
         }
         let version = decision.and_then(|decision| rollout.version(decision.version));
-        all.push(Steps {
+        all.push(RolloutSteps {
             rollout: rollout.name.to_string(),
             matches: decision.is_some(),
             version: version.map(|version| version.name.to_string()),
@@ -121,12 +121,12 @@ pub(super) struct Way<'w, 'f, 'a, 'r> {
     rollout: &'w Rollout,
     raw: &'w Value,
     pub(super) facts: Facts<'f, 'a, 'r>,
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Vec<StepReport>,
 }
 
 impl Way<'_, '_, '_, '_> {
     pub(super) fn say(&mut self, step: &'static str, text: impl Into<String>) {
-        self.steps.push(Step::new(step, text));
+        self.steps.push(StepReport::new(step, text));
     }
 
     pub(super) fn name(&self, version: VersionId) -> &str {
@@ -234,7 +234,7 @@ impl Way<'_, '_, '_, '_> {
                 (true, false) => "holds, and its percent does not let in".to_owned(),
                 _ => "does not match".to_owned(),
             };
-            let mut step = Step::new("rule", format!("{} {verdict}", rule.name));
+            let mut step = StepReport::new("rule", format!("{} {verdict}", rule.name));
             step.condition = Some(truth);
             if let Some(gate) = gate {
                 let position = self.facts.who.anybody().map(|who| gate.position(who));
@@ -290,7 +290,7 @@ impl Way<'_, '_, '_, '_> {
                 };
                 let text = format!("canary {canary} has {}{grown}", percent(share));
                 self.steps
-                    .push(Step::new("strategy", text).at(position, share));
+                    .push(StepReport::new("strategy", text).at(position, share));
             }
             Strategy::AbTest(test) => self.ab_test(test, reason),
             Strategy::BlueGreen { active } => {
@@ -316,7 +316,7 @@ impl Way<'_, '_, '_, '_> {
             Some(version) => format!("cookie {cookie} remembers {}", self.name(version)),
             None => format!("cookie {cookie} remembers that nothing was given"),
         };
-        let mut step = Step::new("sticky", text);
+        let mut step = StepReport::new("sticky", text);
         step.position = Some(memory.position.get());
         self.steps.push(step);
         Some(memory.position)

@@ -1,74 +1,85 @@
-//! A guardrail at work: the filter's own state machines under made-up traffic.
+//! The filter's guardrail under simulated traffic.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use divvy::bucket::Share;
+use divvy::guardrail::Plan;
 use divvy::guardrail::simulate::{Behaviour, Pace, Process, Setup};
-use divvy::outside::Outside;
-use divvy::policy::{Policy, Strategy};
+use divvy::policy::{Policy, Rollout, Strategy};
 use serde::Serialize;
 
-use super::Simulate;
-use crate::explain::ask::Known;
+use super::SimulateArgs;
+use crate::environment::GivenEnvironment;
+use crate::percent;
 
-/// What happened to a rollout's canary in one proxy.
+/// The guardrail of a rollout in one proxy, from start to end.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Run {
-    /// The rollout.
+pub struct GuardrailRun {
+    /// Name of the rollout.
     pub rollout: String,
-    /// What its guardrail did, and after how many seconds.
-    pub events: Vec<Event>,
-    /// How many requests stable and the canary got, and how many of them failed.
+    /// Actions of the guardrail.
+    pub events: Vec<GuardrailEvent>,
+    /// Requests and failed requests of stable and of the other version.
     pub requests: [(u32, u32); 2],
-    /// The canary's share, in percent, every so often: seconds and share.
+    /// Second and share of the other version in percent, at regular times.
     pub shares: Vec<(u64, f64)>,
 }
 
-/// Something that a guardrail did.
+/// An action of a guardrail.
 #[derive(Clone, Debug, Serialize)]
-pub struct Event {
-    /// When, in seconds.
+pub struct GuardrailEvent {
+    /// Seconds since the start.
     pub second: u64,
-    /// What.
+    /// Line that the filter logs.
     pub text: String,
 }
 
-/// Lets traffic run through every rollout that has a guardrail; `tick` hears of each second.
-pub fn run(policy: &Policy, args: &Simulate, now: u64, mut tick: impl FnMut()) -> Vec<Run> {
-    let known = Known {
-        now: Some(now),
-        ..Known::default()
-    };
-    let shares = policy.shares(&known as &dyn Outside);
-    let mut runs = Vec::new();
-    for (rollout, shares) in policy.rollouts.iter().zip(shares) {
-        let Some(plan) = rollout.plan.clone().filter(|plan| plan.is_guarded()) else {
-            continue;
-        };
-        let others = shares
-            .iter()
-            .filter(|(version, _)| *version != rollout.stable);
+fn guarded(policy: &Policy) -> impl Iterator<Item = (usize, &Rollout, &Plan)> {
+    let rollouts = policy.rollouts.iter().enumerate();
+    rollouts.filter_map(|(index, rollout)| {
+        let plan = rollout.plan.as_ref().filter(|plan| plan.is_guarded())?;
+        Some((index, rollout, plan))
+    })
+}
+
+/// Simulated seconds of all rollouts.
+pub fn seconds(policy: &Policy, args: &SimulateArgs) -> usize {
+    let seconds = usize::try_from(args.seconds).unwrap_or(usize::MAX);
+    guarded(policy).count().saturating_mul(seconds)
+}
+
+/// Runs traffic through every rollout with a guardrail; calls `tick` for each second.
+pub fn run(
+    policy: &Policy,
+    args: &SimulateArgs,
+    now: u64,
+    mut tick: impl FnMut(),
+) -> Vec<GuardrailRun> {
+    let shares = policy.shares(&GivenEnvironment::at(now));
+    let one = |(index, rollout, plan): (usize, &Rollout, &Plan)| {
+        let others = shares[index].iter();
+        let others = others.filter(|(version, _)| *version != rollout.stable);
         let weight = match rollout.strategy {
             Strategy::BlueGreen { .. } => Share::ALL,
             _ => others.map(|(_, share)| *share).max().unwrap_or(Share::NONE),
         };
-        let behaves = |errors: f64, millis: f64| Behaviour {
+        let behaviour = |errors: f64, millis: f64| Behaviour {
             errors: errors / 100.0,
             pace: plan.limits_latency().then(|| Pace {
-                median: std::time::Duration::from_secs_f64(millis / 1_000.0),
+                median: Duration::from_secs_f64(millis / 1_000.0),
                 spread: 0.5,
             }),
         };
-        let plan = Rc::new(plan.clone());
         let mut process = Process::new(Setup {
-            plan: Rc::clone(&plan),
+            plan: Rc::new(plan.clone()),
             workers: args.workers.max(1),
             rate: args.rps,
             weight,
             behaviours: [
-                behaves(args.stable_errors, args.stable_latency),
-                behaves(args.canary_errors, args.canary_latency),
+                behaviour(args.stable_errors, args.stable_latency),
+                behaviour(args.canary_errors, args.canary_latency),
             ],
             start: now,
             seed: args.seed,
@@ -77,22 +88,25 @@ pub fn run(policy: &Policy, args: &Simulate, now: u64, mut tick: impl FnMut()) -
         let step = (args.seconds / 400).max(1);
         for second in 0..args.seconds {
             if second % step == 0 {
-                curve.push((second, f64::from(process.share().ppm()) / 1e4));
+                curve.push((second, percent(process.share())));
             }
             process.tick();
             tick();
         }
-        curve.push((args.seconds, f64::from(process.share().ppm()) / 1e4));
-        let events = process.log().iter().map(|(when, transition)| Event {
-            second: when.saturating_sub(now) / 1_000,
-            text: transition.line(&plan).to_string(),
-        });
-        runs.push(Run {
+        curve.push((args.seconds, percent(process.share())));
+        let events = process
+            .log()
+            .iter()
+            .map(|(time, transition)| GuardrailEvent {
+                second: time.saturating_sub(now) / 1_000,
+                text: transition.line(plan).to_string(),
+            });
+        GuardrailRun {
             rollout: rollout.name.to_string(),
             events: events.collect(),
             requests: process.sent().map(|tally| (tally.all, tally.bad)),
             shares: curve,
-        });
-    }
-    runs
+        }
+    };
+    guarded(policy).map(one).collect()
 }

@@ -1,84 +1,85 @@
-//! Shares, ramps and guardrails as a drawing.
+//! Shares, ramps and guardrails as an SVG plot.
 
 use std::path::Path;
 
-use anyhow::{Result, anyhow};
-use divvy::outside::Outside;
+use anyhow::{Context as _, Result, anyhow};
 use divvy::policy::{Policy, Strategy, Weight};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-use super::guardrail::Run;
-use super::shares::Shares;
-use crate::explain::ask::Known;
+use super::guardrail::GuardrailRun;
+use super::shares::RolloutShares;
+use crate::environment::GivenEnvironment;
+use crate::palette::{FAILURE, VERSIONS};
+use crate::percent;
 
 const WIDTH: u32 = 900;
-const HEIGHT: u32 = 320;
-/// Told apart by those who do not see all colours, too.
-const COLOURS: [RGBColor; 5] = [
-    RGBColor(86, 180, 233),
-    RGBColor(230, 159, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(240, 228, 66),
-];
-/// A ramp is looked at this far ahead, in hours, unless it ends before.
-const AHEAD: u64 = 24 * 30;
+const PANEL_HEIGHT: u32 = 320;
+const SMALL: (&str, i32) = ("sans-serif", 13);
+const MINUTE: u64 = 60_000;
+/// A ramp is drawn up to its end, but for at most 30 days, in minutes.
+const LONGEST_RAMP: u64 = 30 * 24 * 60;
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Panel<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// A series of a panel: its name and points.
+/// A line of a panel.
 struct Curve {
     name: String,
+    colour: RGBColor,
     points: Vec<(f64, f64)>,
 }
 
-/// Draws what there is to draw: a panel for the shares, one for the ramps, one for each
+/// Draws one panel for the shares, one for the ramps if there are any, and one for each
 /// guardrail.
-pub fn draw(path: &Path, policy: &Policy, shares: &[Shares], runs: &[Run], now: u64) -> Result<()> {
+pub fn draw(
+    path: &Path,
+    policy: &Policy,
+    shares: &[RolloutShares],
+    runs: &[GuardrailRun],
+    now: u64,
+) -> Result<()> {
     let ramps = ramps(policy, now);
     let panels = 1 + usize::from(!ramps.is_empty()) + runs.len();
-    let height = HEIGHT * u32::try_from(panels)?;
-    let root = SVGBackend::new(path, (WIDTH, height)).into_drawing_area();
-    let drawn = (|| {
+    let size = (WIDTH, PANEL_HEIGHT * u32::try_from(panels)?);
+    let root = SVGBackend::new(path, size).into_drawing_area();
+    let draw = || -> Result<()> {
         root.fill(&WHITE)?;
-        let areas = root.split_evenly((panels, 1));
-        let mut areas = areas.iter();
-        let mut next = || areas.next().ok_or_else(|| anyhow!("a panel is missing"));
+        let panels = root.split_evenly((panels, 1));
+        let mut panels = panels.iter();
+        let mut next = || panels.next().ok_or_else(|| anyhow!("too few panels"));
         bars(next()?, shares)?;
         if !ramps.is_empty() {
-            curves(
-                next()?,
-                "Ramps: share by the clock",
-                "hours from now",
-                &ramps,
-                &[],
-            )?;
+            let title = "Ramps: configured share over time";
+            curves(next()?, title, "hours from now", &ramps, &[])?;
         }
         for run in runs {
+            let title = format!("Guardrail of {}: share of the new version", run.rollout);
+            let minutes = |second: u64| second as f64 / 60.0;
             let points = run
                 .shares
                 .iter()
-                .map(|(second, share)| (*second as f64 / 60.0, *share));
+                .map(|(second, share)| (minutes(*second), *share));
             let curve = Curve {
-                name: run.rollout.clone(),
+                name: "share of the new version".to_owned(),
+                colour: VERSIONS[1],
                 points: points.collect(),
             };
-            let events: Vec<_> = run
-                .events
-                .iter()
-                .map(|event| event.second as f64 / 60.0)
-                .collect();
-            let title = format!("Guardrail of {}: the canary's share", run.rollout);
-            curves(next()?, &title, "minutes", &[curve], &events)?;
+            let events = run.events.iter();
+            let events = events.map(|event| (minutes(event.second), &*event.text));
+            curves(
+                next()?,
+                &title,
+                "minutes",
+                &[curve],
+                &events.collect::<Vec<_>>(),
+            )?;
         }
-        root.present()?;
-        Ok::<(), anyhow::Error>(())
-    })();
-    drawn.map_err(|error: anyhow::Error| error.context(path.display().to_string()))
+        Ok(root.present()?)
+    };
+    draw().with_context(|| path.display().to_string())
 }
 
-/// The shares of the canaries that grow, by hours from now.
+/// The share of each canary that grows over time, by hours from now.
 fn ramps(policy: &Policy, now: u64) -> Vec<Curve> {
     let mut curves = Vec::new();
     for (id, rollout) in policy.numbered() {
@@ -91,85 +92,62 @@ fn ramps(policy: &Policy, now: u64) -> Vec<Curve> {
         ) {
             continue;
         }
-        let share = |at: u64| {
-            let known = Known {
-                now: Some(at),
-                ..Known::default()
-            };
-            let share = rollout.clocked(id, Some(at), &known as &dyn Outside);
-            share.map_or(0.0, |share| f64::from(share.ppm()) / 1e4)
+        let share = |minute: u64| {
+            let time = now + minute * MINUTE;
+            let share = rollout.clocked(id, Some(time), &GivenEnvironment::at(time));
+            share.map_or(0.0, percent)
         };
-        let minutes = 0..AHEAD * 60;
-        let at = |minute: u64| now + minute * 60_000;
-        let Some(last) = minutes
-            .clone()
-            .rev()
-            .find(|minute| *minute == 0 || share(at(*minute)) > share(at(minute - 1)))
-        else {
-            continue;
-        };
-        let end = (last + last / 10 + 10).min(AHEAD * 60);
-        let mut points = vec![(0.0, share(now))];
-        for minute in 1..=end {
-            let (x, before, after) = (
-                minute as f64 / 60.0,
-                share(at(minute - 1)),
-                share(at(minute)),
-            );
-            // A level is a line between two points.
-            if before != after {
-                points.extend([(x, before), (x, after)]);
-            }
+        let grows = |minute: &u64| share(*minute) > share(minute - 1);
+        let last = (1..LONGEST_RAMP).rev().find(grows).unwrap_or_default();
+        let end = (last + last / 10 + 10).min(LONGEST_RAMP);
+        let hours = |minute: u64| minute as f64 / 60.0;
+        let mut points = vec![(0.0, share(0))];
+        // Two points for each step.
+        for minute in (1..=end).filter(|minute| share(*minute) != share(minute - 1)) {
+            points.extend([minute - 1, minute].map(|level| (hours(minute), share(level))));
         }
-        points.push((end as f64 / 60.0, share(at(end))));
+        points.push((hours(end), share(end)));
         curves.push(Curve {
             name: rollout.name.to_string(),
+            colour: VERSIONS[curves.len() % VERSIONS.len()],
             points,
         });
     }
     curves
 }
 
-fn bars(area: &Area<'_>, shares: &[Shares]) -> Result<()> {
+/// One bar for each rollout, divided between its versions.
+fn bars(panel: &Panel<'_>, shares: &[RolloutShares]) -> Result<()> {
     let rows = shares.len().max(1);
-    let mut chart = ChartBuilder::on(area)
-        .caption("Shares: seen, and meant (line)", ("sans-serif", 18))
+    let mut chart = ChartBuilder::on(panel)
+        .caption(
+            "Shares of the versions; black line: configured",
+            ("sans-serif", 18),
+        )
         .margin(12)
         .margin_right(30)
-        .x_label_area_size(30)
-        .y_label_area_size(120)
+        .x_label_area_size(34)
         .build_cartesian_2d(0.0..100.0, 0.0..rows as f64)?;
-    let name = |row: &f64| {
-        let nth = (rows as f64 - row.floor() - 1.0) as usize;
-        shares
-            .get(nth)
-            .map_or(String::new(), |rollout| rollout.rollout.clone())
-    };
-    chart
-        .configure_mesh()
-        .disable_y_mesh()
+    let mut mesh = chart.configure_mesh();
+    mesh.disable_y_mesh()
         .y_labels(0)
         .x_desc("percent of the users")
         .draw()?;
-    for (nth, rollout) in shares.iter().enumerate() {
-        let bottom = (rows - nth - 1) as f64;
-        chart.draw_series([Text::new(
-            name(&bottom),
-            (1.0, bottom + 0.98),
-            ("sans-serif", 13),
-        )])?;
-        let (mut left, mut meant) = (0.0, 0.0);
-        for (seen, colour) in rollout.versions.iter().zip(COLOURS.iter().cycle()) {
-            let right = left + seen.percent;
-            let bar = [(left, bottom + 0.12), (right, bottom + 0.72)];
-            chart.draw_series([Rectangle::new(bar, colour.filled())])?;
-            if seen.percent > 4.0 {
-                let text = format!("{} {:.2} %", seen.version, seen.percent);
-                let style = ("sans-serif", 13).into_font().color(&BLACK);
-                chart.draw_series([Text::new(text, (left + 0.5, bottom + 0.5), style)])?;
+    for (index, rollout) in shares.iter().enumerate() {
+        let bottom = (rows - index - 1) as f64;
+        let name = Text::new(rollout.rollout.clone(), (0.5, bottom + 0.98), SMALL);
+        chart.draw_series([name])?;
+        let (mut left, mut configured) = (0.0, 0.0);
+        for (version, colour) in rollout.versions.iter().zip(VERSIONS.iter().cycle()) {
+            let right = left + version.percent;
+            let corners = [(left, bottom + 0.12), (right, bottom + 0.72)];
+            chart.draw_series([Rectangle::new(corners, colour.filled())])?;
+            if version.percent > 4.0 {
+                let label = format!("{} {:.2} %", version.version, version.percent);
+                chart.draw_series([Text::new(label, (left + 0.5, bottom + 0.5), SMALL)])?;
             }
-            meant += seen.meant;
-            let line = vec![(meant, bottom + 0.05), (meant, bottom + 0.79)];
+            configured += version.configured;
+            let line = vec![(configured, bottom + 0.05), (configured, bottom + 0.79)];
             chart.draw_series([PathElement::new(line, BLACK.stroke_width(2))])?;
             left = right;
         }
@@ -177,41 +155,52 @@ fn bars(area: &Area<'_>, shares: &[Shares]) -> Result<()> {
     Ok(())
 }
 
+/// Lines over time, and a vertical line with a text for each event.
 fn curves(
-    area: &Area<'_>,
+    panel: &Panel<'_>,
     title: &str,
     unit: &str,
     curves: &[Curve],
-    events: &[f64],
+    events: &[(f64, &str)],
 ) -> Result<()> {
     let points = curves.iter().flat_map(|curve| &curve.points);
     let (right, top) = points.fold((0.1_f64, 1.0_f64), |(x, y), point| {
         (x.max(point.0), y.max(point.1))
     });
-    let top = (top * 1.1).min(105.0);
-    let mut chart = ChartBuilder::on(area)
+    let top = top * 1.2;
+    let mut chart = ChartBuilder::on(panel)
         .caption(title, ("sans-serif", 18))
         .margin(12)
         .margin_right(30)
         .x_label_area_size(34)
         .y_label_area_size(60)
         .build_cartesian_2d(0.0..right, 0.0..top)?;
-    chart
-        .configure_mesh()
-        .x_desc(unit)
+    let mut mesh = chart.configure_mesh();
+    mesh.x_desc(unit)
         .y_desc("percent of the users")
         .light_line_style(WHITE)
         .draw()?;
-    for (curve, colour) in curves.iter().zip(COLOURS.iter().cycle()) {
-        let series = LineSeries::new(curve.points.iter().copied(), colour.stroke_width(2));
+    for curve in curves {
+        let style = curve.colour.stroke_width(2);
         chart
-            .draw_series(series)?
+            .draw_series(LineSeries::new(curve.points.iter().copied(), style))?
             .label(&curve.name)
-            .legend(|(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], colour.stroke_width(2)));
+            .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
     }
-    for at in events {
-        let line = vec![(*at, 0.0), (*at, top)];
-        chart.draw_series([PathElement::new(line, RGBColor(213, 94, 0).stroke_width(1))])?;
+    let style = FAILURE.stroke_width(1);
+    let lines = events.iter();
+    let lines = lines.map(|(x, _)| PathElement::new(vec![(*x, 0.0), (*x, top)], style));
+    let lines = chart.draw_series(lines)?;
+    if !events.is_empty() {
+        lines
+            .label("action of the guardrail")
+            .legend(move |(x, y)| PathElement::new(vec![(x + 9, y - 6), (x + 9, y + 6)], style));
+    }
+    for (index, (x, text)) in events.iter().enumerate() {
+        // Texts of events that are close together are one below the other.
+        let y = top * (0.98 - 0.07 * (index % 6) as f64);
+        let text = text.split(['(', ':']).next().unwrap_or_default();
+        chart.draw_series([Text::new(format!(" {text}"), (*x, y), SMALL)])?;
     }
     chart
         .configure_series_labels()

@@ -1,110 +1,106 @@
-//! What many users get, held against what the configuration says.
+//! The share of users that each version gets, compared with the configured one.
 
 use divvy::decision::Reason;
-use divvy::outside::Outside;
 use divvy::policy::{Policy, Rollout, RolloutId, Strategy};
 use serde::Serialize;
-use serde_json::Value;
 
 use super::statistics::{interval, p_value};
-use crate::explain::ask::Known;
+use crate::environment::GivenEnvironment;
+use crate::percent;
 use crate::population::Visitor;
+use crate::source::LoadedConfig;
 
-/// Below this a difference between shares is no chance.
+/// A p-value below this is a sample-ratio mismatch.
 pub const MISMATCH: f64 = 0.001;
-/// Nobody looks at more pairs of experiments.
-const MOST_PAIRS: usize = 190;
+/// Maximum number of pairs of rollouts in a report.
+const MAX_PAIRS: usize = 190;
 
-/// The shares of a rollout.
+/// The shares of a rollout's versions.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Shares {
-    /// Its name.
+pub struct RolloutShares {
+    /// Name of the rollout.
     pub rollout: String,
-    /// How many users it decided about, rules aside.
+    /// Users of the rollout without those of a rule.
     pub users: usize,
-    /// How many a rule decided about.
+    /// Users whose version a rule forces.
     pub by_rule: usize,
-    /// Its versions.
-    pub versions: Vec<Seen>,
-    /// How likely a difference like that between what is seen and meant is by chance.
+    /// In the order of the configuration.
+    pub versions: Vec<VersionShare>,
+    /// Probability that chance alone makes shares differ this much from the configured ones.
     pub p_value: f64,
-    /// Whether it is no chance: a sample-ratio mismatch.
+    /// Whether that probability is below 0.001: a sample-ratio mismatch.
     pub mismatch: bool,
 }
 
-/// What a version got.
+/// The share of a version.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Seen {
-    /// Its name.
+pub struct VersionShare {
+    /// Name of the version.
     pub version: String,
-    /// How many users.
+    /// Number of users.
     pub users: usize,
-    /// In percent.
+    /// The same in percent of the rollout's users.
     pub percent: f64,
-    /// Where the share lies, with 95 % certainty, in percent.
+    /// Interval of the percentage with a confidence of 95 %.
     pub interval: (f64, f64),
-    /// What the configuration says, in percent.
-    pub meant: f64,
+    /// Percentage that the configuration asks for.
+    pub configured: f64,
 }
 
-/// Two experiments, and the users whom both have.
+/// The users whom two rollouts have in common.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Overlap {
-    /// The rollouts.
+    /// Names of the rollouts.
     pub rollouts: [String; 2],
-    /// How many users are in both, in percent.
+    /// Users in both, in percent.
     pub percent: f64,
-    /// How many would be if they had nothing to do with each other, in percent.
+    /// The same if the rollouts were independent.
     pub by_chance: f64,
-    /// How likely a connection like that between their versions is by chance, among those who
-    /// are in both.
+    /// Probability that chance alone makes the versions of these users depend on each other
+    /// this much.
     pub p_value: f64,
 }
 
-/// What each user got in each rollout: 255 for nothing, or by a rule.
-pub struct Sample {
-    columns: Vec<Column>,
+/// The version of each user in each rollout.
+pub struct PopulationSample {
+    rollouts: Vec<RolloutSample>,
 }
 
-struct Column {
-    versions: Vec<u8>,
+/// The users of a rollout, in the order of the population.
+#[derive(Clone)]
+struct RolloutSample {
+    /// Index of the version; `None` without a decision or by a rule.
+    versions: Vec<Option<u8>>,
+    /// Whether the user is in the experiment, rather than left with stable.
     enrolled: Vec<bool>,
     by_rule: usize,
 }
 
-const NONE: u8 = u8::MAX;
-
-/// Asks all users, for each rollout with requests that it looks at; `tick` hears of each.
+/// Decides about all users, for each rollout with requests that it looks at; calls `tick` for
+/// each decision.
 pub fn sample(
-    policy: &Policy,
-    raw: &Value,
+    config: &LoadedConfig,
     users: &[String],
     now: u64,
     mut tick: impl FnMut(),
-) -> Sample {
-    let written = raw
-        .get("rollouts")
-        .and_then(Value::as_array)
-        .map_or(&[][..], Vec::as_slice);
-    let mut columns: Vec<_> = policy
-        .rollouts
-        .iter()
-        .map(|_| Column {
-            versions: vec![NONE; users.len()],
-            enrolled: vec![false; users.len()],
-            by_rule: 0,
-        })
-        .collect();
-    // One request for all rollouts that look at the same ones.
+) -> PopulationSample {
+    let policy = &config.policy;
+    let empty = RolloutSample {
+        versions: vec![None; users.len()],
+        enrolled: vec![false; users.len()],
+        by_rule: 0,
+    };
+    let mut rollouts = vec![empty; policy.rollouts.len()];
+    // One request for all rollouts that look at the same requests.
     let mut groups: Vec<(Visitor, Vec<usize>)> = Vec::new();
-    for (nth, rollout) in written.iter().enumerate() {
-        let visitor = Visitor::of(raw, rollout, Some(now));
+    for (index, rollout) in config.rollouts().iter().enumerate() {
+        let visitor = Visitor::new(&config.raw, rollout, Some(now));
         match groups.iter_mut().find(|(other, _)| other.is_like(&visitor)) {
-            Some((_, group)) => group.push(nth),
-            None => groups.push((visitor, vec![nth])),
+            Some((_, group)) => group.push(index),
+            None => groups.push((visitor, vec![index])),
         }
     }
     for (visitor, group) in &groups {
@@ -112,20 +108,17 @@ pub fn sample(
             tick();
             visitor.decide(policy, user, |outcome| {
                 for decision in &outcome.decisions {
-                    let nth = usize::from(decision.rollout.0);
-                    if !group.contains(&nth) {
+                    let index = usize::from(decision.rollout.0);
+                    if !group.contains(&index) {
                         continue;
                     }
-                    let Some(column) = columns.get_mut(nth) else {
-                        continue;
-                    };
+                    let (rollout, sample) = (&policy.rollouts[index], &mut rollouts[index]);
                     if decision.reason == Reason::Rule {
-                        column.by_rule += 1;
+                        sample.by_rule += 1;
                         continue;
                     }
-                    column.versions[number] = u8::try_from(decision.version.0).unwrap_or(NONE);
-                    let rollout = &policy.rollouts[nth];
-                    column.enrolled[number] = match rollout.strategy {
+                    sample.versions[number] = u8::try_from(decision.version.0).ok();
+                    sample.enrolled[number] = match rollout.strategy {
                         Strategy::Canary { .. } => decision.version != rollout.stable,
                         _ => decision.reason == Reason::Split,
                     };
@@ -133,58 +126,46 @@ pub fn sample(
             });
         }
     }
-    Sample { columns }
+    PopulationSample { rollouts }
 }
 
-impl Sample {
-    /// What the rollouts' versions got.
-    pub fn shares(&self, policy: &Policy, now: u64) -> Vec<Shares> {
-        let known = Known {
-            now: Some(now),
-            ..Known::default()
-        };
-        let meant = policy.shares(&known as &dyn Outside);
-        let all = policy.rollouts.iter().zip(&self.columns).zip(meant);
-        all.map(|((rollout, column), meant)| {
-            let users = column
-                .versions
-                .iter()
-                .filter(|version| **version != NONE)
-                .count();
+impl PopulationSample {
+    /// The shares of all rollouts.
+    pub fn shares(&self, policy: &Policy, now: u64) -> Vec<RolloutShares> {
+        let configured = policy.shares(&GivenEnvironment::at(now));
+        let all = policy.rollouts.iter().zip(&self.rollouts).zip(configured);
+        all.map(|((rollout, sample), configured)| {
+            let mut counts = vec![0; rollout.versions.len()];
+            for version in sample.versions.iter().flatten() {
+                counts[usize::from(*version)] += 1;
+            }
+            let users: usize = counts.iter().sum();
             let mut versions = Vec::new();
-            let (mut chi_square, mut degrees) = (0.0, 0_usize);
-            for (number, version) in (0..).zip(&rollout.versions) {
-                let seen = column
-                    .versions
-                    .iter()
-                    .filter(|of| u16::from(**of) == number)
-                    .count();
-                let share = meant.iter().find(|(of, _)| of.0 == number);
-                let share = share.map_or(0.0, |(_, share)| f64::from(share.ppm()) / 1e6);
-                let expected = share * users as f64;
+            let (mut chi_square, mut versions_with_share) = (0.0, 0_usize);
+            for ((index, version), count) in (0..).zip(&rollout.versions).zip(counts) {
+                let share = configured.iter().find(|(id, _)| id.0 == index);
+                let share = share.map_or(0.0, |(_, share)| percent(*share));
+                let expected = share / 100.0 * users as f64;
                 if expected > 0.0 {
-                    chi_square += (seen as f64 - expected).powi(2) / expected;
-                    degrees += 1;
-                } else if seen > 0 {
+                    chi_square += (count as f64 - expected).powi(2) / expected;
+                    versions_with_share += 1;
+                } else if count > 0 {
                     chi_square = f64::INFINITY;
                 }
-                let (from, to) = interval(seen, users);
-                versions.push(Seen {
+                let (from, to) = interval(count, users);
+                versions.push(VersionShare {
                     version: version.name.to_string(),
-                    users: seen,
-                    percent: 100.0 * seen as f64 / users.max(1) as f64,
+                    users: count,
+                    percent: 100.0 * count as f64 / users.max(1) as f64,
                     interval: (100.0 * from, 100.0 * to),
-                    meant: 100.0 * share,
+                    configured: share,
                 });
             }
-            let p_value = match chi_square.is_finite() {
-                true => p_value(chi_square, degrees.saturating_sub(1)),
-                false => 0.0,
-            };
-            Shares {
+            let p_value = p_value(chi_square, versions_with_share.saturating_sub(1));
+            RolloutShares {
                 rollout: rollout.name.to_string(),
                 users,
-                by_rule: column.by_rule,
+                by_rule: sample.by_rule,
                 versions,
                 p_value,
                 mismatch: p_value < MISMATCH,
@@ -193,83 +174,71 @@ impl Sample {
         .collect()
     }
 
-    /// How the experiments overlap, pair by pair.
+    /// The overlap of each pair of rollouts that choose by identity.
     pub fn overlaps(&self, policy: &Policy) -> Vec<Overlap> {
-        let draws = |rollout: &Rollout| rollout.enabled && rollout.strategy.needs_identity();
-        let experiments: Vec<_> = policy
-            .numbered()
-            .filter(|(_, rollout)| draws(rollout))
-            .collect();
-        let mut overlaps = Vec::new();
-        for (nth, one) in experiments.iter().enumerate() {
-            for other in &experiments[nth + 1..] {
-                if overlaps.len() < MOST_PAIRS {
-                    overlaps.extend(self.overlap(*one, *other));
-                }
-            }
-        }
-        overlaps
+        let experiments = policy.numbered();
+        let experiments =
+            experiments.filter(|(_, rollout)| rollout.enabled && rollout.strategy.needs_identity());
+        let experiments: Vec<_> = experiments.collect();
+        let pairs = experiments.iter().enumerate().flat_map(|(nth, one)| {
+            let others = experiments[nth + 1..].iter();
+            others.map(move |other| (*one, *other))
+        });
+        let pairs = pairs.take(MAX_PAIRS);
+        pairs.map(|(one, other)| self.overlap(one, other)).collect()
     }
 
     fn overlap(
         &self,
         (one, first): (RolloutId, &Rollout),
         (other, second): (RolloutId, &Rollout),
-    ) -> Option<Overlap> {
-        let columns = [one, other].map(|id| self.columns.get(usize::from(id.0)));
-        let [Some(one), Some(other)] = columns else {
-            return None;
-        };
+    ) -> Overlap {
+        let [one, other] = [one, other].map(|id| &self.rollouts[usize::from(id.0)]);
+        // Stable is an outcome of a canary; of an A/B test only the arms are.
+        let [first_is_canary, second_is_canary] =
+            [first, second].map(|rollout| matches!(rollout.strategy, Strategy::Canary { .. }));
         let mut table = vec![vec![0_usize; second.versions.len()]; first.versions.len()];
         let (mut all, mut both, mut in_one, mut in_other) = (0_usize, 0_usize, 0_usize, 0_usize);
-        for nth in 0..one.versions.len() {
-            let (row, column) = (one.versions[nth], other.versions[nth]);
-            if row == NONE || column == NONE {
+        for user in 0..one.versions.len() {
+            let (Some(row), Some(column)) = (one.versions[user], other.versions[user]) else {
                 continue;
-            }
+            };
+            let (enrolled, also) = (one.enrolled[user], other.enrolled[user]);
             all += 1;
-            let enrolled = [one.enrolled[nth], other.enrolled[nth]];
-            in_one += usize::from(enrolled[0]);
-            in_other += usize::from(enrolled[1]);
-            both += usize::from(enrolled == [true, true]);
-            // Of canaries stable is an answer as well; of tests only the arms are.
-            let canary =
-                [first, second].map(|rollout| matches!(rollout.strategy, Strategy::Canary { .. }));
-            if (enrolled[0] || canary[0]) && (enrolled[1] || canary[1]) {
+            in_one += usize::from(enrolled);
+            in_other += usize::from(also);
+            both += usize::from(enrolled && also);
+            if (enrolled || first_is_canary) && (also || second_is_canary) {
                 table[usize::from(row)][usize::from(column)] += 1;
             }
         }
         let share = |number: usize| number as f64 / all.max(1) as f64;
-        Some(Overlap {
+        Overlap {
             rollouts: [first, second].map(|rollout| rollout.name.to_string()),
             percent: 100.0 * share(both),
             by_chance: 100.0 * share(in_one) * share(in_other),
             p_value: independence(&table),
-        })
+        }
     }
 }
 
-/// How likely the rows and columns of a table are as connected as this by chance.
+/// The p-value of the hypothesis that rows and columns of a table are independent.
 fn independence(table: &[Vec<usize>]) -> f64 {
     let rows: Vec<usize> = table.iter().map(|row| row.iter().sum()).collect();
     let columns: Vec<usize> = (0..table.first().map_or(0, Vec::len))
-        .map(|nth| table.iter().map(|row| row[nth]).sum())
+        .map(|column| table.iter().map(|row| row[column]).sum())
         .collect();
     let all = rows.iter().sum::<usize>() as f64;
     let mut chi_square = 0.0;
-    for (row, of_row) in table.iter().zip(&rows) {
-        for (seen, of_column) in row.iter().zip(&columns) {
-            let expected = *of_row as f64 * *of_column as f64 / all;
+    for (row, in_row) in table.iter().zip(&rows) {
+        for (count, in_column) in row.iter().zip(&columns) {
+            let expected = *in_row as f64 * *in_column as f64 / all;
             if expected > 0.0 {
-                chi_square += (*seen as f64 - expected).powi(2) / expected;
+                chi_square += (*count as f64 - expected).powi(2) / expected;
             }
         }
     }
-    let filled = |sums: &[usize]| {
-        sums.iter()
-            .filter(|sum| **sum > 0)
-            .count()
-            .saturating_sub(1)
-    };
-    p_value(chi_square, filled(&rows) * filled(&columns))
+    let used = |sums: &[usize]| sums.iter().filter(|sum| **sum > 0).count();
+    let degrees = |sums| used(sums).saturating_sub(1);
+    p_value(chi_square, degrees(&rows) * degrees(&columns))
 }

@@ -1,33 +1,33 @@
-//! Text inside a scalar: where each of its bytes stands in the file.
+//! From byte offsets in a scalar's text to offsets in the file around it.
 
-use super::Lines;
-use super::tree::{Scalar, Style};
+use super::LineIndex;
+use super::tree::{Quoting, SourceScalar};
 
-/// From an offset in a text to one in the file that it stands in.
+/// Maps offsets in a text to offsets in the file that contains it.
 #[derive(Clone, Debug)]
-pub enum Mapping {
-    /// The text is the file, from here on.
+pub enum OffsetMap {
+    /// The text is a part of the file that starts at this offset.
     From(usize),
-    /// All of it stands here: it was folded, so its parts have no places.
+    /// The text was folded: this offset stands for all of it.
     At(usize),
-    /// Byte by byte: escapes are longer in the file.
+    /// The offset of each byte of the text, which has escapes in the file.
     Bytes(Vec<usize>),
-    /// Line by line: where each begins in the text, and where in the file.
-    Lines(Vec<(usize, usize)>),
+    /// The start of each line: in the text, and in the file.
+    LineIndex(Vec<(usize, usize)>),
 }
 
-impl Mapping {
-    /// For a scalar that begins at `start`.
-    pub fn of(file: &str, lines: &Lines<'_>, start: usize, scalar: &Scalar) -> Self {
-        match scalar.style {
-            Style::Literal => block(file, lines, start, scalar),
-            Style::Folded => Self::At(start),
-            Style::Plain | Style::Quoted => {
+impl OffsetMap {
+    /// For a scalar that starts at this offset of the file.
+    pub fn new(file: &str, lines: &LineIndex<'_>, start: usize, scalar: &SourceScalar) -> Self {
+        match scalar.quoting {
+            Quoting::Literal => block(file, lines, start, scalar),
+            Quoting::Folded => Self::At(start),
+            Quoting::Plain | Quoting::Quoted => {
                 let written = &file[start..scalar.end.clamp(start, file.len())];
                 match written.as_bytes().first() {
                     _ if written.trim_end().contains('\n') => Self::At(start),
                     Some(quote @ (b'"' | b'\'')) => {
-                        let places = places(written, char::from(*quote)).into_iter();
+                        let places = byte_offsets(written, char::from(*quote)).into_iter();
                         Self::Bytes(places.map(|place| start + place).collect())
                     }
                     _ => Self::From(start),
@@ -36,8 +36,8 @@ impl Mapping {
         }
     }
 
-    /// Where this byte of the text stands.
-    pub fn place(&self, offset: usize) -> usize {
+    /// The offset in the file of an offset in the text.
+    pub fn in_file(&self, offset: usize) -> usize {
         match self {
             Self::From(start) => start + offset,
             Self::At(start) => *start,
@@ -45,7 +45,7 @@ impl Mapping {
                 let last = places.len().saturating_sub(1);
                 places.get(offset.min(last)).copied().unwrap_or_default()
             }
-            Self::Lines(lines) => {
+            Self::LineIndex(lines) => {
                 let line = lines.partition_point(|(own, _)| *own <= offset);
                 let (own, file) = lines
                     .get(line.saturating_sub(1))
@@ -57,9 +57,9 @@ impl Mapping {
     }
 }
 
-/// Of a block each line is a line of the file with less indentation.
-fn block(file: &str, lines: &Lines<'_>, start: usize, scalar: &Scalar) -> Mapping {
-    // The scalar begins at its `|`, or with its content.
+/// A block scalar: each of its lines is a line of the file without the indentation.
+fn block(file: &str, lines: &LineIndex<'_>, start: usize, scalar: &SourceScalar) -> OffsetMap {
+    // The scalar starts with its `|` or with its content.
     let (first, _) = lines.position(start);
     let header = file[start..].starts_with('|');
     let first = if header { first + 1 } else { first };
@@ -74,16 +74,16 @@ fn block(file: &str, lines: &Lines<'_>, start: usize, scalar: &Scalar) -> Mappin
         table.push((own, lines.start(number) + indent));
         own += line.len();
     }
-    Mapping::Lines(table)
+    OffsetMap::LineIndex(table)
 }
 
-/// Where each byte of a quoted text begins, as it is written.
-fn places(written: &str, quote: char) -> Vec<usize> {
+/// For each byte of a quoted text, the offset of its character in the quoted form.
+fn byte_offsets(written: &str, quote: char) -> Vec<usize> {
     let mut places = Vec::with_capacity(written.len());
     let mut at = 1;
     while let Some(next) = written.get(at..).and_then(|rest| rest.chars().next()) {
         let rest = &written[at + next.len_utf8()..];
-        // How long it is as written, and what it stands for.
+        // Bytes in the quoted form and in the text.
         let (length, bytes) = match next {
             '\'' if quote == '\'' && rest.starts_with('\'') => (2, 1),
             next if next == quote => break,
@@ -97,7 +97,8 @@ fn places(written: &str, quote: char) -> Vec<usize> {
     places
 }
 
-/// The length of an escape, whose backslash was read, and of what it stands for.
+/// The length of an escape with its backslash, and the length of its character; `rest` is the
+/// text after the backslash.
 fn escape(rest: &str) -> (usize, usize) {
     let digits = match rest.bytes().next() {
         Some(b'x') => 2,

@@ -1,50 +1,43 @@
-//! Where in a file divvy's configurations stand.
+//! Finds the divvy configurations of a file.
 
-use super::tree::{Kind, Node, Reader};
-use super::{File, Lines, Mapping, json};
+use super::tree::{NodeKind, SourceNode, YamlVersion};
+use super::{LineIndex, OffsetMap, SourceError, SourceFile, json};
 
-/// A configuration that was found.
+/// A configuration in a file.
 #[derive(Clone, Debug)]
-pub struct Found {
-    /// As the filter gets it.
+pub struct FoundConfig {
+    /// The configuration as the filter receives it.
     pub bytes: Vec<u8>,
-    /// Its nodes; `None` where there is nothing, or no JSON.
-    pub tree: Option<Node>,
-    /// From places in the tree to places in the file.
-    pub mapping: Mapping,
+    /// The nodes; `None` if the configuration is empty or not JSON.
+    pub tree: Option<SourceNode>,
+    /// Maps offsets in the tree to offsets in the file.
+    pub offsets: OffsetMap,
 }
 
-/// What stands where a configuration should, and cannot be one.
-#[derive(Clone, Debug)]
-pub struct Trouble {
-    /// Where, in bytes from the beginning of the file.
-    pub at: usize,
-    /// What.
-    pub message: String,
-}
-
-impl Found {
-    /// Where in the file a path of an error is; `key` is one that its message names.
-    pub fn place(&self, path: &str, key: Option<&str>) -> usize {
+impl FoundConfig {
+    /// The offset in the file for an error at a path, or at a `key` of the object there.
+    pub fn offset_of(&self, path: &str, key: Option<&str>) -> usize {
         let tree = self.tree.as_ref();
-        self.mapping
-            .place(tree.map_or(0, |tree| tree.place(path, key)))
+        self.offsets
+            .in_file(tree.map_or(0, |tree| tree.offset_of(path, key)))
     }
 
-    /// Where in the file the key at the end of a path is.
-    pub fn key_place(&self, path: &str) -> usize {
+    /// The offset in the file of the key at the end of a path.
+    pub fn key_offset(&self, path: &str) -> usize {
         let tree = self.tree.as_ref();
-        self.mapping
-            .place(tree.map_or(0, |tree| tree.key_place(path)))
+        self.offsets
+            .in_file(tree.map_or(0, |tree| tree.key_offset(path)))
     }
 }
 
-/// Keys that only a configuration of divvy's has at its top.
+/// Top-level keys that only divvy has.
 const KEYS: [&str; 4] = ["rollouts", "ignoreIdentities", "holdout", "responseHeader"];
 
-/// All configurations of a file.
-pub fn all(file: &File, documents: &[Node]) -> Vec<Result<Found, Trouble>> {
-    let lines = Lines::new(&file.text);
+pub(super) fn all(
+    file: &SourceFile,
+    documents: &[SourceNode],
+) -> Vec<Result<FoundConfig, SourceError>> {
+    let lines = LineIndex::new(&file.text);
     let mut search = Search {
         file,
         lines: &lines,
@@ -53,85 +46,67 @@ pub fn all(file: &File, documents: &[Node]) -> Vec<Result<Found, Trouble>> {
     for document in documents {
         search.document(document);
     }
-    // An empty file, or one of comments, is the empty configuration, if somebody says it is one.
+    // A file without content is the empty configuration.
     if documents.is_empty() && file.named {
-        search.found.push(Ok(Found {
+        search.found.push(Ok(FoundConfig {
             bytes: b"{}".to_vec(),
             tree: None,
-            mapping: Mapping::At(0),
+            offsets: OffsetMap::At(0),
         }));
     }
     search.found
 }
 
 struct Search<'f> {
-    file: &'f File,
-    lines: &'f Lines<'f>,
-    found: Vec<Result<Found, Trouble>>,
+    file: &'f SourceFile,
+    lines: &'f LineIndex<'f>,
+    found: Vec<Result<FoundConfig, SourceError>>,
 }
 
 impl Search<'_> {
-    fn document(&mut self, document: &Node) {
-        let kind = document.get("kind").and_then(Node::text);
+    fn document(&mut self, document: &SourceNode) {
+        let kind = document.get("kind").and_then(SourceNode::text);
         if let (Some(kind), Some(_)) = (kind, document.get("apiVersion")) {
             return self.resource(kind, document);
         }
-        let before = self.found.len();
-        let mut plugins = Vec::new();
-        document.walk(&mut |node| {
-            if is_plugin(node) {
-                plugins.push(node);
-            }
-        });
-        for plugin in &plugins {
-            self.plugin(plugin);
-        }
-        let envoy = [
+        let is_envoys = [
             "static_resources",
             "dynamic_resources",
             "resources",
             "configuration",
         ];
-        let is_envoys = envoy.iter().any(|key| document.get(key).is_some());
-        if self.found.len() > before || is_envoys || !plugins.is_empty() {
-            return;
-        }
-        // In a folder there are files about other things.
-        let known = document
-            .members()
-            .iter()
-            .any(|member| KEYS.contains(&&*member.key));
-        if known || self.file.named {
-            let found = self.written(document, Reader::Modern);
+        let is_envoys = is_envoys.iter().any(|key| document.get(key).is_some());
+        // Named files contain a configuration; a folder also contains other files.
+        if !self.plugins(document) && !is_envoys && (self.file.named || is_config(document)) {
+            let found = self.written(document, YamlVersion::V12);
             self.found.push(Ok(found));
         }
     }
 
     /// A Kubernetes resource.
-    fn resource(&mut self, kind: &str, resource: &Node) {
+    fn resource(&mut self, kind: &str, resource: &SourceNode) {
         if kind.ends_with("List") {
-            for item in resource.get("items").into_iter().flat_map(Node::elements) {
+            for item in resource
+                .get("items")
+                .into_iter()
+                .flat_map(SourceNode::elements)
+            {
                 self.document(item);
             }
             return;
         }
+        let spec = resource.get("spec");
         let spec = match kind {
-            "WasmPlugin" => resource.get("spec"),
-            "TrafficExtension" => resource
-                .at(&["spec", "wasm"])
-                .or_else(|| resource.get("spec")),
-            // An EnvoyFilter has what Envoy has.
+            "WasmPlugin" => spec,
+            "TrafficExtension" => resource.at(&["spec", "wasm"]).or(spec),
+            // An EnvoyFilter contains Envoy's configuration.
             _ => {
-                let mut plugins = Vec::new();
-                resource.walk(&mut |node| plugins.extend(is_plugin(node).then_some(node)));
-                for plugin in plugins {
-                    self.plugin(plugin);
-                }
+                self.plugins(resource);
                 return;
             }
         };
         let Some(spec) = spec else { return };
-        // A patch of Kustomize, which is no whole without what it is laid over.
+        // A Kustomize patch is not complete without its base.
         if spec.get("url").is_none() && !self.file.named {
             return;
         }
@@ -140,115 +115,112 @@ impl Search<'_> {
             spec.get("pluginName"),
             resource.at(&["metadata", "name"]),
         ];
-        let Some(config) = spec.get("pluginConfig") else {
-            if is_named(&names) {
-                self.found.push(Err(Trouble {
-                    at: spec.start,
-                    message: "has no pluginConfig, which is the empty configuration".to_owned(),
-                }));
+        match spec.get("pluginConfig") {
+            Some(config) if names_divvy(&names) || is_config(config) => {
+                let found = self.written(config, YamlVersion::V11);
+                self.found.push(Ok(found));
             }
-            return;
-        };
-        if is_named(&names) || is_divvys(config) {
-            let found = self.written(config, Reader::Kubernetes);
-            self.found.push(Ok(found));
+            None if names_divvy(&names) => {
+                self.error(
+                    spec,
+                    "pluginConfig is missing, so the configuration is empty",
+                );
+            }
+            _ => {}
         }
     }
 
-    /// The plugin of a Wasm filter in what Envoy reads.
-    fn plugin(&mut self, plugin: &Node) {
+    /// All Wasm plugins below a node of Envoy's configuration. Whether there are any.
+    fn plugins(&mut self, node: &SourceNode) -> bool {
+        let mut plugins = Vec::new();
+        node.walk(&mut |node| plugins.extend(is_plugin(node).then_some(node)));
+        for plugin in &plugins {
+            self.plugin(plugin);
+        }
+        !plugins.is_empty()
+    }
+
+    fn plugin(&mut self, plugin: &SourceNode) {
         let names = [
             plugin.get("name"),
             plugin.get("root_id"),
             plugin.at(&["vm_config", "code", "local", "filename"]),
         ];
         let Some(configuration) = plugin.get("configuration") else {
-            if is_named(&names) {
-                self.trouble(plugin, "has no configuration, which is the empty one");
+            if names_divvy(&names) {
+                let message = "configuration is missing, so the configuration is empty";
+                self.error(plugin, message);
             }
             return;
         };
         let value = configuration.get("value");
-        let text = value.and_then(Node::text).unwrap_or_default();
-        let about = ["\"rollouts\"", "\"identity\""];
-        let ours = is_named(&names)
-            || about.iter().any(|key| text.contains(key))
-            || is_divvys(configuration)
-            || value.is_some_and(is_divvys);
-        if !ours {
+        let text = value.and_then(SourceNode::text).unwrap_or_default();
+        let is_divvy = names_divvy(&names)
+            || ["\"rollouts\"", "\"identity\""]
+                .iter()
+                .any(|key| text.contains(key))
+            || is_config(configuration)
+            || value.is_some_and(is_config);
+        if !is_divvy {
             return;
         }
-        let kind = configuration
-            .get("@type")
-            .and_then(Node::text)
-            .unwrap_or_default();
-        if !kind.ends_with("google.protobuf.StringValue") {
-            let message = "is no google.protobuf.StringValue: write the configuration as JSON \
+        let kind = configuration.get("@type").and_then(SourceNode::text);
+        if !kind.is_some_and(|kind| kind.ends_with("google.protobuf.StringValue")) {
+            let message = "configuration is not a google.protobuf.StringValue: write it as JSON \
                            text in one";
-            return self.trouble(configuration, message);
+            return self.error(configuration, message);
         }
-        match value.map(|value| (value, &value.kind)) {
-            Some((value, Kind::Scalar(scalar))) => {
-                let mapping = Mapping::of(&self.file.text, self.lines, value.start, scalar);
-                self.found.push(Ok(Found {
-                    bytes: scalar.text.clone().into_bytes(),
-                    tree: json::read(&scalar.text).ok(),
-                    mapping,
-                }));
-            }
-            Some((value, _)) => {
-                let message = "is YAML, of which Envoy hands over an empty text: write | behind \
-                               value, and JSON below it";
-                self.trouble(value, message);
-            }
-            None => self.trouble(
-                configuration,
-                "has no value, which is the empty configuration",
-            ),
-        }
+        let Some(value) = value else {
+            let message = "value is missing, so the configuration is empty";
+            return self.error(configuration, message);
+        };
+        let NodeKind::Scalar(scalar) = &value.kind else {
+            let message = "value is YAML, which Envoy passes on as an empty text: write | after \
+                           value:, and JSON below it";
+            return self.error(value, message);
+        };
+        self.found.push(Ok(FoundConfig {
+            bytes: scalar.text.clone().into_bytes(),
+            tree: json::read(&scalar.text).ok(),
+            offsets: OffsetMap::new(&self.file.text, self.lines, value.start, scalar),
+        }));
     }
 
-    /// A configuration that is written out as YAML or JSON.
-    fn written(&self, node: &Node, reader: Reader) -> Found {
+    /// A configuration as YAML or JSON.
+    fn written(&self, node: &SourceNode, version: YamlVersion) -> FoundConfig {
         let whole = self.file.text.trim();
-        let at = &self.file.text[node.start..];
-        // JSON goes to the filter's reader as it is, so that it says what is wrong with it.
-        let as_it_is = reader == Reader::Modern && at.trim_end() == whole;
-        let bytes = if as_it_is && json::read(whole).is_ok() {
+        let is_whole = self.file.text[node.start..].trim_end() == whole;
+        // A JSON file goes to the filter's parser unchanged.
+        let json = if version == YamlVersion::V12 && is_whole && json::read(whole).is_ok() {
             whole.to_owned()
         } else if node.is_null() {
             "{}".to_owned()
         } else {
-            node.to_json(reader)
+            node.to_json(version)
         };
-        Found {
-            bytes: bytes.into_bytes(),
+        FoundConfig {
+            bytes: json.into_bytes(),
             tree: Some(node.clone()),
-            mapping: Mapping::From(0),
+            offsets: OffsetMap::From(0),
         }
     }
 
-    fn trouble(&mut self, node: &Node, message: &str) {
-        self.found.push(Err(Trouble {
-            at: node.start,
-            message: message.to_owned(),
-        }));
+    fn error(&mut self, node: &SourceNode, message: &str) {
+        self.found.push(Err(SourceError::new(node.start, message)));
     }
 }
 
-/// Whether this is the plugin of a Wasm filter, or a part of one with its configuration.
-fn is_plugin(node: &Node) -> bool {
+/// Whether a node is Envoy's `PluginConfig` of a Wasm filter, or a part of one with its
+/// configuration.
+fn is_plugin(node: &SourceNode) -> bool {
     node.get("vm_config").is_some() || node.at(&["configuration", "@type"]).is_some()
 }
 
-fn is_named(names: &[Option<&Node>]) -> bool {
-    let texts = names.iter().copied().flatten().filter_map(Node::text);
-    texts.into_iter().any(|text| text.contains("divvy"))
+fn names_divvy(names: &[Option<&SourceNode>]) -> bool {
+    let mut names = names.iter().copied().flatten().filter_map(SourceNode::text);
+    names.any(|name| name.contains("divvy"))
 }
 
-fn is_divvys(config: &Node) -> bool {
-    config
-        .members()
-        .iter()
-        .any(|member| KEYS.contains(&&*member.key))
+fn is_config(node: &SourceNode) -> bool {
+    KEYS.iter().any(|key| node.get(key).is_some())
 }

@@ -5,52 +5,52 @@ use jsonc_parser::common::Ranged;
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 use serde::de::IgnoredAny;
 
-use super::tree::{Kind, Member, Node, Scalar, Style};
-use super::{Lines, Syntax};
+use super::tree::{NodeKind, Quoting, SourceEntry, SourceNode, SourceScalar};
+use super::{LineIndex, SourceError};
 
-/// The document of a text. What is JSON and what is not says the reader that divvy has too.
-pub fn read(text: &str) -> Result<Node, Syntax> {
+/// Reads the document of a text. serde_json, which the filter uses, decides what is valid.
+pub fn read(text: &str) -> Result<SourceNode, SourceError> {
     if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
-        return Err(Syntax {
-            at: Lines::new(text).offset(error.line(), error.column()),
-            message: format!("not JSON: {error}"),
-        });
+        let message = format!("not JSON: {error}");
+        return Err(SourceError::new(
+            LineIndex::new(text).offset(&error),
+            message,
+        ));
     }
     let parsed = parse_to_ast(text, &CollectOptions::default(), &ParseOptions::default());
     let value = parsed.ok().and_then(|parsed| parsed.value);
-    let value = value.ok_or_else(|| Syntax::new(0, "not JSON that can be placed"))?;
+    let value = value.ok_or_else(|| SourceError::new(0, "JSON without positions"))?;
     Ok(node(value))
 }
 
-fn node(value: Value<'_>) -> Node {
+fn node(value: Value<'_>) -> SourceNode {
     let range = value.range();
-    let scalar = |text: String, style| {
-        Kind::Scalar(Scalar {
+    let scalar = |text: String, quoting| {
+        NodeKind::Scalar(SourceScalar {
             text,
-            style,
+            quoting,
             end: range.end,
         })
     };
     let kind = match value {
-        Value::StringLit(text) => scalar(text.value.into_owned(), Style::Quoted),
-        Value::NumberLit(number) => scalar(number.value.to_owned(), Style::Plain),
-        Value::BooleanLit(flag) => scalar(flag.value.to_string(), Style::Plain),
-        Value::NullKeyword(_) => scalar("null".to_owned(), Style::Plain),
-        Value::Array(list) => Kind::List(list.elements.into_iter().map(node).collect()),
+        Value::StringLit(text) => scalar(text.value.into_owned(), Quoting::Quoted),
+        Value::NumberLit(number) => scalar(number.value.to_owned(), Quoting::Plain),
+        Value::BooleanLit(flag) => scalar(flag.value.to_string(), Quoting::Plain),
+        Value::NullKeyword(_) => scalar("null".to_owned(), Quoting::Plain),
+        Value::Array(list) => NodeKind::List(list.elements.into_iter().map(node).collect()),
         Value::Object(object) => {
-            let members = object.properties.into_iter().map(|property| {
-                let start = property.name.range().start;
-                let key = match property.name {
+            let entries = object.properties.into_iter().map(|property| SourceEntry {
+                start: property.name.range().start,
+                key: match property.name {
                     ObjectPropName::String(text) => text.value.into_owned(),
                     ObjectPropName::Word(word) => word.value.to_owned(),
-                };
-                let value = node(property.value);
-                Member { key, start, value }
+                },
+                value: node(property.value),
             });
-            Kind::Map(members.collect())
+            NodeKind::Map(entries.collect())
         }
     };
-    Node {
+    SourceNode {
         start: range.start,
         kind,
     }

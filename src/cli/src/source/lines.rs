@@ -1,24 +1,24 @@
-//! From bytes of a text to lines and columns, and back.
+//! From byte offsets in a text to lines and columns, and back.
 
-/// Where the lines of a text begin.
+/// The offsets at which the lines of a text start.
 #[derive(Clone, Debug)]
-pub struct Lines<'t> {
+pub struct LineIndex<'t> {
     text: &'t str,
     starts: Vec<usize>,
 }
 
-impl<'t> Lines<'t> {
-    /// The lines of a text.
+impl<'t> LineIndex<'t> {
+    /// The lines of this text.
     pub fn new(text: &'t str) -> Self {
-        let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        let starts = std::iter::once(0).chain(breaks.map(|(at, _)| at + 1));
+        let ends = text.match_indices('\n');
+        let starts = std::iter::once(0).chain(ends.map(|(end, _)| end + 1));
         Self {
             text,
             starts: starts.collect(),
         }
     }
 
-    /// Line and column, both from 1, columns in characters.
+    /// Line and column of an offset, both from 1; columns are characters.
     pub fn position(&self, offset: usize) -> (usize, usize) {
         let offset = self.text.floor_char_boundary(offset);
         let line = self.starts.partition_point(|start| *start <= offset);
@@ -26,27 +26,22 @@ impl<'t> Lines<'t> {
         (line, self.text[start..offset].chars().count() + 1)
     }
 
-    /// The line of this number, without its end.
+    /// The text of a line, numbered from 1, without its line break.
     pub fn line(&self, number: usize) -> &'t str {
-        let start = self.starts.get(number.saturating_sub(1));
-        let rest = start.map_or("", |start| &self.text[*start..]);
+        let rest = &self.text[self.start(number)..];
         rest.lines().next().unwrap_or_default()
     }
 
-    /// How many there are.
-    pub fn count(&self) -> usize {
-        self.starts.len()
-    }
-
-    /// Where a line begins.
+    /// The offset at which a line starts, numbered from 1.
     pub fn start(&self, number: usize) -> usize {
         let start = self.starts.get(number.saturating_sub(1));
         start.copied().unwrap_or(self.text.len())
     }
 
-    /// The place that serde_json means: lines from 1, columns in bytes, of which the last
-    /// that was read counts.
-    pub fn offset(&self, line: usize, column: usize) -> usize {
-        (self.start(line) + column.saturating_sub(1)).min(self.text.len())
+    /// The offset of a position in an error of serde_json: lines from 1, columns in bytes, the
+    /// column of the last byte that was read.
+    pub fn offset(&self, error: &serde_json::Error) -> usize {
+        let start = self.start(error.line());
+        (start + error.column().saturating_sub(1)).min(self.text.len())
     }
 }

@@ -1,8 +1,7 @@
-//! Files, and divvy's configurations in them.
+//! Files, and the divvy configurations in them.
 //!
-//! A configuration stands in a file of its own (YAML or JSON), in a Kubernetes resource, or
-//! in what Envoy reads, where it is JSON text inside YAML. Whatever is found keeps its
-//! places: an error is about a line that somebody can go to.
+//! A configuration is a file of its own (YAML or JSON), part of a Kubernetes resource, or JSON
+//! text inside what Envoy reads. Every node keeps its position in the file.
 
 mod embedded;
 mod find;
@@ -15,70 +14,117 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
+use divvy::policy::Policy;
+use serde_json::Value;
 
-pub use embedded::Mapping;
-pub use find::{Found, Trouble};
-pub use lines::Lines;
-use tree::Node;
+pub use embedded::OffsetMap;
+pub use find::FoundConfig;
+pub use lines::LineIndex;
+use tree::SourceNode;
 
-/// What is no YAML or JSON, and where.
+/// An error at a place of a file.
 #[derive(Clone, Debug)]
-pub struct Syntax {
-    /// Where, in bytes from the beginning.
-    pub at: usize,
-    /// What.
+pub struct SourceError {
+    /// Byte offset in the file.
+    pub offset: usize,
+    /// The error.
     pub message: String,
 }
 
-impl Syntax {
-    fn new(at: usize, message: &str) -> Self {
-        Self {
-            at,
-            message: message.to_owned(),
-        }
+impl SourceError {
+    fn new(offset: usize, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { offset, message }
     }
 }
 
-/// A file that was read.
+/// The content of a file.
 #[derive(Clone, Debug)]
-pub struct File {
-    /// What it is called, for messages.
+pub struct SourceFile {
+    /// Path of the file, `-` for standard input.
     pub name: String,
-    /// What is in it.
+    /// Content of the file.
     pub text: String,
-    /// Whether somebody named it, rather than the folder that it is in.
+    /// Whether the path was an argument, rather than that of a folder around the file.
     pub named: bool,
 }
 
-impl File {
-    /// Its documents.
-    pub fn documents(&self) -> Result<Vec<Node>, Syntax> {
+impl SourceFile {
+    /// The YAML or JSON documents.
+    pub fn documents(&self) -> Result<Vec<SourceNode>, SourceError> {
         let text = &self.text;
         if !text.trim_start().starts_with('{') {
             return yaml::read(text);
         }
-        // A YAML flow mapping begins like JSON, and may be meant.
-        json::read(text)
-            .map(|document| vec![document])
-            .or_else(|error| yaml::read(text).map_err(|_| error))
+        // A YAML flow mapping also starts with a brace.
+        let document = json::read(text);
+        let documents = document.map(|document| vec![document]);
+        documents.or_else(|error| yaml::read(text).map_err(|_| error))
     }
 
-    /// The configurations in it, and what cannot be one.
-    pub fn find(&self) -> Result<Vec<Result<Found, Trouble>>, Syntax> {
-        Ok(find::all(self, &self.documents()?))
+    /// The configurations in these documents; an error for each one that Envoy or Istio would
+    /// not hand over to the filter.
+    pub fn find(&self, documents: &[SourceNode]) -> Vec<Result<FoundConfig, SourceError>> {
+        find::all(self, documents)
+    }
+
+    /// The only configuration.
+    fn single(&self) -> Result<FoundConfig> {
+        let name = &self.name;
+        let placed = |error: SourceError| {
+            let (line, column) = LineIndex::new(&self.text).position(error.offset);
+            anyhow!("{name}:{line}:{column}: {}", error.message)
+        };
+        let documents = self.documents().map_err(placed)?;
+        let mut found = self.find(&documents).into_iter();
+        match (found.next(), found.next()) {
+            (Some(found), None) => found.map_err(placed),
+            (None, _) => bail!("{name}: contains no divvy configuration"),
+            _ => bail!("{name}: contains several divvy configurations; only one is allowed here"),
+        }
     }
 }
 
-/// Reads files, all files of folders, and `-`, which is the standard input.
-pub fn read_all(paths: &[PathBuf]) -> Result<Vec<File>> {
+/// A valid configuration.
+#[derive(Debug)]
+pub struct LoadedConfig {
+    /// Compiled.
+    pub policy: Policy,
+    /// As JSON.
+    pub raw: Value,
+}
+
+impl LoadedConfig {
+    /// Compiles the JSON of a configuration.
+    pub fn new(json: &[u8]) -> Result<Self> {
+        let policy = divvy::config::parse(json)?;
+        let raw = serde_json::from_slice(json).unwrap_or_default();
+        Ok(Self { policy, raw })
+    }
+
+    /// Reads and compiles the only configuration of a file.
+    pub fn read(path: &Path) -> Result<Self> {
+        let file = read(path, true)?;
+        let found = file.single()?;
+        Self::new(&found.bytes).with_context(|| format!("{}: see divvy check", file.name))
+    }
+
+    /// The rollouts as JSON.
+    pub fn rollouts(&self) -> &[Value] {
+        crate::list(&self.raw, "rollouts")
+    }
+}
+
+/// Reads files, all files of folders, and `-`, which is standard input.
+pub fn read_all(paths: &[PathBuf]) -> Result<Vec<SourceFile>> {
     let mut files = Vec::new();
     for path in paths {
         if path.is_dir() {
             let before = files.len();
             read_folder(path, &mut files)?;
             if files.len() == before {
-                bail!("{}: no .yaml, .yml or .json file in it", path.display());
+                bail!("{}: contains no .yaml, .yml or .json file", path.display());
             }
         } else {
             files.push(read(path, true)?);
@@ -87,67 +133,38 @@ pub fn read_all(paths: &[PathBuf]) -> Result<Vec<File>> {
     Ok(files)
 }
 
-/// Reads one file, or the standard input.
-pub fn read(path: &Path, named: bool) -> Result<File> {
+fn read(path: &Path, named: bool) -> Result<SourceFile> {
     let name = path.display().to_string();
     let bytes = if name == "-" {
         let mut bytes = Vec::new();
-        io::stdin()
-            .read_to_end(&mut bytes)
-            .context("the standard input")?;
+        let read = io::stdin().read_to_end(&mut bytes);
+        read.context("standard input")?;
         bytes
     } else {
         fs::read(path).with_context(|| name.clone())?
     };
-    let text = String::from_utf8(bytes)
-        .ok()
-        .with_context(|| format!("{name}: is not UTF-8"))?;
+    let text = String::from_utf8(bytes).ok();
+    let text = text.with_context(|| format!("{name}: is not UTF-8"))?;
     let text = text.trim_start_matches('\u{feff}').to_owned();
-    Ok(File { name, text, named })
+    Ok(SourceFile { name, text, named })
 }
 
-fn read_folder(folder: &Path, files: &mut Vec<File>) -> Result<()> {
-    let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+fn read_folder(folder: &Path, files: &mut Vec<SourceFile>) -> Result<()> {
+    let context = || folder.display().to_string();
     let mut paths = Vec::new();
-    for entry in entries {
-        paths.push(entry.with_context(|| folder.display().to_string())?.path());
+    for entry in fs::read_dir(folder).with_context(context)? {
+        paths.push(entry.with_context(context)?.path());
     }
     paths.sort();
     for path in paths {
-        let hidden = path
-            .file_name()
-            .is_none_or(|name| name.to_string_lossy().starts_with('.'));
-        let ending = path.extension().and_then(|ending| ending.to_str());
+        let name = path.file_name();
+        let hidden = name.is_none_or(|name| name.to_string_lossy().starts_with('.'));
+        let extension = path.extension().and_then(|extension| extension.to_str());
         if path.is_dir() && !path.is_symlink() && !hidden {
             read_folder(&path, files)?;
-        } else if !hidden && matches!(ending, Some("yaml" | "yml" | "json")) {
+        } else if !hidden && matches!(extension, Some("yaml" | "yml" | "json")) {
             files.push(read(&path, false)?);
         }
     }
     Ok(())
-}
-
-/// The only configuration of a file, for the verbs that are about one.
-pub fn only(path: &Path) -> Result<(File, Found)> {
-    let file = read(path, true)?;
-    let lines = Lines::new(&file.text);
-    let placed = |at: usize, message: &str| {
-        let (line, column) = lines.position(at);
-        anyhow::anyhow!("{}:{line}:{column}: {message}", file.name)
-    };
-    let found = file
-        .find()
-        .map_err(|error| placed(error.at, &error.message))?;
-    let mut found = found.into_iter();
-    let (first, further) = (found.next(), found.next());
-    let found = match (first, further) {
-        (Some(found), None) => found.map_err(|error| placed(error.at, &error.message))?,
-        (None, _) => bail!("{}: no divvy configuration in it", file.name),
-        _ => bail!(
-            "{}: several divvy configurations in it, and one is meant",
-            file.name
-        ),
-    };
-    drop(lines);
-    Ok((file, found))
 }

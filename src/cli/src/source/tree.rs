@@ -1,172 +1,170 @@
-//! A file's nodes and where each of them stands.
+//! The nodes of a YAML or JSON document with their positions.
 
 use std::fmt::Write as _;
 
 /// A node of a YAML or JSON document.
 #[derive(Clone, Debug)]
-pub struct Node {
-    /// Where it begins, in bytes from the beginning of the file.
+pub struct SourceNode {
+    /// Byte offset of its start in the file.
     pub start: usize,
-    /// What it is.
-    pub kind: Kind,
+    /// Its value.
+    pub kind: NodeKind,
 }
 
-/// What a node is.
+/// The value of a node.
 #[derive(Clone, Debug)]
-pub enum Kind {
-    /// Text, numbers and the like: what it means depends on who reads it.
-    Scalar(Scalar),
+pub enum NodeKind {
+    /// Text, a number, a flag or null; which one depends on the YAML version.
+    Scalar(SourceScalar),
     /// A list.
-    List(Vec<Node>),
-    /// An object, its members in their order; a key may come twice.
-    Map(Vec<Member>),
+    List(Vec<SourceNode>),
+    /// An object. Keys may be duplicate.
+    Map(Vec<SourceEntry>),
 }
 
-/// A scalar.
+/// A text, number, flag or null.
 #[derive(Clone, Debug)]
-pub struct Scalar {
-    /// The text, unescaped.
+pub struct SourceScalar {
+    /// The text without escapes.
     pub text: String,
-    /// How it is written.
-    pub style: Style,
-    /// Where it ends.
+    /// How the file writes it.
+    pub quoting: Quoting,
+    /// Byte offset of its end in the file.
     pub end: usize,
 }
 
-/// How a scalar is written.
+/// How a file writes a scalar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Style {
+pub enum Quoting {
     /// Without quotes: a number, `true`, or text in YAML.
     Plain,
     /// In quotes.
     Quoted,
-    /// A block that begins with `|`.
+    /// A block that starts with `|`.
     Literal,
-    /// A block that begins with `>`.
+    /// A block that starts with `>`.
     Folded,
 }
 
-/// A member of an object.
+/// A key of an object and its value.
 #[derive(Clone, Debug)]
-pub struct Member {
+pub struct SourceEntry {
     /// Its key.
     pub key: String,
-    /// Where the key begins.
+    /// Byte offset of the key in the file.
     pub start: usize,
     /// Its value.
-    pub value: Node,
+    pub value: SourceNode,
 }
 
-/// Who reads a document: that decides which plain scalars are no text.
+/// The version of YAML: decides which plain scalars are flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reader {
-    /// YAML 1.2 and JSON: only `true` and `false` are flags.
-    Modern,
-    /// Kubernetes, which reads YAML 1.1: `no` and `off` are flags as well.
-    Kubernetes,
+pub enum YamlVersion {
+    /// YAML 1.2 and JSON: `true` and `false`.
+    V12,
+    /// YAML 1.1, as in Kubernetes: also `no`, `off` and the like.
+    V11,
 }
 
-impl Node {
-    /// The value of this key.
+impl SourceNode {
+    /// The value of a key; of duplicate keys the last one, as in most parsers.
     pub fn get(&self, key: &str) -> Option<&Self> {
-        let members = self.members().iter();
-        // Of equal keys the last one counts, for most readers.
-        members
+        let entries = self.entries().iter();
+        entries
             .rev()
-            .find(|member| member.key == key)
-            .map(|member| &member.value)
+            .find(|entry| entry.key == key)
+            .map(|entry| &entry.value)
     }
 
-    /// The value behind several keys.
+    /// The value of a path of keys.
     pub fn at(&self, keys: &[&str]) -> Option<&Self> {
         keys.iter().try_fold(self, |node, key| node.get(key))
     }
 
-    /// Its members, if it is an object.
-    pub fn members(&self) -> &[Member] {
+    /// The entries of an object.
+    pub fn entries(&self) -> &[SourceEntry] {
         match &self.kind {
-            Kind::Map(members) => members,
+            NodeKind::Map(entries) => entries,
             _ => &[],
         }
     }
 
-    /// Its elements, if it is a list.
+    /// The elements of a list.
     pub fn elements(&self) -> &[Self] {
         match &self.kind {
-            Kind::List(elements) => elements,
+            NodeKind::List(elements) => elements,
             _ => &[],
         }
     }
 
-    /// Its text, if it is a scalar.
+    /// The text of a scalar.
     pub fn text(&self) -> Option<&str> {
         match &self.kind {
-            Kind::Scalar(scalar) => Some(&scalar.text),
+            NodeKind::Scalar(scalar) => Some(&scalar.text),
             _ => None,
         }
     }
 
-    /// Whether nothing is there: an empty document, a key without a value.
+    /// Whether it is null, an empty document, or a key without a value.
     pub fn is_null(&self) -> bool {
         match &self.kind {
-            Kind::Scalar(scalar) => {
-                scalar.style == Style::Plain
+            NodeKind::Scalar(scalar) => {
+                scalar.quoting == Quoting::Plain
                     && matches!(&*scalar.text, "" | "~" | "null" | "Null" | "NULL")
             }
             _ => false,
         }
     }
 
-    /// It and all nodes below it.
+    /// Visits this node and all nodes below it.
     pub fn walk<'n>(&'n self, visit: &mut impl FnMut(&'n Self)) {
         visit(self);
         for element in self.elements() {
             element.walk(visit);
         }
-        for member in self.members() {
-            member.value.walk(visit);
+        for entry in self.entries() {
+            entry.value.walk(visit);
         }
     }
 
-    /// As JSON text. Keys that come twice come twice in it, so that whoever reads it can say
-    /// so.
-    pub fn to_json(&self, reader: Reader) -> String {
+    /// As JSON text, with duplicate keys, so that the filter's parser reports them.
+    pub fn to_json(&self, version: YamlVersion) -> String {
         let mut json = String::new();
-        self.write(reader, &mut json);
+        self.write(version, &mut json);
         json
     }
 
-    fn write(&self, reader: Reader, json: &mut String) {
+    fn write(&self, version: YamlVersion, json: &mut String) {
         match &self.kind {
-            Kind::Scalar(scalar) => scalar.write(reader, json),
-            Kind::List(elements) => {
+            NodeKind::Scalar(scalar) => scalar.write(version, json),
+            NodeKind::List(elements) => {
                 json.push('[');
                 for (index, element) in elements.iter().enumerate() {
                     if index > 0 {
                         json.push(',');
                     }
-                    element.write(reader, json);
+                    element.write(version, json);
                 }
                 json.push(']');
             }
-            Kind::Map(members) => {
+            NodeKind::Map(entries) => {
                 json.push('{');
-                for (index, member) in members.iter().enumerate() {
+                for (index, entry) in entries.iter().enumerate() {
                     if index > 0 {
                         json.push(',');
                     }
-                    quote(&member.key, json);
+                    quote(&entry.key, json);
                     json.push(':');
-                    member.value.write(reader, json);
+                    entry.value.write(version, json);
                 }
                 json.push('}');
             }
         }
     }
 
-    /// Where that of which a path tells stands, as near as the file has it: the value, a key
-    /// that is named, or what is around it.
-    pub fn place(&self, path: &str, key: Option<&str>) -> usize {
+    /// The offset of the value at a path, or of its `key` if there is one. If the file does not
+    /// have the value, the offset of the innermost node around it.
+    pub fn offset_of(&self, path: &str, key: Option<&str>) -> usize {
         let mut node = self;
         let mut rest = path;
         while !rest.is_empty() {
@@ -175,54 +173,53 @@ impl Node {
             };
             (node, rest) = (next, left);
         }
-        // Of keys that come twice, the second is the one too many.
-        let mut members = node.members().iter().rev();
-        let named = key.and_then(|key| members.find(|member| member.key == key));
-        named.map_or(node.start, |member| member.start)
+        // Of duplicate keys the second one is the error.
+        let mut entries = node.entries().iter().rev();
+        let named = key.and_then(|key| entries.find(|entry| entry.key == key));
+        named.map_or(node.start, |entry| entry.start)
     }
 
-    /// Where the key that is the last step of a path stands.
-    pub fn key_place(&self, path: &str) -> usize {
+    /// The offset of the key that is the last step of a path.
+    pub fn key_offset(&self, path: &str) -> usize {
         let parent = path.rfind(['.', '[']).map_or("", |dot| &path[..dot]);
         let key = path[parent.len()..].trim_start_matches('.');
-        self.place(parent, Some(key))
+        self.offset_of(parent, Some(key))
     }
 
-    /// The node that the first step of a path leads to, and the rest of the path. A key may
-    /// have dots in it.
+    /// The node at the first step of a path, and the rest of the path. Keys may contain dots.
     fn step<'p>(&self, path: &'p str) -> Option<(&Self, &'p str)> {
         if let Some(rest) = path.strip_prefix('[') {
             let (index, rest) = rest.split_once(']')?;
             let element = self.elements().get(index.parse::<usize>().ok()?)?;
             return Some((element, rest.strip_prefix('.').unwrap_or(rest)));
         }
-        let fits = |member: &&Member| {
-            path.strip_prefix(&*member.key)
+        let fits = |entry: &&SourceEntry| {
+            path.strip_prefix(&*entry.key)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
         };
-        let member = self
-            .members()
+        let entry = self
+            .entries()
             .iter()
             .filter(fits)
-            .max_by_key(|member| member.key.len())?;
-        let rest = &path[member.key.len()..];
-        Some((&member.value, rest.strip_prefix('.').unwrap_or(rest)))
+            .max_by_key(|entry| entry.key.len())?;
+        let rest = &path[entry.key.len()..];
+        Some((&entry.value, rest.strip_prefix('.').unwrap_or(rest)))
     }
 }
 
-impl Scalar {
-    fn write(&self, reader: Reader, json: &mut String) {
-        if self.style != Style::Plain {
+impl SourceScalar {
+    fn write(&self, version: YamlVersion, json: &mut String) {
+        if self.quoting != Quoting::Plain {
             return quote(&self.text, json);
         }
         match &*self.text {
             "" | "~" | "null" | "Null" | "NULL" => json.push_str("null"),
             "true" | "True" | "TRUE" => json.push_str("true"),
             "false" | "False" | "FALSE" => json.push_str("false"),
-            text if reader == Reader::Kubernetes && is_one_of(text, ["y", "yes", "on"]) => {
+            text if version == YamlVersion::V11 && is_one_of(text, ["y", "yes", "on"]) => {
                 json.push_str("true");
             }
-            text if reader == Reader::Kubernetes && is_one_of(text, ["n", "no", "off"]) => {
+            text if version == YamlVersion::V11 && is_one_of(text, ["n", "no", "off"]) => {
                 json.push_str("false");
             }
             text => match number(text) {
@@ -233,7 +230,7 @@ impl Scalar {
     }
 }
 
-/// In one of the spellings that YAML 1.1 knows: `no`, `No`, `NO`.
+/// Whether the text is one of the words in a spelling of YAML 1.1: `no`, `No` or `NO`.
 fn is_one_of<const N: usize>(text: &str, words: [&str; N]) -> bool {
     words.iter().any(|word| {
         let mut title = (*word).to_owned();
@@ -242,7 +239,7 @@ fn is_one_of<const N: usize>(text: &str, words: [&str; N]) -> bool {
     })
 }
 
-/// A YAML number as JSON has it.
+/// A YAML number as JSON.
 fn number(text: &str) -> Option<String> {
     let is_plain =
         text.starts_with(['-', '+', '.']) || text.starts_with(|c: char| c.is_ascii_digit());
@@ -266,7 +263,7 @@ fn number(text: &str) -> Option<String> {
 }
 
 fn quote(text: &str, json: &mut String) {
-    // Text always has a JSON form.
+    // A string always serializes.
     let quoted = serde_json::to_string(text).unwrap_or_default();
     let _ = write!(json, "{quoted}");
 }
@@ -276,7 +273,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plain_scalars_are_what_their_reader_takes_them_for() {
+    fn plain_scalars_have_the_type_of_the_yaml_version() {
         for (text, modern, kubernetes) in [
             ("no", "\"no\"", "false"),
             ("On", "\"On\"", "true"),
@@ -292,15 +289,16 @@ mod tests {
             (".inf", "\".inf\"", "\".inf\""),
             ("2026-12-01", "\"2026-12-01\"", "\"2026-12-01\""),
         ] {
-            let scalar = Scalar {
+            let scalar = SourceScalar {
                 text: text.to_owned(),
-                style: Style::Plain,
+                quoting: Quoting::Plain,
                 end: 0,
             };
-            for (reader, expected) in [(Reader::Modern, modern), (Reader::Kubernetes, kubernetes)] {
+            for (version, expected) in [(YamlVersion::V12, modern), (YamlVersion::V11, kubernetes)]
+            {
                 let mut json = String::new();
-                scalar.write(reader, &mut json);
-                assert_eq!(json, expected, "{text}, {reader:?}");
+                scalar.write(version, &mut json);
+                assert_eq!(json, expected, "{text}, {version:?}");
             }
         }
     }

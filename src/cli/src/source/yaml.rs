@@ -4,105 +4,95 @@ use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span};
 
-use super::Syntax;
-use super::tree::{Kind, Member, Node, Scalar, Style};
+use super::SourceError;
+use super::tree::{NodeKind, Quoting, SourceEntry, SourceNode, SourceScalar};
 
-/// How many nodes aliases may add to a file, which can name ten others each.
-const MOST_COPIES: usize = 1_000_000;
+/// Maximum number of nodes that aliases add to a file. Nested aliases grow exponentially.
+const MAX_COPIES: usize = 1_000_000;
 
-/// The documents of a file.
-pub fn read(text: &str) -> Result<Vec<Node>, Syntax> {
-    let mut builder = Builder::default();
+/// Reads the documents of a file.
+pub fn read(text: &str) -> Result<Vec<SourceNode>, SourceError> {
+    let mut builder = TreeBuilder::default();
     for event in Parser::new_from_str(text) {
-        let (event, span) = event.map_err(|error| Syntax {
-            at: error.marker().byte_offset().unwrap_or(text.len()),
-            message: format!("not YAML: {}", error.info()),
+        let (event, span) = event.map_err(|error| {
+            let offset = error.marker().byte_offset().unwrap_or(text.len());
+            SourceError::new(offset, format!("not YAML: {}", error.info()))
         })?;
-        builder.take(event, span, text)?;
+        builder.add(event, span, text)?;
     }
     Ok(builder.documents)
 }
 
 #[derive(Default)]
-struct Builder {
-    documents: Vec<Node>,
-    open: Vec<Open>,
-    anchors: HashMap<usize, Node>,
+struct TreeBuilder {
+    documents: Vec<SourceNode>,
+    open: Vec<OpenCollection>,
+    anchors: HashMap<usize, SourceNode>,
     copies: usize,
 }
 
-/// A list or an object whose end has not come.
-struct Open {
+/// A list or an object whose end was not read yet.
+struct OpenCollection {
     start: usize,
     anchor: usize,
-    is_map: bool,
-    elements: Vec<Node>,
+    elements: Vec<SourceNode>,
 }
 
-impl Builder {
-    fn take(&mut self, event: Event<'_>, span: Span, text: &str) -> Result<(), Syntax> {
+impl TreeBuilder {
+    fn add(&mut self, event: Event<'_>, span: Span, text: &str) -> Result<(), SourceError> {
         let start = span.start.byte_offset().unwrap_or_default();
         match event {
             Event::Scalar(value, style, anchor, _) => {
-                let style = match style {
-                    ScalarStyle::Plain => Style::Plain,
-                    ScalarStyle::Literal => Style::Literal,
-                    ScalarStyle::Folded => Style::Folded,
-                    _ => Style::Quoted,
-                };
-                let end = span.end.byte_offset().unwrap_or(text.len());
-                let kind = Kind::Scalar(Scalar {
+                let kind = NodeKind::Scalar(SourceScalar {
                     text: value.into_owned(),
-                    style,
-                    end,
+                    quoting: match style {
+                        ScalarStyle::Plain => Quoting::Plain,
+                        ScalarStyle::Literal => Quoting::Literal,
+                        ScalarStyle::Folded => Quoting::Folded,
+                        _ => Quoting::Quoted,
+                    },
+                    end: span.end.byte_offset().unwrap_or(text.len()),
                 });
-                self.close(Node { start, kind }, anchor);
+                self.push(SourceNode { start, kind }, anchor);
             }
-            Event::SequenceStart(_, anchor, _) => self.open(start, anchor, false),
-            Event::MappingStart(_, anchor, _) => self.open(start, anchor, true),
-            Event::SequenceEnd | Event::MappingEnd => {
-                let Some(open) = self.open.pop() else {
-                    return Ok(());
-                };
-                let kind = if open.is_map {
-                    Kind::Map(members(open.elements)?)
-                } else {
-                    Kind::List(open.elements)
-                };
-                let start = open.start;
-                self.close(Node { start, kind }, open.anchor);
+            Event::SequenceStart(_, anchor, _) | Event::MappingStart(_, anchor, _) => {
+                self.open.push(OpenCollection {
+                    start,
+                    anchor,
+                    elements: Vec::new(),
+                });
             }
+            Event::SequenceEnd => self.close(|elements| Ok(NodeKind::List(elements)))?,
+            Event::MappingEnd => self.close(|elements| Ok(NodeKind::Map(entries(elements)?)))?,
             Event::Alias(anchor) => {
-                let Some(node) = self.anchors.get(&anchor).cloned() else {
-                    return Err(Syntax::new(
-                        start,
-                        "this alias is inside what it stands for",
-                    ));
-                };
+                let node = self.anchors.get(&anchor).cloned();
+                let node = node.ok_or_else(|| {
+                    SourceError::new(start, "alias inside the node that it refers to")
+                })?;
                 node.walk(&mut |_| self.copies += 1);
-                if self.copies > MOST_COPIES {
-                    return Err(Syntax::new(
-                        start,
-                        "aliases make this file too large to read",
-                    ));
+                if self.copies > MAX_COPIES {
+                    let message = "aliases add more than 1,000,000 nodes to this file";
+                    return Err(SourceError::new(start, message));
                 }
-                self.close(node, 0);
+                self.push(node, 0);
             }
             _ => {}
         }
         Ok(())
     }
 
-    fn open(&mut self, start: usize, anchor: usize, is_map: bool) {
-        self.open.push(Open {
-            start,
-            anchor,
-            is_map,
-            elements: Vec::new(),
-        });
+    fn close(
+        &mut self,
+        kind: impl FnOnce(Vec<SourceNode>) -> Result<NodeKind, SourceError>,
+    ) -> Result<(), SourceError> {
+        if let Some(open) = self.open.pop() {
+            let (start, kind) = (open.start, kind(open.elements)?);
+            self.push(SourceNode { start, kind }, open.anchor);
+        }
+        Ok(())
     }
 
-    fn close(&mut self, node: Node, anchor: usize) {
+    fn push(&mut self, node: SourceNode, anchor: usize) {
         if anchor > 0 {
             self.anchors.insert(anchor, node.clone());
         }
@@ -113,20 +103,17 @@ impl Builder {
     }
 }
 
-/// Keys and values come in turn.
-fn members(elements: Vec<Node>) -> Result<Vec<Member>, Syntax> {
-    let mut members = Vec::with_capacity(elements.len() / 2);
+/// The entries of a mapping, from its keys and values in turn.
+fn entries(elements: Vec<SourceNode>) -> Result<Vec<SourceEntry>, SourceError> {
+    let mut entries = Vec::with_capacity(elements.len() / 2);
     let mut elements = elements.into_iter();
     while let (Some(key), Some(value)) = (elements.next(), elements.next()) {
         let start = key.start;
-        let Kind::Scalar(scalar) = key.kind else {
-            return Err(Syntax::new(start, "a key is text here"));
+        let NodeKind::Scalar(scalar) = key.kind else {
+            return Err(SourceError::new(start, "the key is not a string"));
         };
-        members.push(Member {
-            key: scalar.text,
-            start,
-            value,
-        });
+        let key = scalar.text;
+        entries.push(SourceEntry { key, start, value });
     }
-    Ok(members)
+    Ok(entries)
 }

@@ -1,23 +1,24 @@
-//! `divvy top`: what proxies do right now, by what they count.
+//! `divvy top`: what do the proxies do right now?
 //!
-//! One or more Envoys are asked for their `/stats/prometheus`, every five seconds, as often as
-//! Envoy brings its histograms up to date; what they count is added up, and their configurations are compared.
+//! Reads `/stats/prometheus` of one or more Envoys, adds up their counters, and compares their
+//! configurations.
 
-mod sample;
+mod scrape;
 mod show;
 mod view;
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::{Format, Outcome};
-use sample::Sample;
-pub use view::{Proxy, Rollout, Version, View};
+use crate::{Format, exit_code};
+use scrape::Scrape;
+pub use view::{FleetView, ProxyView, RolloutView, VersionView};
 
-/// What one or more proxies do: shares in force and seen, requests, latency, guardrail.
+/// Shows configured and actual shares, requests, latency and guardrails of one or more proxies
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -25,105 +26,96 @@ Examples:
   divvy top http://10.0.0.1:9901 http://10.0.0.2:9901
   divvy top --once --output json | jq '.rollouts[].versions[].seen'
 
-Exit code with --once: 1 if a proxy does not answer or has no valid configuration, if they have
-different ones, or if a guardrail holds a version back.")]
-pub struct Top {
-    /// The admin interfaces of Envoys, or whole URLs of their metrics
+Exit code with --once: 1 if a proxy does not answer or has no valid configuration, if proxies have
+different configurations, or if a guardrail holds a version back.")]
+pub struct TopArgs {
+    /// Admin interfaces of Envoys, or whole URLs of their metrics
     #[arg(default_value = "http://127.0.0.1:9901")]
     urls: Vec<String>,
-    /// Prints what was counted since the proxies started, and ends
+    /// Prints the counts since the proxies started, and exits
     #[arg(long)]
     once: bool,
-    /// How often they are asked
+    /// Time between two requests to a proxy; Envoy updates its histograms every five seconds
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
     every: Duration,
 }
 
-/// Shows it: once, or until somebody ends it.
-pub fn run(args: &Top, format: Format) -> Result<Outcome> {
+/// Runs the verb: once, or until the process is ended.
+pub fn run(args: &TopArgs, format: Format) -> Result<ExitCode> {
     if args.once {
         let view = look(&args.urls);
         print(&view, true, format)?;
-        return Ok(Outcome::findings(!view.findings().is_empty()));
+        return Ok(exit_code(!view.findings().is_empty()));
     }
-    let ask = asking(&args.urls);
-    let mut before: Option<(Instant, Vec<Sample>)> = None;
+    let scrape = scraper(&args.urls);
+    let mut before: Option<(Instant, Vec<Scrape>)> = None;
     loop {
         let now = Instant::now();
-        let samples = ask();
-        let since = before
-            .as_ref()
-            .map(|(then, samples)| (now - *then, samples.as_slice()));
-        let view = View::of(&samples, since);
-        // The first look has nothing to compare with, and shows what was counted so far.
-        print(&view, false, format)?;
-        before = Some((now, samples));
+        let scrapes = scrape();
+        let since = before.as_ref();
+        let since = since.map(|(then, scrapes)| (now - *then, scrapes.as_slice()));
+        // The first view has no earlier one to compare with, so it shows all counts.
+        print(&FleetView::new(&scrapes, since), false, format)?;
+        before = Some((now, scrapes));
         sleep(args.every);
     }
 }
 
-/// What proxies have counted since they started; each is an admin interface, or a whole URL of
-/// metrics.
-pub fn look(urls: &[String]) -> View {
-    View::of(&asking(urls)(), None)
+/// The counts of proxies since they started. A URL is that of an admin interface or of metrics.
+pub fn look(urls: &[String]) -> FleetView {
+    FleetView::new(&scraper(urls)(), None)
 }
 
-/// Asks them all, whenever it is called.
-fn asking(urls: &[String]) -> impl Fn() -> Vec<Sample> {
+/// Scrapes all proxies each time it is called.
+fn scraper(urls: &[String]) -> impl Fn() -> Vec<Scrape> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_global(Some(Duration::from_secs(5)))
         .build()
         .into();
-    let urls: Vec<_> = urls.iter().map(|url| address(url)).collect();
-    move || urls.iter().map(|url| Sample::of(&agent, url)).collect()
+    let urls: Vec<_> = urls.iter().map(|url| metrics_url(url)).collect();
+    move || urls.iter().map(|url| Scrape::get(&agent, url)).collect()
 }
 
-fn print(view: &View, once: bool, format: Format) -> Result<()> {
+fn print(view: &FleetView, once: bool, format: Format) -> Result<()> {
     let mut out = anstream::stdout();
     if format == Format::Json {
         writeln!(out, "{}", serde_json::to_string(view)?)?;
         return Ok(());
     }
-    if !once && io::stdout().is_terminal() {
-        // Home, and nothing below: one frame takes the place of the other.
+    let replaces = !once && io::stdout().is_terminal();
+    if replaces {
+        // Moves the cursor home and clears the screen.
         write!(out, "\x1b[H\x1b[2J")?;
     }
     write!(out, "{}", show::text(view))?;
-    if !once && !io::stdout().is_terminal() {
+    if !once && !replaces {
         writeln!(out)?;
     }
     out.flush()?;
     Ok(())
 }
 
-/// Where the metrics are: an address alone is that of an admin interface.
-fn address(url: &str) -> String {
-    let url = if url.contains("://") {
-        url.to_owned()
-    } else {
-        format!("http://{url}")
-    };
-    let path = url
-        .split_once("://")
-        .and_then(|(_, rest)| rest.split_once('/'));
-    match path {
-        Some((_, path)) if !path.is_empty() => url,
-        _ => format!("{}/stats/prometheus", url.trim_end_matches('/')),
+/// The URL of the metrics; an address without a path is that of an admin interface.
+fn metrics_url(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
+    match rest.split_once('/') {
+        Some((_, path)) if !path.is_empty() => format!("{scheme}://{rest}"),
+        _ => format!("{scheme}://{}/stats/prometheus", rest.trim_end_matches('/')),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::address;
+    use super::metrics_url;
 
     #[test]
-    fn an_address_alone_is_that_of_an_admin_interface() {
-        for (given, asked) in [
+    fn an_address_without_a_path_is_that_of_an_admin_interface() {
+        for (given, url) in [
             ("localhost:9901", "http://localhost:9901/stats/prometheus"),
             ("http://a:1/", "http://a:1/stats/prometheus"),
             ("http://a:1/metrics?x=y", "http://a:1/metrics?x=y"),
         ] {
-            assert_eq!(address(given), asked);
+            assert_eq!(metrics_url(given), url);
         }
     }
 }

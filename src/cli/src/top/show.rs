@@ -1,38 +1,35 @@
-//! A view as text for a terminal.
+//! The proxies as text for a terminal.
 
 use std::fmt::Write as _;
 
-use anstyle::{AnsiColor, Style};
-
-use super::view::{Version, View};
+use super::view::{FleetView, VersionView};
+use crate::palette::{BAD, BOLD, DIM, GOOD, version as version_style};
 
 const BAR: usize = 20;
 
-/// The view as lines. Colours are for whoever prints it to take out where they do not belong.
-pub fn text(view: &View) -> String {
-    let [bold, dim] = [Style::new().bold(), Style::new().dimmed()];
-    let [good, bad] = [AnsiColor::Green, AnsiColor::Red].map(|colour| colour.on_default());
+/// The view as lines with colours.
+pub fn text(view: &FleetView) -> String {
     let mut out = String::new();
     for proxy in &view.proxies {
         let (style, state) = match (&proxy.error, &proxy.hash) {
-            (Some(_), _) => (bad, "does not answer".to_owned()),
-            (None, None) => (bad, "no divvy".to_owned()),
-            (None, Some(hash)) if proxy.inert => (bad, format!("configuration {hash}, inert")),
-            (None, Some(hash)) => (good, format!("configuration {hash}")),
+            (Some(_), _) => (BAD, "does not answer".to_owned()),
+            (None, None) => (BAD, "no divvy metrics".to_owned()),
+            (None, Some(hash)) if proxy.inert => (BAD, format!("configuration {hash}, invalid")),
+            (None, Some(hash)) => (GOOD, format!("configuration {hash}")),
         };
-        let _ = writeln!(out, "{style}{state}{style:#}  {dim}{}{dim:#}", proxy.url);
+        let _ = writeln!(out, "{style}{state}{style:#}  {DIM}{}{DIM:#}", proxy.url);
     }
     let of = match view.seconds {
-        Some(seconds) => format!("the last {seconds:.1} s"),
+        Some(seconds) => format!("last {seconds:.1} s"),
         None => "since the proxies started".to_owned(),
     };
-    let _ = writeln!(out, "{dim}{of}{dim:#}");
+    let _ = writeln!(out, "{DIM}{of}{DIM:#}");
     for (name, rollout) in &view.rollouts {
         let _ = writeln!(
             out,
-            "\n{bold}{name:<22}{bold:#} {:>8} {:>8}  {:<BAR$} {:>9} {:>7} {:>8} {:>8}",
-            "in force",
-            "seen",
+            "\n{BOLD}{name:<22}{BOLD:#} {:>8} {:>8}  {:<BAR$} {:>9} {:>7} {:>8} {:>8}",
+            "weight",
+            "requests",
             "",
             if view.seconds.is_some() {
                 "req/s"
@@ -43,15 +40,15 @@ pub fn text(view: &View) -> String {
             "p50",
             "p95",
         );
-        for (name, version) in &rollout.versions {
-            let _ = writeln!(out, "{}", line(name, version));
+        for (index, (name, version)) in rollout.versions.iter().enumerate() {
+            let _ = writeln!(out, "{}", line(index, name, version));
         }
         let reasons = rollout.reasons.iter().filter(|(_, count)| **count > 0.0);
         let reasons: Vec<_> = reasons
             .map(|(reason, count)| format!("{reason} {count:.0}"))
             .collect();
         if !reasons.is_empty() {
-            let _ = writeln!(out, "  {dim}{}{dim:#}", reasons.join(", "));
+            let _ = writeln!(out, "  {DIM}{}{DIM:#}", reasons.join(", "));
         }
     }
     let findings = view.findings();
@@ -59,13 +56,13 @@ pub fn text(view: &View) -> String {
         out.push('\n');
     }
     for finding in findings {
-        let _ = writeln!(out, "{bad}{finding}{bad:#}");
+        let _ = writeln!(out, "{BAD}{finding}{BAD:#}");
     }
     out
 }
 
-fn line(name: &str, version: &Version) -> String {
-    let bad = AnsiColor::Red.on_default();
+fn line(index: usize, name: &str, version: &VersionView) -> String {
+    let style = version_style(index);
     let percent = |share: f64| format!("{share:.2} %");
     let filled = (version.seen / 100.0 * BAR as f64).round() as usize;
     let filled = filled.min(BAR);
@@ -88,11 +85,12 @@ fn line(name: &str, version: &Version) -> String {
     };
     let state = match (version.rolled_back, version.frozen) {
         (0, 0) => String::new(),
-        (0, _) => format!("  {bad}frozen{bad:#}"),
-        _ => format!("  {bad}rolled back{bad:#}"),
+        (0, _) => format!("  {BAD}frozen{BAD:#}"),
+        _ => format!("  {BAD}rolled back{BAD:#}"),
     };
     format!(
-        "  {name:<20} {:>8} {:>8}  {bar} {count:>9} {errors:>7} {:>8} {:>8}{state}",
+        "  {style}{name:<20}{style:#} {:>8} {:>8}  {style}{bar}{style:#} {count:>9} {errors:>7} {:>8} \
+         {:>8}{state}",
         version.weight.map_or("-".to_owned(), percent),
         percent(version.seen),
         millis(version.p50),

@@ -1,74 +1,74 @@
-//! What several proxies say together, and what has changed since they were asked last.
+//! The metrics of several proxies together, and their growth since the last scrape.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::sample::{Labels, Sample};
+use super::scrape::{Scrape, SeriesLabels};
 
-/// What is shown.
+/// The proxies and their rollouts.
 #[derive(Debug, Serialize)]
-pub struct View {
-    /// Each proxy.
-    pub proxies: Vec<Proxy>,
-    /// Whether all that answered have the same configuration.
+pub struct FleetView {
+    /// In the order of the arguments.
+    pub proxies: Vec<ProxyView>,
+    /// Whether all proxies that answered have the same configuration.
     pub agree: bool,
     /// By name.
-    pub rollouts: BTreeMap<String, Rollout>,
-    /// Seconds that rates are of; `None` where what was counted since the start is shown.
+    pub rollouts: BTreeMap<String, RolloutView>,
+    /// Seconds since the last scrape; `None` for counts since the proxies started.
     pub seconds: Option<f64>,
 }
 
 /// One proxy.
 #[derive(Debug, Serialize)]
-pub struct Proxy {
-    /// Where it was asked.
+pub struct ProxyView {
+    /// URL of its metrics.
     pub url: String,
-    /// Why it said nothing.
+    /// Error instead of metrics.
     pub error: Option<String>,
-    /// Of its configuration.
+    /// Fingerprint of its configuration in hexadecimal.
     pub hash: Option<String>,
-    /// It has no valid configuration.
+    /// Whether it has no valid configuration.
     pub inert: bool,
 }
 
 /// One rollout.
 #[derive(Debug, Default, Serialize)]
-pub struct Rollout {
+pub struct RolloutView {
     /// By name.
-    pub versions: BTreeMap<String, Version>,
+    pub versions: BTreeMap<String, VersionView>,
     /// Requests by reason.
     pub reasons: BTreeMap<String, f64>,
 }
 
 /// One version.
 #[derive(Debug, Default, Serialize)]
-pub struct Version {
-    /// The share that is in force, in percent: the proxies' mean.
+pub struct VersionView {
+    /// Current share in percent, the mean of the proxies.
     pub weight: Option<f64>,
-    /// The share of the requests, in percent.
+    /// Share of the requests in percent.
     pub seen: f64,
-    /// How many there were.
+    /// Number of requests.
     pub requests: f64,
-    /// How many a second.
+    /// Requests per second.
     pub rate: Option<f64>,
     /// Responses by class.
     pub classes: BTreeMap<String, f64>,
-    /// The median of the time to the response's headers, in milliseconds.
+    /// Median time until the response headers, in milliseconds.
     pub p50: Option<f64>,
     /// The 95th percentile of the same.
     pub p95: Option<f64>,
-    /// In how many proxies the guardrail has frozen it.
+    /// Number of proxies whose guardrail has frozen it.
     pub frozen: u32,
-    /// In how many it has taken it back.
+    /// Number of proxies whose guardrail has rolled it back.
     pub rolled_back: u32,
 }
 
-impl View {
-    /// What these proxies say; with an earlier look, what happened since then.
-    pub fn of(samples: &[Sample], before: Option<(Duration, &[Sample])>) -> Self {
-        let proxies: Vec<_> = samples.iter().map(Proxy::of).collect();
+impl FleetView {
+    /// The counts of these scrapes, or their growth since earlier scrapes.
+    pub fn new(scrapes: &[Scrape], before: Option<(Duration, &[Scrape])>) -> Self {
+        let proxies: Vec<_> = scrapes.iter().map(ProxyView::new).collect();
         let hashes: BTreeSet<_> = proxies
             .iter()
             .filter_map(|proxy| proxy.hash.as_ref())
@@ -83,22 +83,22 @@ impl View {
         };
         let mut weights: BTreeMap<(String, String), Vec<f64>> = BTreeMap::new();
         let mut buckets: BTreeMap<(String, String), BTreeMap<u64, f64>> = BTreeMap::new();
-        for sample in samples {
-            let earlier = before.and_then(|(_, all)| all.iter().find(|old| old.url == sample.url));
-            view.count(sample, earlier);
-            for (labels, value) in sample.series("divvy_weight_ppm") {
+        for scrape in scrapes {
+            let earlier = before.and_then(|(_, all)| all.iter().find(|old| old.url == scrape.url));
+            view.count(scrape, earlier);
+            for (labels, value) in scrape.series("divvy_weight_ppm") {
                 weights
                     .entry(place(labels))
                     .or_default()
                     .push(*value / 10_000.0);
             }
-            for (labels, value) in sample.series("divvy_guardrail_state") {
+            for (labels, value) in scrape.series("divvy_guardrail_state") {
                 let version = view.version(labels);
                 version.frozen += u32::from(*value == 1.0);
                 version.rolled_back += u32::from(*value == 2.0);
             }
-            for (labels, value) in grown(sample, earlier, "divvy_request_duration_ms_bucket") {
-                // Bounds are numbers that floats hold exactly, and `+Inf`.
+            for (labels, value) in grown(scrape, earlier, "divvy_request_duration_ms_bucket") {
+                // `+Inf` or a number that a float holds exactly.
                 let bound: f64 = labels
                     .get("le")
                     .and_then(|le| le.parse().ok())
@@ -136,33 +136,33 @@ impl View {
         view
     }
 
-    fn count(&mut self, sample: &Sample, earlier: Option<&Sample>) {
-        for (labels, value) in grown(sample, earlier, "divvy_requests_total") {
+    fn count(&mut self, scrape: &Scrape, earlier: Option<&Scrape>) {
+        for (labels, value) in grown(scrape, earlier, "divvy_requests_total") {
             self.version(labels).requests += value;
             let reason = labels.get("divvy_reason").cloned().unwrap_or_default();
             let rollout = self.rollouts.entry(place(labels).0).or_default();
             *rollout.reasons.entry(reason).or_default() += value;
         }
-        for (labels, value) in grown(sample, earlier, "divvy_responses_total") {
+        for (labels, value) in grown(scrape, earlier, "divvy_responses_total") {
             let class = labels.get("divvy_class").cloned().unwrap_or_default();
             *self.version(labels).classes.entry(class).or_default() += value;
         }
     }
 
-    fn version(&mut self, labels: &Labels) -> &mut Version {
+    fn version(&mut self, labels: &SeriesLabels) -> &mut VersionView {
         let (rollout, version) = place(labels);
         let rollout = self.rollouts.entry(rollout).or_default();
         rollout.versions.entry(version).or_default()
     }
 
-    /// What wants attention.
+    /// Problems that need attention.
     pub fn findings(&self) -> Vec<String> {
         let mut findings = Vec::new();
         for proxy in &self.proxies {
             if let Some(error) = &proxy.error {
                 findings.push(format!("{} does not answer: {error}", proxy.url));
             } else if proxy.hash.is_none() {
-                findings.push(format!("{} has no divvy in it", proxy.url));
+                findings.push(format!("{} has no divvy metrics", proxy.url));
             } else if proxy.inert {
                 findings.push(format!(
                     "{} has no valid configuration and serves stable",
@@ -171,7 +171,7 @@ impl View {
             }
         }
         if !self.agree {
-            findings.push("the proxies have different configurations".to_owned());
+            findings.push("proxies have different configurations".to_owned());
         }
         for (name, rollout) in &self.rollouts {
             for (version, state) in &rollout.versions {
@@ -190,29 +190,29 @@ impl View {
     }
 }
 
-impl Proxy {
-    fn of(sample: &Sample) -> Self {
-        let hash = sample.single("divvy_config_hash");
+impl ProxyView {
+    fn new(scrape: &Scrape) -> Self {
+        let hash = scrape.single("divvy_config_hash");
         Self {
-            url: sample.url.clone(),
-            error: sample.error.clone(),
+            url: scrape.url.clone(),
+            error: scrape.error.clone(),
             hash: hash.map(|hash| format!("{:08x}", hash as u32)),
-            inert: sample.single("divvy_config_inert") == Some(1.0),
+            inert: scrape.single("divvy_config_inert") == Some(1.0),
         }
     }
 }
 
-fn place(labels: &Labels) -> (String, String) {
+fn place(labels: &SeriesLabels) -> (String, String) {
     let get = |label: &str| labels.get(label).cloned().unwrap_or_default();
     (get("divvy_rollout"), get("divvy_version"))
 }
 
-/// By how much each series of a counter has grown. One that is smaller began anew.
+/// The growth of each series of a counter. A counter that became smaller has restarted from 0.
 fn grown<'s>(
-    now: &'s Sample,
-    before: Option<&'s Sample>,
+    now: &'s Scrape,
+    before: Option<&'s Scrape>,
     metric: &'static str,
-) -> impl Iterator<Item = (&'s Labels, f64)> {
+) -> impl Iterator<Item = (&'s SeriesLabels, f64)> {
     now.series(metric).map(move |(labels, value)| {
         let same = before.and_then(|before| before.series(metric).find(|(old, _)| old == labels));
         let old = same.map_or(0.0, |(_, old)| *old);
@@ -220,8 +220,8 @@ fn grown<'s>(
     })
 }
 
-/// As Prometheus computes it: linear within a bucket. `buckets` are cumulative, by the bits of
-/// their bounds, which sort as the bounds do.
+/// A quantile as Prometheus computes it: linear within a bucket. `buckets` are cumulative counts
+/// by the bits of their upper bounds, which sort like the bounds.
 fn quantile(buckets: &BTreeMap<u64, f64>, quantile: f64) -> Option<f64> {
     let all = buckets.values().copied().fold(0.0, f64::max);
     if all <= 0.0 {
@@ -252,8 +252,8 @@ fn quantile(buckets: &BTreeMap<u64, f64>, quantile: f64) -> Option<f64> {
 mod tests {
     use super::*;
 
-    fn sample(url: &str, hash: u32, v1: u32, v2: u32) -> Sample {
-        Sample::read(
+    fn scrape(url: &str, hash: u32, v1: u32, v2: u32) -> Scrape {
+        Scrape::read(
             url,
             &format!(
                 "divvy_config_hash{{divvy_plugin=\"d\"}} {hash}\n\
@@ -267,44 +267,40 @@ mod tests {
     }
 
     #[test]
-    fn proxies_are_added_up_and_compared() {
-        let view = View::of(&[sample("a", 7, 60, 20), sample("b", 7, 60, 20)], None);
+    fn counts_of_proxies_are_added_and_configurations_compared() {
+        let view = FleetView::new(&[scrape("a", 7, 60, 20), scrape("b", 7, 60, 20)], None);
         let v2 = &view.rollouts["c"].versions["v2"];
         assert_eq!((v2.requests, v2.seen, v2.weight), (40.0, 25.0, Some(25.0)));
         assert_eq!(view.findings(), [""; 0]);
-        let view = View::of(&[sample("a", 7, 1, 1), sample("b", 8, 1, 0)], None);
+        let view = FleetView::new(&[scrape("a", 7, 1, 1), scrape("b", 8, 1, 0)], None);
         assert_eq!(
             view.findings(),
             [
-                "the proxies have different configurations",
+                "proxies have different configurations",
                 "c v2 is rolled back in 1 of 2 proxies",
             ]
         );
     }
 
     #[test]
-    fn rates_are_of_what_came_since_the_last_look_and_survive_a_restart() {
-        let before = [sample("a", 7, 100, 50)];
+    fn rates_count_requests_since_the_last_scrape_and_survive_a_restart() {
+        let before = [scrape("a", 7, 100, 50)];
         let since = Some((Duration::from_secs(2), &before[..]));
-        let view = View::of(&[sample("a", 7, 160, 10)], since);
+        let view = FleetView::new(&[scrape("a", 7, 160, 10)], since);
         let versions = &view.rollouts["c"].versions;
         assert_eq!(versions["v1"].rate, Some(30.0));
-        assert_eq!(versions["v2"].rate, Some(5.0), "it began anew");
+        assert_eq!(versions["v2"].rate, Some(5.0), "the counter restarted");
     }
 
     #[test]
-    fn quantiles_are_those_of_prometheus() {
+    fn quantiles_equal_those_of_prometheus() {
         let buckets = [(10.0, 50.0), (20.0, 90.0), (f64::INFINITY, 100.0)];
         let buckets = buckets
             .map(|(bound, count): (f64, f64)| (bound.to_bits(), count))
             .into();
         assert_eq!(quantile(&buckets, 0.5), Some(10.0));
         assert_eq!(quantile(&buckets, 0.7), Some(15.0));
-        assert_eq!(
-            quantile(&buckets, 0.95),
-            Some(20.0),
-            "beyond the last bound"
-        );
+        assert_eq!(quantile(&buckets, 0.95), Some(20.0), "above the last bound");
         assert_eq!(quantile(&BTreeMap::new(), 0.5), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Guardrails that watch nothing, or never have enough to judge by.
+//! Guardrails that watch no version, or never see enough requests.
 
 use divvy::bucket::Share;
 use divvy::outside::Nothing;
@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::{Warning, each};
 
-/// How many times its length a window stretches.
+/// Maximum length of a window as a multiple of its configured length.
 const STRETCH: f64 = 10.0;
-/// How long a window is where the configuration does not say, in seconds.
+/// Default lengths of windows in seconds.
 const ERRORS_WINDOW: f64 = 30.0;
 const LATENCY_WINDOW: f64 = 60.0;
 
@@ -24,8 +24,8 @@ pub(super) fn find(policy: &Policy, raw: &Value, rps: Option<f64>, found: &mut V
         if let Strategy::BlueGreen { active } = compiled.strategy
             && active == stable
         {
-            let message = "is stable, which a guardrail does not watch: there is nothing to fall \
-                           back to";
+            let message = "is stable, which the guardrail does not watch: there is no version to \
+                           fall back to";
             found.push(Warning::new(
                 format!("{path}.strategy.blueGreen.active"),
                 message,
@@ -60,9 +60,9 @@ pub(super) fn find(policy: &Policy, raw: &Value, rps: Option<f64>, found: &mut V
                 None => format!("{path}.guardrail"),
             };
             let message = format!(
-                "asks for {needed} requests, and at {rps} a second a version with {:.4} % of the \
-                 users gets {seen:.1} within {longest:.0} s, as far as a window stretches: it never \
-                 judges",
+                "the guardrail never judges: it needs {needed} requests, but at {rps} requests per \
+                 second a version with {:.4} % of the users gets {seen:.1} in the longest window, \
+                 {longest:.0} s",
                 share * 100.0
             );
             found.push(Warning::new(place, message));
@@ -70,7 +70,7 @@ pub(super) fn find(policy: &Policy, raw: &Value, rps: Option<f64>, found: &mut V
     }
 }
 
-/// The most that a canary comes to which grows by the clock.
+/// The largest share of a canary that grows over time.
 fn most(compiled: &Rollout, raw: &Value) -> Option<Share> {
     let Strategy::Canary {
         weight: Weight::Clock,
@@ -81,11 +81,7 @@ fn most(compiled: &Rollout, raw: &Value) -> Option<Share> {
     };
     let canary = raw.pointer("/strategy/canary")?;
     let ramp = ["/ramp/to", "/ramp/then"].map(|place| canary.pointer(place));
-    let steps = canary
-        .get("steps")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
+    let steps = crate::list(canary, "steps").iter();
     let weights = steps
         .filter_map(|step| step.get("weight"))
         .chain(ramp.into_iter().flatten());

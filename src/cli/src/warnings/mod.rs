@@ -1,4 +1,5 @@
-//! What the filter takes, and what does not do what it seems to say.
+//! Warnings about configurations that the filter accepts but that probably do not do what they
+//! mean.
 
 mod guardrail;
 mod rules;
@@ -10,12 +11,12 @@ use serde_json::Value;
 
 pub use surroundings::Surroundings;
 
-/// What looks wrong, and where.
+/// A warning at a place of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// Where in the configuration.
+    /// Path in the configuration.
     pub path: String,
-    /// What, and what to do about it.
+    /// The problem, and what to do about it.
     pub message: String,
 }
 
@@ -28,9 +29,8 @@ impl Warning {
     }
 }
 
-/// All warnings about a configuration that the filter takes: `policy` is what it makes of
-/// `raw`.
-pub fn of(
+/// All warnings about a configuration; `policy` is compiled from `raw`.
+pub fn find(
     policy: &Policy,
     raw: &Value,
     surroundings: &Surroundings,
@@ -44,20 +44,10 @@ pub fn of(
     found
 }
 
-/// The elements of a list that may not be there, with their paths.
-fn each<'v>(value: &'v Value, path: &str, key: &str) -> Vec<(String, &'v Value)> {
-    let list = value
-        .get(key)
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
+/// The elements of a list with their paths; empty if the field is missing.
+fn each<'v>(value: &'v Value, path: &str, field: &str) -> Vec<(String, &'v Value)> {
     let dot = if path.is_empty() { "" } else { "." };
-    let placed = list
-        .enumerate()
-        .map(|(nth, item)| (format!("{path}{dot}{key}[{nth}]"), item));
+    let elements = crate::list(value, field).iter().enumerate();
+    let placed = elements.map(|(index, item)| (format!("{path}{dot}{field}[{index}]"), item));
     placed.collect()
-}
-
-fn text<'v>(value: &'v Value, key: &str) -> &'v str {
-    value.get(key).and_then(Value::as_str).unwrap_or_default()
 }

@@ -1,8 +1,11 @@
 //! Rules that can never match.
 
+use std::slice;
+
 use serde_json::Value;
 
-use super::{Warning, each, text};
+use super::{Warning, each};
+use crate::{list, text};
 
 pub(super) fn find(raw: &Value, found: &mut Vec<Warning>) {
     for (path, rollout) in each(raw, "", "rollouts") {
@@ -15,7 +18,7 @@ pub(super) fn find(raw: &Value, found: &mut Vec<Warning>) {
                 continue;
             };
             if rule.get("percent").and_then(Value::as_f64) == Some(0.0) {
-                let message = "lets nobody in, so the rule never matches";
+                let message = "is 0, so the rule never matches";
                 found.push(Warning::new(format!("{place}.percent"), message));
                 continue;
             }
@@ -33,8 +36,7 @@ pub(super) fn find(raw: &Value, found: &mut Vec<Warning>) {
                 .find(|earlier| earlier.get("when").is_some_and(|wider| covers(wider, when)));
             if let Some(covering) = covering {
                 let message = format!(
-                    "never decides: wherever it holds, the rule {} holds too, which stands before \
-                     it",
+                    "never decides: the earlier rule {} holds for all requests of this rule",
                     text(covering, "name")
                 );
                 found.push(Warning::new(format!("{place}.when"), message));
@@ -51,7 +53,7 @@ const OPERATORS: [&str; 10] = [
     "exact", "prefix", "suffix", "contains", "in", "present", "regex", "semver", "range", "cidr",
 ];
 
-/// The source of a leaf: all of it but the operator.
+/// The source of a leaf: its fields without the operator.
 fn source(leaf: &Value) -> Option<Value> {
     let mut source = leaf.as_object()?.clone();
     if ["all", "any", "not", "assigned"]
@@ -63,27 +65,18 @@ fn source(leaf: &Value) -> Option<Value> {
     for key in OPERATORS.iter().chain(&["ignoreCase"]) {
         source.remove(*key);
     }
-    for name in ["header"] {
-        if let Some(Value::String(text)) = source.get_mut(name) {
-            text.make_ascii_lowercase();
-        }
+    if let Some(Value::String(name)) = source.get_mut("header") {
+        name.make_ascii_lowercase();
     }
     Some(Value::Object(source))
 }
 
-/// Whether `wider` holds wherever `narrow` does, as far as one can see it.
+/// Whether `wider` certainly holds for all requests for which `narrow` holds.
 fn covers(wider: &Value, narrow: &Value) -> bool {
     if wider == narrow {
         return true;
     }
-    let list = |value: &Value, key: &str| {
-        value
-            .get(key)
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default()
-    };
-    // One of several conditions that all hold, or all of which are covered.
+    // `wider` covers one part of an `all`, or has a part that covers everything.
     if list(narrow, "all").iter().any(|part| covers(wider, part))
         || list(wider, "any").iter().any(|part| covers(part, narrow))
     {
@@ -108,20 +101,14 @@ fn covers(wider: &Value, narrow: &Value) -> bool {
     if wider.get("ignoreCase") != narrow.get("ignoreCase") {
         return false;
     }
-    // `in` covers each of its values and every part of it.
-    let values = |leaf: &Value| match (leaf.get("exact"), leaf.get("in")) {
-        (Some(value), _) => Some(vec![value.clone()]),
-        (_, Some(Value::Array(values))) => Some(values.clone()),
-        _ => None,
-    };
     match (values(wider), values(narrow)) {
         (Some(wide), Some(few)) => few.iter().all(|value| wide.contains(value)),
         _ => false,
     }
 }
 
-/// Why a condition can never hold under a rollout's `match`.
-fn impossible(when: &Value, rollout: &Value) -> Option<String> {
+/// Why a condition can never hold for a request that the rollout looks at.
+fn impossible(when: &Value, rollout: &Value) -> Option<&'static str> {
     let parts = |key: &str| when.get(key).and_then(Value::as_array);
     if let Some(any) = parts("any") {
         let whys: Option<Vec<_>> = any.iter().map(|part| impossible(part, rollout)).collect();
@@ -134,7 +121,7 @@ fn impossible(when: &Value, rollout: &Value) -> Option<String> {
             .or_else(|| contradiction(all));
     }
     if when.get("method").is_some() {
-        let asked = allowed(when)?;
+        let asked = exact_values(when)?;
         let scopes = rollout.get("match").and_then(Value::as_array)?;
         let methods = scopes
             .iter()
@@ -142,51 +129,52 @@ fn impossible(when: &Value, rollout: &Value) -> Option<String> {
         let methods = methods.collect::<Option<Vec<_>>>()?;
         let looked_at = |method: &Value| methods.iter().any(|some| some.contains(method));
         if !asked.iter().any(looked_at) {
-            return Some("match has no such method".to_owned());
+            return Some("match does not list the method");
         }
     }
     None
 }
 
-/// The values that a leaf accepts, where it lists them.
-fn allowed(leaf: &Value) -> Option<Vec<Value>> {
-    if leaf.get("ignoreCase").is_some() {
-        return None;
-    }
+/// The values that a leaf accepts, if it lists them.
+fn values(leaf: &Value) -> Option<&[Value]> {
     match (leaf.get("exact"), leaf.get("in")) {
-        (Some(value), _) => Some(vec![value.clone()]),
-        (_, Some(Value::Array(values))) => Some(values.clone()),
+        (Some(value), _) => Some(slice::from_ref(value)),
+        (_, Some(Value::Array(values))) => Some(values),
         _ => None,
     }
 }
 
-/// Two conditions on one source that have only one value, and no value in common.
-fn contradiction(all: &[Value]) -> Option<String> {
+/// The same, if case matters.
+fn exact_values(leaf: &Value) -> Option<&[Value]> {
+    values(leaf).filter(|_| leaf.get("ignoreCase").is_none())
+}
+
+/// Why two conditions on the same source, which has one value, can never both hold.
+fn contradiction(all: &[Value]) -> Option<&'static str> {
     for (nth, one) in all.iter().enumerate() {
         for other in &all[nth + 1..] {
             let (Some(source), Some(same)) = (source(one), source(other)) else {
-                // A condition and its opposite.
                 if one.get("not") == Some(other) || other.get("not") == Some(one) {
-                    return Some("it asks for a condition and its opposite".to_owned());
+                    return Some("a condition and its opposite");
                 }
                 continue;
             };
-            // A header, a label and a list have several values at once.
+            // A header, a label and a list may have several values.
             let single = [
                 "cookie", "query", "path", "method", "host", "identity", "sourceIp",
             ];
             if source != same || !single.iter().any(|key| source.get(key).is_some()) {
                 continue;
             }
-            if let (Some(some), Some(others)) = (allowed(one), allowed(other))
+            if let (Some(some), Some(others)) = (exact_values(one), exact_values(other))
                 && !some.iter().any(|value| others.contains(value))
             {
-                return Some("no value is both".to_owned());
+                return Some("no value fulfils both conditions");
             }
             let presence = |leaf: &Value| leaf.get("present").and_then(Value::as_bool);
             let absent = presence(one) == Some(false) || presence(other) == Some(false);
             if absent && (presence(one) != Some(false) || presence(other) != Some(false)) {
-                return Some("nothing is both missing and there".to_owned());
+                return Some("a value cannot be both missing and present");
             }
         }
     }

@@ -1,9 +1,10 @@
-//! One salt in two experiments: who is in one arm of the first is in the same of the second.
+//! Two experiments with the same salt, which assign users alike.
 
 use divvy::policy::{Policy, Strategy};
 use serde_json::Value;
 
-use super::{Warning, each, text};
+use super::{Warning, each};
+use crate::{salt, text};
 
 pub(super) fn find(policy: &Policy, raw: &Value, found: &mut Vec<Warning>) {
     let mut before: Vec<(&str, &str, Option<&Value>)> = Vec::new();
@@ -17,12 +18,9 @@ pub(super) fn find(policy: &Policy, raw: &Value, found: &mut Vec<Warning>) {
             continue;
         }
         let name = text(rollout, "name");
-        let salt = match text(rollout, "salt") {
-            "" => name,
-            salt => salt,
-        };
+        let salt = salt(rollout);
         let layer = rollout.pointer("/strategy/abTest/layer/name");
-        // Two ranges of one layer have nobody in common.
+        // Two ranges of one layer have no users in common.
         let apart = |other: &Option<&Value>| layer.is_some() && *other == layer;
         let same = before
             .iter()
@@ -33,8 +31,8 @@ pub(super) fn find(policy: &Policy, raw: &Value, found: &mut Vec<Warning>) {
                 None => format!("{path}.name"),
             };
             let message = format!(
-                "{salt:?} is the salt of {other} as well: both deal out the users alike, so that \
-                 neither says anything about the other's versions; give each its own"
+                "{salt:?} is also the salt of {other}: both assign the users alike, so the results of \
+                 each also contain the effect of the other; use different salts"
             );
             found.push(Warning::new(place, message));
         }

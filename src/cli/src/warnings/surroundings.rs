@@ -1,4 +1,4 @@
-//! What stands around a configuration in its file: routes, clusters, how addresses are found.
+//! The rest of the file around a configuration: routes, clusters and connection managers.
 
 use std::collections::BTreeSet;
 
@@ -6,24 +6,24 @@ use divvy::policy::{Policy, Role};
 use serde_json::Value;
 
 use super::{Warning, each};
-use crate::source::tree::{Node, Reader};
+use crate::source::tree::{SourceNode, YamlVersion};
 
-/// What of a file a configuration has to fit to.
+/// The parts of a file that a configuration must fit.
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
-    /// The clusters of an Envoy, if the file has any.
+    /// Names of Envoy's clusters.
     clusters: BTreeSet<String>,
-    /// The values of headers that routes ask for, by the headers' names.
+    /// Names and values of headers that routes match exactly.
     routed: Vec<(String, String)>,
-    /// Whether routes go by the header's value itself.
+    /// Whether a route has a `cluster_header`.
     cluster_header: bool,
-    /// Whether it has a connection manager that believes X-Forwarded-For.
-    believes: bool,
+    /// Whether a connection manager takes the client's address from X-Forwarded-For.
+    trusts_client: bool,
 }
 
 impl Surroundings {
-    /// What there is in these documents.
-    pub fn of(documents: &[Node]) -> Self {
+    /// The surroundings in these documents.
+    pub fn new(documents: &[SourceNode]) -> Self {
         let mut all = Self::default();
         for document in documents {
             document.walk(&mut |node| all.look_at(node));
@@ -31,11 +31,15 @@ impl Surroundings {
         all
     }
 
-    fn look_at(&mut self, node: &Node) {
-        let texts = |key: &str| node.get(key).and_then(Node::text);
-        for cluster in node.get("clusters").into_iter().flat_map(Node::elements) {
-            let name = cluster.get("name").and_then(Node::text);
-            // Weighted clusters of a route have a weight instead.
+    fn look_at(&mut self, node: &SourceNode) {
+        let texts = |key: &str| node.get(key).and_then(SourceNode::text);
+        for cluster in node
+            .get("clusters")
+            .into_iter()
+            .flat_map(SourceNode::elements)
+        {
+            let name = cluster.get("name").and_then(SourceNode::text);
+            // Weighted clusters of a route are references.
             if cluster.get("weight").is_none() {
                 self.clusters.extend(name.map(str::to_owned));
             }
@@ -45,13 +49,17 @@ impl Surroundings {
         if kind.ends_with("v3.HttpConnectionManager") {
             let flag = node
                 .get("use_remote_address")
-                .map(|node| node.to_json(Reader::Modern));
-            self.believes |= flag.as_deref() != Some("true");
+                .map(|node| node.to_json(YamlVersion::V12));
+            self.trusts_client |= flag.as_deref() != Some("true");
         }
         // A VirtualService's `match: [{headers: {x-divvy-route: {exact: v2}}}]`.
-        for entry in node.get("match").into_iter().flat_map(Node::elements) {
-            for header in entry.get("headers").into_iter().flat_map(Node::members) {
-                if let Some(value) = header.value.get("exact").and_then(Node::text) {
+        for entry in node.get("match").into_iter().flat_map(SourceNode::elements) {
+            for header in entry
+                .get("headers")
+                .into_iter()
+                .flat_map(SourceNode::entries)
+            {
+                if let Some(value) = header.value.get("exact").and_then(SourceNode::text) {
                     self.routed
                         .push((header.key.to_lowercase(), value.to_owned()));
                 }
@@ -61,12 +69,12 @@ impl Surroundings {
 
     pub(super) fn find(&self, policy: &Policy, raw: &Value, found: &mut Vec<Warning>) {
         self.targets(policy, raw, found);
-        if self.believes {
+        if self.trusts_client {
             addresses(raw, "", found);
         }
     }
 
-    /// Targets that lead nowhere.
+    /// Targets without a cluster or route.
     fn targets(&self, policy: &Policy, raw: &Value, found: &mut Vec<Warning>) {
         let mut written = policy.written.iter();
         let route = written.find(|(role, _)| *role == Role::Route);
@@ -96,14 +104,14 @@ impl Surroundings {
                     None => place.clone(),
                 };
                 let what = if clusters { "cluster" } else { "route" };
-                let message = format!("no {what} in this file is for its target {target:?}");
+                let message = format!("target {target:?} has no {what} in this file");
                 found.push(Warning::new(place, message));
             }
         }
     }
 }
 
-/// Sources that look at the client's address.
+/// All `sourceIp` in a configuration.
 fn addresses(value: &Value, path: &str, found: &mut Vec<Warning>) {
     match value {
         Value::Array(list) => {
@@ -116,9 +124,9 @@ fn addresses(value: &Value, path: &str, found: &mut Vec<Warning>) {
                 let dot = if path.is_empty() { "" } else { "." };
                 let below = format!("{path}{dot}{key}");
                 if key == "sourceIp" {
-                    let message = "the connection manager in this file has no use_remote_address: \
-                                   true, so the address is whatever the client's X-Forwarded-For \
-                                   says";
+                    let message = "the connection manager in this file does not set \
+                                   use_remote_address: true, so clients choose the address with \
+                                   X-Forwarded-For";
                     found.push(Warning::new(below, message));
                 } else {
                     addresses(item, &below, found);

@@ -9,8 +9,10 @@ mod random;
 use std::collections::{BTreeMap, BTreeSet};
 
 use divvy_cases::claims;
-use divvy_cli::explain::ask::{Ask, Known};
-use divvy_cli::explain::{Changes, Explained, Explanation};
+use divvy_cli::environment::GivenEnvironment;
+use divvy_cli::explain::input::RequestInput;
+use divvy_cli::explain::{Explanation, HeaderEdits};
+use divvy_cli::source::LoadedConfig;
 use divvy_host_tests::fixture::accept;
 use divvy_host_tests::{Exchange, Headers, Module, Process, Stream, Vm};
 use random::{NOW, Random, Sent};
@@ -44,13 +46,13 @@ fn exchange(sent: &Sent) -> Exchange {
     exchange.status(200)
 }
 
-fn ask(sent: &Sent, minted: Option<[u8; 16]>) -> Ask {
+fn ask(sent: &Sent, minted: Option<[u8; 16]>) -> RequestInput {
     let headers = sent.headers.iter();
-    Ask {
+    RequestInput {
         headers: headers
             .map(|(name, value)| (name.clone().into(), value.clone().into()))
             .collect(),
-        known: Known {
+        environment: GivenEnvironment {
             claims: sent.claims.clone(),
             source: Some(sent.source.parse().unwrap()),
             peer: sent.peer.map(str::to_owned),
@@ -88,7 +90,7 @@ fn lines(headers: &Headers) -> Lines {
     lines
 }
 
-fn changed(headers: &Headers, changes: &Changes, cookies: &[String]) -> Lines {
+fn changed(headers: &Headers, changes: &HeaderEdits, cookies: &[String]) -> Lines {
     let mut headers = headers.clone();
     for name in &changes.remove {
         headers.remove(name);
@@ -129,7 +131,7 @@ fn compare(told: &Explanation, exchange: &Exchange, stream: &Stream, about: &str
 }
 
 /// The way that is told leads to where the decision is.
-fn of_steps(steps: &divvy_cli::explain::Steps, about: &str) {
+fn of_steps(steps: &divvy_cli::explain::RolloutSteps, about: &str) {
     let Some(reason) = steps.reason else { return };
     let last = steps
         .steps
@@ -173,7 +175,7 @@ fn explain_says_what_the_filter_does() {
     let (mut cookies, mut mirrored) = (0, 0);
     for nth in 0..CONFIGS {
         let config = random.config();
-        let explained = Explained::new(config.to_string().as_bytes())
+        let explained = LoadedConfig::new(config.to_string().as_bytes())
             .unwrap_or_else(|error| panic!("{config}: {error}"));
         let process = Process::new();
         process.clock().set_realtime(NOW * 1_000_000);

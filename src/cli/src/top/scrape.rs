@@ -1,26 +1,28 @@
-//! What one proxy says of itself: divvy's series in the text format of Prometheus.
+//! The divvy metrics of one proxy, in the text format of Prometheus.
+//!
+//! Read by hand: prometheus-parse would add regex, chrono and itertools for 30 lines.
 
 use std::collections::BTreeMap;
 
-/// The labels of a series.
-pub type Labels = BTreeMap<String, String>;
+/// Names and values of a series' labels.
+pub type SeriesLabels = BTreeMap<String, String>;
 
-/// What one proxy said.
+/// The metrics of one proxy at one time.
 #[derive(Clone, Debug, Default)]
-pub struct Sample {
-    /// Where it was asked.
+pub struct Scrape {
+    /// URL of the metrics.
     pub url: String,
-    /// Why it said nothing.
+    /// Error instead of metrics.
     pub error: Option<String>,
-    /// The series of divvy's by metric.
-    series: BTreeMap<String, Vec<(Labels, f64)>>,
+    /// Labels and values, by name of the metric.
+    series: BTreeMap<String, Vec<(SeriesLabels, f64)>>,
 }
 
-impl Sample {
-    /// Asks a proxy.
-    pub fn of(agent: &ureq::Agent, url: &str) -> Self {
-        let asked = agent.get(url).call();
-        let text = asked.and_then(|mut answer| answer.body_mut().read_to_string());
+impl Scrape {
+    /// Requests the metrics of a proxy.
+    pub fn get(agent: &ureq::Agent, url: &str) -> Self {
+        let response = agent.get(url).call();
+        let text = response.and_then(|mut response| response.body_mut().read_to_string());
         match text {
             Ok(text) => Self::read(url, &text),
             Err(error) => Self {
@@ -31,9 +33,9 @@ impl Sample {
         }
     }
 
-    /// Reads what a proxy said.
+    /// Reads the text of a response.
     pub fn read(url: &str, text: &str) -> Self {
-        let mut series: BTreeMap<String, Vec<(Labels, f64)>> = BTreeMap::new();
+        let mut series: BTreeMap<String, Vec<(SeriesLabels, f64)>> = BTreeMap::new();
         for line in text.lines().filter(|line| line.starts_with("divvy_")) {
             if let Some((name, labels, value)) = parse(line) {
                 series.entry(name).or_default().push((labels, value));
@@ -47,24 +49,24 @@ impl Sample {
     }
 
     /// All series of a metric.
-    pub fn series(&self, metric: &str) -> impl Iterator<Item = &(Labels, f64)> {
+    pub fn series(&self, metric: &str) -> impl Iterator<Item = &(SeriesLabels, f64)> {
         self.series.get(metric).into_iter().flatten()
     }
 
-    /// The value of a metric that has one series.
+    /// The value of a metric's first series.
     pub fn single(&self, metric: &str) -> Option<f64> {
         self.series(metric).next().map(|(_, value)| *value)
     }
 }
 
 /// `name{label="value",…} number`
-fn parse(line: &str) -> Option<(String, Labels, f64)> {
+fn parse(line: &str) -> Option<(String, SeriesLabels, f64)> {
     let (head, value) = line.rsplit_once(' ')?;
     let value = value.parse().ok()?;
     let Some((name, rest)) = head.split_once('{') else {
-        return Some((head.to_owned(), Labels::new(), value));
+        return Some((head.to_owned(), SeriesLabels::new(), value));
     };
-    let mut labels = Labels::new();
+    let mut labels = SeriesLabels::new();
     let mut rest = rest.strip_suffix('}')?;
     while !rest.is_empty() {
         let (label, quoted) = rest.split_once("=\"")?;
@@ -92,11 +94,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn series_are_read_with_their_labels_and_others_are_not() {
+    fn series_of_divvy_are_read_with_their_labels_and_others_are_ignored() {
         let text = "# TYPE divvy_requests_total counter\n\
                     divvy_requests_total{divvy_rollout=\"a\",divvy_version=\"v\\\"1\"} 3\n\
                     divvy_config_inert{} 0\nenvoy_x{a=\"b\"} 1\ndivvy_odd{a=\"b} 1\ndivvy_plain 2\n";
-        let sample = Sample::read("u", text);
+        let sample = Scrape::read("u", text);
         let requests: Vec<_> = sample.series("divvy_requests_total").collect();
         assert_eq!(requests.len(), 1);
         assert_eq!(requests[0].0["divvy_version"], "v\"1");

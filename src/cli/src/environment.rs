@@ -1,0 +1,99 @@
+//! What a proxy would know of a request beside its headers, as the command line gives it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use divvy::outside::Outside;
+use serde_json::Value;
+
+/// Fixed answers for everything that a decision may ask the proxy.
+#[derive(Clone, Debug, Default)]
+pub struct GivenEnvironment {
+    /// Claims of the verified token.
+    pub claims: Option<Value>,
+    /// Source address of the request.
+    pub source: Option<IpAddr>,
+    /// URI in the certificate of the downstream proxy.
+    pub peer: Option<String>,
+    /// Whether the listener is an outbound one of a sidecar.
+    pub outbound: bool,
+    /// Time in milliseconds since 1970.
+    pub now: Option<u64>,
+    /// 128 random bits.
+    pub random: Option<[u8; 16]>,
+}
+
+impl GivenEnvironment {
+    /// An environment that knows only the time, in milliseconds since 1970.
+    pub fn at(now: u64) -> Self {
+        Self {
+            now: Some(now),
+            ..Self::default()
+        }
+    }
+}
+
+impl Outside for GivenEnvironment {
+    fn property(&self, path: &str) -> Option<Vec<u8>> {
+        const CLAIMS: &str = "metadata\0filter_metadata\0envoy.filters.http.jwt_authn\0";
+        match path {
+            "source\0address" => {
+                let address = SocketAddr::new(self.source?, 4711);
+                Some(address.to_string().into_bytes())
+            }
+            "connection\0uri_san_peer_certificate" => Some(self.peer.clone()?.into_bytes()),
+            "xds\0listener_direction" => {
+                let direction: u64 = if self.outbound { 2 } else { 1 };
+                Some(direction.to_le_bytes().to_vec())
+            }
+            path => {
+                // The first segment is the metadata key of jwt_authn; claims are the same
+                // under each.
+                let mut segments = path.strip_prefix(CLAIMS)?.split('\0').skip(1);
+                let claims = self.claims.as_ref()?;
+                let claim = segments.try_fold(claims, |value, segment| value.get(segment))?;
+                serialized(claim)
+            }
+        }
+    }
+
+    fn random(&self) -> Option<[u8; 16]> {
+        self.random
+    }
+
+    fn now(&self) -> Option<u64> {
+        self.now
+    }
+}
+
+/// The bytes of a property in Envoy's format, which has no types. `None` for a value that
+/// contains null.
+fn serialized(value: &Value) -> Option<Vec<u8>> {
+    let pairs: Option<Vec<(Vec<u8>, Vec<u8>)>> = match value {
+        Value::Null => return None,
+        Value::Bool(flag) => return Some(vec![u8::from(*flag)]),
+        Value::Number(number) => return Some(number.as_f64()?.to_le_bytes().to_vec()),
+        Value::String(text) => return Some(text.clone().into_bytes()),
+        Value::Array(list) => {
+            let pair = |item: &Value| Some((serialized(item)?, Vec::new()));
+            list.iter().map(pair).collect()
+        }
+        Value::Object(map) => {
+            let pair = |(name, item): (&String, &Value)| {
+                Some((name.clone().into_bytes(), serialized(item)?))
+            };
+            map.iter().map(pair).collect()
+        }
+    };
+    let pairs = pairs?;
+    let size = |length: usize| u32::try_from(length).map(u32::to_le_bytes).ok();
+    let mut bytes = size(pairs.len())?.to_vec();
+    for (name, value) in &pairs {
+        bytes.extend(size(name.len())?);
+        bytes.extend(size(value.len())?);
+    }
+    for part in pairs.iter().flat_map(|(name, value)| [name, value]) {
+        bytes.extend(part);
+        bytes.push(0);
+    }
+    Some(bytes)
+}
