@@ -1,4 +1,4 @@
-//! `divvy check`: finds configurations wherever they stand, and says what is wrong where.
+//! `divvy check`: finds configurations in all forms of files, and reports errors with positions.
 #![allow(missing_docs, reason = "a test")]
 
 mod common;
@@ -29,9 +29,9 @@ resources:
           value: |
             ";
 
-/// A configuration in each form that people have it in.
+/// A configuration in each form of a file.
 fn forms(config: &Value) -> Vec<(&'static str, Written)> {
-    let mut yaml = Written::after("# mine\n");
+    let mut yaml = Written::after("# comment\n");
     yaml.yaml(config, "", 0);
     let mut json = Written::default();
     json.json(config, "", 0);
@@ -54,7 +54,7 @@ fn forms(config: &Value) -> Vec<(&'static str, Written)> {
 }
 
 #[test]
-fn each_mistake_is_said_with_its_path_and_place_in_every_form() {
+fn each_error_has_its_path_and_position_in_every_form_of_a_file() {
     let rows = divvy_cases::broken();
     assert!(rows.len() >= 60);
     // One run for each form: all files of a folder.
@@ -94,7 +94,7 @@ fn each_mistake_is_said_with_its_path_and_place_in_every_form() {
 }
 
 #[test]
-fn an_error_is_shown_with_its_line_and_what_may_have_been_meant() {
+fn an_error_is_shown_with_its_line_and_a_suggestion() {
     let output = divvy_with("identity: []\nrolouts: []\n", &["check", "-"]);
     let keys = "`version`, `identity`, `ignoreIdentities`, `trust`, `holdout`, `headers`, \
                 `responseHeader`, `rollouts`";
@@ -106,7 +106,7 @@ fn an_error_is_shown_with_its_line_and_what_may_have_been_meant() {
     assert_eq!(output.status.code(), Some(1));
 }
 
-/// What is said first of a text: `line:column: path: message`.
+/// The first finding of a text: `line:column: path: message`.
 fn first(text: &str) -> String {
     let report = json_with(text, &["check", "-"]);
     let finding = &report["findings"][0];
@@ -116,7 +116,7 @@ fn first(text: &str) -> String {
 }
 
 #[test]
-fn places_in_text_within_text_are_those_of_the_file() {
+fn positions_in_embedded_text_are_those_of_the_file() {
     let around = |value: &str| {
         let kind = "\"@type\": type.googleapis.com/google.protobuf.StringValue";
         format!("name: divvy\nvm_config: {{}}\nconfiguration:\n  {kind}\n  value: {value}\n")
@@ -139,7 +139,7 @@ fn places_in_text_within_text_are_those_of_the_file() {
             "\"{\\\"\\u0076ersion\\\": 7}\"",
             format!("5:30: {is_number}"),
         ),
-        // Folded text has no places but where it begins.
+        // Only the start of folded text has a position.
         (
             ">\n    {\"version\": 7}",
             "6:5: version: is a number".to_owned(),
@@ -154,9 +154,9 @@ fn places_in_text_within_text_are_those_of_the_file() {
         ),
         (
             "{version: 7}",
-            "5:10: : is YAML, of which Envoy hands over an empty text".to_owned(),
+            "5:10: : value is YAML, which Envoy passes on as an empty text".to_owned(),
         ),
-        ("", "4:3: : has no value".to_owned()),
+        ("", "4:3: : value is missing".to_owned()),
     ] {
         let value = if value.is_empty() {
             around("").replace("  value: \n", "")
@@ -169,7 +169,7 @@ fn places_in_text_within_text_are_those_of_the_file() {
 }
 
 #[test]
-fn what_is_no_yaml_or_json_is_said_where_it_stops_being_so() {
+fn a_syntax_error_has_its_position() {
     for (text, expected) in [
         ("a: 1\nb: [1, 2\n", "2:4: : not YAML: "),
         (
@@ -185,7 +185,7 @@ fn what_is_no_yaml_or_json_is_said_where_it_stops_being_so() {
 }
 
 #[test]
-fn a_key_that_stands_twice_is_blamed_where_it_stands_again() {
+fn the_position_of_a_duplicate_key_is_that_of_the_second_one() {
     let twice = "version: this key stands here twice";
     assert_eq!(first("version: a\nversion: b\n"), format!("2:1: {twice}"));
     assert_eq!(
@@ -195,7 +195,7 @@ fn a_key_that_stands_twice_is_blamed_where_it_stands_again() {
 }
 
 #[test]
-fn configurations_are_found_wherever_they_stand() {
+fn configurations_are_found_in_resources_and_lists() {
     let plugin = format!("{WASM_PLUGIN}{{rollouts: []}}\n");
     let extension = "apiVersion: extensions.istio.io/v1alpha1\nkind: TrafficExtension\nmetadata: \
                      {name: divvy}\nspec: {wasm: {url: u, pluginConfig: {rollouts: []}}}\n";
@@ -228,7 +228,7 @@ fn configurations_are_found_wherever_they_stand() {
 }
 
 #[test]
-fn other_files_of_a_folder_are_no_configurations_and_one_that_is_named_has_to_have_one() {
+fn other_files_of_a_folder_are_ignored_and_a_named_file_must_contain_a_configuration() {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in [
         (
@@ -239,7 +239,7 @@ fn other_files_of_a_folder_are_no_configurations_and_one_that_is_named_has_to_ha
         ("package.json", "{\"name\": \"shop\"}"),
         ("divvy.yaml", "rollouts: []\n"),
         ("notes.txt", "rollouts: 5\n"),
-        // A patch, which is nothing without what it is laid over.
+        // A Kustomize patch, incomplete without its base.
         (
             "patch.yaml",
             "apiVersion: a/v1\nkind: WasmPlugin\nspec: {pluginConfig: {rollouts: [{}]}}\n",
@@ -254,12 +254,12 @@ fn other_files_of_a_folder_are_no_configurations_and_one_that_is_named_has_to_ha
     );
     let named = folder.path().join("deployment.yaml");
     let output = divvy(&["check", named.to_str().unwrap()]);
-    assert!(text(&output).contains("there is no divvy configuration in it"));
+    assert!(text(&output).contains("the file contains no divvy configuration"));
     assert_eq!(output.status.code(), Some(1));
 }
 
 #[test]
-fn kubernetes_reads_no_as_a_flag_and_check_says_so() {
+fn no_is_a_flag_in_a_kubernetes_resource() {
     let rollout = "{rollouts: [{name: a, versions: [{name: x}], stable: x, rules: [{name: r, \
                    use: x, when: {header: c, in: [de, no]}}], strategy: {blueGreen: {active: x}}}]}";
     assert_eq!(json_with(rollout, &["check", "-"])["errors"], 0);
@@ -271,7 +271,7 @@ fn kubernetes_reads_no_as_a_flag_and_check_says_so() {
 }
 
 #[test]
-fn what_cannot_be_read_is_no_finding_but_a_failure() {
+fn an_unreadable_file_and_a_wrong_argument_have_exit_code_2() {
     for args in [
         &["check", "no/such/file.yaml"][..],
         &["check"],
@@ -285,13 +285,13 @@ fn what_cannot_be_read_is_no_finding_but_a_failure() {
 }
 
 #[test]
-fn colours_are_for_terminals() {
+fn output_to_a_pipe_has_no_colours() {
     let bad = file(".yaml", "rolouts: []\n");
     let output = divvy(&["check", bad.to_str().unwrap()]);
     assert!(!text(&output).contains('\u{1b}'));
 }
 
-/// The code blocks of a page that are configurations of divvy.
+/// The YAML and JSON code blocks of a page.
 fn blocks(page: &str) -> Vec<String> {
     let mut blocks = Vec::new();
     for language in ["```yaml\n", "```json\n"] {
@@ -305,8 +305,8 @@ fn blocks(page: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_example_that_is_shipped_passes() {
-    // Whole folders: much of what is deployed beside a configuration is about other things.
+fn every_shipped_configuration_and_every_example_of_a_page_passes() {
+    // Whole folders, which also contain other resources.
     let report = json(&["check", "--strict", "envoy", "istio"]);
     assert!(
         report["configurations"].as_u64().unwrap() >= 21,

@@ -1,4 +1,4 @@
-//! `divvy diff`: what it says moves is what moves, user by user.
+//! `divvy diff`: the users who change version, compared with a decision for each user.
 #![allow(missing_docs, reason = "a test")]
 
 mod common;
@@ -40,7 +40,8 @@ fn test(weights: [u32; 3], traffic: u32) -> Value {
     json!({"abTest": {"split": split, "traffic": traffic}})
 }
 
-/// Old and new, and how many percent have to move, computed by hand in whole millionths.
+/// Old and new rollout, and the minimum percentage of users who must change version, computed by
+/// hand.
 fn pairs() -> Vec<(Value, Value, f64)> {
     let none = json!({});
     let of = |strategy: Value| rollout(&strategy, &none);
@@ -98,7 +99,7 @@ fn pairs() -> Vec<(Value, Value, f64)> {
     ]
 }
 
-/// What each user gets, asked one by one.
+/// The version of each user.
 fn enumerated(config: &Value, users: usize) -> Vec<String> {
     let policy = config::parse(config.to_string().as_bytes()).unwrap();
     let one = |nth: usize| {
@@ -115,7 +116,7 @@ fn enumerated(config: &Value, users: usize) -> Vec<String> {
 }
 
 #[test]
-fn what_moves_is_what_100_000_users_do() {
+fn the_report_equals_the_decisions_for_100_000_users() {
     const USERS: usize = 100_000;
     assert!(pairs().len() >= 20);
     for (old, new, minimum) in pairs() {
@@ -146,17 +147,17 @@ fn what_moves_is_what_100_000_users_do() {
             (change["movedPercent"].as_f64().unwrap() - moved).abs() < 1e-9,
             "{change}"
         );
-        let told = change["minimumPercent"].as_f64().unwrap();
+        let reported = change["minimumPercent"].as_f64().unwrap();
         assert!(
-            (told - minimum).abs() < 1e-9,
-            "{told}, {minimum}: {old}\n{new}"
+            (reported - minimum).abs() < 1e-9,
+            "{reported}, {minimum}: {old}\n{new}"
         );
     }
 }
 
 #[test]
-fn no_more_move_than_have_to_unless_they_are_dealt_out_afresh() {
-    // The fixed users of the table: what their number leaves to chance is below a percent.
+fn only_the_minimum_of_users_moves_unless_users_are_assigned_again() {
+    // The tolerance of one percent is for the random positions of the users.
     for (old, new, minimum) in pairs() {
         let salts =
             [&old, &new].map(|rollout| rollout.get("salt").unwrap_or(&rollout["name"]).clone());
@@ -177,13 +178,13 @@ fn no_more_move_than_have_to_unless_they_are_dealt_out_afresh() {
         ]);
         let change = &report["rollouts"][0];
         let moved = change["movedPercent"].as_f64().unwrap();
-        let afresh = salts[0] != salts[1] || (kinds[0] != kinds[1] && kinds[0] != "blueGreen");
-        assert_eq!(moved > minimum + 1.0, afresh, "{change:#}");
+        let again = salts[0] != salts[1] || (kinds[0] != kinds[1] && kinds[0] != "blueGreen");
+        assert_eq!(moved > minimum + 1.0, again, "{change:#}");
     }
 }
 
 #[test]
-fn what_is_new_gone_renamed_or_dealt_out_afresh_is_said() {
+fn the_report_names_new_removed_renamed_and_reassigned_rollouts() {
     let named = |name: &str, salt: &str, more: Value| {
         let mut rollout = rollout(&canary("b", 5.0), &more);
         rollout["name"] = json!(name);
@@ -242,15 +243,18 @@ fn what_is_new_gone_renamed_or_dealt_out_afresh_is_said() {
         ]
     );
     let notes = report["rollouts"][3]["notes"].as_array().unwrap();
-    assert_eq!(notes[0], "re-randomised: the salt was d, and is e");
+    assert_eq!(
+        notes[0],
+        "salt: was d, is now e: users are assigned again at random"
+    );
     assert_eq!(
         notes[1],
-        "another revision: sticky cookies and trips are forgotten"
+        "revision: changed, so sticky cookies and rollbacks no longer count"
     );
 
     let table = text(&divvy(&[&args[..], &["--output", "markdown"]].concat()));
     assert!(
-        table.starts_with("| rollout | | users who move |"),
+        table.starts_with("| rollout | | users who change version |"),
         "{table}"
     );
     assert!(
@@ -259,7 +263,7 @@ fn what_is_new_gone_renamed_or_dealt_out_afresh_is_said() {
     );
     let shown = text(&divvy(&args));
     assert!(
-        shown.contains("young: renamed, 0.000 % of the users move (minimum 0.000 %)\n  was old\n"),
+        shown.contains("young: renamed, 0.000 % of the users change version (minimum 0.000 %)\n  name: was old\n"),
         "{shown}"
     );
     for (most, code) in [("0", 1), ("50", 0)] {

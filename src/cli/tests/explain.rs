@@ -1,4 +1,4 @@
-//! `divvy explain`: what it prints. That it is what the filter does, `tests/host` shows.
+//! The output of `divvy explain`. `tests/host` compares its decisions with those of the filter.
 #![allow(missing_docs, reason = "a test")]
 
 mod common;
@@ -7,7 +7,7 @@ use common::{complaint, divvy, divvy_with, file, json, text};
 use serde_json::{Value, json};
 
 #[test]
-fn the_way_to_a_decision_is_told_step_by_step() {
+fn the_output_lists_the_steps_of_a_decision() {
     let output = divvy(&[
         "explain",
         "-c",
@@ -41,7 +41,7 @@ request headers
   x-divvy-assignment: checkout=v1;reason=split
 response headers
   x-divvy-version: checkout=v1;reason=split
-counted, if the answer is 200
+counters for a response with status 200
   divvy_rollout=.=checkout;.;divvy_version=.=v1;.;divvy_reason=.=split;.;divvy_requests_total
   divvy_rollout=.=checkout;.;divvy_version=.=v1;.;divvy_class=.=2xx;.;divvy_responses_total
 ";
@@ -49,9 +49,9 @@ counted, if the answer is 200
 }
 
 fn decision(args: &[&str]) -> (String, String) {
-    let told = json(&[&["explain"][..], args].concat());
+    let explanation = json(&[&["explain"][..], args].concat());
     let part = |key: &str| {
-        told["decisions"][0][key]
+        explanation["decisions"][0][key]
             .as_str()
             .unwrap_or_default()
             .to_owned()
@@ -73,7 +73,7 @@ fn config(more: &Value) -> tempfile::TempPath {
 }
 
 #[test]
-fn what_is_not_in_the_headers_can_be_told() {
+fn claims_and_source_address_are_arguments() {
     let rule = |when: Value| config(&json!({"rules": [{"name": "r", "when": when, "use": "v2"}]}));
     let claims = file(".json", r#"{"realm": {"roles": ["dev", "ops"]}, "age": 7}"#);
     let claims = claims.to_str().unwrap();
@@ -122,7 +122,7 @@ fn what_is_not_in_the_headers_can_be_told() {
 }
 
 #[test]
-fn a_canary_that_grows_has_the_share_of_the_time_that_is_named() {
+fn a_growing_canary_has_its_share_at_the_given_time() {
     let ramp = json!({"strategy": {"canary": {"version": "v2", "start": "2030-01-01T00:00:00Z",
         "steps": [{"weight": 0, "hold": "1h"}, {"weight": 100}]}}});
     let config = config(&ramp);
@@ -144,7 +144,7 @@ fn a_canary_that_grows_has_the_share_of_the_time_that_is_named() {
 }
 
 #[test]
-fn a_batch_answers_each_line_as_if_it_had_been_asked_alone() {
+fn a_batch_gives_each_line_the_explanation_of_a_single_request() {
     let lines = [
         json!({"request": "GET /checkout", "headers": {"X-User-Id": "239701014"}}),
         json!({"request": "POST https://shop.example/checkout?uid=7", "headers": [["x-canary", "true"]]}),
@@ -184,20 +184,23 @@ fn a_batch_answers_each_line_as_if_it_had_been_asked_alone() {
 }
 
 #[test]
-fn what_cannot_be_asked_is_said() {
+fn invalid_arguments_fail_with_a_message() {
     let fine = config(&json!({}));
     let fine = fine.to_str().unwrap();
     let broken = file(".yaml", "rollouts: 5\n");
-    for (args, said) in [
+    for (args, message) in [
         (&["-c", "no-such-file", "-r", "/"][..], "no-such-file"),
         (
             &["-c", broken.to_str().unwrap(), "-r", "/"],
             "see divvy check",
         ),
         (&["-c", fine], "--request"),
-        (&["-c", fine, "-r", "GET / HTTP/1.1"], "is no request"),
-        (&["-c", fine, "-r", "/", "-H", "x"], "is no header"),
-        (&["-c", fine, "-r", "/", "--at", "noon"], "is no instant"),
+        (&["-c", fine, "-r", "GET / HTTP/1.1"], "is not a request"),
+        (&["-c", fine, "-r", "/", "-H", "x"], "is not a header"),
+        (
+            &["-c", fine, "-r", "/", "--at", "noon"],
+            "is not an instant",
+        ),
         (
             &["-c", fine, "-r", "/", "--random", "7"],
             "32 hexadecimal digits",
@@ -206,7 +209,7 @@ fn what_cannot_be_asked_is_said() {
         let output = divvy(&[&["explain"][..], args].concat());
         assert_eq!(output.status.code(), Some(2), "{args:?}");
         assert!(
-            complaint(&output).contains(said),
+            complaint(&output).contains(message),
             "{args:?}: {}",
             complaint(&output)
         );

@@ -1,4 +1,4 @@
-//! The examples of `--help` are commands that work, and every verb has some.
+//! The help texts: every verb has examples, which work.
 #![allow(missing_docs, reason = "a test")]
 
 mod common;
@@ -19,14 +19,14 @@ fn examples(verb: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_examples_of_the_help_work() {
+fn the_examples_of_every_help_text_work() {
     let binary = Path::new(env!("CARGO_BIN_EXE_divvy")).parent().unwrap();
     let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
     let scratch = tempfile::tempdir().unwrap();
     for verb in VERBS {
         let examples = examples(verb);
         assert!(!examples.is_empty(), "{verb}");
-        // Proxies are asked in tests of their own.
+        // The examples of top need proxies.
         for example in examples.iter().filter(|_| verb != "top") {
             let command = example.replace("target/", &format!("{}/", scratch.path().display()));
             let mut shell = Command::new("sh");
@@ -35,8 +35,8 @@ fn the_examples_of_the_help_work() {
                 .current_dir(root())
                 .env("PATH", &path);
             let output = shell.output().unwrap();
-            let said = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "{example}: {said}");
+            let message = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{example}: {message}");
         }
     }
     let drawn = std::fs::read_to_string(scratch.path().join("guardrail.svg")).unwrap();
@@ -44,7 +44,7 @@ fn the_examples_of_the_help_work() {
 }
 
 #[test]
-fn every_verb_is_named_in_the_help_and_in_the_completions_of_every_shell() {
+fn help_and_completions_of_every_shell_list_every_verb() {
     let help = text(&divvy(&["--help"]));
     for verb in VERBS {
         assert!(help.contains(&format!("\n  {verb} ")), "{help}");
@@ -58,7 +58,7 @@ fn every_verb_is_named_in_the_help_and_in_the_completions_of_every_shell() {
 }
 
 #[test]
-fn what_is_for_programs_is_json_in_every_verb() {
+fn every_verb_prints_json() {
     let file = "envoy/divvy.yaml";
     for args in [
         &["check", file][..],
@@ -74,8 +74,8 @@ fn what_is_for_programs_is_json_in_every_verb() {
 }
 
 #[test]
-fn a_proxy_that_does_not_answer_is_a_finding_of_top() {
-    // Of a port that was free a moment ago nobody answers.
+fn top_has_exit_code_1_if_a_proxy_does_not_answer() {
+    // A port that was free a moment ago.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     drop(listener);

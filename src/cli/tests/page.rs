@@ -1,4 +1,4 @@
-//! What envoy/docs/CLI.md shows is what is printed.
+//! What envoy/docs/CLI.md shows equals the output of the commands.
 #![allow(missing_docs, reason = "a test")]
 
 mod common;
@@ -8,7 +8,7 @@ use std::process::Command;
 
 use common::root;
 
-/// The commands of the page's consoles, each with what it is said to print.
+/// The commands in the console blocks of a page, each with its output there.
 fn consoles(page: &str) -> Vec<(String, String)> {
     let mut commands: Vec<(String, String)> = Vec::new();
     let blocks = page.split("```console\n").skip(1);
@@ -19,14 +19,14 @@ fn consoles(page: &str) -> Vec<(String, String)> {
         match (line.strip_prefix("$ "), commands.last_mut()) {
             (Some(command), _) => commands.push((command.to_owned(), String::new())),
             (None, Some((_, output))) => *output += &format!("{line}\n"),
-            (None, None) => panic!("{line:?} stands before any command"),
+            (None, None) => panic!("{line:?} is not the output of a command"),
         }
     }
     commands
 }
 
 #[test]
-fn the_consoles_of_the_page_print_what_it_shows() {
+fn every_command_of_the_page_prints_the_output_that_the_page_shows() {
     let page = std::fs::read_to_string(root().join("envoy/docs/CLI.md")).unwrap();
     let commands = consoles(&page);
     assert!(commands.len() >= 5, "{commands:?}");

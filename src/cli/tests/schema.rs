@@ -1,4 +1,4 @@
-//! The schema says of a configuration what divvy says of its shape.
+//! The JSON Schema accepts what divvy accepts, and refuses what has the wrong shape.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -22,7 +22,7 @@ fn validator() -> jsonschema::Validator {
 }
 
 #[test]
-fn the_committed_copy_is_the_schema() {
+fn the_committed_copy_equals_the_schema() {
     let path = root().join("envoy/divvy.schema.json");
     let now = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
     if std::env::var_os("DIVVY_BLESS").is_some() {
@@ -31,13 +31,13 @@ fn the_committed_copy_is_the_schema() {
     let committed = fs::read_to_string(&path).unwrap_or_default();
     assert!(
         committed == now,
-        "envoy/divvy.schema.json is not what divvy schema prints: \
+        "envoy/divvy.schema.json differs from divvy schema: \
          DIVVY_BLESS=1 cargo test -p divvy-cli --test schema"
     );
 }
 
 #[test]
-fn every_field_is_described_and_every_refinement_is_of_a_field() {
+fn every_field_has_a_description_and_every_restriction_has_a_field() {
     let schema = schema();
     for (name, definition) in schema["$defs"].as_object().unwrap() {
         for (field, property) in definition["properties"].as_object().unwrap() {
@@ -61,7 +61,7 @@ fn every_field_is_described_and_every_refinement_is_of_a_field() {
 }
 
 #[test]
-fn whatever_divvy_accepts_the_schema_accepts() {
+fn the_schema_accepts_every_valid_configuration() {
     let validator = validator();
     let valid = fs::read_to_string(root().join("tests/cases/valid.json")).unwrap();
     assert!(validator.is_valid(&serde_json::from_str(&valid).unwrap()));
@@ -77,11 +77,11 @@ fn whatever_divvy_accepts_the_schema_accepts() {
 }
 
 #[test]
-fn what_has_not_the_shape_of_a_configuration_the_schema_refuses() {
+fn the_schema_refuses_configurations_with_a_wrong_shape() {
     let validator = validator();
     let mut shapes = 0;
     for (config, error) in divvy_cases::broken() {
-        // What is about the shape: names of fields, types, and what has to be there.
+        // Unknown fields, wrong types and missing fields.
         let shape = ["unknown field `", "missing field `", " is meant", "is null"];
         let numbers = error.contains("a number is meant") || error.contains(" where a number");
         let of_shape = shape.iter().any(|part| error.contains(part)) || numbers;

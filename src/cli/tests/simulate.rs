@@ -1,4 +1,4 @@
-//! `divvy simulate`: shares that are meant are seen, and what is wrong with them is noticed.
+//! `divvy simulate`: shares, sample-ratio mismatches, overlaps, guardrails and plots.
 #![allow(missing_docs, reason = "a test")]
 
 mod common;
@@ -27,7 +27,7 @@ fn header() -> Value {
 }
 
 #[test]
-fn the_shares_that_are_meant_are_seen_wherever_the_identity_stands() {
+fn users_get_the_configured_shares_with_every_identity_source() {
     for identity in [
         header(),
         json!({"cookie": "uid"}),
@@ -54,7 +54,7 @@ fn the_shares_that_are_meant_are_seen_wherever_the_identity_stands() {
             assert_eq!(one["users"], 20_000);
             let v2 = &one["versions"][1];
             let [low, high] = [0, 1].map(|end| v2["interval"][end].as_f64().unwrap());
-            assert_eq!(v2["meant"], 20.0);
+            assert_eq!(v2["configured"], 20.0);
             assert!(
                 (19.0..21.0).contains(&v2["percent"].as_f64().unwrap()),
                 "{identity}: {one}"
@@ -66,16 +66,19 @@ fn the_shares_that_are_meant_are_seen_wherever_the_identity_stands() {
 }
 
 #[test]
-fn users_who_are_no_fair_draw_are_a_mismatch_and_a_finding() {
+fn users_who_are_not_a_random_sample_are_a_mismatch_with_exit_code_1() {
     let fair = config(&header(), &[rollout("a", "s", &canary(50))]);
     let path = fair.to_str().unwrap();
-    // Those of the first thousand whom the canary has, and a few others.
+    // Users of the canary are 40 times as frequent as others.
     let mut users = String::new();
     for nth in 0..1_000 {
         let user = format!("x-user-id: u{nth}");
         if nth % 100 == 0 {
-            let told = json(&["explain", "-c", path, "-r", "/", "-H", &user]);
-            let version = told["decisions"][0]["version"].as_str().unwrap().to_owned();
+            let explanation = json(&["explain", "-c", path, "-r", "/", "-H", &user]);
+            let version = explanation["decisions"][0]["version"]
+                .as_str()
+                .unwrap()
+                .to_owned();
             users.push_str(&format!("u{nth}\n").repeat(if version == "v2" { 40 } else { 1 }));
         }
     }
@@ -98,7 +101,7 @@ fn users_who_are_no_fair_draw_are_a_mismatch_and_a_finding() {
 }
 
 #[test]
-fn a_rule_is_no_mismatch() {
+fn users_of_a_rule_do_not_cause_a_mismatch() {
     let mut ruled = rollout("a", "s", &canary(50));
     ruled["rules"] = json!([{"name": "r", "use": "v2", "when": {"identity": true, "suffix": "7"}}]);
     let config = config(&header(), &[ruled]);
@@ -118,7 +121,7 @@ fn a_rule_is_no_mismatch() {
 }
 
 #[test]
-fn experiments_overlap_as_their_salts_and_layers_say() {
+fn salts_and_layers_determine_the_overlap_of_experiments() {
     let test = |from: u32| {
         json!({"abTest": {"split": [{"version": "v1", "weight": 1}, {"version": "v2", "weight": 1}],
         "layer": {"name": "page", "from": from, "to": from + 50}}})
@@ -154,7 +157,7 @@ fn experiments_overlap_as_their_salts_and_layers_say() {
 }
 
 #[test]
-fn a_guardrail_rolls_back_what_fails_and_leaves_alone_what_does_not() {
+fn a_guardrail_rolls_back_a_failing_version_and_keeps_a_healthy_one() {
     let mut guarded = rollout("a", "s", &canary(50));
     guarded["guardrail"] = json!({"errors": {"max": 1}});
     let config = config(&header(), &[guarded]);
@@ -190,7 +193,7 @@ fn a_guardrail_rolls_back_what_fails_and_leaves_alone_what_does_not() {
 }
 
 #[test]
-fn shares_ramps_and_guardrails_are_drawn() {
+fn the_plot_shows_shares_ramps_and_guardrails() {
     let mut growing = rollout(
         "grows",
         "s",
@@ -218,8 +221,8 @@ fn shares_ramps_and_guardrails_are_drawn() {
     assert_eq!(divvy(&args).status.code(), Some(0));
     let drawn = std::fs::read_to_string(plot).unwrap();
     for panel in [
-        "Shares: seen, and meant",
-        "Ramps: share by the clock",
+        "Shares of the versions",
+        "Ramps: configured share over time",
         "Guardrail of grows",
     ] {
         assert!(drawn.contains(panel), "{panel}");

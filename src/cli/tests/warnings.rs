@@ -1,4 +1,4 @@
-//! The warnings of `divvy check`: what the filter takes, and what does not do what it says.
+//! The warnings of `divvy check`.
 #![allow(missing_docs, reason = "a test")]
 
 mod common;
@@ -33,7 +33,7 @@ fn warnings(text: &str, more: &[&str]) -> Vec<String> {
         .collect()
 }
 
-/// Whether there is one warning that begins so, or none where nothing is expected.
+/// Asserts one warning that starts with this text, or none if it is empty.
 fn assert_warned(config: &Value, more: &[&str], expected: &str) {
     let found = warnings(&config.to_string(), more);
     let fits = match (found.as_slice(), expected) {
@@ -45,7 +45,7 @@ fn assert_warned(config: &Value, more: &[&str], expected: &str) {
 }
 
 #[test]
-fn a_rule_that_can_never_decide_is_warned_of() {
+fn a_rule_that_can_never_decide_causes_a_warning() {
     let exact = |name: &str, value: &str| json!({name: "s", "exact": value});
     let x = exact("cookie", "x");
     let method = |method: &str| json!({"method": true, "exact": method});
@@ -54,11 +54,11 @@ fn a_rule_that_can_never_decide_is_warned_of() {
         (json!([[x], [exact("cookie", "y")]]), ""),
         (
             json!([[x], [x]]),
-            "rules[1].when: never decides: wherever it holds, the rule r0",
+            "rules[1].when: never decides: the earlier rule r0",
         ),
         (json!([[x, 50], [x]]), ""),
         (json!([[x, 100], [x]]), "rules[1].when: never decides"),
-        (json!([[x, 0]]), "rules[0].percent: lets nobody in"),
+        (json!([[x, 0]]), "rules[0].percent: is 0"),
         (
             json!([[{"cookie": "s", "in": ["x", "y"]}], [x]]),
             "rules[1].when: never decides",
@@ -87,17 +87,17 @@ fn a_rule_that_can_never_decide_is_warned_of() {
         ),
         (
             json!([[{"all": [x, exact("cookie", "y")]}]]),
-            "rules[0].when: never holds: no value is both",
+            "rules[0].when: never holds: no value fulfils both",
         ),
         (
             json!([[{"all": [x, {"cookie": "s", "present": false}]}]]),
-            "rules[0].when: never holds: nothing is both",
+            "rules[0].when: never holds: a value cannot be both",
         ),
         (
             json!([[{"all": [x, {"not": x}]}]]),
-            "rules[0].when: never holds: it asks for",
+            "rules[0].when: never holds: a condition and its",
         ),
-        // A header may come in several lines, one of which is one and one the other.
+        // A header may have several lines, one for each value.
         (
             json!([[{"all": [exact("header", "x"), exact("header", "y")]}]]),
             "",
@@ -105,7 +105,7 @@ fn a_rule_that_can_never_decide_is_warned_of() {
         (json!([[method("GET")]]), ""),
         (
             json!([[method("PUT")]]),
-            "rules[0].when: never holds: match has no such method",
+            "rules[0].when: never holds: match does not list the method",
         ),
     ] {
         let rules: Value = rules
@@ -132,7 +132,7 @@ fn a_rule_that_can_never_decide_is_warned_of() {
 }
 
 #[test]
-fn one_salt_in_two_experiments_is_warned_of_unless_they_have_nobody_in_common() {
+fn one_salt_in_two_experiments_causes_a_warning_unless_they_share_no_users() {
     let test = |from: u32, layer: bool| {
         let mut test =
             json!({"split": [{"version": "v1", "weight": 1}, {"version": "v2", "weight": 1}]});
@@ -141,7 +141,7 @@ fn one_salt_in_two_experiments_is_warned_of_unless_they_have_nobody_in_common() 
         }
         json!({"salt": "s", "strategy": {"abTest": test}})
     };
-    let shared = "rollouts[1].salt: \"s\" is the salt of a as well";
+    let shared = "rollouts[1].salt: \"s\" is also the salt of a";
     let canary = json!({"salt": "s"});
     let off = json!({"salt": "s", "enabled": false});
     let full = json!({"salt": "s", "strategy": {"canary": {"version": "v2", "weight": 100}}});
@@ -165,16 +165,17 @@ fn one_salt_in_two_experiments_is_warned_of_unless_they_have_nobody_in_common() 
     assert_warned(
         &config(&[named, rollout("c", &json!({}))]),
         &[],
-        "rollouts[1].name: \"c\" is the salt",
+        "rollouts[1].name: \"c\" is also the salt",
     );
 }
 
 #[test]
-fn a_guardrail_that_never_judges_is_warned_of() {
+fn a_guardrail_that_never_judges_causes_a_warning() {
     let errors = |min: u32| json!({"guardrail": {"minRequests": min, "errors": {"max": 1}}});
     let green =
         json!({"strategy": {"blueGreen": {"active": "v1"}}, "guardrail": {"errors": {"max": 1}}});
-    let never = "rollouts[0].guardrail.minRequests: asks for 100 requests, and at 5 a second";
+    let never =
+        "rollouts[0].guardrail.minRequests: the guardrail never judges: it needs 100 requests";
     let stable = "rollouts[0].strategy.blueGreen.active: is stable";
     let ramp = json!({
         "guardrail": {"minRequests": 100, "errors": {"max": 1}},
@@ -194,7 +195,7 @@ fn a_guardrail_that_never_judges_is_warned_of() {
     assert_warned(&config(&[rollout("a", &errors(100))]), &[], "");
 }
 
-/// An Envoy with these clusters and this in its connection manager, and a configuration.
+/// A bootstrap with two clusters, these fields in its connection manager, and a configuration.
 fn envoy(manager: &Value, config: &Value) -> String {
     let mut filter = json!({"@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "route_config": {"virtual_hosts": [{"routes": [{"route": {"cluster_header": "x-divvy-route"}}]}]},
@@ -212,17 +213,16 @@ fn envoy(manager: &Value, config: &Value) -> String {
 }
 
 #[test]
-fn a_target_without_a_route_in_the_file_is_warned_of() {
+fn a_target_without_a_cluster_or_route_causes_a_warning() {
     let remote = json!({"use_remote_address": true});
     let with = |target: &str| config(&[rollout("a", &json!({"target": target}))]);
-    let v2 = "rollouts[0].versions[1]: no cluster in this file is for its target \"v2\"";
+    let v2 = "rollouts[0].versions[1]: target \"v2\" has no cluster in this file";
     assert_eq!(warnings(&envoy(&remote, &with("{version}")), &[]), [v2]);
     let mut fits = with("{version}");
     fits["rollouts"][0]["versions"][1]["target"] = json!("shop-v2");
     assert_eq!(warnings(&envoy(&remote, &fits), &[]), [""; 0]);
     fits["rollouts"][0]["versions"][1]["target"] = json!("shop-v3");
-    let v3 =
-        "rollouts[0].versions[1].target: no cluster in this file is for its target \"shop-v3\"";
+    let v3 = "rollouts[0].versions[1].target: target \"shop-v3\" has no cluster in this file";
     assert_eq!(warnings(&envoy(&remote, &fits), &[]), [v3]);
 
     let service = |value: &str| {
@@ -235,15 +235,15 @@ fn a_target_without_a_route_in_the_file_is_warned_of() {
         warnings(&format!("{plugin}\n{}", service("v2")), &[]),
         [""; 0]
     );
-    let v2 = "rollouts[0].versions[1]: no route in this file is for its target \"v2\"";
+    let v2 = "rollouts[0].versions[1]: target \"v2\" has no route in this file";
     assert_eq!(warnings(&format!("{plugin}\n{}", service("v3")), &[]), [v2]);
 }
 
 #[test]
-fn an_address_that_the_client_chooses_is_warned_of() {
+fn an_address_that_the_client_chooses_causes_a_warning() {
     let address = json!({"identity": [{"sourceIp": true}], "rollouts": []});
     let believed =
-        "identity[0].sourceIp: the connection manager in this file has no use_remote_address";
+        "identity[0].sourceIp: the connection manager in this file does not set use_remote_address";
     for (manager, warned) in [
         (json!({}), true),
         (json!({"use_remote_address": false}), true),
@@ -260,7 +260,7 @@ fn an_address_that_the_client_chooses_is_warned_of() {
 }
 
 #[test]
-fn warnings_are_findings_only_where_somebody_wants_them_to_be() {
+fn warnings_have_exit_code_1_only_with_strict() {
     let config = config(&[
         rollout("a", &json!({"salt": "s"})),
         rollout("b", &json!({"salt": "s"})),

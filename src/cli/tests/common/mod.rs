@@ -1,5 +1,5 @@
-//! Runs the binary as a person would.
-#![allow(dead_code, missing_docs, reason = "each test uses some of it")]
+//! Runs the binary.
+#![allow(dead_code, missing_docs, reason = "no test uses all of it")]
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ pub fn root() -> PathBuf {
         .unwrap()
 }
 
-/// From the root of the repository, with this on the standard input.
+/// Runs divvy in the root of the repository with this standard input.
 pub fn divvy_with(input: &str, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_divvy"));
     command.args(args).current_dir(root());
@@ -23,7 +23,7 @@ pub fn divvy_with(input: &str, args: &[&str]) -> Output {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    // Who does not read it closes it, which is no failure of the test.
+    // A command that does not read standard input closes it.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
 }
@@ -40,7 +40,7 @@ pub fn complaint(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
-/// What it prints with `--output json`.
+/// The output with `--output json`.
 pub fn json_with(input: &str, args: &[&str]) -> Value {
     let output = divvy_with(input, &[args, &["--output", "json"]].concat());
     let text = text(&output);
@@ -53,7 +53,7 @@ pub fn json(args: &[&str]) -> Value {
     json_with("", args)
 }
 
-/// A file that is gone with the test.
+/// A file that is deleted when the path is dropped.
 pub fn file(ending: &str, text: &str) -> tempfile::TempPath {
     let mut file = tempfile::Builder::new().suffix(ending).tempfile().unwrap();
     file.write_all(text.as_bytes()).unwrap();

@@ -1,5 +1,5 @@
-//! Writes configurations in the forms that people have them in, and notes where each value
-//! and each key comes to stand: what `check` says about places is held against that.
+//! Writes configurations in several forms, and records the position of each value and key, to
+//! compare with the positions that `check` reports.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 /// Line and column, from 1.
 pub type Place = (usize, usize);
 
-/// A text, and where things stand in it, by their paths.
+/// A text with the positions of its values and keys by their paths.
 #[derive(Default)]
 pub struct Written {
     pub text: String,
@@ -17,7 +17,7 @@ pub struct Written {
 }
 
 impl Written {
-    /// Something in front of what comes.
+    /// A text before the configuration.
     pub fn after(text: &str) -> Self {
         Self {
             text: text.to_owned(),
@@ -46,8 +46,7 @@ impl Written {
         }
     }
 
-    /// Block YAML, each key and each element in a line of its own; the first is where the
-    /// text ends.
+    /// Appends block YAML with each key and each element in a line of its own.
     pub fn yaml(&mut self, value: &Value, path: &str, indent: usize) {
         let gap = format!("\n{}", " ".repeat(indent));
         self.values.insert(path.to_owned(), self.here());
@@ -83,7 +82,7 @@ impl Written {
         }
     }
 
-    /// JSON over several lines, indented by so many columns.
+    /// Appends JSON in several lines with this indentation.
     pub fn json(&mut self, value: &Value, path: &str, indent: usize) {
         let gap = format!("\n{}", " ".repeat(indent));
         self.values.insert(path.to_owned(), self.here());
@@ -112,8 +111,8 @@ impl Written {
         }
     }
 
-    /// Where an error belongs: the key that it calls unknown, the value that it is about, or
-    /// what is around a value that is not there.
+    /// The position of an error: of the unknown key, of the value, or of the object around a
+    /// missing value.
     pub fn place(&self, path: &str, message: &str) -> Place {
         if let Some(rest) = message.strip_prefix("unknown field `") {
             let key = rest.split('`').next().unwrap();
