@@ -9,25 +9,29 @@ use divvy::config;
 use divvy_lab::bootstrap::Bootstrap;
 use divvy_lab::plugin::from_yaml_or_json;
 use divvy_lab::workspace_root;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-/// All pages, from the root of the repository.
-const DOCUMENTS: [&str; 14] = [
-    "README.md",
-    "CONTRIBUTING.md",
-    "CHANGELOG.md",
-    "envoy/docs/BUCKETING.md",
-    "envoy/docs/CLI.md",
-    "envoy/docs/CONDITIONS.md",
-    "envoy/docs/CONFIGURATION.md",
-    "envoy/docs/COST.md",
-    "envoy/docs/GUARDRAIL.md",
-    "envoy/docs/MIGRATING.md",
-    "envoy/docs/PEOPLE.md",
-    "envoy/docs/STRATEGIES.md",
-    "envoy/examples/README.md",
-    "istio/README.md",
-];
+/// The pages, as paths from the root of the repository.
+fn documents() -> Result<Vec<String>> {
+    let mut found: Vec<_> = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+        .map(str::to_owned)
+        .into();
+    let mut folders = Vec::from(["envoy", "istio"].map(str::to_owned));
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(workspace_root().join(&folder))? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let path = format!("{folder}/{name}");
+            if entry.file_type()?.is_dir() {
+                folders.push(path);
+            } else if name.ends_with(".md") {
+                found.push(path);
+            }
+        }
+    }
+    assert!(found.len() > 14, "{found:?}");
+    Ok(found)
+}
 
 fn read(path: &str) -> Result<String> {
     fs::read_to_string(workspace_root().join(path)).context(path.to_owned())
@@ -56,8 +60,9 @@ fn errors_of(configuration: &Value) -> String {
 
 #[test]
 fn the_configurations_of_the_documents_and_of_the_demo_are_accepted() -> Result<()> {
-    let pages = DOCUMENTS.map(read);
-    let pages = pages.into_iter().collect::<Result<Vec<_>>>()?;
+    let pages = documents()?;
+    let pages = pages.iter().map(|path| read(path));
+    let pages = pages.collect::<Result<Vec<_>>>()?;
     let mut texts: Vec<_> = pages.iter().flat_map(|page| blocks(page, "yaml")).collect();
     assert!(texts.len() > 5, "only {}", texts.len());
     let demo = read("envoy/divvy.yaml")?;
@@ -105,9 +110,9 @@ fn envoy_does_not_look_through_its_own_series_for_labels() -> Result<()> {
 
 #[test]
 fn every_relative_link_of_the_documents_leads_to_a_file() -> Result<()> {
-    for document in DOCUMENTS {
-        let path = workspace_root().join(document);
-        let text = read(document)?;
+    for document in documents()? {
+        let path = workspace_root().join(&document);
+        let text = read(&document)?;
         let links = text
             .split("](")
             .skip(1)
@@ -126,6 +131,57 @@ fn every_relative_link_of_the_documents_leads_to_a_file() -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[test]
+fn the_readme_is_short_and_links_every_page() -> Result<()> {
+    let readme = readme()?;
+    assert!(readme.lines().count() <= 200);
+    for document in documents()?.iter().filter(|path| *path != "README.md") {
+        assert!(readme.contains(&format!("]({document}")), "{document}");
+    }
+    Ok(())
+}
+
+/// The code blocks marked `yaml envoy`: parts of an Envoy configuration, one for each requirement.
+#[test]
+fn the_snippets_of_the_readme_are_parts_of_the_edge_proxy() -> Result<()> {
+    let edge = serde_json::from_str(&from_yaml_or_json(&read("envoy/edge.yaml")?)?)?;
+    let readme = readme()?;
+    let snippets = blocks(&readme, "yaml envoy");
+    assert_eq!(snippets.len(), 5);
+    for snippet in snippets {
+        let fields: Map<String, Value> = serde_json::from_str(&from_yaml_or_json(snippet)?)?;
+        for (name, value) in fields {
+            let part = json!({name: value});
+            assert!(has_part(&edge, &part), "{part:#}");
+        }
+    }
+    Ok(())
+}
+
+/// Whether `whole` or a value inside it covers `part`.
+fn has_part(whole: &Value, part: &Value) -> bool {
+    let below = match whole {
+        Value::Object(fields) => fields.values().any(|value| has_part(value, part)),
+        Value::Array(values) => values.iter().any(|value| has_part(value, part)),
+        _ => false,
+    };
+    below || covers(whole, part)
+}
+
+/// Whether `whole` has every field, element and value of `part`.
+fn covers(whole: &Value, part: &Value) -> bool {
+    match (whole, part) {
+        (Value::Object(whole), Value::Object(part)) => part.iter().all(|(name, part)| {
+            let found = whole.get(name);
+            found.is_some_and(|whole| covers(whole, part))
+        }),
+        (Value::Array(whole), Value::Array(part)) => part
+            .iter()
+            .all(|part| whole.iter().any(|whole| covers(whole, part))),
+        (whole, part) => whole == part,
+    }
 }
 
 /// What the headings of a page can be linked by: small letters, hyphens for spaces, no punctuation.

@@ -26,6 +26,26 @@ struct Shown {
     answer: Vec<String>,
 }
 
+/// The commands of the blocks marked `console`, each with its output.
+fn consoles(text: &str) -> Result<Vec<Shown>> {
+    let mut requests: Vec<Shown> = Vec::new();
+    for block in text.split("```console\n").skip(1) {
+        for line in block.split("```").next().unwrap_or_default().lines() {
+            match line.strip_prefix("$ ") {
+                Some(command) => requests.push(Shown {
+                    command: command.to_owned(),
+                    answer: Vec::new(),
+                }),
+                None => {
+                    let last = requests.last_mut().context("an answer to nothing")?;
+                    last.answer.push(line.trim().to_owned());
+                }
+            }
+        }
+    }
+    Ok(requests)
+}
+
 /// What the page shows of each example, by the heading.
 fn shown() -> Result<BTreeMap<String, Vec<Shown>>> {
     let path = workspace_root().join("envoy/examples/README.md");
@@ -33,21 +53,7 @@ fn shown() -> Result<BTreeMap<String, Vec<Shown>>> {
     let mut examples = BTreeMap::new();
     for section in page.split("\n## ").skip(1) {
         let (name, text) = section.split_once('\n').context("a heading alone")?;
-        let mut requests: Vec<Shown> = Vec::new();
-        for block in text.split("```console\n").skip(1) {
-            for line in block.split("```").next().unwrap_or_default().lines() {
-                match line.strip_prefix("$ ") {
-                    Some(command) => requests.push(Shown {
-                        command: command.to_owned(),
-                        answer: Vec::new(),
-                    }),
-                    None => {
-                        let last = requests.last_mut().context("an answer to nothing")?;
-                        last.answer.push(line.trim().to_owned());
-                    }
-                }
-            }
-        }
+        let requests = consoles(text)?;
         ensure!(
             text.contains(&format!("]({name}.yaml)")),
             "{name}: no link to its file"
@@ -202,6 +208,23 @@ async fn every_request_is_answered_as_the_page_says() -> Result<()> {
         }
     }
     assert!(wrong.is_empty(), "it is so:\n{}", wrong.join("\n"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_request_of_the_readme_is_answered_as_it_says() -> Result<()> {
+    let demo = fs::read_to_string(workspace_root().join("envoy/divvy.yaml"))?;
+    let edge = Edge::start(&serde_json::from_str(&from_yaml_or_json(&demo)?)?).await?;
+    let readme = fs::read_to_string(workspace_root().join("README.md"))?;
+    let requests = consoles(&readme)?;
+    assert!(requests.len() >= 5, "{requests:?}");
+    for Shown {
+        command,
+        answer: said,
+    } in requests
+    {
+        assert_eq!(answer(&edge, &command).await?, said, "{command}");
+    }
     Ok(())
 }
 
