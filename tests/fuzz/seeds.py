@@ -19,7 +19,7 @@ CASES = HERE.parent / "cases"
 # What stands between the words of a configuration.
 PUNCTUATION = ["{", "}", "[", "]", ":", ",", "null", "true", "false", "1e9", "-1", "\\u0000"]
 
-# Requests for tests/fuzz/rich.json, whose number is 0: what it looks at is there, and so is
+# Requests for tests/cases/rich.json, whose number is 0: what it looks at is there, and so is
 # what only divvy may send, twice.
 RICH_REQUESTS = [
     [
@@ -81,7 +81,7 @@ STICKY = ["", "1:10257418:v2:412643", "1:10257418::5", "1:10257418:3:x; got=2"]
 
 def main(folder):
     groups = json.loads((CASES / "decisions.json").read_text())
-    rich = json.loads((HERE / "rich.json").read_text())
+    rich = json.loads((CASES / "rich.json").read_text())
     requests = [
         (number, headers_of(case) + told(case))
         for number, group in enumerate(groups, 1)

@@ -5,13 +5,24 @@
 //! `decisions.json` has cases that were thought of one by one, [`matrix`] every source with
 //! every operator.
 
+pub mod asks;
 pub mod claims;
 pub mod matrix;
+pub mod mutate;
 pub mod source;
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+
+/// A valid configuration with every feature that one request can meet.
+pub const RICH: &str = include_str!("../rich.json");
+
+/// The table of decisions, as JSON.
+pub const DECISIONS: &str = include_str!("../decisions.json");
+
+/// The valid configuration in which each row of [`broken`] changes one value.
+pub const VALID: &str = include_str!("../valid.json");
 
 /// A configuration and the requests that are made under it.
 #[derive(Clone, Debug)]
@@ -79,8 +90,7 @@ impl Case {
 /// When the table is not one.
 #[must_use]
 pub fn groups() -> Vec<Group> {
-    let table: Value =
-        serde_json::from_str(include_str!("../decisions.json")).expect("decisions.json is JSON");
+    let table: Value = serde_json::from_str(DECISIONS).expect("decisions.json is JSON");
     let mut groups: Vec<Group> = list(&table).map(group).collect();
     groups.extend(matrix::groups());
     groups
@@ -96,8 +106,7 @@ pub fn broken() -> Vec<(Value, String)> {
         serde_json::from_str(include_str!("../broken.json")).expect("broken.json is JSON");
     let spoiled = |row: &Value| {
         let place = row["at"].as_str().expect("a place");
-        let mut config: Value =
-            serde_json::from_str(include_str!("../valid.json")).expect("valid.json is JSON");
+        let mut config: Value = serde_json::from_str(VALID).expect("valid.json is JSON");
         let (parent, key) = place.rsplit_once('/').expect("a pointer");
         match config.pointer_mut(parent).expect("its parent is there") {
             Value::Object(map) => drop(map.insert(key.to_owned(), row["put"].clone())),

@@ -5,9 +5,7 @@
 //! To add one, add its file, and a function for its seeds to `seeds.py`. What it asserts
 //! of decisions belongs into [`invariants`], where every target profits from it.
 
-pub mod asks;
 pub mod invariants;
-pub mod mutate;
 pub mod policies;
 pub mod text;
 

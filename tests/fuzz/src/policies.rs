@@ -3,15 +3,8 @@
 use std::sync::LazyLock;
 
 use divvy::{config, policy::Policy};
+use divvy_cases::{DECISIONS, RICH};
 use serde_json::Value;
-
-/// A valid configuration for every feature there is, which the targets for parts of a
-/// request use.
-pub const RICH: &str = include_str!("../rich.json");
-
-/// The configurations of the table that the other suites read: whatever the table learns,
-/// the fuzz targets know.
-pub const CASES: &str = include_str!("../../cases/decisions.json");
 
 /// The rich one.
 pub fn rich() -> &'static Policy {
@@ -28,7 +21,7 @@ pub fn named(number: &[u8]) -> &'static Policy {
 }
 
 static ALL: LazyLock<Vec<Policy>> = LazyLock::new(|| {
-    let groups: Value = serde_json::from_str(CASES).expect("the table is JSON");
+    let groups: Value = serde_json::from_str(DECISIONS).expect("the table is JSON");
     let groups = groups.as_array().expect("the table is a list").iter();
     let configs = groups.map(|group| group["config"].to_string());
     std::iter::once(RICH.to_owned())

@@ -17,6 +17,8 @@
 //! * [`Call`] and [`Counts`]: every host call, counted; [`Vm::intercept`]
 //!   answers chosen ones with any [`Status`].
 //! * [`fixture`]: the configuration and the users that the tests share.
+//! * [`random`]: configurations and requests at random.
+//! * [`compare`]: two builds of the filter side by side; the program `compare` runs it.
 //!
 //! Where Envoy's behaviour is surprising the host has it too, with a comment:
 //! header maps that are gone outside their callback, metric ids that are new
@@ -28,6 +30,7 @@ mod abi;
 mod allocations;
 mod callbacks;
 mod calls;
+pub mod compare;
 mod counters;
 mod exchange;
 pub mod fixture;
@@ -36,6 +39,7 @@ mod headers;
 mod imports;
 mod module;
 mod process;
+pub mod random;
 mod state;
 mod stats;
 mod stream;

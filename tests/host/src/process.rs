@@ -1,6 +1,6 @@
 //! What all VMs of one Envoy process share.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -169,6 +169,18 @@ impl Process {
             .collect();
         names.sort();
         names
+    }
+
+    /// The values of all counters and gauges by name. A histogram has its count and its sum.
+    pub fn stat_values(&self) -> BTreeMap<String, Vec<u64>> {
+        let stats = self.stats();
+        let numbers = stats.counters.iter().chain(&stats.gauges);
+        let numbers = numbers.map(|(name, value)| (name.clone(), vec![value.load(SeqCst)]));
+        let histograms = stats.histograms.iter().map(|(name, histogram)| {
+            let read = histogram.read();
+            (name.clone(), vec![read.count, read.sum])
+        });
+        numbers.chain(histograms).collect()
     }
 
     /// A value in shared data with its CAS.

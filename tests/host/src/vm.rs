@@ -318,6 +318,11 @@ impl Vm {
         std::mem::take(&mut self.store.data_mut().log)
     }
 
+    /// Restarts the random numbers that the VM gets from this seed.
+    pub fn seed_random(&mut self, seed: u64) {
+        self.store.data_mut().random = seed.max(1);
+    }
+
     /// Size of the VM's memory in pages of 64 KiB. It never shrinks.
     pub fn memory_pages(&self) -> u64 {
         self.memory.size(&self.store)

@@ -4,7 +4,8 @@
 
 use divvy::config::{self, Errors};
 use divvy::policy::Policy;
-use divvy_fuzz::{asks, invariants, mutate};
+use divvy_cases::{asks, mutate};
+use divvy_fuzz::invariants;
 use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 use serde_json::Value;
 

@@ -4,47 +4,18 @@
 //! A draw cannot be foreseen, so an identity that is minted is read from the filter's cookie
 //! and given to `explain`, and `random`, which leaves no trace, is left out.
 
-mod random;
-
 use std::collections::{BTreeMap, BTreeSet};
 
-use divvy_cases::claims;
 use divvy_cli::environment::GivenEnvironment;
 use divvy_cli::explain::input::RequestInput;
 use divvy_cli::explain::{Explanation, HeaderEdits};
 use divvy_cli::source::LoadedConfig;
 use divvy_host_tests::fixture::accept;
+use divvy_host_tests::random::{NOW, Random, Sent};
 use divvy_host_tests::{Exchange, Headers, Module, Process, Stream, Vm};
-use random::{NOW, Random, Sent};
 
 const CONFIGS: u64 = 1_000;
 const REQUESTS: usize = 100;
-
-fn exchange(sent: &Sent) -> Exchange {
-    let mut request = Headers::new();
-    for (name, value) in &sent.headers {
-        request.add(name, value);
-    }
-    let mut exchange = Exchange {
-        request,
-        ..Exchange::default()
-    };
-    exchange.properties = sent
-        .claims
-        .as_ref()
-        .map(claims::properties)
-        .unwrap_or_default();
-    let address = if sent.source.contains(':') {
-        format!("[{}]:4711", sent.source)
-    } else {
-        format!("{}:4711", sent.source)
-    };
-    exchange = exchange.property(&["source", "address"], address);
-    if let Some(peer) = sent.peer {
-        exchange = exchange.property(&["connection", "uri_san_peer_certificate"], peer);
-    }
-    exchange.status(200)
-}
 
 fn ask(sent: &Sent, minted: Option<[u8; 16]>) -> RequestInput {
     let headers = sent.headers.iter();
@@ -191,7 +162,7 @@ fn explain_says_what_the_filter_does() {
                     sent.headers.push(("cookie".to_owned(), cookie));
                 }
             }
-            let exchange = exchange(&sent);
+            let exchange = sent.exchange();
             let stream = vm.exchange(root, &exchange).unwrap();
             let told = explained.explain(&ask(&sent, minted(&stream)), true);
             let about =

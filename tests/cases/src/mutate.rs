@@ -10,9 +10,8 @@ use std::sync::LazyLock;
 use fastrand::Rng;
 use serde_json::{Map, Number, Value};
 
-use crate::policies::{CASES, RICH};
-
 /// Changes a configuration, or `None` if the bytes are no JSON.
+#[must_use]
 pub fn mutated(config: &[u8], seed: u64) -> Option<Vec<u8>> {
     let mut value: Value = serde_json::from_slice(config).ok()?;
     let mut random = Rng::with_seed(seed);
@@ -153,11 +152,13 @@ struct Learned {
 
 static LEARNED: LazyLock<Learned> = LazyLock::new(|| {
     let mut learned = Learned::default();
-    let groups: Value = serde_json::from_str(CASES).expect("the table is JSON");
+    let groups: Value = serde_json::from_str(crate::DECISIONS).expect("the table is JSON");
     for group in groups.as_array().expect("the table is a list") {
         learned.learn(&group["config"]);
     }
-    learned.learn(&serde_json::from_str(RICH).expect("it is JSON"));
+    for whole in [crate::RICH, crate::VALID] {
+        learned.learn(&serde_json::from_str(whole).expect("it is JSON"));
+    }
     learned
 });
 

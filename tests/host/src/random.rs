@@ -1,10 +1,14 @@
-//! Configurations and requests at random, from a seed: few words, so that they meet.
+//! Random configurations and requests, reproducible from a seed. They share a small vocabulary,
+//! so that conditions, cookies and assignments often match.
 
+use divvy_cases::{DECISIONS, RICH, VALID, claims, matrix, mutate};
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
-/// A source of them.
+use crate::{Exchange, Headers};
+
+/// A generator of configurations and requests.
 pub struct Random(Pcg64Mcg);
 
 const USERS: [&str; 6] = ["alice", "bob", "42", " 7 ", "anonymous", ""];
@@ -13,27 +17,133 @@ const HEADERS: [&str; 4] = ["x-a", "x-b", "x-user-id", "user-agent"];
 const HOSTS: [&str; 3] = ["shop.example.com", "www.example.com", "example.org"];
 const PATHS: [&str; 4] = ["/", "/checkout", "/checkout/cart", "/search"];
 const METHODS: [&str; 3] = ["GET", "POST", "HEAD"];
-/// When the rollouts that grow have grown a bit.
+/// Wall clock in milliseconds since 1970 at which the generated ramps have begun and not ended.
 pub const NOW: u64 = 1_796_644_800_000;
 
 impl Random {
+    /// A generator whose output depends on the seed alone.
     pub fn new(seed: u64) -> Self {
         Self(Pcg64Mcg::seed_from_u64(seed))
     }
 
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.0.next_u64() % end as u64).unwrap()
+    /// 64 random bits.
+    pub fn bits(&mut self) -> u64 {
+        self.0.next_u64()
     }
 
-    fn one_in(&mut self, many: usize) -> bool {
+    /// A number from 0 to `end`, exclusive.
+    ///
+    /// # Panics
+    /// If `end` is 0.
+    pub fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.bits() % end as u64).unwrap()
+    }
+
+    /// True with a probability of 1 / `many`.
+    pub fn one_in(&mut self, many: usize) -> bool {
         self.below(many) == 0
     }
 
-    fn pick<T: Copy>(&mut self, list: &[T]) -> T {
+    /// An element of a list.
+    pub fn pick<T: Copy>(&mut self, list: &[T]) -> T {
         list[self.below(list.len())]
     }
 
-    /// A configuration that the filter takes.
+    /// A configuration of any kind, perhaps an invalid one: generated, from the shared tables,
+    /// or one of these with a few random changes.
+    pub fn any_config(&mut self) -> Value {
+        let config = match self.below(8) {
+            0..5 => self.rich_config(),
+            5 => {
+                let groups = matrix::groups();
+                groups[self.below(groups.len())].config.clone()
+            }
+            6 => {
+                let groups: Vec<Value> = serde_json::from_str(DECISIONS).unwrap();
+                groups[self.below(groups.len())]["config"].clone()
+            }
+            _ => serde_json::from_str(self.pick(&[RICH, VALID])).unwrap(),
+        };
+        if self.one_in(3) {
+            self.mutated(&config)
+        } else {
+            config
+        }
+    }
+
+    /// The configuration with a few random changes, perhaps an invalid one.
+    pub fn mutated(&mut self, config: &Value) -> Value {
+        let text = config.to_string().into_bytes();
+        let text = mutate::mutated(&text, self.bits()).unwrap_or(text);
+        serde_json::from_slice(&text).unwrap()
+    }
+
+    /// As [`Random::config`], with the features that `divvy explain` cannot reproduce for one
+    /// request: random identities, ramps, guardrails that count and recover.
+    fn rich_config(&mut self) -> Value {
+        let mut config = self.config();
+        if self.one_in(2) {
+            config["version"] = json!(format!("version {}", self.below(3)));
+        }
+        if self.one_in(4) {
+            config["ignoreIdentities"] = self.pick_json(&["[]", r#"["", "bob"]"#, r#"["0"]"#]);
+        }
+        if self.one_in(4) {
+            config["trust"]["workload"] = json!(true);
+        }
+        let identity = config["identity"].as_array_mut().unwrap();
+        if identity.iter().all(|source| source.get("mint").is_none()) && self.one_in(4) {
+            identity.push(json!({"random": true}));
+        }
+        for rollout in config["rollouts"].as_array_mut().unwrap() {
+            if self.one_in(3) {
+                rollout["salt"] = json!(self.pick(&["s1", "s2"]));
+                rollout["revision"] = json!(self.pick(&["1", "2"]));
+            }
+            if rollout["strategy"].get("canary").is_some() && self.one_in(4) {
+                rollout["strategy"] = json!({"canary": {"version": "v2", "start": "2026-12-07T11:30:00Z",
+                    "ramp": {"from": self.pick(&[0, 5]), "by": 7.5, "to": 50, "every": "5m", "then": 100}}});
+            }
+            if self.one_in(2) {
+                rollout["guardrail"] = self.guardrail();
+            }
+        }
+        config
+    }
+
+    fn guardrail(&mut self) -> Value {
+        let mut guardrail = json!({"minRequests": self.pick(&[1, 5, 20])});
+        if self.one_in(2) {
+            guardrail["errors"] = self.pick_json(&[
+                r#"{"max": 1}"#,
+                r#"{"max": 5, "overStable": 1, "window": "10s"}"#,
+                r#"{"overStable": 10}"#,
+            ]);
+        }
+        if self.one_in(3) {
+            guardrail["latency"] = self.pick_json(&[
+                r#"{"quantile": 0.9, "max": "200ms"}"#,
+                r#"{"quantile": 0.5, "timesStable": 1.2, "window": "30s"}"#,
+                r#"{"quantile": 0.95, "max": "300ms", "for": "20s"}"#,
+            ]);
+        }
+        if guardrail.as_object().unwrap().len() == 1 || self.one_in(3) {
+            guardrail["consecutiveErrors"] = json!(self.pick(&[2, 5]));
+        }
+        if self.one_in(2) {
+            guardrail["onBreach"] = json!(self.pick(&["rollback", "freeze", "observe"]));
+        }
+        if self.one_in(2) {
+            guardrail["recoverAfter"] = json!(self.pick(&["10s", "5m"]));
+        }
+        guardrail
+    }
+
+    fn pick_json(&mut self, list: &[&str]) -> Value {
+        serde_json::from_str(self.pick(list)).unwrap()
+    }
+
+    /// A valid configuration.
     pub fn config(&mut self) -> Value {
         let mut config = json!({"identity": self.identity(), "rollouts": []});
         if self.one_in(2) {
@@ -214,7 +324,7 @@ impl Random {
         }
     }
 
-    /// A request: its headers, the claims of its token, whoever sent it.
+    /// A request with what the proxy knows about it.
     pub fn request(&mut self) -> Sent {
         let mut path = self.pick(&PATHS).to_owned();
         if self.one_in(2) {
@@ -273,11 +383,41 @@ impl Random {
     }
 }
 
-/// A request.
+/// A request with what the proxy knows about it.
 #[derive(Debug)]
 pub struct Sent {
+    /// Headers, pseudo-headers first.
     pub headers: Vec<(String, String)>,
+    /// Claims of the verified token.
     pub claims: Option<Value>,
+    /// Address of the client, without port.
     pub source: &'static str,
+    /// URI in the certificate of the peer.
     pub peer: Option<&'static str>,
+}
+
+impl Sent {
+    /// The request as the host plays it, answered with 200.
+    pub fn exchange(&self) -> Exchange {
+        let claims = self.claims.as_ref().map(claims::properties);
+        let mut exchange = Exchange {
+            request: self
+                .headers
+                .iter()
+                .map(|(name, value)| (name, value))
+                .collect::<Headers>(),
+            properties: claims.unwrap_or_default(),
+            ..Exchange::default()
+        };
+        let address = if self.source.contains(':') {
+            format!("[{}]:4711", self.source)
+        } else {
+            format!("{}:4711", self.source)
+        };
+        exchange = exchange.property(&["source", "address"], address);
+        if let Some(peer) = self.peer {
+            exchange = exchange.property(&["connection", "uri_san_peer_certificate"], peer);
+        }
+        exchange.status(200)
+    }
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 pub type Owned = (Vec<u8>, Vec<u8>);
 
 /// A handful of requests for this configuration, each of another user.
+#[must_use]
 pub fn requests(config: &Value) -> Vec<Vec<Owned>> {
     let mut words = Words::default();
     words.gather(config);
