@@ -110,10 +110,10 @@ demo: tour-built ## a guided tour in the terminal, two minutes; DEMO_FAST=1 for 
 
 # Before anything runs, so that whoever waits for it waits for it alone.
 run-built: $(WASM) $(NEEDS_ENVOY)
-	cargo build $(LOCKED) --package divvy-demo
+	cargo build $(LOCKED) --package divvy-demo --bin divvy-demo --no-default-features
 
 tour-built: $(WASM) $(NEEDS_ENVOY)
-	cargo build $(LOCKED) --package divvy-tour
+	cargo build $(LOCKED) --package divvy-demo --bin divvy-tour
 
 $(BUILT_FUNC_E):
 	@command -v go >/dev/null || \
@@ -132,7 +132,7 @@ test-lints: toolchain ## clippy on everything that runs on this machine
 
 test-lints-wasm: toolchain ## clippy on the filter as WebAssembly
 	cargo clippy $(LOCKED) --package divvy --lib --target $(WASM_TARGET) -- -D warnings
-	cargo clippy $(LOCKED) --package divvy-probes --examples --target $(WASM_TARGET) -- -D warnings
+	cargo clippy $(LOCKED) --package divvy-bench --examples --target $(WASM_TARGET) -- -D warnings
 
 test-lints-fuzz: toolchain ## clippy on the fuzz targets, which are a workspace of their own
 	cargo clippy $(LOCKED) --manifest-path tests/fuzz/Cargo.toml --target-dir $(CARGO_TARGET) \
@@ -148,8 +148,8 @@ test-host: $(WASM) ## the built filter in a host of our own
 	cargo test $(LOCKED) --no-fail-fast --package divvy-host-tests
 
 test-lab: $(WASM) $(NEEDS_ENVOY) probes ## what the Envoy tests and the demo stand on; the bench in small
-	$(WITH_ENVOY) cargo test $(LOCKED) --no-fail-fast --package divvy-lab --package divvy-demo --package divvy-tour \
-	  --package divvy-probes --package divvy-bench
+	$(WITH_ENVOY) cargo test $(LOCKED) --no-fail-fast --package divvy-lab --package divvy-demo \
+	  --package divvy-bench
 
 test-envoy: $(WASM) $(NEEDS_ENVOY) ## the built filter in a real Envoy
 	$(WITH_ENVOY) cargo test $(LOCKED) --no-fail-fast --package divvy-envoy-tests
@@ -203,14 +203,14 @@ soak: $(WASM) $(NEEDS_ENVOY) ## the long versions of the tests
 
 # Yardsticks for the bench: filters written by hand, and with the SDK alone.
 probes: toolchain
-	cargo build $(LOCKED) --package divvy-probes --examples --target $(WASM_TARGET) --profile probes
+	cargo build $(LOCKED) --package divvy-bench --examples --target $(WASM_TARGET) --profile probes
 
 bench: $(WASM) $(NEEDS_ENVOY) probes ## what a request costs, in rounds: ten minutes of a quiet Linux machine
 	cargo build $(LOCKED) --package divvy-bench --profile bench
 	@exec env $(WITH_ENVOY) $(CARGO_TARGET)/release/divvy-bench
 
 guardrail-table: toolchain ## computes and checks the tables of envoy/docs/GUARDRAIL.md
-	cargo test $(LOCKED) --package divvy --test guardrail -- --ignored --nocapture the_tables
+	cargo test $(LOCKED) --package divvy --test core -- --ignored --nocapture the_tables
 
 export FUZZ_SECONDS FUZZ_JOBS
 fuzz: build-fuzz ## every fuzz target for a minute, two at a time

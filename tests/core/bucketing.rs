@@ -1,17 +1,6 @@
 //! The hash against the vectors of an independent implementation, and its statistics over
 //! populations of identities as they are found. All salts are fixed: the same numbers
 //! come out every time.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::disallowed_macros,
-    missing_docs,
-    reason = "a test"
-)]
-
 use divvy::bucket::{Gate, Key, Position, Purpose, Share, Split};
 use serde_json::Value;
 

@@ -3,19 +3,6 @@
 //!
 //! 100,000 users, `1` to `100000` as in the loops of the documents, and fixed salts: the same
 //! numbers every time.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    clippy::disallowed_macros,
-    missing_docs,
-    reason = "a test"
-)]
-
 use divvy::bucket::{Gate, Key, Purpose, Share, Split};
 use divvy::decision::Reason;
 use divvy::request::Request;

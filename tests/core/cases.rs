@@ -1,14 +1,5 @@
 //! The tables of `tests/cases` natively. The same are run through the built filter by
 //! `tests/host` and `tests/envoy`.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::disallowed_macros,
-    missing_docs,
-    reason = "a test"
-)]
-
 use std::collections::BTreeMap;
 
 use divvy::outside::Outside;

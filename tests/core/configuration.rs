@@ -1,14 +1,4 @@
 //! What a configuration may say, and the message for everything else.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::disallowed_macros,
-    missing_docs,
-    reason = "a test"
-)]
-
 use divvy::config::{self, digest, inert, parse};
 use serde_json::{Value, json};
 

@@ -1,16 +1,5 @@
 //! Tests side by side: layers, the holdout, and what following means, over 100,000 users. All
 //! names are fixed: the same numbers come out every time.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_precision_loss,
-    clippy::disallowed_macros,
-    missing_docs,
-    reason = "a test"
-)]
-
 use divvy::config;
 use divvy::decide::decide;
 use divvy::decision::{Decision, Reason};

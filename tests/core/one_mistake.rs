@@ -1,12 +1,4 @@
 //! A mistake is said once, where it is, and what is no mistake is not called one.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::disallowed_macros,
-    missing_docs,
-    reason = "a test"
-)]
-
 use divvy::outside::Outside;
 use divvy::request::Request;
 use divvy::{config, decide};

@@ -1,12 +1,4 @@
 //! The series that are defined before the first request are those that requests count in.
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::disallowed_macros,
-    missing_docs,
-    reason = "a test"
-)]
-
 use divvy::decide::{decide, possible};
 use divvy::decision::Reason;
 use divvy::output::{request_series, series};

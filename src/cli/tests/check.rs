@@ -1,13 +1,8 @@
 //! `divvy check`: finds configurations in all forms of files, and reports errors with positions.
-#![allow(missing_docs, reason = "a test")]
 
-mod common;
-#[path = "common/writer.rs"]
-mod writer;
-
-use common::{complaint, divvy, divvy_with, file, json, json_with, text};
+use crate::common::{complaint, divvy, divvy_with, file, json, json_with, text};
+use crate::writer::Written;
 use serde_json::{Value, json};
-use writer::Written;
 
 const WASM_PLUGIN: &str = "\
 apiVersion: extensions.istio.io/v1alpha1
@@ -313,8 +308,9 @@ fn every_shipped_configuration_and_every_example_of_a_page_passes() {
         "{report:#}"
     );
     assert_eq!(report["findings"], json!([]), "{report:#}");
-    let mut pages = vec![common::root().join("README.md")];
-    let mut folders = Vec::from(["envoy", "istio"].map(|folder| common::root().join(folder)));
+    let mut pages = vec![crate::common::root().join("README.md")];
+    let mut folders =
+        Vec::from(["envoy", "istio"].map(|folder| crate::common::root().join(folder)));
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();

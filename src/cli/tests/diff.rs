@@ -1,11 +1,8 @@
 //! `divvy diff`: the users who change version, compared with a decision for each user.
-#![allow(missing_docs, reason = "a test")]
-
-mod common;
 
 use std::collections::BTreeMap;
 
-use common::{divvy, file, json, text};
+use crate::common::{divvy, file, json, text};
 use divvy::request::Request;
 use divvy::{config, decide};
 use serde_json::{Value, json};

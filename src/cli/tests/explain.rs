@@ -1,9 +1,6 @@
 //! The output of `divvy explain`. `tests/host` compares its decisions with those of the filter.
-#![allow(missing_docs, reason = "a test")]
 
-mod common;
-
-use common::{complaint, divvy, divvy_with, file, json, text};
+use crate::common::{complaint, divvy, divvy_with, file, json, text};
 use serde_json::{Value, json};
 
 #[test]

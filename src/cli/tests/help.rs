@@ -1,12 +1,9 @@
 //! The help texts: every verb has examples, which work.
-#![allow(missing_docs, reason = "a test")]
-
-mod common;
 
 use std::path::Path;
 use std::process::Command;
 
-use common::{divvy, json, root, text};
+use crate::common::{divvy, json, root, text};
 
 const VERBS: [&str; 6] = ["check", "explain", "diff", "simulate", "schema", "top"];
 

@@ -1,12 +1,9 @@
 //! What envoy/docs/CLI.md shows equals the output of the commands.
-#![allow(missing_docs, reason = "a test")]
-
-mod common;
 
 use std::path::Path;
 use std::process::Command;
 
-use common::root;
+use crate::common::root;
 
 /// The commands in the console blocks of a page, each with its output there.
 fn consoles(page: &str) -> Vec<(String, String)> {

@@ -1,11 +1,4 @@
 //! The JSON Schema accepts what divvy accepts, and refuses what has the wrong shape.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    missing_docs,
-    reason = "a test"
-)]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,7 +25,7 @@ fn the_committed_copy_equals_the_schema() {
     assert!(
         committed == now,
         "envoy/divvy.schema.json differs from divvy schema: \
-         DIVVY_BLESS=1 cargo test -p divvy-cli --test schema"
+         make bless"
     );
 }
 

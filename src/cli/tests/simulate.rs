@@ -1,9 +1,6 @@
 //! `divvy simulate`: shares, sample-ratio mismatches, overlaps, guardrails and plots.
-#![allow(missing_docs, reason = "a test")]
 
-mod common;
-
-use common::{divvy, file, json, text};
+use crate::common::{divvy, file, json, text};
 use serde_json::{Value, json};
 
 fn rollout(name: &str, salt: &str, strategy: &Value) -> Value {

@@ -1,9 +1,6 @@
 //! The warnings of `divvy check`.
-#![allow(missing_docs, reason = "a test")]
 
-mod common;
-
-use common::{divvy_with, json_with};
+use crate::common::{divvy_with, json_with};
 use serde_json::{Value, json};
 
 fn rollout(name: &str, more: &Value) -> Value {
@@ -268,7 +265,7 @@ fn warnings_have_exit_code_1_only_with_strict() {
     .to_string();
     let output = divvy_with(&config, &["check", "-"]);
     assert_eq!(output.status.code(), Some(0));
-    let shown = common::text(&output);
+    let shown = crate::common::text(&output);
     assert!(shown.contains(": warning: rollouts[1].salt: "), "{shown}");
     assert!(
         shown.ends_with("1 configuration: 0 errors, 1 warning\n"),

@@ -4,10 +4,10 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::probes::hash::position;
 use anyhow::{Context, Result, bail, ensure};
 use divvy_lab::eventually;
 use divvy_lab::metrics::Metrics;
-use divvy_probes::hash::position;
 
 use crate::requests;
 use crate::stage::Stage;

@@ -8,19 +8,38 @@
 //! more than nothing in the same round, in units of the empty SDK filter's cost in the same round;
 //! what is told is the median over the rounds, with an interval ([`statistics`]).
 
+// Built for WebAssembly, this crate is only what the modules written by hand share.
+pub mod probes;
+
+#[cfg(not(target_arch = "wasm32"))]
 pub mod check;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod configurations;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod cpu;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod document;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod latency;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod plot;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod report;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod requests;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod rounds;
+#[cfg(not(target_arch = "wasm32"))]
 mod slim;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod stage;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod starts;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod statistics;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod traffic;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod upstream;
+#[cfg(not(target_arch = "wasm32"))]
 pub mod variants;

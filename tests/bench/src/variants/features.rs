@@ -1,6 +1,6 @@
 //! What single features add to the full path.
 
-use divvy_probes::hash::hash;
+use crate::probes::hash::hash;
 use serde_json::{Value, json};
 
 use super::divvy::{counted, whole};

@@ -46,7 +46,7 @@ pub struct Goal {
 pub enum Filter {
     /// Nothing.
     None,
-    /// A module of `tests/bench/probes`.
+    /// A module of `tests/bench/examples`.
     Probe(&'static str),
     /// The same, without the exports that it does not need.
     SlimProbe(&'static str),

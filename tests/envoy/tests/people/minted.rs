@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use divvy_envoy_tests::{Edge, canary, configuration, everybody, rollout_with, served_by, with};
 use serde_json::json;
 
-use crate::{decision, get, given, minting, value_of};
+use crate::people::{decision, get, given, minting, value_of};
 
 #[tokio::test]
 async fn the_first_request_is_decided_and_the_next_ones_alike() -> Result<()> {

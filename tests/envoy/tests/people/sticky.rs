@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use divvy_envoy_tests::{Edge, canary, served_by};
 use serde_json::{Value, json};
 
-use crate::{decision, get, given, minting, value_of};
+use crate::people::{decision, get, given, minting, value_of};
 
 const STICKY: &str = "divvy_checkout";
 

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use anyhow::Result;
 use divvy_lab::client::{Fate, Http2, Response, raw, raw_http2, request};
 
-use crate::what::{HOST, What};
+use crate::spoofing::what::{HOST, What};
 
 /// What is expected of a request.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -2,13 +2,13 @@
 //!
 //! The table in `allocations.md` is part of the repository. A change that takes more or fewer
 //! changes the table in the same commit:
-//! `DIVVY_BLESS=1 cargo test -p divvy-host-tests --test costs`.
+//! `make bless`.
 
 use divvy_host_tests::fixture::accept;
 use divvy_host_tests::{Module, Process, Vm};
 
-use crate::check;
-use crate::paths::{Case, paths};
+use super::check;
+use super::paths::{Case, paths};
 
 const TABLE: &str = "tests/allocations.md";
 const HEAD: &str = "\

@@ -2,7 +2,7 @@
 //!
 //! The table in `instructions.md` is part of the repository. A change that makes a path dearer by
 //! more than 5 % changes the table in the same commit:
-//! `DIVVY_BLESS=1 cargo test -p divvy-host-tests --test costs`.
+//! `make bless`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::path::Path;
 use divvy_host_tests::fixture::accept;
 use divvy_host_tests::{Module, Process, Vm};
 
-use crate::paths::{Case, paths};
+use super::paths::{Case, paths};
 
 const TABLE: &str = "tests/instructions.md";
 const HEAD: &str = "\

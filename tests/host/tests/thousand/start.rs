@@ -2,7 +2,7 @@
 //!
 //! The table in `start.md` is part of the repository. A change that makes a figure grow by
 //! more than 5 % changes the table in the same commit:
-//! `DIVVY_BLESS=1 cargo test -p divvy-host-tests --test thousand`.
+//! `make bless`.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use divvy_host_tests::fixture::{PLUGIN, ROOT_ID};
 use divvy_host_tests::{Module, Process, Vm};
 use serde_json::{Value, json};
 
-use crate::{ALL, BYS, By, configuration};
+use super::{ALL, BYS, By, configuration};
 
 const TABLE: &str = "tests/start.md";
 const HEAD: &str = "\

@@ -7,7 +7,7 @@ use divvy_lab::upstream::{Behaviour, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::Method;
 
-use crate::client::{Answer, connect2, get, get2, http1, http2, raw, raw_text, request, shop};
+use super::client::{Answer, connect2, get, get2, http1, http2, raw, raw_text, request, shop};
 
 #[tokio::test]
 async fn a_delay_holds_the_headers_and_a_body_delay_only_the_body() {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::client::{get, get2, http1, http2, raw_text, read, request, shop};
+use super::client::{get, get2, http1, http2, raw_text, read, request, shop};
 
 #[tokio::test]
 async fn every_page_says_which_version_of_the_shop_answers() {

@@ -7,7 +7,7 @@ use hyper::Request;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use crate::client::{Answer, Http2, http2, read, shop};
+use super::client::{Answer, Http2, http2, read, shop};
 
 async fn call(client: &mut Http2, knobs: &[(&str, &str)]) -> Answer {
     let mut request = Request::post("http://shop/shop.Shop/Buy")

@@ -4,8 +4,8 @@ mod place;
 mod protocol;
 mod spelling;
 
-use crate::sent::{Expected, Http1, Sent};
-use crate::what::What;
+use crate::spoofing::sent::{Expected, Http1, Sent};
+use crate::spoofing::what::What;
 
 use Expected::{User, Without};
 

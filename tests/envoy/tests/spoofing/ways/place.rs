@@ -1,9 +1,9 @@
 //! Honest lines in requests whose host or path is not spelled as an honest client would.
 
 use super::Try;
-use crate::sent::Expected::{self, AsRead, Redirected, Refused, Undecided, With};
-use crate::sent::{Http1, Sent};
-use crate::what::{HOST, What};
+use crate::spoofing::sent::Expected::{self, AsRead, Redirected, Refused, Undecided, With};
+use crate::spoofing::sent::{Http1, Sent};
+use crate::spoofing::what::{HOST, What};
 
 /// The honest line in a request to this target at this host.
 fn at(what: &What, target: &str, host: &str, expected: Expected) -> Try {

@@ -1,9 +1,9 @@
 //! Lines sent by another protocol, or too late.
 
 use super::{Try, other};
-use crate::sent::Expected::{Closed, With, Without};
-use crate::sent::{Fields, Http1, Sent, field};
-use crate::what::{Kind, What};
+use crate::spoofing::sent::Expected::{Closed, With, Without};
+use crate::spoofing::sent::{Fields, Http1, Sent, field};
+use crate::spoofing::what::{Kind, What};
 
 pub fn http2(what: &What, _: bool) -> Vec<Try> {
     let sent = |lines: Vec<Vec<u8>>, expected| {

@@ -1,9 +1,9 @@
 //! Lines that are not spelled as an honest client would.
 
 use super::{Try, lines, other, value};
-use crate::sent::Expected::{Refused, With, Without};
-use crate::sent::field;
-use crate::what::{Kind, What};
+use crate::spoofing::sent::Expected::{Refused, With, Without};
+use crate::spoofing::sent::field;
+use crate::spoofing::what::{Kind, What};
 
 pub fn letter_case(what: &What, _: bool) -> Vec<Try> {
     let upper = what.line_of(what.name.to_uppercase(), what.value);

@@ -1,7 +1,7 @@
-//! By hand: is called as divvy is, decides without rules, sets the route header and counts.
+//! By hand: the least that splits: reads one header, sets the route header and counts.
 #![cfg(target_arch = "wasm32")]
 
-use divvy_probes::job;
+use divvy_bench::probes::job;
 
 /// The VM starts.
 #[unsafe(no_mangle)]
@@ -13,8 +13,6 @@ pub extern "C" fn proxy_on_vm_start(_: u32, _: usize) -> u32 {
 /// A request's headers are there.
 #[unsafe(no_mangle)]
 pub extern "C" fn proxy_on_request_headers(_: u32, _: usize, _: u32) -> u32 {
-    job::route(job::decide_by_identity());
+    job::route(job::decide_by_one_header());
     0
 }
-
-divvy_probes::idle_callbacks!();

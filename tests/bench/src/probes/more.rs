@@ -5,8 +5,8 @@
 
 use std::cell::UnsafeCell;
 
-use crate::host;
-use crate::job::Choice;
+use crate::probes::host;
+use crate::probes::job::Choice;
 
 const MORE: usize = 9;
 

@@ -88,12 +88,12 @@ fn header(map: u32, name: &[u8]) -> &'static [u8] {
     }
 }
 
-/// All headers of the request, for [`crate::pairs::pairs`].
+/// All headers of the request, for [`super::pairs::pairs`].
 pub fn request_headers() -> &'static [u8] {
     headers(REQUEST)
 }
 
-/// All headers of the response, for [`crate::pairs::pairs`].
+/// All headers of the response, for [`super::pairs::pairs`].
 pub fn response_headers() -> &'static [u8] {
     headers(RESPONSE)
 }

@@ -2,9 +2,9 @@
 
 use std::cell::UnsafeCell;
 
-use crate::hash::position;
-use crate::host;
-use crate::pairs::pairs;
+use crate::probes::hash::position;
+use crate::probes::host;
+use crate::probes::pairs::pairs;
 
 /// What goes to v2: positions below a quarter.
 const CANARY: u32 = 250_000;

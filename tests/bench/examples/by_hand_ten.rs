@@ -3,7 +3,7 @@
 //! Their decisions are nobody's: everybody has the same. So this is less than ten rollouts do.
 #![cfg(target_arch = "wasm32")]
 
-use divvy_probes::{job, more};
+use divvy_bench::probes::{job, more};
 
 /// The VM starts.
 #[unsafe(no_mangle)]

@@ -3,7 +3,7 @@
 
 use std::hint::black_box;
 
-use divvy_probes::host;
+use divvy_bench::probes::host;
 
 /// A request's headers are there.
 #[unsafe(no_mangle)]
@@ -14,4 +14,4 @@ pub extern "C" fn proxy_on_request_headers(_: u32, _: usize, _: u32) -> u32 {
     0
 }
 
-divvy_probes::idle_callbacks!();
+divvy_bench::idle_callbacks!();

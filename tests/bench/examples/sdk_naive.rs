@@ -9,7 +9,7 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType, MetricType};
 
 // The file, since the library exports the ABI that the SDK exports as well.
-#[path = "../src/hash.rs"]
+#[path = "../src/probes/hash.rs"]
 mod hash;
 
 proxy_wasm::main! {{

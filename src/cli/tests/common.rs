@@ -1,5 +1,4 @@
 //! Runs the binary.
-#![allow(dead_code, missing_docs, reason = "no test uses all of it")]
 
 use std::io::Write as _;
 use std::path::PathBuf;

@@ -1,15 +1,5 @@
 //! People who come back, sign in and are shadowed: minted identities, sticky cookies, mirrors,
 //! and what proxies upstream have decided about them.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::disallowed_macros,
-    missing_docs,
-    reason = "a test"
-)]
-
 mod chain;
 mod minted;
 mod mirror;

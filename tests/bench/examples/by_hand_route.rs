@@ -1,7 +1,7 @@
 //! By hand: decides, sets the route header and counts.
 #![cfg(target_arch = "wasm32")]
 
-use divvy_probes::job;
+use divvy_bench::probes::job;
 
 /// The VM starts.
 #[unsafe(no_mangle)]

@@ -1,7 +1,7 @@
-//! By hand: decides, sets the route header, counts, and sets the assignment header.
+//! By hand: is called as divvy is, decides without rules, sets the route header and counts.
 #![cfg(target_arch = "wasm32")]
 
-use divvy_probes::job;
+use divvy_bench::probes::job;
 
 /// The VM starts.
 #[unsafe(no_mangle)]
@@ -13,8 +13,8 @@ pub extern "C" fn proxy_on_vm_start(_: u32, _: usize) -> u32 {
 /// A request's headers are there.
 #[unsafe(no_mangle)]
 pub extern "C" fn proxy_on_request_headers(_: u32, _: usize, _: u32) -> u32 {
-    let choice = job::decide_by_all_pairs();
-    job::route(choice);
-    job::assign(choice);
+    job::route(job::decide_by_identity());
     0
 }
+
+divvy_bench::idle_callbacks!();

@@ -1,16 +1,4 @@
 //! The guardrail and the ramp, from outside: as a state machine, and over simulated days.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation,
-    clippy::disallowed_macros,
-    missing_docs,
-    reason = "a test"
-)]
-
 mod beside;
 mod evidence;
 mod heeding;

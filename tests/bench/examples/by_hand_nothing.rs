@@ -1,7 +1,7 @@
 //! By hand: is called with each request, and does nothing.
 #![cfg(target_arch = "wasm32")]
 
-use divvy_probes as _;
+use divvy_bench as _;
 
 /// A request's headers are there.
 #[unsafe(no_mangle)]

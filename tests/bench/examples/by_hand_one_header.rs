@@ -3,7 +3,7 @@
 
 use std::hint::black_box;
 
-use divvy_probes::job;
+use divvy_bench::probes::job;
 
 /// A request's headers are there.
 #[unsafe(no_mangle)]

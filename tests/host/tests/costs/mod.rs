@@ -2,7 +2,7 @@
 //!
 //! The table in `host_calls.md` is part of the repository. A change that makes
 //! a path cheaper or dearer changes the table in the same commit:
-//! `DIVVY_BLESS=1 cargo test -p divvy-host-tests --test costs`.
+//! `make bless`.
 
 mod allocations;
 mod instructions;

@@ -1,0 +1,12 @@
+//! The command line, in one binary.
+
+mod check;
+mod common;
+mod diff;
+mod explain;
+mod help;
+mod page;
+mod schema;
+mod simulate;
+mod warnings;
+mod writer;

@@ -1,0 +1,25 @@
+//! Tests of the library through its public interface, in one binary.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::disallowed_macros,
+    missing_docs,
+    reason = "a test that panics has failed"
+)]
+
+mod bucketing;
+mod bucketing_figures;
+mod cases;
+mod configuration;
+mod experiments;
+mod guardrail;
+mod one_mistake;
+mod people;
+mod series;
