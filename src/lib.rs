@@ -7,7 +7,7 @@
 //! 1. [`config`] compiles a configuration into a [`policy`], or lists all that is wrong;
 //! 2. [`request`] is a borrowed view of a request's headers, as bytes; what is not in them
 //!    it gets from whoever implements [`outside`];
-//! 3. [`decide`] applies the policy to it: which rollouts look at it ([`matching`]), what a
+//! 3. [`decide`] applies the policy to it: which rollouts look at it ([`scope`]), what a
 //!    proxy upstream has decided ([`assignment`]), who the user is ([`identity`]), where on the
 //!    line that is ([`bucket`]), what a cookie remembers of it ([`cookies`]), which version
 //!    that makes and for what reason ([`decision`]);
@@ -61,6 +61,7 @@
 pub mod assignment;
 pub mod bucket;
 pub mod byte_map;
+pub mod condition;
 pub mod config;
 pub mod cookies;
 pub mod decide;
@@ -69,9 +70,9 @@ pub mod decision;
 mod filter;
 pub mod guardrail;
 pub mod identity;
-pub mod matching;
 pub mod output;
 pub mod outside;
 pub mod policy;
 pub mod request;
 pub mod response;
+pub mod scope;

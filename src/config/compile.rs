@@ -11,8 +11,8 @@ use super::shape::{self, Items};
 use super::tree::Tree;
 use super::{MAX_ROLLOUTS, identity, names, rollout, trust, values};
 use crate::identity::Identification;
-use crate::matching::ScopeIndex;
 use crate::policy::{Policy, Rare, Rollout};
+use crate::scope::ScopeIndex;
 
 /// Compiles what was read; `None` when it has not the shape of a configuration. An error
 /// of shape at the top hides the lists below it, so they are read by themselves then.

@@ -7,7 +7,7 @@ use super::operator::{self, Kind};
 use super::shape::{self, Items, Operator};
 use super::values::{no_claim, only_true};
 use super::{MAX_DEPTH, names};
-use crate::matching::{Assigned, Condition, Source};
+use crate::condition::{Assigned, Condition, Source};
 
 /// Compiles a condition that stands `depth` others deep.
 pub(super) fn compile(

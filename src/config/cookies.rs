@@ -7,8 +7,7 @@ use super::error::{At, Errors};
 use super::shape::{self, Attributes};
 use super::values::duration;
 use super::{condition, names};
-use crate::cookies::{SetCookie, Sticky};
-use crate::matching::Mint;
+use crate::cookies::{MintedCookie, SetCookie, Sticky};
 use crate::policy::Strategy;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -22,7 +21,7 @@ pub(super) fn mint(
     raw: &shape::Mint<'_>,
     build: &mut Build,
     errors: &mut Errors,
-) -> Option<Mint> {
+) -> Option<MintedCookie> {
     let set = given(at, at, cookie, &raw.attributes, build, errors);
     let when = match &raw.when {
         Some(when) => Some(condition::compile(
@@ -34,7 +33,7 @@ pub(super) fn mint(
         )?),
         None => None,
     };
-    Some(Mint { set: set?, when })
+    Some(MintedCookie { set: set?, when })
 }
 
 /// How clients remember what a rollout's strategy said.

@@ -7,8 +7,8 @@ use super::shape::{self, Items};
 use super::values::{no_claim, only_true, percent};
 use super::{MAX_CONCAT, MAX_IDENTITY_SOURCES, MAX_IGNORED, cookies, names};
 use crate::bucket::{Gate, Key, Purpose};
+use crate::cookies::MintedCookie;
 use crate::identity::IdentitySource;
-use crate::matching::Mint;
 use crate::request::ClaimType;
 
 /// Values that clients send when they have no user.
@@ -21,7 +21,7 @@ pub(super) fn sources(
     list: Option<Items<'_, shape::Identity<'_>>>,
     build: &mut Build,
     errors: &mut Errors,
-) -> (Vec<IdentitySource>, Option<Mint>) {
+) -> (Vec<IdentitySource>, Option<MintedCookie>) {
     let root = At::Root;
     let at = root.field("identity");
     let Some(list) = list else {

@@ -8,11 +8,11 @@ use super::build::Build;
 use super::error::{At, Errors};
 use super::names;
 use super::shape::{self, OneOrMany, Operator};
-use crate::matching::Test;
-use crate::matching::network::{Networks, network};
-use crate::matching::number::Range;
-use crate::matching::pattern::Pattern;
-use crate::matching::version::Requirement;
+use crate::condition::Matcher;
+use crate::condition::cidr::{Networks, network};
+use crate::condition::range::Range;
+use crate::condition::regex::Regex;
+use crate::condition::semver::VersionRequirement;
 use crate::request::host::normalized;
 
 /// The longest path that is named, in bytes: a path is looked up at each of its slashes, as
@@ -54,7 +54,7 @@ pub(super) fn compile(
     kind: Kind,
     build: &mut Build,
     errors: &mut Errors,
-) -> Option<Test> {
+) -> Option<Matcher> {
     let name = match given(operator).as_slice() {
         [name] => *name,
         [] => {
@@ -82,8 +82,8 @@ pub(super) fn compile(
     let text = Text { kind, ignore_case };
     let at = at.field(name);
     let test = text_operator(at, operator, &text, build, errors)?;
-    Some(if ignore_case && !matches!(test, Test::Regex(_)) {
-        Test::IgnoreCase(Box::new(test))
+    Some(if ignore_case && !matches!(test, Matcher::Regex(_)) {
+        Matcher::IgnoreCase(Box::new(test))
     } else {
         test
     })
@@ -95,22 +95,24 @@ fn text_operator(
     text: &Text,
     build: &mut Build,
     errors: &mut Errors,
-) -> Option<Test> {
+) -> Option<Matcher> {
     if let Some(value) = operator.exact {
-        return text.whole(at, value, errors).map(Test::Exact);
+        return text.whole(at, value, errors).map(Matcher::Exact);
     }
     if let Some(value) = operator.prefix {
         if text.kind == Kind::Path {
-            return text.whole(at, value, errors).map(Test::PathPrefix);
+            return text.whole(at, value, errors).map(Matcher::PathPrefix);
         }
-        return text.part(at, value, false, errors).map(Test::Prefix);
+        return text.part(at, value, false, errors).map(Matcher::Prefix);
     }
     if let Some(value) = operator.suffix {
-        return text.part(at, value, true, errors).map(Test::Suffix);
+        return text.part(at, value, true, errors).map(Matcher::Suffix);
     }
     if let Some(value) = operator.contains {
         let needle = text.part(at, value, false, errors)?;
-        return Some(Test::Contains(Box::new(Finder::new(&needle).into_owned())));
+        return Some(Matcher::Contains(Box::new(
+            Finder::new(&needle).into_owned(),
+        )));
     }
     if let Some(list) = operator.r#in {
         if list.is_empty() {
@@ -119,24 +121,24 @@ fn text_operator(
         let list = list.each(at, errors, |at, value, errors| {
             text.whole(at, value, errors)
         });
-        return Some(Test::In(list.iter().map(|value| &**value).collect()));
+        return Some(Matcher::In(list.iter().map(|value| &**value).collect()));
     }
     if let Some(present) = operator.present {
-        return Some(Test::Present(present));
+        return Some(Matcher::Present(present));
     }
     if let Some(pattern) = operator.regex {
         if !build.count_regex(at, errors) {
             return None;
         }
-        let pattern = told(at, Pattern::new(pattern, text.ignore_case), errors)?;
-        return Some(Test::Regex(Box::new(pattern)));
+        let pattern = told(at, Regex::new(pattern, text.ignore_case), errors)?;
+        return Some(Matcher::Regex(Box::new(pattern)));
     }
     if let Some(requirement) = operator.semver {
-        let requirement = told(at, Requirement::parse(requirement), errors)?;
-        return Some(Test::Semver(Box::new(requirement)));
+        let requirement = told(at, VersionRequirement::parse(requirement), errors)?;
+        return Some(Matcher::Semver(Box::new(requirement)));
     }
     if let Some(ends) = &operator.range {
-        return range(at, ends, errors).map(Test::Range);
+        return range(at, ends, errors).map(Matcher::Range);
     }
     let networks = match operator.cidr? {
         OneOrMany::One(text) => told(at, network(text), errors).into_iter().collect(),
@@ -149,7 +151,7 @@ fn text_operator(
             })
         }
     };
-    Some(Test::Cidr(Networks::new(networks)))
+    Some(Matcher::Cidr(Networks::new(networks)))
 }
 
 /// The value, or a note of what is wrong with it.

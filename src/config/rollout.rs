@@ -12,8 +12,8 @@ use super::versions::Versions;
 use super::{MAX_RULES, condition, cookies, guardrail, mirror, names, scope};
 use crate::bucket::{Gate, Key};
 use crate::guardrail::{Arm, Guardrail, Plan, Ramp};
-use crate::matching::Scope;
 use crate::policy::{Expose, Metrics, Role, Rollout, Rule, Strategy, Version, VersionId};
+use crate::scope::Scope;
 
 /// A rollout as it was compiled.
 pub(super) struct Compiled {

@@ -5,8 +5,7 @@ use super::error::{At, Errors};
 use super::operator::{Kind, compile as compile_operator};
 use super::shape::{self, Items};
 use super::{names, operator};
-use crate::matching::Scope;
-use crate::request::host::Pattern;
+use crate::scope::{HostPattern, Scope};
 
 /// Compiles one entry of `match`.
 pub(super) fn compile(
@@ -48,7 +47,7 @@ pub(super) fn some_of<T>(
     list.each(at, errors, element)
 }
 
-fn host(at: At<'_>, text: &str, errors: &mut Errors) -> Option<Pattern> {
+fn host(at: At<'_>, text: &str, errors: &mut Errors) -> Option<HostPattern> {
     let lower = text.to_ascii_lowercase();
     let lower = lower.strip_suffix('.').unwrap_or(&lower);
     let (name, below) = match lower.strip_prefix("*.") {
@@ -68,8 +67,8 @@ fn host(at: At<'_>, text: &str, errors: &mut Errors) -> Option<Pattern> {
         return None;
     }
     Some(if below {
-        Pattern::Below(format!(".{name}").into_bytes().into())
+        HostPattern::Below(format!(".{name}").into_bytes().into())
     } else {
-        Pattern::Exact(name.as_bytes().into())
+        HostPattern::Exact(name.as_bytes().into())
     })
 }

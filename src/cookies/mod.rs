@@ -1,8 +1,10 @@
 //! Cookies that divvy gives to clients: one that names a visitor, and one for each sticky
 //! rollout that remembers what its strategy said.
 
+mod mint;
 mod sticky;
 
+pub use mint::MintedCookie;
 pub use sticky::{Memory, Sticky};
 
 use crate::request::CookieId;

@@ -13,7 +13,6 @@
 use super::SetCookie;
 use crate::bucket::{Key, Position};
 use crate::decision::VersionId;
-use crate::policy::Version;
 use crate::request::Request;
 
 /// The first part of a cookie.
@@ -48,9 +47,13 @@ impl Sticky {
         }
     }
 
-    /// What the request's cookie remembers. Nothing if there are several of that name, or if
-    /// it is of another revision, of a version that is not there, or not ours at all.
-    pub fn recall(&self, request: &Request<'_>, versions: &[Version]) -> Option<Memory> {
+    /// What the request's cookie remembers. `None` if there are several of that name, or if it
+    /// was written for another revision or salt, names none of `versions`, or is malformed.
+    pub fn recall<'v>(
+        &self,
+        request: &Request<'_>,
+        versions: impl IntoIterator<Item = &'v str>,
+    ) -> Option<Memory> {
         let cookie = request.only_cookie(self.set.id)?;
         let mut parts = cookie.split(|byte| *byte == b':');
         let [layout, epoch, version, position] = [(); 4].map(|()| parts.next());
@@ -60,8 +63,8 @@ impl Sticky {
         let version = match version? {
             b"" => None,
             name => {
-                let mut all = (0..).map(VersionId).zip(versions);
-                let found = all.find(|(_, version)| version.name.as_bytes() == name);
+                let mut numbered = (0..).map(VersionId).zip(versions);
+                let found = numbered.find(|(_, version)| version.as_bytes() == name);
                 Some(found?.0)
             }
         };
@@ -71,13 +74,10 @@ impl Sticky {
         })
     }
 
-    /// The value of the `set-cookie` header that makes a client remember.
-    pub fn line(&self, memory: Memory, versions: &[Version]) -> String {
-        let version = memory
-            .version
-            .and_then(|id| versions.get(usize::from(id.0)));
-        let version = version.map_or("", |version| &version.name);
-        let position = memory.position.get().to_string();
+    /// The value of the `set-cookie` header that makes a client remember this version, which
+    /// is empty for a visitor that was not enrolled, and position.
+    pub fn line(&self, version: &str, position: Position) -> String {
+        let position = position.get().to_string();
         self.set
             .line(&["1", &self.epoch, version, &position].join(":"))
     }

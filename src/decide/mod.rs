@@ -22,10 +22,11 @@ pub use possible::possible;
 
 use crate::assignment::{AssignmentMember, UpstreamDecisions};
 use crate::bucket::Gate;
+use crate::condition::EvaluationContext;
 use crate::cookies::Memory;
 use crate::decision::{Decision, Decisions, Reason};
 use crate::identity::Identity;
-use crate::matching::{Facts, Who};
+use crate::identity::Visitor;
 use crate::policy::{Policy, Rollout, RolloutId, Rule, Strategy, VersionId};
 use crate::request::Request;
 
@@ -46,7 +47,7 @@ pub struct Outcome<'a> {
 
 /// The decisions of all rollouts that look at this request.
 pub fn decide<'a>(policy: &'a Policy, request: &'a Request<'_>) -> Outcome<'a> {
-    let who = Who::sent(request, &policy.identification, policy.mint.as_ref());
+    let visitor = policy.visitor(request);
     let upstream = UpstreamDecisions::new(request, policy.inheritance.as_ref());
     let found = policy.scopes.find(request);
     // Most requests are nobody's where there are many services.
@@ -59,25 +60,25 @@ pub fn decide<'a>(policy: &'a Policy, request: &'a Request<'_>) -> Outcome<'a> {
         let Some(rollout) = policy.rollout(id) else {
             continue;
         };
-        let facts = Facts {
+        let context = EvaluationContext {
             request,
-            who: &who,
+            visitor: &visitor,
             decisions: &decisions,
             upstream: &upstream,
         };
-        let (decision, memory) = decide_one(id, rollout, &facts);
+        let (decision, memory) = decide_one(id, rollout, &context);
         decisions.push(decision);
         memories.extend(memory.map(|memory| (id, memory)));
     }
     let mirror = if policy.rare.mirrors {
-        mirrored(policy, &decisions, request, &who)
+        mirrored(policy, &decisions, request, &visitor)
     } else {
         None
     };
     let forwarded = upstream.into_forwarded(|member| is_ours(policy, &decisions, member));
     Outcome {
         decisions,
-        identity: who.into_found(),
+        identity: visitor.into_identity(),
         memories,
         mirror,
         forwarded,
@@ -121,7 +122,7 @@ fn of_member(rollout: &Rollout, member: &AssignmentMember) -> Option<VersionId> 
 fn decide_one(
     id: RolloutId,
     rollout: &Rollout,
-    facts: &Facts<'_, '_, '_>,
+    context: &EvaluationContext<'_, '_, '_>,
 ) -> (Decision, Option<Memory>) {
     let stable = rollout.stable;
     let decided = |version, reason, judged| Decision {
@@ -135,17 +136,17 @@ fn decide_one(
         return (decided(stable, Reason::Disabled, false), None);
     }
     let mut memory = None;
-    let decision = if let Some(decision) = inherited(id, rollout, facts) {
+    let decision = if let Some(decision) = inherited(id, rollout, context) {
         decision
-    } else if let Some(rule) = rollout.rules.iter().find(|rule| applies(rule, facts)) {
+    } else if let Some(rule) = rollout.rules.iter().find(|rule| applies(rule, context)) {
         let judged = rule.percent.is_some() && rule.version != stable;
         decided(rule.version, Reason::Rule, judged)
     } else {
-        match strategy::choose(id, rollout, facts) {
+        match strategy::choose(id, rollout, context) {
             Ok(chosen) => {
                 memory = chosen.memory;
                 // Who follows a version that somebody asked for has been asked for as well.
-                let judged = !follows_forced(rollout, facts);
+                let judged = !follows_forced(rollout, context);
                 decided(chosen.version, chosen.reason, judged)
             }
             Err(reason) => decided(stable, reason, false),
@@ -153,7 +154,7 @@ fn decide_one(
     };
     if decision.judged
         && decision.version != stable
-        && rollout.is_rolled_back(id, decision.version, facts.request.outside())
+        && rollout.is_rolled_back(id, decision.version, context.request.outside())
     {
         return (decided(stable, Reason::RolledBack, false), memory);
     }
@@ -161,8 +162,12 @@ fn decide_one(
 }
 
 /// What a trusted proxy upstream has decided for a version that this rollout has.
-fn inherited(id: RolloutId, rollout: &Rollout, facts: &Facts<'_, '_, '_>) -> Option<Decision> {
-    let member = facts.upstream.get(&rollout.name)?;
+fn inherited(
+    id: RolloutId,
+    rollout: &Rollout,
+    context: &EvaluationContext<'_, '_, '_>,
+) -> Option<Decision> {
+    let member = context.upstream.get(&rollout.name)?;
     Some(Decision {
         rollout: id,
         version: of_member(rollout, member)?,
@@ -173,11 +178,11 @@ fn inherited(id: RolloutId, rollout: &Rollout, facts: &Facts<'_, '_, '_>) -> Opt
 }
 
 /// Whether the rollout that this one follows was forced by a rule.
-fn follows_forced(rollout: &Rollout, facts: &Facts<'_, '_, '_>) -> bool {
+fn follows_forced(rollout: &Rollout, context: &EvaluationContext<'_, '_, '_>) -> bool {
     let Strategy::Follow { leader, here } = &rollout.strategy else {
         return false;
     };
-    let mut decisions = facts.decisions.iter();
+    let mut decisions = context.decisions.iter();
     let leading = here
         .as_ref()
         .and_then(|(here, _)| decisions.find(|decision| decision.rollout == *here));
@@ -186,16 +191,21 @@ fn follows_forced(rollout: &Rollout, facts: &Facts<'_, '_, '_>) -> bool {
             Reason::Follow | Reason::Rule | Reason::Inherited => !decision.judged,
             _ => false,
         },
-        None => match facts.upstream.get(leader) {
+        None => match context.upstream.get(leader) {
             Some(member) => !member.reason.is_some_and(Reason::is_chosen),
             None => false,
         },
     }
 }
 
-fn applies(rule: &Rule, facts: &Facts<'_, '_, '_>) -> bool {
-    let lets_in = |gate: &Gate| facts.who.anybody().is_some_and(|who| gate.admits(who));
-    rule.when.holds(facts) && rule.percent.as_ref().is_none_or(lets_in)
+fn applies(rule: &Rule, context: &EvaluationContext<'_, '_, '_>) -> bool {
+    let lets_in = |gate: &Gate| {
+        context
+            .visitor
+            .any_identity()
+            .is_some_and(|who| gate.admits(who))
+    };
+    rule.when.holds(context) && rule.percent.as_ref().is_none_or(lets_in)
 }
 
 /// Which version gets a copy: by the rollout that owns the route, and none where it serves
@@ -204,7 +214,7 @@ fn mirrored(
     policy: &Policy,
     decisions: &[Decision],
     request: &Request<'_>,
-    who: &Who<'_, '_>,
+    visitor: &Visitor<'_, '_>,
 ) -> Option<(RolloutId, VersionId)> {
     let owner = policy.owner(decisions)?;
     let rollout = policy.rollout(owner.rollout)?;
@@ -219,7 +229,7 @@ fn mirrored(
     }
     let admitted = match mirror.gate.foregone() {
         Some(admitted) => admitted,
-        None => mirror.gate.admits(who.anybody()?),
+        None => mirror.gate.admits(visitor.any_identity()?),
     };
     admitted.then_some((owner.rollout, mirror.version))
 }

@@ -1,9 +1,9 @@
 //! What a rollout's strategy says, and what a client is to remember of it.
 
 use crate::bucket::{Position, Share};
+use crate::condition::EvaluationContext;
 use crate::cookies::Memory;
 use crate::decision::{Reason, VersionId, version_of};
-use crate::matching::Facts;
 use crate::policy::{AbTest, Rollout, RolloutId, Strategy, Weight};
 
 /// What a strategy says.
@@ -49,11 +49,12 @@ struct Recalled {
 }
 
 impl Recalled {
-    fn of(rollout: &Rollout, facts: &Facts<'_, '_, '_>) -> Self {
+    fn of(rollout: &Rollout, context: &EvaluationContext<'_, '_, '_>) -> Self {
         let sticky = rollout.sticky.as_ref();
         Self {
             asked: sticky.is_some(),
-            memory: sticky.and_then(|sticky| sticky.recall(facts.request, &rollout.versions)),
+            memory: sticky
+                .and_then(|sticky| sticky.recall(context.request, rollout.version_names())),
         }
     }
 
@@ -70,7 +71,7 @@ impl Recalled {
 pub(super) fn choose(
     id: RolloutId,
     rollout: &Rollout,
-    facts: &Facts<'_, '_, '_>,
+    context: &EvaluationContext<'_, '_, '_>,
 ) -> Result<Chosen, Reason> {
     let stable = rollout.stable;
     match &rollout.strategy {
@@ -78,25 +79,25 @@ pub(super) fn choose(
             let share = match weight {
                 Weight::Fixed(share) => Some(*share),
                 Weight::Clock => {
-                    let request = facts.request;
+                    let request = context.request;
                     rollout.clocked(id, request.now(), request.outside())
                 }
             };
-            canary(rollout, share.ok_or(Reason::Error)?, facts)
+            canary(rollout, share.ok_or(Reason::Error)?, context)
         }
         Strategy::AbTest(test) => {
-            let sticky = Recalled::of(rollout, facts);
-            assign(test, stable, &sticky, facts).ok_or(Reason::NoIdentity)
+            let sticky = Recalled::of(rollout, context);
+            assign(test, stable, &sticky, context).ok_or(Reason::NoIdentity)
         }
         Strategy::BlueGreen { active } => Ok(Chosen::new(*active, Reason::Active)),
         Strategy::Follow { leader, here } => {
             let decided = here.as_ref().and_then(|(leader, versions)| {
-                Some((version_of(facts.decisions, *leader)?, versions))
+                Some((version_of(context.decisions, *leader)?, versions))
             });
             let mine = match decided {
                 Some((chosen, versions)) => versions.get(usize::from(chosen.0)).copied().flatten(),
                 None => {
-                    let member = facts.upstream.get(leader);
+                    let member = context.upstream.get(leader);
                     let chosen = member.and_then(|member| member.version.as_ref());
                     chosen.and_then(|chosen| rollout.version_of_name(chosen))
                 }
@@ -108,18 +109,22 @@ pub(super) fn choose(
 
 /// Who gets the new version: those before the share on the rollout's line, and those who
 /// have it already and remember that.
-fn canary(rollout: &Rollout, share: Share, facts: &Facts<'_, '_, '_>) -> Result<Chosen, Reason> {
+fn canary(
+    rollout: &Rollout,
+    share: Share,
+    context: &EvaluationContext<'_, '_, '_>,
+) -> Result<Chosen, Reason> {
     let Strategy::Canary { version, line, .. } = &rollout.strategy else {
         return Err(Reason::Error);
     };
-    let sticky = Recalled::of(rollout, facts);
+    let sticky = Recalled::of(rollout, context);
     if sticky.version() == Some(*version) && share > Share::NONE {
         return Ok(Chosen::new(*version, Reason::Sticky));
     }
     // Of who has it, one has to know where they lie, lest they lose it when the share
     // shrinks. As long as nobody has it, nobody is asked.
     let asks = share.foregone().is_none() || (sticky.asked && share > Share::NONE);
-    let found = || facts.who.anybody().map(|who| line.position(who));
+    let found = || context.visitor.any_identity().map(|who| line.position(who));
     let position = match sticky.position() {
         None if asks => found(),
         known => known,
@@ -138,9 +143,9 @@ fn assign(
     test: &AbTest,
     stable: VersionId,
     sticky: &Recalled,
-    facts: &Facts<'_, '_, '_>,
+    context: &EvaluationContext<'_, '_, '_>,
 ) -> Option<Chosen> {
-    let somebody = || facts.who.somebody();
+    let somebody = || context.visitor.lasting_identity();
     if let Some(holdout) = &test.holdout {
         let kept_out = match holdout.foregone() {
             Some(kept_out) => kept_out,

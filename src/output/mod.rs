@@ -272,7 +272,9 @@ pub fn cookies(policy: &Policy, outcome: &Outcome<'_>) -> Vec<String> {
         if let Some(rollout) = policy.rollout(*id)
             && let Some(sticky) = &rollout.sticky
         {
-            lines.push(sticky.line(*memory, &rollout.versions));
+            let version = memory.version.and_then(|id| rollout.version(id));
+            let name = version.map_or("", |version| &version.name);
+            lines.push(sticky.line(name, memory.position));
         }
     }
     lines

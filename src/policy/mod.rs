@@ -7,14 +7,15 @@ mod strategy;
 
 use crate::assignment::Inheritance;
 use crate::bucket::{Gate, Share};
-use crate::cookies::Sticky;
+use crate::condition::Condition;
+use crate::cookies::{MintedCookie, Sticky};
 use crate::decision::Decision;
 pub use crate::decision::{RolloutId, VersionId};
 use crate::guardrail::{self, Arm, Plan, Standing};
-use crate::identity::Identification;
-use crate::matching::{Condition, Mint, ScopeIndex};
+use crate::identity::{Identification, MintRule, Visitor};
 use crate::outside::Outside;
-use crate::request::{HeaderId, Names};
+use crate::request::{HeaderId, Names, Request};
+use crate::scope::ScopeIndex;
 pub use rare::Rare;
 pub use strategy::{AbTest, Strategy, Weight};
 
@@ -37,7 +38,7 @@ pub struct Policy {
     /// Who the user is.
     pub identification: Identification,
     /// How visitors get an identity.
-    pub mint: Option<Mint>,
+    pub mint: Option<MintedCookie>,
     /// Where decisions of upstream proxies are read, and whose are inherited; `None`: none.
     pub inheritance: Option<Inheritance>,
     /// The request headers that are divvy's alone, by their numbers: replaced or removed on
@@ -83,6 +84,12 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// The sender of a request.
+    pub fn visitor<'a, 'r>(&'a self, request: &'a Request<'r>) -> Visitor<'a, 'r> {
+        let mint = self.mint.as_ref().map(|mint| mint as &dyn MintRule);
+        Visitor::new(request, &self.identification, mint)
+    }
+
     /// The rollout that a decision is about.
     pub fn rollout(&self, id: RolloutId) -> Option<&Rollout> {
         self.rollouts.get(usize::from(id.0))
@@ -230,6 +237,11 @@ impl Rollout {
     /// A version by its number.
     pub fn version(&self, id: VersionId) -> Option<&Version> {
         self.versions.get(usize::from(id.0))
+    }
+
+    /// The names of its versions, in their order.
+    pub fn version_names(&self) -> impl Iterator<Item = &str> {
+        self.versions.iter().map(|version| &*version.name)
     }
 
     /// The number of the version of this name.

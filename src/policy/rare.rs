@@ -1,7 +1,7 @@
 //! What only some configurations have.
 
 use super::Rollout;
-use crate::matching::Mint;
+use crate::cookies::MintedCookie;
 
 /// Whether a policy has any of what most have not, worked out once, so that requests need not
 /// look for it in vain.
@@ -19,7 +19,11 @@ pub struct Rare {
 
 impl Rare {
     /// What a policy of these rollouts has.
-    pub fn of(rollouts: &[Rollout], mint: Option<&Mint>, response_header: Option<&str>) -> Self {
+    pub fn of(
+        rollouts: &[Rollout],
+        mint: Option<&MintedCookie>,
+        response_header: Option<&str>,
+    ) -> Self {
         let mut exposed = rollouts
             .iter()
             .filter_map(|rollout| rollout.expose.as_ref());

@@ -32,31 +32,6 @@ fn without_port(authority: &[u8]) -> &[u8] {
     }
 }
 
-/// Which hosts an entry of `hosts` names. All in lower case.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Pattern {
-    /// Just this one.
-    Exact(Box<[u8]>),
-    /// `*.example.com`: one or more labels before this ending, which begins with a dot.
-    Below(Box<[u8]>),
-}
-
-/// No host name is longer, so a longer one is none that a configuration can name.
-pub const LONGEST: usize = 255;
-
-impl Pattern {
-    /// Whether a normalized host is one of them.
-    pub fn matches(&self, host: &[u8]) -> bool {
-        match self {
-            _ if host.len() > LONGEST => false,
-            Self::Exact(name) => host == &**name,
-            Self::Below(ending) => host
-                .strip_suffix(&**ending)
-                .is_some_and(|labels| !labels.is_empty()),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,21 +59,5 @@ mod tests {
                 "{authority}"
             );
         }
-    }
-
-    #[test]
-    fn a_star_stands_for_one_or_more_labels() {
-        let below = Pattern::Below(b".example.com".as_slice().into());
-        for (host, matches) in [
-            ("shop.example.com", true),
-            ("a.b.example.com", true),
-            ("example.com", false),
-            (".example.com", false),
-            ("badexample.com", false),
-        ] {
-            assert_eq!(below.matches(host.as_bytes()), matches, "{host}");
-        }
-        assert!(Pattern::Exact(b"a.b".as_slice().into()).matches(b"a.b"));
-        assert!(!Pattern::Exact(b"a.b".as_slice().into()).matches(b"x.a.b"));
     }
 }

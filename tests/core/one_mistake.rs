@@ -159,12 +159,12 @@ fn the_parts_of_an_identity_are_joined_by_a_separator_even_if_the_first_is_empty
 
 #[test]
 fn hosts_longer_than_any_are_looked_at_alike_by_the_index_and_by_each_scope() {
-    use divvy::matching::{Scope, ScopeIndex};
     use divvy::policy::RolloutId;
-    use divvy::request::{Names, host};
+    use divvy::request::Names;
+    use divvy::scope::{HostPattern, Scope, ScopeIndex};
 
     let scope = Scope {
-        hosts: vec![host::Pattern::Below(b".example.com".as_slice().into())],
+        hosts: vec![HostPattern::Below(b".example.com".as_slice().into())],
         ..Scope::default()
     };
     let mut index = ScopeIndex::default();

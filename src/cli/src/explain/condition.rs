@@ -1,6 +1,6 @@
 //! Why a condition holds or not, part by part. What holds, the core says.
 
-use divvy::matching::{Condition, Facts, Source};
+use divvy::condition::{Condition, EvaluationContext, Source};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -20,37 +20,41 @@ pub struct ConditionReport {
 }
 
 /// What becomes of a condition that was written as `raw`.
-pub fn truth(condition: &Condition, raw: &Value, facts: &Facts<'_, '_, '_>) -> ConditionReport {
+pub fn truth(
+    condition: &Condition,
+    raw: &Value,
+    context: &EvaluationContext<'_, '_, '_>,
+) -> ConditionReport {
     let list = |key: &str, parts: &[Condition]| {
         let written = raw.get(key).and_then(Value::as_array);
         let written = written.map_or(&[][..], Vec::as_slice).iter();
         parts
             .iter()
             .zip(written)
-            .map(|(part, raw)| truth(part, raw, facts))
+            .map(|(part, raw)| truth(part, raw, context))
             .collect()
     };
     let (text, found, parts) = match condition {
         Condition::All(parts) => ("all of".to_owned(), Vec::new(), list("all", parts)),
         Condition::Any(parts) => ("any of".to_owned(), Vec::new(), list("any", parts)),
         Condition::Not(inner) => {
-            let inner = truth(inner, raw.get("not").unwrap_or(&Value::Null), facts);
+            let inner = truth(inner, raw.get("not").unwrap_or(&Value::Null), context);
             ("not".to_owned(), Vec::new(), vec![inner])
         }
-        Condition::Leaf(source, _) => (words(raw), values(source, facts), Vec::new()),
+        Condition::Leaf(source, _) => (words(raw), values(source, context), Vec::new()),
         Condition::Assigned(_) => (words(raw), Vec::new(), Vec::new()),
     };
     ConditionReport {
         text,
-        holds: condition.holds(facts),
+        holds: condition.holds(context),
         found,
         parts,
     }
 }
 
 /// What a source has in this request.
-fn values(source: &Source, facts: &Facts<'_, '_, '_>) -> Vec<String> {
-    let request = facts.request;
+fn values(source: &Source, context: &EvaluationContext<'_, '_, '_>) -> Vec<String> {
+    let request = context.request;
     let one: Option<&[u8]> = match source {
         Source::Header(id) => return shown(request.lines(*id)),
         Source::Label(id) => return shown(request.label(*id)),
@@ -61,7 +65,7 @@ fn values(source: &Source, facts: &Facts<'_, '_, '_>) -> Vec<String> {
         Source::Method => request.method,
         Source::Host => request.host(),
         Source::SourceIp => request.source().map(|address| address.text.as_bytes()),
-        Source::Identity => facts.who.named(),
+        Source::Identity => context.visitor.carried_identity(),
     };
     shown(one.into_iter())
 }

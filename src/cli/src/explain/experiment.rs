@@ -14,7 +14,7 @@ impl Way<'_, '_, '_, '_> {
                 return;
             }
         }
-        let who = self.facts.who.somebody();
+        let who = self.context.visitor.lasting_identity();
         if let Some(holdout) = &test.holdout {
             let kept = holdout.foregone().or(who.map(|who| holdout.admits(who)));
             let text = format!("{} are kept out: {}", percent(holdout.share()), yes(kept));

@@ -2,10 +2,11 @@
 
 use divvy::assignment::UpstreamDecisions;
 use divvy::bucket::{Gate, Position, Share};
+use divvy::condition::EvaluationContext;
 use divvy::decision::{Decision, Reason};
-use divvy::matching::{Facts, Scope, Who};
 use divvy::policy::{Policy, Rollout, RolloutId, Strategy, VersionId, Weight};
 use divvy::request::Request;
+use divvy::scope::Scope;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -76,7 +77,7 @@ pub fn all(
     request: &Request<'_>,
     decisions: &[Decision],
 ) -> Vec<RolloutSteps> {
-    let who = Who::sent(request, &policy.identification, policy.mint.as_ref());
+    let visitor = policy.visitor(request);
     let upstream = UpstreamDecisions::new(request, policy.inheritance.as_ref());
     let written = raw
         .get("rollouts")
@@ -86,9 +87,9 @@ pub fn all(
     for ((id, rollout), raw) in policy.numbered().zip(written) {
         let decision = decisions.iter().find(|decision| decision.rollout == id);
         let earlier = decisions.partition_point(|decision| decision.rollout < id);
-        let facts = Facts {
+        let context = EvaluationContext {
             request,
-            who: &who,
+            visitor: &visitor,
             decisions: &decisions[..earlier],
             upstream: &upstream,
         };
@@ -96,7 +97,7 @@ pub fn all(
             id,
             rollout,
             raw,
-            facts,
+            context,
             steps: Vec::new(),
         };
         way.scopes(policy.scopes.of(id), decision.is_some());
@@ -120,7 +121,7 @@ pub(super) struct Way<'w, 'f, 'a, 'r> {
     id: RolloutId,
     rollout: &'w Rollout,
     raw: &'w Value,
-    pub(super) facts: Facts<'f, 'a, 'r>,
+    pub(super) context: EvaluationContext<'f, 'a, 'r>,
     pub(super) steps: Vec<StepReport>,
 }
 
@@ -136,7 +137,7 @@ impl Way<'_, '_, '_, '_> {
     }
 
     fn scopes<'s>(&mut self, scopes: impl Iterator<Item = &'s Scope>, matches: bool) {
-        let request = self.facts.request;
+        let request = self.context.request;
         let mut any = false;
         for (nth, scope) in scopes.enumerate() {
             any = true;
@@ -200,7 +201,7 @@ impl Way<'_, '_, '_, '_> {
     }
 
     fn upstream(&mut self) {
-        let upstream = self.facts.upstream;
+        let upstream = self.context.upstream;
         let text = match upstream.get(&self.rollout.name) {
             Some(member) => {
                 let version = member.version.as_deref().unwrap_or_default();
@@ -224,7 +225,7 @@ impl Way<'_, '_, '_, '_> {
         let rollout = self.rollout;
         for (rule, raw) in rollout.rules.iter().zip(written) {
             let when = raw.get("when").unwrap_or(&Value::Null);
-            let truth = condition::truth(&rule.when, when, &self.facts);
+            let truth = condition::truth(&rule.when, when, &self.context);
             let holds = truth.holds;
             let gate = rule.percent.as_ref().filter(|_| holds);
             let admitted = gate.is_none_or(|gate| self.admits(gate));
@@ -237,7 +238,11 @@ impl Way<'_, '_, '_, '_> {
             let mut step = StepReport::new("rule", format!("{} {verdict}", rule.name));
             step.condition = Some(truth);
             if let Some(gate) = gate {
-                let position = self.facts.who.anybody().map(|who| gate.position(who));
+                let position = self
+                    .context
+                    .visitor
+                    .any_identity()
+                    .map(|who| gate.position(who));
                 step = step.at(position, gate.share());
             }
             self.steps.push(step);
@@ -249,7 +254,10 @@ impl Way<'_, '_, '_, '_> {
     }
 
     fn admits(&self, gate: &Gate) -> bool {
-        self.facts.who.anybody().is_some_and(|who| gate.admits(who))
+        self.context
+            .visitor
+            .any_identity()
+            .is_some_and(|who| gate.admits(who))
     }
 
     /// Goes as far as the strategy did: the reason says where it ended.
@@ -263,7 +271,7 @@ impl Way<'_, '_, '_, '_> {
                 let share = match weight {
                     Weight::Fixed(share) => *share,
                     Weight::Clock => {
-                        let request = self.facts.request;
+                        let request = self.context.request;
                         let share = self
                             .rollout
                             .clocked(self.id, request.now(), request.outside());
@@ -281,8 +289,12 @@ impl Way<'_, '_, '_, '_> {
                         return;
                     }
                 }
-                let position =
-                    recalled.or_else(|| self.facts.who.anybody().map(|who| line.position(who)));
+                let position = recalled.or_else(|| {
+                    self.context
+                        .visitor
+                        .any_identity()
+                        .map(|who| line.position(who))
+                });
                 let grown = if *weight == Weight::Clock {
                     ", by the clock"
                 } else {
@@ -306,7 +318,7 @@ impl Way<'_, '_, '_, '_> {
     /// What the cookie says; the position that it remembers.
     pub(super) fn sticky(&mut self) -> Option<Position> {
         let sticky = self.rollout.sticky.as_ref()?;
-        let memory = sticky.recall(self.facts.request, &self.rollout.versions);
+        let memory = sticky.recall(self.context.request, self.rollout.version_names());
         let cookie = &sticky.set.name;
         let Some(memory) = memory else {
             self.say("sticky", format!("no cookie {cookie} of this revision"));
@@ -323,7 +335,7 @@ impl Way<'_, '_, '_, '_> {
     }
 
     pub(super) fn identity(&mut self) {
-        let text = match self.facts.who.anybody() {
+        let text = match self.context.visitor.any_identity() {
             Some(who) => format!("{:?}", String::from_utf8_lossy(who)),
             None => "none".to_owned(),
         };

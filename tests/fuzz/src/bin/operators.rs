@@ -4,9 +4,9 @@
 
 use std::fmt::Write as _;
 
-use divvy::matching::network::{Networks, network};
-use divvy::matching::number::Range;
-use divvy::matching::pattern::Pattern;
+use divvy::condition::cidr::{Networks, network};
+use divvy::condition::range::Range;
+use divvy::condition::regex::Regex;
 use divvy_fuzz::text;
 use libfuzzer_sys::fuzz_target;
 
@@ -25,7 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
 
 fn regex(pattern: &str, value: &[u8]) {
     for ignore_case in [false, true] {
-        match Pattern::new(pattern, ignore_case) {
+        match Regex::new(pattern, ignore_case) {
             Ok(pattern) => drop(pattern.matches(value)),
             Err(error) => assert!(!error.is_empty()),
         }
@@ -39,7 +39,7 @@ fn regex(pattern: &str, value: &[u8]) {
         let _ = write!(literal, r"\x{{{:x}}}", u32::from(character));
     }
     let text: String = text.chars().take(100).collect();
-    let literal = Pattern::new(&literal, false).expect("it is a pattern");
+    let literal = Regex::new(&literal, false).expect("it is a pattern");
     assert!(literal.matches(text.as_bytes()));
     assert!(!literal.matches(format!("{text}x").as_bytes()));
     assert!(!literal.matches(format!("x{text}").as_bytes()));

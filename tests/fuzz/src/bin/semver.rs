@@ -1,7 +1,7 @@
 //! Requirements and versions: a line with the one, and behind it the other.
 #![no_main]
 
-use divvy::matching::version::Requirement;
+use divvy::condition::semver::VersionRequirement;
 use divvy_fuzz::text;
 use libfuzzer_sys::fuzz_target;
 
@@ -12,7 +12,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(requirement) = std::str::from_utf8(requirement) else {
         return;
     };
-    let parsed = match Requirement::parse(requirement) {
+    let parsed = match VersionRequirement::parse(requirement) {
         Ok(parsed) => parsed,
         Err(error) => return assert!(!error.is_empty()),
     };
@@ -32,11 +32,11 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let mut parts: Vec<_> = requirement.split(',').collect();
     parts.reverse();
-    let reversed = Requirement::parse(&parts.join(",")).expect("the same comparators");
+    let reversed = VersionRequirement::parse(&parts.join(",")).expect("the same comparators");
     assert_eq!(reversed.accepts(version), accepted);
     // A comma is "and". Pre-releases pass where any comparator names one, so not for them.
     if !requirement.contains('-') {
-        let each = |one: &&str| Requirement::parse(one).is_ok_and(|one| one.accepts(version));
+        let each = |one: &&str| VersionRequirement::parse(one).is_ok_and(|one| one.accepts(version));
         assert_eq!(parts.iter().all(each), accepted);
     }
 });
@@ -44,7 +44,7 @@ fuzz_target!(|bytes: &[u8]| {
 /// What is a version, and no pre-release, lies on one side of each or is it.
 fn of_order(version: &[u8]) {
     let accepts = |requirement: &str| {
-        let parsed = Requirement::parse(requirement).expect("it is a requirement");
+        let parsed = VersionRequirement::parse(requirement).expect("it is a requirement");
         parsed.accepts(version)
     };
     let sides = [accepts("<2.3"), accepts("2.3"), accepts(">2.3")];
@@ -70,7 +70,7 @@ fn of_numbers(bytes: &[u8]) {
         ("<", (x, y, z) < (a, b, c)),
         ("", (x, y, z) == (a, b, c)),
     ] {
-        let requirement = Requirement::parse(&format!("{sign}{a}.{b}.{c}")).expect("it is one");
+        let requirement = VersionRequirement::parse(&format!("{sign}{a}.{b}.{c}")).expect("it is one");
         assert_eq!(requirement.accepts(version.as_bytes()), holds, "{sign}");
     }
 }

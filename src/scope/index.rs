@@ -8,10 +8,12 @@ use std::ops::Deref;
 
 use smallvec::SmallVec;
 
-use super::{Scope, Test};
+use super::Scope;
+use super::host::{self, HostPattern};
 use crate::byte_map::ByteMap;
+use crate::condition::Matcher;
 use crate::decision::RolloutId;
-use crate::request::{Request, host};
+use crate::request::Request;
 
 /// Up to so many paths of one scope are looked up under each of its hosts: the table has an
 /// entry for each pair of them.
@@ -74,8 +76,8 @@ impl ScopeIndex {
             }
             for pattern in &scope.hosts {
                 let (table, key) = match pattern {
-                    host::Pattern::Exact(name) => (&mut self.hosts, name),
-                    host::Pattern::Below(ending) => (&mut self.below, ending),
+                    HostPattern::Exact(name) => (&mut self.hosts, name),
+                    HostPattern::Below(ending) => (&mut self.below, ending),
                 };
                 table
                     .get_or_insert_with(key, Paths::default)
@@ -114,7 +116,7 @@ impl ScopeIndex {
         }
         let host = request.host().unwrap_or_default();
         // A longer one is not taken apart label by label.
-        if host.len() <= host::LONGEST {
+        if host.len() <= host::MAX_HOST_BYTES {
             if let Some(paths) = self.hosts.get(host) {
                 self.look_in(paths, request, &mut found);
             }
@@ -192,11 +194,11 @@ impl Paths {
         let more_hosts = scope.hosts.len().saturating_sub(1);
         let pairs = |paths: usize| paths.saturating_mul(more_hosts);
         let (table, paths): (_, Vec<&[u8]>) = match &scope.path {
-            Some(Test::Exact(path)) => (&mut self.exact, vec![path]),
-            Some(Test::In(paths)) if pairs(paths.len()) <= MAX_PAIRS => {
+            Some(Matcher::Exact(path)) => (&mut self.exact, vec![path]),
+            Some(Matcher::In(paths)) if pairs(paths.len()) <= MAX_PAIRS => {
                 (&mut self.exact, paths.keys().collect())
             }
-            Some(Test::PathPrefix(prefix)) => (&mut self.prefix, vec![prefix]),
+            Some(Matcher::PathPrefix(prefix)) => (&mut self.prefix, vec![prefix]),
             _ => return self.others.push(number),
         };
         for path in paths {
@@ -218,16 +220,16 @@ mod tests {
         Scope {
             hosts: match host.strip_prefix('*') {
                 Some("") => vec![],
-                Some(ending) => vec![host::Pattern::Below(bytes(ending))],
-                None => vec![host::Pattern::Exact(bytes(host))],
+                Some(ending) => vec![HostPattern::Below(bytes(ending))],
+                None => vec![HostPattern::Exact(bytes(host))],
             },
             path: match (path, path.strip_suffix('*'), path.strip_prefix('~')) {
                 ("*", ..) => None,
-                (_, Some(prefix), _) => Some(Test::PathPrefix(bytes(prefix))),
-                (.., Some(part)) => Some(Test::Contains(Box::new(
+                (_, Some(prefix), _) => Some(Matcher::PathPrefix(bytes(prefix))),
+                (.., Some(part)) => Some(Matcher::Contains(Box::new(
                     memchr::memmem::Finder::new(part).into_owned(),
                 ))),
-                _ => Some(Test::Exact(bytes(path))),
+                _ => Some(Matcher::Exact(bytes(path))),
             },
             methods: if method == "*" {
                 vec![]

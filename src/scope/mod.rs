@@ -1,15 +1,23 @@
-//! One entry of a rollout's `match`.
+//! Scopes: which rollouts decide a request, by its host, path and method.
+//!
+//! Must not depend on policies or strategies; a rollout is a number here.
 
-use super::Test;
-use crate::request::{Request, host};
+mod host;
+mod index;
+
+pub use host::HostPattern;
+pub use index::ScopeIndex;
+
+use crate::condition::Matcher;
+use crate::request::Request;
 
 /// One entry of a rollout's `match`: all that is given must hold.
 #[derive(Clone, Debug, Default)]
 pub struct Scope {
     /// Empty: any host.
-    pub hosts: Vec<host::Pattern>,
+    pub hosts: Vec<HostPattern>,
     /// Absent: any path.
-    pub path: Option<Test>,
+    pub path: Option<Matcher>,
     /// Empty: any method.
     pub methods: Vec<Box<[u8]>>,
 }

@@ -16,9 +16,9 @@ const MAX_COMPARATORS: usize = 16;
 
 /// What a version has to be.
 #[derive(Clone, Debug)]
-pub struct Requirement(VersionReq);
+pub struct VersionRequirement(VersionReq);
 
-impl Requirement {
+impl VersionRequirement {
     /// Reads a list of comparators.
     ///
     /// # Errors
@@ -128,14 +128,14 @@ mod tests {
             (">=0", "1.2.3 beta", false),
             (">=0", "99999999999999999999", false),
         ] {
-            let parsed = Requirement::parse(requirement).unwrap();
+            let parsed = VersionRequirement::parse(requirement).unwrap();
             assert_eq!(
                 parsed.accepts(version.as_bytes()),
                 accepted,
                 "{requirement} {version}"
             );
         }
-        let any = Requirement::parse(">=0").unwrap();
+        let any = VersionRequirement::parse(">=0").unwrap();
         assert!(!any.accepts(b"1.0.\xff"));
         assert!(!any.accepts("1".repeat(MAX_BYTES + 1).as_bytes()));
     }
@@ -145,8 +145,8 @@ mod tests {
         for text in [
             "", "x", ">=", "^1.2", "~1.2", "1.x", ">=1.2 <2", ">=1,", "=>1",
         ] {
-            assert!(Requirement::parse(text).is_err(), "{text:?}");
+            assert!(VersionRequirement::parse(text).is_err(), "{text:?}");
         }
-        assert!(Requirement::parse(&["1"; 17].join(",")).is_err());
+        assert!(VersionRequirement::parse(&["1"; 17].join(",")).is_err());
     }
 }

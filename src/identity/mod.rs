@@ -1,6 +1,12 @@
-//! Who the user is.
+//! The identity of a visitor: where it is looked for, and what was found.
+//!
+//! Must not depend on conditions, policies or decisions; only on [`crate::request`].
+
+mod visitor;
 
 use std::borrow::Cow;
+
+pub use visitor::{MintRule, Visitor};
 
 use crate::request::{ClaimId, CookieId, HeaderId, QueryId, Request};
 

@@ -4,15 +4,15 @@ use std::borrow::Cow;
 
 use memchr::memmem::Finder;
 
-use super::network::Networks;
-use super::number::Range;
-use super::pattern::Pattern;
-use super::version::Requirement;
+use super::cidr::Networks;
+use super::range::Range;
+use super::regex::Regex;
+use super::semver::VersionRequirement;
 use crate::byte_map::ByteMap;
 
 /// What a value is held against. Values are bytes.
 #[derive(Clone, Debug)]
-pub enum Test {
+pub enum Matcher {
     /// The whole value.
     Exact(Box<[u8]>),
     /// How it begins.
@@ -29,9 +29,9 @@ pub enum Test {
     /// That it is there (`true`) or missing (`false`).
     Present(bool),
     /// A regular expression that the whole value matches.
-    Regex(Box<Pattern>),
+    Regex(Box<Regex>),
     /// Versions.
-    Semver(Box<Requirement>),
+    Semver(Box<VersionRequirement>),
     /// Numbers.
     Range(Range),
     /// Addresses.
@@ -41,7 +41,7 @@ pub enum Test {
     IgnoreCase(Box<Self>),
 }
 
-impl Test {
+impl Matcher {
     /// Whether one of the values passes; without any, whether it passes that there is none.
     pub fn accepts_one_of<'v>(&self, mut values: impl Iterator<Item = &'v [u8]>) -> bool {
         match self {
@@ -56,7 +56,7 @@ impl Test {
         if !matches!(self, Self::Regex(_)) {
             return self.accepts_one_of(values);
         }
-        let mut left = Pattern::MAX_BYTES;
+        let mut left = Regex::MAX_BYTES;
         self.accepts_one_of(values.take_while(|value| {
             let enough = left > 0;
             left = left.saturating_sub(value.len().saturating_add(16));
@@ -107,8 +107,8 @@ mod tests {
         text.as_bytes().into()
     }
 
-    fn one_of(values: &[&str]) -> Test {
-        Test::In(values.iter().map(|value| value.as_bytes()).collect())
+    fn one_of(values: &[&str]) -> Matcher {
+        Matcher::In(values.iter().map(|value| value.as_bytes()).collect())
     }
 
     #[test]
@@ -123,23 +123,23 @@ mod tests {
             ("/shop/", "/shop", false),
             ("/", "/anything", true),
         ] {
-            let test = Test::PathPrefix(bytes(prefix));
+            let test = Matcher::PathPrefix(bytes(prefix));
             assert_eq!(test.accepts(path.as_bytes()), holds, "{prefix} {path}");
         }
     }
 
     #[test]
     fn every_operator_tells_values_apart() {
-        let contains = |needle: &str| Test::Contains(Box::new(Finder::new(needle).into_owned()));
-        let any_case = |test: Test| Test::IgnoreCase(Box::new(test));
+        let contains = |needle: &str| Matcher::Contains(Box::new(Finder::new(needle).into_owned()));
+        let any_case = |test: Matcher| Matcher::IgnoreCase(Box::new(test));
         for (test, yes, no) in [
-            (Test::Exact(bytes("ab")), "ab", "abc"),
-            (Test::Exact(bytes("")), "", "a"),
-            (Test::Prefix(bytes("ab")), "abc", "cab"),
-            (Test::Suffix(bytes("ab")), "cab", "abc"),
+            (Matcher::Exact(bytes("ab")), "ab", "abc"),
+            (Matcher::Exact(bytes("")), "", "a"),
+            (Matcher::Prefix(bytes("ab")), "abc", "cab"),
+            (Matcher::Suffix(bytes("ab")), "cab", "abc"),
             (contains("b"), "abc", "ac"),
             (one_of(&["a", "b"]), "b", "c"),
-            (any_case(Test::Exact(bytes("ab"))), "aB", "aBc"),
+            (any_case(Matcher::Exact(bytes("ab"))), "aB", "aBc"),
             (any_case(contains("mobile")), "x MOBILE y", "x MOBIL y"),
             (any_case(one_of(&["a"])), "A", "B"),
         ] {
@@ -153,7 +153,7 @@ mod tests {
     fn presence_is_about_whether_there_are_values() {
         let values: [&[u8]; 2] = [b"", b"x"];
         for (present, some, none) in [(true, true, false), (false, false, true)] {
-            let test = Test::Present(present);
+            let test = Matcher::Present(present);
             assert_eq!(test.accepts_one_of(values.into_iter()), some);
             assert_eq!(test.accepts_one_of([].into_iter()), none);
         }
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn one_value_of_several_is_enough() {
         let values: [&[u8]; 2] = [b"a", b"b"];
-        assert!(Test::Exact(bytes("b")).accepts_one_of(values.into_iter()));
-        assert!(!Test::Exact(bytes("c")).accepts_one_of(values.into_iter()));
+        assert!(Matcher::Exact(bytes("b")).accepts_one_of(values.into_iter()));
+        assert!(!Matcher::Exact(bytes("c")).accepts_one_of(values.into_iter()));
     }
 }

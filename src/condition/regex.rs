@@ -1,6 +1,6 @@
 //! `regex`: regular expressions that the whole value matches.
 
-use regex_lite::{Regex, RegexBuilder};
+use regex_lite::RegexBuilder;
 
 /// The longest value that is looked at, in bytes: matching takes time in proportion to the
 /// lengths of pattern and value.
@@ -12,9 +12,9 @@ const MAX_SIZE: usize = 64 << 10;
 
 /// A regular expression.
 #[derive(Clone, Debug)]
-pub struct Pattern(Regex);
+pub struct Regex(regex_lite::Regex);
 
-impl Pattern {
+impl Regex {
     /// How many bytes of several values, of a repeated header or a list, are looked at: for
     /// each value its own and a few more.
     pub const MAX_BYTES: usize = 4 * MAX_VALUE;
@@ -48,7 +48,7 @@ impl Pattern {
     }
 }
 
-fn build(pattern: &str, ignore_case: bool) -> Result<Regex, String> {
+fn build(pattern: &str, ignore_case: bool) -> Result<regex_lite::Regex, String> {
     RegexBuilder::new(pattern)
         .case_insensitive(ignore_case)
         .size_limit(MAX_SIZE)
@@ -78,19 +78,19 @@ mod tests {
             ("(?x) a  # one", "a", true),
             ("(?x) a  # one", "a\n", false),
         ] {
-            let compiled = Pattern::new(pattern, false).unwrap();
+            let compiled = Regex::new(pattern, false).unwrap();
             assert_eq!(
                 compiled.matches(value.as_bytes()),
                 matches,
                 "{pattern} {value:?}"
             );
         }
-        assert!(Pattern::new("ab", true).unwrap().matches(b"Ab"));
+        assert!(Regex::new("ab", true).unwrap().matches(b"Ab"));
     }
 
     #[test]
     fn values_that_are_long_or_no_utf8_are_not_matched() {
-        let any = Pattern::new("(?s).*", false).unwrap();
+        let any = Regex::new("(?s).*", false).unwrap();
         assert!(any.matches("x".repeat(MAX_VALUE).as_bytes()));
         assert!(!any.matches("x".repeat(MAX_VALUE + 1).as_bytes()));
         assert!(!any.matches(b"\xff"));
@@ -107,7 +107,7 @@ mod tests {
             "(?:a{100}){100}",
             &"(a)".repeat(17),
         ] {
-            assert!(Pattern::new(pattern, false).is_err(), "{pattern}");
+            assert!(Regex::new(pattern, false).is_err(), "{pattern}");
         }
     }
 }

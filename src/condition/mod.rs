@@ -1,27 +1,18 @@
-//! Which rollouts look at a request, and whether a condition holds.
+//! Conditions on a request: a source of values and the [`Matcher`] that one of them passes.
 //!
-//! - [`scope`] and [`index`]: hosts, paths and methods, found in the same time however
-//!   many rollouts there are;
-//! - [`test`]: what a value is held against, with [`version`] (`semver`), [`pattern`]
-//!   (`regex`), [`number`] (`range`) and [`network`] (`cidr`) for what is no plain text;
-//! - here: conditions, which name a source and a test.
+//! Must not depend on the configuration's text, on policies or on strategies.
 
-pub mod index;
-pub mod network;
-pub mod number;
-pub mod pattern;
-pub mod scope;
-pub mod test;
-pub mod version;
-mod who;
+pub mod cidr;
+mod matcher;
+pub mod range;
+pub mod regex;
+pub mod semver;
 
-pub use index::ScopeIndex;
-pub use scope::Scope;
-pub use test::Test;
-pub use who::{Mint, Who};
+pub use matcher::Matcher;
 
 use crate::assignment::UpstreamDecisions;
 use crate::decision::{Decision, RolloutId, VersionId, version_of};
+use crate::identity::Visitor;
 use crate::request::{ClaimId, CookieId, HeaderId, LabelId, QueryId, Request};
 
 /// Where a condition looks.
@@ -60,7 +51,7 @@ pub enum Condition {
     /// It does not hold; true over a missing source.
     Not(Box<Self>),
     /// What the source has passes the test.
-    Leaf(Source, Test),
+    Leaf(Source, Matcher),
     /// A rollout has chosen this version.
     Assigned(Assigned),
 }
@@ -79,11 +70,11 @@ pub struct Assigned {
 
 /// All that a condition can look at.
 #[derive(Clone, Copy, Debug)]
-pub struct Facts<'f, 'a, 'r> {
+pub struct EvaluationContext<'f, 'a, 'r> {
     /// The request.
     pub request: &'a Request<'r>,
-    /// Who sent it.
-    pub who: &'f Who<'a, 'r>,
+    /// Its sender.
+    pub visitor: &'f Visitor<'a, 'r>,
     /// What has been decided for it so far.
     pub decisions: &'f [Decision],
     /// What proxies upstream have decided.
@@ -92,44 +83,44 @@ pub struct Facts<'f, 'a, 'r> {
 
 impl Condition {
     /// Whether it holds.
-    pub fn holds(&self, facts: &Facts<'_, '_, '_>) -> bool {
+    pub fn holds(&self, context: &EvaluationContext<'_, '_, '_>) -> bool {
         match self {
-            Self::All(parts) => parts.iter().all(|part| part.holds(facts)),
-            Self::Any(parts) => parts.iter().any(|part| part.holds(facts)),
-            Self::Not(inner) => !inner.holds(facts),
-            Self::Leaf(source, test) => leaf_holds(source, test, facts),
-            Self::Assigned(assigned) => assigned.holds(facts),
+            Self::All(parts) => parts.iter().all(|part| part.holds(context)),
+            Self::Any(parts) => parts.iter().any(|part| part.holds(context)),
+            Self::Not(inner) => !inner.holds(context),
+            Self::Leaf(source, matcher) => leaf_holds(source, matcher, context),
+            Self::Assigned(assigned) => assigned.holds(context),
         }
     }
 }
 
 impl Assigned {
-    fn holds(&self, facts: &Facts<'_, '_, '_>) -> bool {
+    fn holds(&self, context: &EvaluationContext<'_, '_, '_>) -> bool {
         if let Some((rollout, version)) = self.here
-            && let Some(chosen) = version_of(facts.decisions, rollout)
+            && let Some(chosen) = version_of(context.decisions, rollout)
         {
             return chosen == version;
         }
-        let decided = facts.upstream.get(&self.rollout);
+        let decided = context.upstream.get(&self.rollout);
         decided.is_some_and(|member| member.version.as_ref() == Some(&self.version))
     }
 }
 
-fn leaf_holds(source: &Source, test: &Test, facts: &Facts<'_, '_, '_>) -> bool {
-    let request = facts.request;
+fn leaf_holds(source: &Source, matcher: &Matcher, context: &EvaluationContext<'_, '_, '_>) -> bool {
+    let request = context.request;
     let value = match source {
         // Most did not come, which is soon said.
-        Source::Header(id) if request.lines(*id).next().is_none() => return test.accepts_none(),
-        Source::Header(id) => return test.accepts_one_sent(request.lines(*id)),
-        Source::Label(id) => return test.accepts_one_sent(request.label(*id)),
-        Source::Claim(id) => return test.accepts_one_of(request.claim(*id)),
+        Source::Header(id) if request.lines(*id).next().is_none() => return matcher.accepts_none(),
+        Source::Header(id) => return matcher.accepts_one_sent(request.lines(*id)),
+        Source::Label(id) => return matcher.accepts_one_sent(request.label(*id)),
+        Source::Claim(id) => return matcher.accepts_one_of(request.claim(*id)),
         Source::Cookie(id) => request.cookie(*id),
         Source::Query(id) => request.query_value(*id),
         Source::Path => request.path(),
         Source::Method => request.method,
         Source::Host => request.host(),
         Source::SourceIp => request.source().map(|address| address.text.as_bytes()),
-        Source::Identity => facts.who.named(),
+        Source::Identity => context.visitor.carried_identity(),
     };
-    test.accepts_one_of(value.into_iter())
+    matcher.accepts_one_of(value.into_iter())
 }
