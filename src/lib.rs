@@ -5,19 +5,20 @@
 //! the modules in this order:
 //!
 //! 1. [`config`] compiles a configuration into a [`policy`], or lists all that is wrong;
-//! 2. [`request`] is a borrowed view of a request's headers, as bytes; what is not in them
-//!    it gets from whoever implements [`outside`];
+//! 2. [`request`] is a borrowed view of a request's headers, as bytes; facts that
+//!    are not in them come from an [`environment`];
 //! 3. [`decide`] applies the policy to it: which rollouts look at it ([`scope`]), what a
 //!    proxy upstream has decided ([`assignment`]), who the user is ([`identity`]), where on the
 //!    line that is ([`bucket`]), what a cookie remembers of it ([`cookies`]), which version
 //!    that makes and for what reason ([`decision`]);
 //! 4. [`output`] says what follows: header changes and labels, as values;
-//! 5. `filter`, on wasm32 alone, talks to the proxy.
+//! 5. [`filter`] handles configurations and requests with a host, which is a trait;
+//! 6. `wasm`, on wasm32 alone, is that host for proxy-wasm.
 //!
 //! Beside it, [`guardrail`] watches how the versions do, holds back the ramps of canaries
 //! and sends a bad version's users back to stable.
 //!
-//! Everything but `filter` is pure: no host calls, no clock, no randomness.
+//! Everything but `filter` and `wasm` is pure: no host calls, no clock, no randomness.
 //!
 //! ```
 //! use divvy::{config, decide, output, request::Request};
@@ -66,13 +67,15 @@ pub mod config;
 pub mod cookies;
 pub mod decide;
 pub mod decision;
-#[cfg(target_arch = "wasm32")]
-mod filter;
+pub mod environment;
+pub mod filter;
 pub mod guardrail;
 pub mod identity;
 pub mod output;
-pub mod outside;
 pub mod policy;
 pub mod request;
 pub mod response;
 pub mod scope;
+pub mod shared_data;
+#[cfg(target_arch = "wasm32")]
+mod wasm;

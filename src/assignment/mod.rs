@@ -76,7 +76,7 @@ impl<'a, 'r> UpstreamDecisions<'a, 'r> {
                 return Vec::new();
             };
             // After the header, because it costs a host call.
-            if !inheritance.trust.holds(self.request.outside()) {
+            if !inheritance.trust.holds(self.request.environment()) {
                 return Vec::new();
             }
             // Several lines are one list.

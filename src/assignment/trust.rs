@@ -1,13 +1,6 @@
 //! The senders whose assignment is inherited.
 
-use crate::outside::Outside;
-
-/// Envoy attribute: the URI SAN of the peer's certificate.
-const PEER: &str = "connection\0uri_san_peer_certificate";
-/// Envoy attribute: the traffic direction of the listener.
-const DIRECTION: &str = "xds\0listener_direction";
-/// Envoy's `TrafficDirection.OUTBOUND`, serialized.
-const OUTBOUND: [u8; 8] = 2_u64.to_le_bytes();
+use crate::environment::{Direction, Environment};
 
 /// The senders whose assignment is inherited.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,9 +22,9 @@ pub enum Principal {
 
 impl Trust {
     /// Whether the sender of the request is trusted.
-    pub fn holds(&self, outside: &dyn Outside) -> bool {
+    pub fn holds(&self, environment: &dyn Environment) -> bool {
         if !self.principals.is_empty()
-            && let Some(peer) = outside.property(PEER)
+            && let Some(peer) = environment.peer_uri_san()
             && self
                 .principals
                 .iter()
@@ -40,10 +33,7 @@ impl Trust {
             return true;
         }
         // An inbound listener, or one without a direction, would trust every client.
-        self.workload
-            && outside
-                .property(DIRECTION)
-                .is_some_and(|direction| direction == OUTBOUND)
+        self.workload && environment.listener_direction() == Some(Direction::Outbound)
     }
 }
 
@@ -64,19 +54,15 @@ mod tests {
     use super::*;
 
     #[derive(Debug)]
-    struct Peer(&'static str, u64);
+    struct Peer(&'static str, Direction);
 
-    impl Outside for Peer {
-        fn property(&self, path: &str) -> Option<Vec<u8>> {
-            match path {
-                PEER => Some(self.0.into()),
-                DIRECTION => Some(self.1.to_le_bytes().into()),
-                _ => None,
-            }
+    impl Environment for Peer {
+        fn peer_uri_san(&self) -> Option<Vec<u8>> {
+            Some(self.0.into())
         }
 
-        fn random(&self) -> Option<[u8; 16]> {
-            None
+        fn listener_direction(&self) -> Option<Direction> {
+            Some(self.1)
         }
     }
 
@@ -97,7 +83,11 @@ mod tests {
                 principals: vec![principal.clone()],
                 workload: false,
             };
-            assert_eq!(trust.holds(&Peer(peer, 2)), trusted, "{principal:?} {peer}");
+            assert_eq!(
+                trust.holds(&Peer(peer, Direction::Outbound)),
+                trusted,
+                "{principal:?} {peer}"
+            );
         }
     }
 
@@ -107,11 +97,15 @@ mod tests {
             principals: Vec::new(),
             workload: true,
         };
-        for (direction, trusted) in [(0, false), (1, false), (2, true)] {
-            assert_eq!(trust.holds(&Peer("", direction)), trusted, "{direction}");
+        for (direction, trusted) in [
+            (Direction::Unspecified, false),
+            (Direction::Inbound, false),
+            (Direction::Outbound, true),
+        ] {
+            assert_eq!(trust.holds(&Peer("", direction)), trusted, "{direction:?}");
         }
         assert!(
-            !Trust::default().holds(&Peer("", 2)),
+            !Trust::default().holds(&Peer("", Direction::Outbound)),
             "no sender by default"
         );
     }

@@ -154,7 +154,7 @@ fn decide_one(
     };
     if decision.judged
         && decision.version != stable
-        && rollout.is_rolled_back(id, decision.version, context.request.outside())
+        && rollout.is_rolled_back(id, decision.version, context.request.environment())
     {
         return (decided(stable, Reason::RolledBack, false), memory);
     }
@@ -223,7 +223,7 @@ fn mirrored(
     let silent = matches!(owner.reason, Reason::Disabled | Reason::Error)
         || owner.version == mirror.version
         || !(mirror.methods.is_empty() || mirror.methods.iter().any(|copied| method(copied)))
-        || rollout.is_rolled_back(owner.rollout, mirror.version, request.outside());
+        || rollout.is_rolled_back(owner.rollout, mirror.version, request.environment());
     if silent {
         return None;
     }

@@ -80,7 +80,7 @@ pub(super) fn choose(
                 Weight::Fixed(share) => Some(*share),
                 Weight::Clock => {
                     let request = context.request;
-                    rollout.clocked(id, request.now(), request.outside())
+                    rollout.clocked(id, request.now(), request.environment())
                 }
             };
             canary(rollout, share.ok_or(Reason::Error)?, context)

@@ -1,29 +1,32 @@
-//! A configuration in force: the policy and the series it counts in.
+//! A policy in force and the series that it counts in.
 
 use std::cell::Cell;
 
-use super::host::MetricKind;
+use super::host::{Host, MetricId, MetricKind};
 use super::metrics::Series;
+use super::vm::Vm;
 use crate::decide::possible;
 use crate::decision::{Decision, Reason};
+use crate::environment::Environment;
 use crate::output;
-use crate::outside::Outside;
 use crate::policy::{Metrics, Policy, Rollout, RolloutId, Shares};
 use crate::response::ResponseClass;
 
-/// For how many rollouts the series exist from the start. To define a metric takes the
-/// host 16 µs, so those of many rollouts wait for their first use.
+/// Number of rollouts whose series are defined with the configuration. To define a metric
+/// takes the host 16 µs, so the series of further rollouts wait for their first use.
 pub const DEFINED_AT_ONCE: usize = 50;
 
-/// A policy with all that the filter works out once.
+/// A policy in force and the series that it counts in.
 #[derive(Default)]
-pub struct Active {
+pub struct ActivePolicy {
+    /// The policy.
     pub policy: Policy,
+    /// Shares of all versions when they were last worked out.
     shares: Cell<Vec<Shares>>,
     series: Vec<RolloutSeries>,
 }
 
-/// What is counted for a rollout, by version; empty where nothing is.
+/// Series of a rollout, by version. Empty if its metrics are off.
 type RolloutSeries = Vec<VersionSeries>;
 
 #[derive(Debug)]
@@ -53,8 +56,9 @@ fn series_of(rollout: &Rollout) -> RolloutSeries {
         .collect()
 }
 
-impl Active {
-    pub fn new(policy: Policy) -> Self {
+impl ActivePolicy {
+    /// Puts a policy in force and defines its first series.
+    pub fn new<H: Host>(vm: &Vm<H>, policy: Policy) -> Self {
         let series = policy.rollouts.iter().map(series_of).collect();
         let active = Self {
             policy,
@@ -62,12 +66,12 @@ impl Active {
             series,
         };
         for (id, rollout) in active.policy.numbered().take(DEFINED_AT_ONCE) {
-            active.define(id, rollout);
+            active.define(vm, id, rollout);
         }
         active
     }
 
-    fn define(&self, id: RolloutId, rollout: &Rollout) {
+    fn define<H: Host>(&self, vm: &Vm<H>, id: RolloutId, rollout: &Rollout) {
         for (version, reason) in possible(&self.policy, rollout) {
             let decision = Decision {
                 rollout: id,
@@ -76,20 +80,20 @@ impl Active {
                 judged: false,
                 upstream: None,
             };
-            let _ = self.requests(&decision);
-            let _ = self.duration(&decision);
+            let _ = self.requests(vm, &decision);
+            let _ = self.duration(vm, &decision);
             for class in ResponseClass::ALL {
-                let _ = self.responses(&decision, class);
+                let _ = self.responses(vm, &decision, class);
             }
         }
     }
 
-    /// Works out anew what each version has.
-    pub fn update_shares(&self, outside: &dyn Outside) {
-        self.shares.set(self.policy.shares(outside));
+    /// Works out the shares of all versions.
+    pub fn update_shares(&self, environment: &dyn Environment) {
+        self.shares.set(self.policy.shares(environment));
     }
 
-    /// What each version of a rollout has, by its name.
+    /// Name and share of each version of a rollout, in parts per million.
     pub fn shares(&self, id: RolloutId) -> Vec<(&str, u32)> {
         let all = self.shares.take();
         let shares = all.get(usize::from(id.0));
@@ -105,8 +109,8 @@ impl Active {
         by_name
     }
 
-    /// Whether a decision is one that a guardrail judges, and whether one of those looks at
-    /// how long responses take.
+    /// Whether a guardrail judges one of these decisions, and whether one of those has a
+    /// latency limit.
     pub fn is_judged(&self, decisions: &[Decision]) -> (bool, bool) {
         let plans = decisions.iter().filter(|decision| decision.judged);
         let plans = plans.filter_map(|decision| {
@@ -118,44 +122,51 @@ impl Active {
         })
     }
 
-    /// Whether the responses to a request are counted for any of these decisions.
+    /// Whether responses are counted for one of these decisions.
     pub fn counts_responses(&self, decisions: &[Decision]) -> bool {
         decisions.iter().any(|decision| {
-            let series = self.of(decision);
+            let series = self.series(decision);
             series.is_some_and(|series| series.responses.is_some())
         })
     }
 
     /// The counter of requests with this decision.
-    pub fn requests(&self, decision: &Decision) -> Option<u32> {
-        let series = self.of(decision)?.requests.get(decision.reason as usize)?;
-        series.id(MetricKind::Counter, || {
+    pub fn requests<H: Host>(&self, vm: &Vm<H>, decision: &Decision) -> Option<MetricId> {
+        let series = self
+            .series(decision)?
+            .requests
+            .get(decision.reason as usize)?;
+        series.id(vm, MetricKind::Counter, || {
             let (rollout, version) = self.names(decision);
             output::request_series(rollout, version, decision.reason)
         })
     }
 
     /// The counter of responses of this class.
-    pub fn responses(&self, decision: &Decision, class: ResponseClass) -> Option<u32> {
-        let series = self.of(decision)?.responses.as_ref()?;
+    pub fn responses<H: Host>(
+        &self,
+        vm: &Vm<H>,
+        decision: &Decision,
+        class: ResponseClass,
+    ) -> Option<MetricId> {
+        let series = self.series(decision)?.responses.as_ref()?;
         let series = series.classes.get(class as usize)?;
-        series.id(MetricKind::Counter, || {
+        series.id(vm, MetricKind::Counter, || {
             let (rollout, version) = self.names(decision);
             output::response_series(rollout, version, class)
         })
     }
 
     /// The histogram of the time to response headers.
-    pub fn duration(&self, decision: &Decision) -> Option<u32> {
-        let series = self.of(decision)?.responses.as_ref()?;
-        series.duration.id(MetricKind::Histogram, || {
+    pub fn duration<H: Host>(&self, vm: &Vm<H>, decision: &Decision) -> Option<MetricId> {
+        let series = self.series(decision)?.responses.as_ref()?;
+        series.duration.id(vm, MetricKind::Histogram, || {
             let (rollout, version) = self.names(decision);
             output::duration_series(rollout, version)
         })
     }
 
-    /// What is counted of a decision, if anything is.
-    fn of(&self, decision: &Decision) -> Option<&VersionSeries> {
+    fn series(&self, decision: &Decision) -> Option<&VersionSeries> {
         self.series
             .get(usize::from(decision.rollout.0))?
             .get(usize::from(decision.version.0))

@@ -1,333 +1,172 @@
-//! Every call to the proxy, each status decided here.
+//! What the filter needs of a proxy, as traits.
 //!
-//! A status that nobody expected, or a header value that is no UTF-8, must not end the VM,
-//! and with it the proxy's answers, at the hands of one client. So no SDK's wrappers are
-//! used, which panic on such: the imports are declared here, with `u32` for the status, and
-//! nothing here can panic.
-//!
-//! A call that only tells (a counter, a log line) ignores a refusal: there is nobody to
-//! tell about it, and the request must go on.
-#![allow(unsafe_code, reason = "the ABI takes pointers")]
+//! [`Host`] is for the process: clock, randomness, shared data, metrics. [`Exchange`] is for
+//! one request and its response. No type of an ABI is visible here, and a refused call never
+//! panics: most answers are optional, and a call that only reports something is silent.
 
-use std::ptr::null_mut;
+use std::time::Duration;
 
-use log::{Level, LevelFilter, Metadata, Record};
+use crate::environment::Direction;
+use crate::request::{Claim, Malformed, Request};
+use crate::shared_data::{Generation, SharedValue, Swap};
 
-use super::lent::{self, Handed};
-
-/// The proxy did not do what was asked. Which status it answered makes no difference to
-/// what follows.
+/// The host did not do what it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused;
 
-/// The outcome of a compare-and-swap.
+/// Kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Swapped {
-    Yes,
-    /// Somebody else was faster.
-    No,
-}
-
-/// A header map of the stream.
-#[derive(Clone, Copy, Debug)]
-#[repr(u32)]
-pub enum Headers {
-    Request = 0,
-    Response = 2,
-}
-
-/// The kinds of metric.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
 pub enum MetricKind {
-    Counter = 0,
-    Gauge = 1,
-    Histogram = 2,
+    /// Grows by one at a time.
+    Counter,
+    /// Holds the value that was recorded last.
+    Gauge,
+    /// Distribution of the recorded values.
+    Histogram,
 }
 
-const OK: u32 = 0;
-const NOT_FOUND: u32 = 1;
-const CAS_MISMATCH: u32 = 8;
-const PLUGIN_CONFIGURATION: u32 = 7;
-const CLOCK_REALTIME: u32 = 0;
-const CLOCK_MONOTONIC: u32 = 1;
+/// Number by which a host knows a metric.
+pub type MetricId = u32;
 
-#[link(wasm_import_module = "env")]
-unsafe extern "C" {
-    fn proxy_log(level: u32, message: *const u8, size: usize) -> u32;
-    fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
-    fn proxy_get_buffer_bytes(
-        buffer: u32,
-        start: usize,
-        max: usize,
-        data: *mut *mut u8,
-        size: *mut usize,
-    ) -> u32;
-    fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
-    fn proxy_get_header_map_value(
-        map: u32,
-        key: *const u8,
-        key_size: usize,
-        data: *mut *mut u8,
-        size: *mut usize,
-    ) -> u32;
-    fn proxy_replace_header_map_value(
-        map: u32,
-        key: *const u8,
-        key_size: usize,
-        value: *const u8,
-        value_size: usize,
-    ) -> u32;
-    fn proxy_add_header_map_value(
-        map: u32,
-        key: *const u8,
-        key_size: usize,
-        value: *const u8,
-        value_size: usize,
-    ) -> u32;
-    fn proxy_remove_header_map_value(map: u32, key: *const u8, key_size: usize) -> u32;
-    fn proxy_get_property(
-        path: *const u8,
-        path_size: usize,
-        data: *mut *mut u8,
-        size: *mut usize,
-    ) -> u32;
-    fn proxy_get_shared_data(
-        key: *const u8,
-        key_size: usize,
-        data: *mut *mut u8,
-        size: *mut usize,
-        cas: *mut u32,
-    ) -> u32;
-    fn proxy_set_shared_data(
-        key: *const u8,
-        key_size: usize,
-        value: *const u8,
-        value_size: usize,
-        cas: u32,
-    ) -> u32;
-    fn proxy_define_metric(kind: u32, name: *const u8, size: usize, id: *mut u32) -> u32;
-    fn proxy_increment_metric(id: u32, offset: i64) -> u32;
-    fn proxy_record_metric(id: u32, value: u64) -> u32;
+/// The process that runs the filter.
+pub trait Host {
+    /// Whether a variable of the VM's environment has this value.
+    fn environment_says(&self, name: &str, value: &str) -> bool;
+
+    /// Requests a tick at this interval.
+    fn tick_every(&self, interval: Duration);
+
+    /// Time since the Unix epoch.
+    fn now(&self) -> Option<Duration>;
+
+    /// Nanoseconds of a clock that is never set back.
+    fn monotonic_nanos(&self) -> Option<u64>;
+
+    /// 128 random bits.
+    fn random_bits(&self) -> Option<[u8; 16]>;
+
+    /// Value that all VMs of the process share. `None` if it is absent or cannot be read.
+    fn shared(&self, key: &str) -> Option<(Vec<u8>, Generation)>;
+
+    /// Writes a shared value if its generation still is `read`; `None`: if it is absent.
+    fn swap_shared(&self, key: &str, value: &[u8], read: Option<Generation>) -> Swap;
+
+    /// Writes a shared value whatever it is now.
+    fn set_shared(&self, key: &str, value: &[u8]);
+
+    /// Defines a metric. [`super::Vm`] asks once per name.
+    ///
+    /// # Errors
+    /// When the host refuses.
+    fn define_metric(&self, kind: MetricKind, name: &str) -> Result<MetricId, Refused>;
+
+    /// Adds one to a counter.
+    fn increment(&self, metric: MetricId);
+
+    /// Sets a gauge, or adds a value to a histogram.
+    fn record(&self, metric: MetricId, value: u64);
 }
 
-#[link(wasm_import_module = "wasi_snapshot_preview1")]
-unsafe extern "C" {
-    fn clock_time_get(clock: u32, precision: u64, time: *mut u64) -> u32;
-    fn random_get(bytes: *mut u8, size: usize) -> u32;
+/// One of the two messages of an exchange.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// The request; its headers are readable until the request has been forwarded.
+    Request,
+    /// The response; its headers are readable while they arrive.
+    Response,
 }
 
-const fn done(status: u32) -> Result<(), Refused> {
-    if status == OK { Ok(()) } else { Err(Refused) }
+/// Header lines of a message, borrowed from the host where it can lend them.
+pub trait HeaderLines {
+    /// Adds to a request view the lines that its configuration asks for.
+    ///
+    /// # Errors
+    /// When the host's representation of the lines is not valid.
+    fn read_into<'a>(&'a self, request: &mut Request<'a>) -> Result<(), Malformed>;
+
+    /// Calls `each` with name and value of all lines.
+    ///
+    /// # Errors
+    /// When the host's representation of the lines is not valid.
+    fn for_each(&self, each: impl FnMut(&[u8], &[u8])) -> Result<(), Malformed>;
 }
 
-/// Runs a call that returns bytes.
-fn bytes(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Handed, Refused> {
-    let mut data = null_mut();
-    let mut size = 0;
-    if call(&raw mut data, &raw mut size) != OK {
-        lent::let_go();
-        return Err(Refused);
-    }
-    lent::take_back(data, size).ok_or(Refused)
+/// A request and its response.
+pub trait Exchange {
+    /// Header lines of one message.
+    type Lines<'a>: HeaderLines
+    where
+        Self: 'a;
+
+    /// All header lines of a message. `None` if there are none or the host refuses.
+    fn lines(&self, message: Message) -> Option<Self::Lines<'_>>;
+
+    /// The `:status` of the response, as text.
+    fn status(&self) -> Option<Vec<u8>>;
+
+    /// Whether a header certainly has no line.
+    fn lacks(&self, message: Message, header: &str) -> bool;
+
+    /// Replaces all lines of a header by one.
+    ///
+    /// # Errors
+    /// When the host refuses.
+    fn set(&self, message: Message, header: &str, value: &[u8]) -> Result<(), Refused>;
+
+    /// Adds a line to a header.
+    ///
+    /// # Errors
+    /// When the host refuses.
+    fn add(&self, message: Message, header: &str, value: &[u8]) -> Result<(), Refused>;
+
+    /// Removes all lines of a header, if there are any.
+    ///
+    /// # Errors
+    /// When the host refuses.
+    fn remove(&self, message: Message, header: &str) -> Result<(), Refused>;
+
+    /// URI SAN of the client certificate that the connection verified.
+    fn peer_uri_san(&self) -> Option<Vec<u8>>;
+
+    /// Traffic direction of the listener.
+    fn listener_direction(&self) -> Option<Direction>;
+
+    /// Remote address of the request: `ip:port`, as text.
+    fn source_address(&self) -> Option<Vec<u8>>;
+
+    /// Claim of a verified token, in the encoding of [`crate::request::Claim`].
+    fn jwt_claim(&self, claim: &Claim) -> Option<Vec<u8>>;
+
+    /// Status code of the response.
+    fn response_code(&self) -> Option<u64>;
+
+    /// gRPC status of the response.
+    fn grpc_status(&self) -> Option<u64>;
+
+    /// Envoy's response flags.
+    fn response_flags(&self) -> Option<u64>;
 }
 
-/// All lines of a header map, serialized; see [`crate::request::Pairs`].
-pub fn header_block(map: Headers) -> Result<Handed, Refused> {
-    // SAFETY: both pointers are to variables that outlive the call.
-    bytes(|data, size| unsafe { proxy_get_header_map_pairs(map as u32, data, size) })
+/// One key of a host's shared data.
+#[derive(Debug)]
+pub struct SharedKey<'a, H> {
+    host: &'a H,
+    key: &'a str,
 }
 
-/// The first line of a header.
-pub fn header(map: Headers, name: &str) -> Result<Handed, Refused> {
-    // SAFETY: as above; the name is borrowed for the call.
-    bytes(|data, size| unsafe {
-        proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), data, size)
-    })
-}
-
-/// Whether there certainly is no line of a header. Where there is none, nothing is handed over: it
-/// costs as much as to remove what is not there, and does not make Envoy find the route anew.
-pub fn lacks_header(map: Headers, name: &str) -> bool {
-    let (mut data, mut size) = (null_mut(), 0_usize);
-    // SAFETY: as above.
-    let status = unsafe {
-        proxy_get_header_map_value(
-            map as u32,
-            name.as_ptr(),
-            name.len(),
-            &raw mut data,
-            &raw mut size,
-        )
-    };
-    lent::let_go();
-    status == NOT_FOUND
-}
-
-/// Makes this the one line of a header.
-pub fn set_header(map: Headers, name: &str, value: &[u8]) -> Result<(), Refused> {
-    // SAFETY: name and value are borrowed for the call.
-    done(unsafe {
-        proxy_replace_header_map_value(
-            map as u32,
-            name.as_ptr(),
-            name.len(),
-            value.as_ptr(),
-            value.len(),
-        )
-    })
-}
-
-/// Adds a line of a header to those that are there.
-pub fn add_header(map: Headers, name: &str, value: &[u8]) -> Result<(), Refused> {
-    // SAFETY: name and value are borrowed for the call.
-    done(unsafe {
-        proxy_add_header_map_value(
-            map as u32,
-            name.as_ptr(),
-            name.len(),
-            value.as_ptr(),
-            value.len(),
-        )
-    })
-}
-
-/// Removes all lines of a header, if there are any.
-pub fn remove_header(map: Headers, name: &str) -> Result<(), Refused> {
-    // SAFETY: the name is borrowed for the call.
-    done(unsafe { proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) })
-}
-
-/// The configuration of the plugin.
-pub fn configuration(size: usize) -> Result<Handed, Refused> {
-    if size == 0 {
-        return Ok(Handed::default());
-    }
-    // SAFETY: both pointers are to variables that outlive the call.
-    bytes(|data, length| unsafe {
-        proxy_get_buffer_bytes(PLUGIN_CONFIGURATION, 0, size, data, length)
-    })
-}
-
-/// A property that is text. Path segments are separated by NUL.
-pub fn property(path: &str) -> Result<Handed, Refused> {
-    // SAFETY: the path is borrowed for the call.
-    bytes(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) })
-}
-
-/// A property that is a number.
-pub fn number_property(path: &str) -> Option<u64> {
-    let bytes = property(path).ok()?;
-    Some(u64::from_le_bytes((*bytes).try_into().ok()?))
-}
-
-/// A value that all VMs of the process share, with the number to swap it by. `None`
-/// where there is none.
-pub fn shared(key: &str) -> Option<(Handed, u32)> {
-    let mut cas = 0;
-    // SAFETY: the key is borrowed for the call, `cas` outlives it.
-    let value = bytes(|data, size| unsafe {
-        proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut cas)
-    });
-    Some((value.ok()?, cas))
-}
-
-/// Replaces a shared value if its number still is `cas`; 0 replaces it in any case.
-pub fn swap_shared(key: &str, value: &[u8], cas: u32) -> Result<Swapped, Refused> {
-    // SAFETY: key and value are borrowed for the call.
-    let status =
-        unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas) };
-    match status {
-        CAS_MISMATCH => Ok(Swapped::No),
-        status => done(status).map(|()| Swapped::Yes),
+impl<'a, H: Host> SharedKey<'a, H> {
+    /// The value under this key.
+    pub const fn new(host: &'a H, key: &'a str) -> Self {
+        Self { host, key }
     }
 }
 
-/// The number under which this VM knows a metric. The host counts up with each call,
-/// so [`super::metrics`] asks once for each name.
-pub fn define_metric(kind: MetricKind, name: &str) -> Result<u32, Refused> {
-    let mut id = 0;
-    // SAFETY: the name is borrowed for the call, `id` outlives it.
-    done(unsafe { proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &raw mut id) })?;
-    Ok(id)
-}
-
-/// Counts one.
-pub fn increment(metric: u32) {
-    // SAFETY: plain numbers.
-    let _ = unsafe { proxy_increment_metric(metric, 1) };
-}
-
-/// Sets a gauge, or adds a value to a histogram.
-pub fn record(metric: u32, value: u64) {
-    // SAFETY: plain numbers.
-    let _ = unsafe { proxy_record_metric(metric, value) };
-}
-
-/// Asks for a tick each so often; 0 for none.
-pub fn tick_every(milliseconds: u32) {
-    // SAFETY: a plain number.
-    let _ = unsafe { proxy_set_tick_period_milliseconds(milliseconds) };
-}
-
-/// Nanoseconds on a clock that never goes back, for durations.
-pub fn monotonic_nanos() -> Option<u64> {
-    nanos(CLOCK_MONOTONIC)
-}
-
-/// Nanoseconds since 1970.
-pub fn realtime_nanos() -> Option<u64> {
-    nanos(CLOCK_REALTIME)
-}
-
-fn nanos(clock: u32) -> Option<u64> {
-    let mut time = 0;
-    // SAFETY: `time` outlives the call.
-    let status = unsafe { clock_time_get(clock, 1, &raw mut time) };
-    (status == OK).then_some(time)
-}
-
-/// 128 random bits.
-pub fn random_bits() -> Option<[u8; 16]> {
-    let mut bits = [0; 16];
-    // SAFETY: the host fills what it is told the size of, and that outlives the call.
-    let status = unsafe { random_get(bits.as_mut_ptr(), bits.len()) };
-    (status == OK).then_some(bits)
-}
-
-/// Whether a variable of the VM's environment has this value.
-pub fn environment_says(name: &str, value: &str) -> bool {
-    std::env::var_os(name).is_some_and(|found| found == value)
-}
-
-/// Hands the `log` crate's lines to the proxy, whose own log level decides what is
-/// written.
-struct ProxyLog;
-
-impl log::Log for ProxyLog {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
+impl<H: Host> SharedValue for SharedKey<'_, H> {
+    fn read(&self) -> Option<(Vec<u8>, Generation)> {
+        self.host.shared(self.key)
     }
 
-    fn log(&self, record: &Record<'_>) {
-        let message = record.args().to_string();
-        let level = match record.level() {
-            Level::Trace => 0,
-            Level::Debug => 1,
-            Level::Info => 2,
-            Level::Warn => 3,
-            Level::Error => 4,
-        };
-        // SAFETY: the message is borrowed for the call.
-        let _ = unsafe { proxy_log(level, message.as_ptr(), message.len()) };
+    fn swap(&mut self, value: &[u8], read: Option<Generation>) -> Swap {
+        self.host.swap_shared(self.key, value, read)
     }
-
-    fn flush(&self) {}
-}
-
-/// Makes `log::info!` and the others write to the proxy's log.
-pub fn start_logging() {
-    // Fails only when it was called before.
-    let _ = log::set_logger(&ProxyLog);
-    log::set_max_level(LevelFilter::Info);
 }

@@ -1,80 +1,80 @@
-//! What the process remembers of its configurations.
+//! What the process remembers of the configurations that it accepted.
 //!
-//! A proxy that starts with a configuration that its filter refuses answers 500 to
-//! everyone, whatever the fail strategy says: the push that running pods shrug off would
-//! break every pod that is scaled up. So a process that never had a valid configuration
-//! accepts an invalid one and runs inert, which serves stable. Once it had a valid one,
-//! it refuses invalid ones, and Envoy keeps the last good one in force.
+//! A proxy that starts with a refused configuration answers 500 to everyone, whatever its
+//! fail strategy: a push that running pods ignore would break every pod that starts later.
+//! So a process that never accepted a valid configuration accepts an invalid one and runs
+//! inert, which serves stable. Afterwards it refuses invalid ones, and Envoy keeps the last
+//! good one in force.
 //!
-//! The marks are in shared data, since the main thread and each worker have a VM of
-//! their own, and go by the plugin's name, since all plugins share one space.
+//! The marks are in shared data, since the main thread and each worker have a VM of their
+//! own. Their keys contain the plugin's name, since all plugins use the same shared data.
 
-use super::host::{self, Swapped};
+use super::host::{Host, SharedKey};
+use crate::shared_data::{Change, update};
 
-/// The marks of one plugin.
-#[derive(Clone, Debug)]
-pub struct Marks {
-    plugin: Box<str>,
+/// Marks of one plugin.
+#[derive(Clone, Copy, Debug)]
+pub struct Marks<'a, H> {
+    host: &'a H,
+    plugin: &'a str,
 }
 
-impl Marks {
-    pub fn new(plugin: &str) -> Self {
-        Self {
-            plugin: plugin.into(),
-        }
+impl<'a, H: Host> Marks<'a, H> {
+    pub const fn new(host: &'a H, plugin: &'a str) -> Self {
+        Self { host, plugin }
     }
 
-    /// Notes that the process has had a valid configuration.
-    pub fn accepted(&self) {
-        set(&self.key("accepted", ""));
+    /// Notes that the process accepted a valid configuration.
+    pub fn set_accepted(&self) {
+        self.host.set_shared(&self.key("accepted", ""), b"1");
     }
 
-    /// Whether it has.
+    /// Whether the process accepted a valid configuration.
     pub fn was_accepted(&self) -> bool {
-        host::shared(&self.key("accepted", "")).is_some()
+        self.host.shared(&self.key("accepted", "")).is_some()
     }
 
-    /// Notes that these bytes were accepted inert. `true` for whoever is the first.
-    pub fn inert(&self, configuration: u128) -> bool {
-        let key = self.key("inert", &format!("{configuration:032x}"));
-        let first = host::shared(&key).is_none();
-        set(&key);
-        first
+    /// Notes that the configuration with this digest was accepted inert. `true` for the
+    /// first VM that does.
+    pub fn set_inert(&self, digest: u128) -> bool {
+        self.replace(&self.inert_key(digest), b"1")
+            .is_none_or(|first| first)
     }
 
-    /// Whether these bytes were. Envoy caches the main thread's verdict by the bytes, so
-    /// it must not change while the process lives.
-    pub fn was_inert(&self, configuration: u128) -> bool {
-        let key = self.key("inert", &format!("{configuration:032x}"));
-        host::shared(&key).is_some()
+    /// Whether the configuration with this digest was accepted inert. Envoy caches the main
+    /// thread's verdict per configuration, so it must not change while the process lives.
+    pub fn was_inert(&self, digest: u128) -> bool {
+        self.host.shared(&self.inert_key(digest)).is_some()
     }
 
-    /// Whether it falls to this VM to say something again: to one of them, once a
-    /// period.
-    pub fn my_turn(&self, period: u64) -> bool {
-        let key = self.key("said", "");
-        let now = period.to_le_bytes();
-        let before = host::shared(&key);
-        // 0 would overwrite what another VM has just written. For a key that is not there
-        // the host takes any other number.
-        let cas = before.as_ref().map_or(u32::MAX, |(_, cas)| *cas);
-        let said = before.and_then(|(value, _)| (*value).try_into().ok().map(u64::from_le_bytes));
-        // Not "before this period": the clock may have been set back.
-        said != Some(period) && host::swap_shared(&key, &now, cas) == Ok(Swapped::Yes)
+    /// Whether this VM is the one that repeats a message in this period.
+    pub fn is_turn(&self, period: u64) -> bool {
+        // Compared for equality, because the clock may have been set back.
+        let turn = self.replace(&self.key("said", ""), &period.to_le_bytes());
+        turn == Some(true)
+    }
+
+    /// Writes a value. Whether it was another one before; `None` if it was not written.
+    fn replace(&self, key: &str, value: &[u8]) -> Option<bool> {
+        update(&mut SharedKey::new(self.host, key), |before| {
+            let differs = before != Some(value);
+            Change {
+                value: differs.then(|| value.into()),
+                result: differs,
+            }
+        })
+    }
+
+    fn inert_key(&self, digest: u128) -> Box<str> {
+        self.key("inert", &format!("{digest:032x}"))
     }
 
     fn key(&self, what: &str, which: &str) -> Box<str> {
-        key(&self.plugin, what, which)
+        key(self.plugin, what, which)
     }
 }
 
-/// The name of something that all VMs of the process share about a plugin.
+/// Key in shared data of something that belongs to one plugin.
 pub fn key(plugin: &str, what: &str, which: &str) -> Box<str> {
     format!("divvy/{plugin}/{what}/{which}").into()
-}
-
-fn set(key: &str) {
-    // To overwrite is right: the mark is the same whoever sets it. When the host refuses
-    // there is no memory, and each VM decides as if it were the first.
-    let _ = host::swap_shared(key, b"1", 0);
 }

@@ -1,31 +1,34 @@
-//! The proxy-wasm side: wasm32 only, and the only part that knows of a host.
+//! The filter: takes configurations and handles requests, with a host that is a trait.
 //!
-//! - [`abi`] is what the proxy calls, [`contexts`] what it calls it for;
-//! - [`host`] makes every call to the proxy and decides every status it can answer, and [`lent`]
-//!   is the memory in which the proxy answers;
-//! - [`metrics`] gives series their numbers;
+//! Depends on no proxy and no ABI: [`host`] says what a host has to offer. `wasm` implements
+//! it for proxy-wasm, the tests keep one in memory.
+//!
+//! - [`plugin`] takes configurations, [`open_request`] handles requests;
+//! - [`configuration`] is what the requests of one configuration share;
+//! - [`active`] is its policy with the series that it counts in;
+//! - [`watch`] counts outcomes, merges them with those of other VMs and judges them;
+//! - [`metrics`] defines series, [`gauges`] decides whose values they show;
 //! - [`marks`] remembers for the process which configurations were accepted;
-//! - [`active`] is a configuration in force, with all that was worked out for it;
-//! - [`watch`] counts what came of requests, and merges and judges it with the other VMs;
-//! - [`proxy`] is what the decisions can ask;
-//! - [`state`] is what the root and the streams of one configuration share;
-//! - [`root`] takes configurations, [`stream`] handles requests.
-//!
-//! The ABI is spoken without an SDK. The one for Rust exports every callback there is, which
-//! Envoy then calls; it would be a tenth of the module and double what an idle filter takes;
-//! and it ends the VM on a context, a status or a byte that it does not expect.
+//! - [`facts`] answers what a decision asks beyond the request's headers;
+//! - [`vm`] is what all configurations of one VM share.
 
-mod abi;
 mod active;
-mod alone;
-mod contexts;
-mod host;
-mod lent;
+pub mod configuration;
+mod facts;
+mod gauges;
+pub mod host;
 mod marks;
 mod metrics;
-mod proxy;
-mod root;
-mod state;
-mod stream;
-mod streams;
+pub mod open_request;
+pub mod plugin;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+pub mod vm;
 mod watch;
+
+pub use host::{Exchange, Host};
+pub use open_request::OpenRequest;
+pub use plugin::Plugin;
+pub use vm::Vm;

@@ -1,104 +1,99 @@
-//! The rollouts of a configuration whose versions are watched: what came of their requests
-//! is counted here, merged with what the other VMs counted, and judged.
+//! Outcomes of requests to the versions that a guardrail or a ramp watches.
 //!
-//! Every VM keeps what it knew at its last tick. Counts and verdicts of all of them are in
-//! shared data, one value for each rollout, so they outlive a push that makes all VMs new.
+//! Each VM counts its own requests between two ticks and keeps the state of its last merge.
+//! Counts and verdicts of all VMs are in shared data, one value per rollout, so they outlive
+//! a push that replaces all VMs.
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::Duration;
 
-use super::host::{self, Swapped};
+use super::host::{Host, SharedKey};
 use super::marks;
 use crate::guardrail::clock::JUMP;
-use crate::guardrail::{Arm, Local, Plan, State};
-use crate::policy::{Policy, RolloutId};
+use crate::guardrail::merge::{Merge, Merged};
+use crate::guardrail::{Arm, Local, Plan, State, Transition};
+use crate::policy::{Policy, Rollout, RolloutId};
 use crate::response::FinishedRequest;
-
-/// How often another VM may be faster before a merge is left to the next tick.
-const TRIES: usize = 16;
 
 /// The watched rollouts of one configuration in one VM.
 pub struct Watch {
     watched: Vec<Watched>,
-    /// By rollout: its place among the watched ones.
-    places: Vec<Option<usize>>,
-    /// When this VM merged last, by which it knows that its clock jumped.
+    /// By rollout: its index in `watched`.
+    indices: Vec<Option<usize>>,
+    /// Time of this VM's last tick, in milliseconds since the Unix epoch. A large difference
+    /// to the present shows a clock that jumped.
     ticked: Cell<Option<u64>>,
 }
 
 struct Watched {
     rollout: RolloutId,
-    /// In shared data.
+    /// Key in shared data.
     key: Box<str>,
-    /// What was counted since the last merge.
+    /// Counts since the last merge.
     local: Cell<Option<Local>>,
-    /// What was known at the last merge.
+    /// State at the last merge.
     state: Cell<Option<Rc<State>>>,
 }
 
 impl Watch {
-    /// Watches what the policy says. What the process knows of it has to be recalled.
+    /// Watches the rollouts that have a plan, with nothing counted and no state.
     pub fn new(plugin: &str, policy: &Policy) -> Self {
         let mut watched = Vec::new();
-        let mut places = Vec::new();
+        let mut indices = Vec::new();
         for (id, rollout) in policy.numbered() {
             let Some(plan) = &rollout.plan else {
-                places.push(None);
+                indices.push(None);
                 continue;
             };
-            places.push(Some(watched.len()));
-            let key = marks::key(plugin, "guardrail", &rollout.name);
+            indices.push(Some(watched.len()));
             watched.push(Watched {
                 rollout: id,
-                key,
+                key: marks::key(plugin, "guardrail", &rollout.name),
                 local: Cell::new(Some(Local::new(plan))),
                 state: Cell::new(None),
             });
         }
         Self {
             watched,
-            places,
+            indices,
             ticked: Cell::new(None),
         }
     }
 
-    /// Goes by what all VMs know: for whoever is in charge from now on.
-    pub fn recall(&self, policy: &Policy) {
-        for watched in &self.watched {
-            let rollout = policy.rollout(watched.rollout);
-            if let Some(plan) = rollout.and_then(|rollout| rollout.plan.as_ref()) {
-                let before = watched.state.take();
-                let shared = host::shared(&watched.key);
-                let shared = shared.filter(|(bytes, _)| !bytes.is_empty());
-                // A host that says nothing takes back nothing.
-                let opened = match (&shared, &before) {
-                    (None, Some(_)) => None,
-                    (shared, _) => {
-                        let bytes = shared.as_ref().map(|(bytes, _)| &**bytes);
-                        State::open(plan, bytes, true).map(Rc::new)
-                    }
-                };
-                watched.state.set(opened.or(before));
-            }
-        }
-    }
-
-    /// Whether there is nothing to watch.
+    /// Whether no rollout is watched.
     pub fn is_empty(&self) -> bool {
         self.watched.is_empty()
     }
 
-    /// The time that ramps go by. Where the clock jumped ahead, that is still the last tick:
-    /// only the next one can hold the ramps back, and until then nobody goes along.
-    pub fn clock(&self) -> Option<u64> {
-        let now = now()?;
+    /// Reloads the states from shared data, when this configuration becomes current.
+    pub fn reload(&self, host: &impl Host, policy: &Policy) {
+        for watched in &self.watched {
+            let Some((_, plan)) = planned(policy, watched.rollout) else {
+                continue;
+            };
+            let before = watched.state.take();
+            let shared = host.shared(&watched.key).map(|(bytes, _)| bytes);
+            let shared = shared.filter(|bytes| !bytes.is_empty());
+            // A host that does not answer takes no verdict back.
+            let opened = if shared.is_some() || before.is_none() {
+                State::open(plan, shared.as_deref(), true).map(Rc::new)
+            } else {
+                None
+            };
+            watched.state.set(opened.or(before));
+        }
+    }
+
+    /// Time for ramps, in milliseconds since the Unix epoch. After a jump of the clock this
+    /// stays the time of the last tick, until the next one has judged the ramps.
+    pub fn clock(&self, host: &impl Host) -> Option<u64> {
+        let now = now(host)?;
         let ticked = self.ticked.get();
         let jumped = |ticked: &u64| now.saturating_sub(*ticked) > JUMP;
         Some(ticked.filter(jumped).unwrap_or(now))
     }
 
-    /// What was known about a rollout at the last merge.
+    /// State of a rollout at the last merge.
     pub fn state(&self, rollout: RolloutId) -> Option<Rc<State>> {
         let watched = self.get(rollout)?;
         let state = watched.state.take();
@@ -106,7 +101,7 @@ impl Watch {
         state
     }
 
-    /// Counts the end of a request. `true` where that cannot wait for the next tick.
+    /// Counts the end of a request. `true` if this must be merged before the next tick.
     pub fn record(
         &self,
         rollout: RolloutId,
@@ -125,87 +120,78 @@ impl Watch {
         urgent
     }
 
-    /// Merges and judges all of them. Whoever is not in charge only adds its counts.
-    pub fn tick(&self, policy: &Policy, in_charge: bool) {
-        let Some(now) = now() else { return };
+    /// Merges all watched rollouts, and judges them if this configuration is in charge.
+    pub fn tick(&self, host: &impl Host, policy: &Policy, in_charge: bool) {
+        let Some(now) = now(host) else { return };
         for watched in &self.watched {
-            self.merge(watched, policy, now, in_charge);
+            self.merge(host, watched, policy, now, in_charge);
         }
         self.ticked.set(Some(now));
     }
 
-    /// Merges and judges one of them at once. Whether that changed how a version stands.
-    pub fn merge_now(&self, rollout: RolloutId, policy: &Policy, in_charge: bool) -> bool {
-        match (self.get(rollout), now()) {
-            (Some(watched), Some(now)) => self.merge(watched, policy, now, in_charge),
+    /// Merges one rollout. Whether the standing of a version changed.
+    pub fn merge_now(
+        &self,
+        host: &impl Host,
+        rollout: RolloutId,
+        policy: &Policy,
+        in_charge: bool,
+    ) -> bool {
+        match (self.get(rollout), now(host)) {
+            (Some(watched), Some(now)) => self.merge(host, watched, policy, now, in_charge),
             _ => false,
         }
     }
 
     fn get(&self, rollout: RolloutId) -> Option<&Watched> {
-        let place = *self.places.get(usize::from(rollout.0))?;
-        self.watched.get(place?)
+        let index = *self.indices.get(usize::from(rollout.0))?;
+        self.watched.get(index?)
     }
 
-    fn merge(&self, watched: &Watched, policy: &Policy, now: u64, in_charge: bool) -> bool {
-        let rollout = policy.rollout(watched.rollout);
-        let Some(plan) = rollout.and_then(|rollout| rollout.plan.as_ref()) else {
+    fn merge(
+        &self,
+        host: &impl Host,
+        watched: &Watched,
+        policy: &Policy,
+        now: u64,
+        in_charge: bool,
+    ) -> bool {
+        let Some((rollout, plan)) = planned(policy, watched.rollout) else {
             return false;
         };
         let Some(mut local) = watched.local.take() else {
             return false;
         };
-        let mut changed = false;
-        for _ in 0..TRIES {
-            let before = host::shared(&watched.key);
-            let bytes = before.as_ref().map(|(bytes, _)| &**bytes);
-            let Some(mut state) = State::open(plan, bytes, in_charge) else {
-                // Others are in charge by now, and nothing of this revision is kept: what was
-                // counted is dropped, not kept for the day when this one comes back. Where the
-                // host says nothing, nothing is known.
-                if bytes.is_some() {
-                    local = Local::new(plan);
-                }
-                break;
-            };
-            let ticked = state.tick(plan, &local, now, self.ticked.get(), in_charge);
-            if ticked.changed {
-                // 0 would overwrite what another VM has just written. For a key that is not
-                // there the host takes any other number.
-                let cas = before.as_ref().map_or(u32::MAX, |(_, cas)| *cas);
-                match host::swap_shared(&watched.key, &state.encode(), cas) {
-                    Ok(Swapped::Yes) => {}
-                    Ok(Swapped::No) => continue,
-                    // Nothing is lost yet: it is tried again with the next tick.
-                    Err(_) => break,
-                }
-            }
-            // A host that says nothing takes back nothing.
-            if before.is_none() && !ticked.changed {
-                break;
-            }
-            state.clear(plan, &mut local);
-            changed = !ticked.transitions.is_empty();
-            for transition in &ticked.transitions {
-                let name = rollout.map_or("", |rollout| &rollout.name);
-                let line = transition.line(plan);
-                if transition.is_breach() {
-                    log::warn!("rollout {name}: {line}");
-                } else {
-                    log::info!("rollout {name}: {line}");
-                }
-            }
-            watched.state.set(Some(Rc::new(state)));
-            break;
-        }
+        let merge = Merge::new(now, self.ticked.get(), in_charge);
+        let merged = merge.run(plan, &mut local, &mut SharedKey::new(host, &watched.key));
         watched.local.set(Some(local));
-        changed
+        let Merged::Current(state, transitions) = merged else {
+            return false;
+        };
+        for transition in &transitions {
+            log(&rollout.name, transition, plan);
+        }
+        watched.state.set(Some(Rc::new(state)));
+        !transitions.is_empty()
     }
 }
 
-/// Milliseconds since 1970.
-pub fn now() -> Option<u64> {
-    let nanos = host::realtime_nanos()?;
-    let since = Duration::from_nanos(nanos).as_millis();
-    u64::try_from(since).ok()
+/// A rollout and its plan, if it has one.
+fn planned(policy: &Policy, rollout: RolloutId) -> Option<(&Rollout, &Plan)> {
+    let rollout = policy.rollout(rollout)?;
+    Some((rollout, rollout.plan.as_ref()?))
+}
+
+fn log(rollout: &str, transition: &Transition, plan: &Plan) {
+    let line = transition.line(plan);
+    if transition.is_breach() {
+        log::warn!("rollout {rollout}: {line}");
+    } else {
+        log::info!("rollout {rollout}: {line}");
+    }
+}
+
+/// Milliseconds since the Unix epoch.
+fn now(host: &impl Host) -> Option<u64> {
+    u64::try_from(host.now()?.as_millis()).ok()
 }

@@ -51,6 +51,7 @@ pub mod clock;
 pub mod evidence;
 pub mod latency;
 pub mod local;
+pub mod merge;
 pub mod plan;
 pub mod ramp;
 mod revision;

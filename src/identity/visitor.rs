@@ -80,7 +80,7 @@ impl<'a, 'r> Visitor<'a, 'r> {
             if !self.mint?.mints(self) {
                 return None;
             }
-            let bits = self.request.outside().random()?;
+            let bits = self.request.environment().random_bits()?;
             let uuid = uuid::Builder::from_random_bytes(bits).into_uuid();
             Some(Identity {
                 bytes: Cow::Owned(uuid.to_string().into_bytes()),

@@ -11,9 +11,9 @@ use crate::condition::Condition;
 use crate::cookies::{MintedCookie, Sticky};
 use crate::decision::Decision;
 pub use crate::decision::{RolloutId, VersionId};
+use crate::environment::Environment;
 use crate::guardrail::{self, Arm, Plan, Standing};
 use crate::identity::{Identification, MintRule, Visitor};
-use crate::outside::Outside;
 use crate::request::{HeaderId, Names, Request};
 use crate::scope::ScopeIndex;
 pub use rare::Rare;
@@ -110,11 +110,11 @@ impl Policy {
     }
 
     /// The shares of all rollouts' versions at the moment, in their order.
-    pub fn shares(&self, outside: &dyn Outside) -> Vec<Shares> {
+    pub fn shares(&self, environment: &dyn Environment) -> Vec<Shares> {
         let mut all: Vec<Shares> = Vec::with_capacity(self.rollouts.len());
         for (id, rollout) in self.numbered() {
             // Leaders stand earlier in the list.
-            let shares = rollout.shares(id, outside, |leader| all.get(usize::from(leader.0)));
+            let shares = rollout.shares(id, environment, |leader| all.get(usize::from(leader.0)));
             all.push(shares);
         }
         all
@@ -264,23 +264,33 @@ impl Rollout {
     }
 
     /// Whether the guardrail has taken a version back.
-    pub fn is_rolled_back(&self, id: RolloutId, version: VersionId, outside: &dyn Outside) -> bool {
+    pub fn is_rolled_back(
+        &self,
+        id: RolloutId,
+        version: VersionId,
+        environment: &dyn Environment,
+    ) -> bool {
         let (Some(plan), Some(arm)) = (&self.plan, self.arm(version)) else {
             return false;
         };
-        let state = outside.state(id);
+        let state = environment.guardrail_state(id);
         guardrail::standing(plan, state.as_deref(), arm) == Standing::RolledBack
     }
 
     /// How many users a canary has that grows by the clock; `None` where there is no clock.
-    pub fn clocked(&self, id: RolloutId, now: Option<u64>, outside: &dyn Outside) -> Option<Share> {
+    pub fn clocked(
+        &self,
+        id: RolloutId,
+        now: Option<u64>,
+        environment: &dyn Environment,
+    ) -> Option<Share> {
         let Strategy::Canary { version, .. } = &self.strategy else {
             return None;
         };
         let (plan, arm) = (self.plan.as_ref()?, self.arm(*version)?);
         Some(guardrail::weight(
             plan,
-            outside.state(id).as_deref(),
+            environment.guardrail_state(id).as_deref(),
             arm,
             now?,
         ))
@@ -289,7 +299,7 @@ impl Rollout {
     fn shares<'s>(
         &self,
         id: RolloutId,
-        outside: &dyn Outside,
+        environment: &dyn Environment,
         of: impl FnOnce(RolloutId) -> Option<&'s Shares>,
     ) -> Shares {
         let mut shares: Shares = match &self.strategy {
@@ -300,7 +310,7 @@ impl Rollout {
                 let share = match weight {
                     Weight::Fixed(share) => *share,
                     Weight::Clock => {
-                        let clocked = self.clocked(id, outside.now(), outside);
+                        let clocked = self.clocked(id, environment.now(), environment);
                         clocked.unwrap_or(Share::NONE)
                     }
                 };
@@ -327,7 +337,7 @@ impl Rollout {
         // Stable has the rest: as an arm, for those who are not let in, and for those whose
         // version was taken back.
         shares.retain(|(version, _)| {
-            *version != self.stable && !self.is_rolled_back(id, *version, outside)
+            *version != self.stable && !self.is_rolled_back(id, *version, environment)
         });
         let others = shares
             .iter()

@@ -2,9 +2,6 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// The property that has it, as `ip:port`.
-pub(super) const PROPERTY: &str = "source\0address";
-
 /// The address of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {

@@ -8,9 +8,6 @@
 
 use super::pairs::Pairs;
 
-/// Where `jwt_authn` leaves its payloads.
-const METADATA: &str = "metadata\0filter_metadata\0envoy.filters.http.jwt_authn";
-
 /// The type that a claim is meant to have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ClaimType {
@@ -27,27 +24,28 @@ pub enum ClaimType {
 /// A claim to ask for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Claim {
-    /// The path of the property.
-    pub(super) property: Box<str>,
+    /// The metadata key of the payload, then the path of the claim in it.
+    segments: Box<[Box<str>]>,
     pub(super) kind: ClaimType,
 }
 
 impl Claim {
     /// The claim at this path in the payload with this metadata key.
     pub fn new<'p>(
-        payload: &str,
+        payload: &'p str,
         path: impl IntoIterator<Item = &'p str>,
         kind: ClaimType,
     ) -> Self {
-        let mut property = [METADATA, "\0", payload].concat();
-        for segment in path {
-            property.push('\0');
-            property.push_str(segment);
-        }
+        let segments = std::iter::once(payload).chain(path);
         Self {
-            property: property.into(),
+            segments: segments.map(Into::into).collect(),
             kind,
         }
+    }
+
+    /// The metadata key of the payload, then the path of the claim in it.
+    pub fn segments(&self) -> impl Iterator<Item = &str> {
+        self.segments.iter().map(|segment| &**segment)
     }
 }
 
@@ -197,7 +195,7 @@ mod tests {
     #[test]
     fn the_path_of_a_claim_takes_names_as_they_are() {
         let claim = Claim::new("payload", ["https://a.example/x", "y.z"], ClaimType::String);
-        let (_, path) = claim.property.split_once("jwt_authn\0").unwrap();
-        assert_eq!(path, "payload\0https://a.example/x\0y.z");
+        let segments: Vec<_> = claim.segments().collect();
+        assert_eq!(segments, ["payload", "https://a.example/x", "y.z"]);
     }
 }

@@ -20,7 +20,7 @@ pub use pairs::{Malformed, Pairs};
 
 use smallvec::SmallVec;
 
-use crate::outside::{Nothing, Outside};
+use crate::environment::{Empty, Environment};
 
 /// So many lines of headers that are asked for need no memory of their own.
 const MANY: usize = 8;
@@ -35,7 +35,7 @@ pub struct Request<'a> {
     authority: Option<&'a [u8]>,
     names: &'a Names,
     lines: SmallVec<[(HeaderId, &'a [u8]); MANY]>,
-    outside: &'a dyn Outside,
+    environment: &'a dyn Environment,
     // Everything below is worked out at most once, and only if somebody asks: 60 KB of
     // cookies are not read for each condition on one of them.
     /// Where the path ends.
@@ -66,7 +66,7 @@ impl<'a> Request<'a> {
             authority: None,
             names,
             lines: SmallVec::new(),
-            outside: &Nothing,
+            environment: &Empty,
             mark: OnceCell::new(),
             host: OnceCell::new(),
             cookies: OnceCell::new(),
@@ -111,19 +111,20 @@ impl<'a> Request<'a> {
         request
     }
 
-    /// The same request, with somebody to ask for what is not in its headers.
+    /// The same request, in this environment.
     #[must_use]
-    pub const fn with_outside(mut self, outside: &'a dyn Outside) -> Self {
-        self.outside = outside;
+    pub const fn with_environment(mut self, environment: &'a dyn Environment) -> Self {
+        self.environment = environment;
         self
     }
 
-    /// Who can be asked for what is not in the headers.
-    pub const fn outside(&self) -> &'a dyn Outside {
-        self.outside
+    /// The facts that the headers do not contain.
+    pub const fn environment(&self) -> &'a dyn Environment {
+        self.environment
     }
 
-    fn read(&mut self, name: &[u8], value: &'a [u8]) {
+    /// Adds a header line to the view if the configuration asks for it; names in lower case.
+    pub fn read(&mut self, name: &[u8], value: &'a [u8]) {
         if let [b':', name @ ..] = name {
             self.read_pseudo(name, value);
         } else if let Some(id) = self.names.find_header(name) {
@@ -250,7 +251,7 @@ impl<'a> Request<'a> {
         let number = usize::try_from(id.0).ok();
         let found = number.and_then(|number| Some((cells.get(number)?, asked.get(number)?)));
         let value = found.map(|(cell, claim)| {
-            cell.get_or_init(|| match self.outside.property(&claim.property) {
+            cell.get_or_init(|| match self.environment.jwt_claim(claim) {
                 Some(bytes) => claim::Value::read(bytes, claim.kind),
                 None => claim::Value::Missing,
             })
@@ -261,7 +262,7 @@ impl<'a> Request<'a> {
     /// Where the request came from.
     pub fn source(&self) -> Option<&Address> {
         let source = self.more().source.get_or_init(|| {
-            let property = self.outside.property(address::PROPERTY)?;
+            let property = self.environment.source_address()?;
             Address::read(&property)
         });
         source.as_ref()
@@ -270,7 +271,7 @@ impl<'a> Request<'a> {
     /// 128 random bits in hexadecimal digits, the same whenever this request is asked.
     pub fn random(&self) -> Option<&[u8]> {
         let random = self.more().random.get_or_init(|| {
-            let bits = u128::from_be_bytes(self.outside.random()?);
+            let bits = u128::from_be_bytes(self.environment.random_bits()?);
             Some(format!("{bits:032x}").into_bytes().into())
         });
         random.as_deref()
@@ -279,7 +280,7 @@ impl<'a> Request<'a> {
     /// When the request was decided, in milliseconds since 1970: the same whenever this
     /// request is asked.
     pub fn now(&self) -> Option<u64> {
-        *self.now.get_or_init(|| self.outside.now())
+        *self.now.get_or_init(|| self.environment.now())
     }
 
     /// Whether this is a gRPC call, whose status comes in trailers. By the content type,

@@ -2,8 +2,8 @@
 //! `tests/host` and `tests/envoy`.
 use std::collections::BTreeMap;
 
-use divvy::outside::Outside;
-use divvy::request::Request;
+use divvy::environment::Environment;
+use divvy::request::{Claim, Request};
 use divvy::{config, decide, output};
 use divvy_cases::groups;
 
@@ -11,12 +11,22 @@ use divvy_cases::groups;
 #[derive(Debug)]
 struct Told(BTreeMap<Vec<u8>, Vec<u8>>);
 
-impl Outside for Told {
-    fn property(&self, path: &str) -> Option<Vec<u8>> {
-        self.0.get(path.as_bytes()).cloned()
+impl Environment for Told {
+    fn source_address(&self) -> Option<Vec<u8>> {
+        self.0.get(&b"source\0address"[..]).cloned()
     }
 
-    fn random(&self) -> Option<[u8; 16]> {
+    fn jwt_claim(&self, claim: &Claim) -> Option<Vec<u8>> {
+        let mut path = vec![
+            "metadata",
+            "filter_metadata",
+            "envoy.filters.http.jwt_authn",
+        ];
+        path.extend(claim.segments());
+        self.0.get(path.join("\0").as_bytes()).cloned()
+    }
+
+    fn random_bits(&self) -> Option<[u8; 16]> {
         Some([7; 16])
     }
 }
@@ -28,12 +38,13 @@ fn every_case_of_the_tables_is_decided_as_it_says() {
         let policy = config::parse(group.config.to_string().as_bytes())
             .unwrap_or_else(|errors| panic!("{}: {errors}", group.name));
         for case in group.cases {
-            let outside = Told(case.properties());
+            let environment = Told(case.properties());
             let pairs = case
                 .headers
                 .iter()
                 .map(|(name, value)| (&name[..], &value[..]));
-            let request = Request::from_headers(&policy.names, pairs).with_outside(&outside);
+            let request =
+                Request::from_headers(&policy.names, pairs).with_environment(&environment);
             let decisions = decide::decide(&policy, &request).decisions;
             let assignment = output::assignment(&policy, &decisions);
             assert_eq!(assignment, case.assignment, "{}: {case:?}", group.name);

@@ -1,6 +1,6 @@
 //! A mistake is said once, where it is, and what is no mistake is not called one.
-use divvy::outside::Outside;
-use divvy::request::Request;
+use divvy::environment::Environment;
+use divvy::request::{Claim, Request};
 use divvy::{config, decide};
 use serde_json::{Value, json};
 
@@ -109,8 +109,8 @@ fn that_there_are_too_many_claims_is_said_once() {
 #[derive(Debug)]
 struct Groups(Vec<String>);
 
-impl Outside for Groups {
-    fn property(&self, _: &str) -> Option<Vec<u8>> {
+impl Environment for Groups {
+    fn jwt_claim(&self, _: &Claim) -> Option<Vec<u8>> {
         let number = |length: usize| u32::try_from(length).unwrap().to_le_bytes();
         let mut bytes = number(self.0.len()).to_vec();
         for group in &self.0 {
@@ -120,10 +120,6 @@ impl Outside for Groups {
             bytes.extend([group.as_bytes(), b"\0\0"].concat());
         }
         Some(bytes)
-    }
-
-    fn random(&self) -> Option<[u8; 16]> {
-        None
     }
 }
 
@@ -135,7 +131,7 @@ fn a_regular_expression_finds_a_group_of_a_token_wherever_it_stands() {
         let mut groups: Vec<_> = (0..others).map(|nth| format!("g{nth}")).collect();
         groups.push("banned-here".to_owned());
         let token = Groups(groups);
-        let request = Request::from_headers(&policy.names, []).with_outside(&token);
+        let request = Request::from_headers(&policy.names, []).with_environment(&token);
         let decided = decide::decide(&policy, &request).decisions;
         let reasons: Vec<_> = decided.iter().map(|one| one.reason.name()).collect();
         assert_eq!(reasons, ["rule"], "behind {others} others");

@@ -1,8 +1,8 @@
 //! The series that are defined before the first request are those that requests count in.
 use divvy::decide::{decide, possible};
 use divvy::decision::Reason;
+use divvy::environment::Empty;
 use divvy::output::{request_series, series};
-use divvy::outside::Nothing;
 use divvy::request::Request;
 use divvy::{config, output, policy::VersionId};
 use serde_json::{Value, json};
@@ -133,7 +133,7 @@ fn the_weights_are_the_strategys_shares_with_the_rest_for_stable() {
         ),
     ] {
         let policy = config::parse(rollout(&strategy).to_string().as_bytes()).unwrap();
-        let shares = policy.shares(&Nothing)[1].clone().into_iter();
+        let shares = policy.shares(&Empty)[1].clone().into_iter();
         let mut shares: Vec<_> = shares
             .map(|(version, share)| (version, share.ppm()))
             .collect();
@@ -147,7 +147,7 @@ fn a_disabled_rollout_is_stables_alone() {
     let mut config = rollout(&json!({"canary": {"version": "v2", "weight": 5}}));
     config["rollouts"][1]["enabled"] = false.into();
     let policy = config::parse(config.to_string().as_bytes()).unwrap();
-    let shares = policy.shares(&Nothing)[1].clone();
+    let shares = policy.shares(&Empty)[1].clone();
     assert_eq!(shares.len(), 1);
     assert_eq!((shares[0].0, shares[0].1.ppm()), (VersionId(0), 1_000_000));
 }

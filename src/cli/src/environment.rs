@@ -2,7 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use divvy::outside::Outside;
+use divvy::environment::{Direction, Environment};
+use divvy::request::Claim;
 use serde_json::Value;
 
 /// Fixed answers for everything that a decision may ask the proxy.
@@ -32,31 +33,34 @@ impl GivenEnvironment {
     }
 }
 
-impl Outside for GivenEnvironment {
-    fn property(&self, path: &str) -> Option<Vec<u8>> {
-        const CLAIMS: &str = "metadata\0filter_metadata\0envoy.filters.http.jwt_authn\0";
-        match path {
-            "source\0address" => {
-                let address = SocketAddr::new(self.source?, 4711);
-                Some(address.to_string().into_bytes())
-            }
-            "connection\0uri_san_peer_certificate" => Some(self.peer.clone()?.into_bytes()),
-            "xds\0listener_direction" => {
-                let direction: u64 = if self.outbound { 2 } else { 1 };
-                Some(direction.to_le_bytes().to_vec())
-            }
-            path => {
-                // The first segment is the metadata key of jwt_authn; claims are the same
-                // under each.
-                let mut segments = path.strip_prefix(CLAIMS)?.split('\0').skip(1);
-                let claims = self.claims.as_ref()?;
-                let claim = segments.try_fold(claims, |value, segment| value.get(segment))?;
-                serialized(claim)
-            }
-        }
+impl Environment for GivenEnvironment {
+    fn peer_uri_san(&self) -> Option<Vec<u8>> {
+        Some(self.peer.clone()?.into_bytes())
     }
 
-    fn random(&self) -> Option<[u8; 16]> {
+    fn listener_direction(&self) -> Option<Direction> {
+        Some(if self.outbound {
+            Direction::Outbound
+        } else {
+            Direction::Inbound
+        })
+    }
+
+    fn source_address(&self) -> Option<Vec<u8>> {
+        let address = SocketAddr::new(self.source?, 4711);
+        Some(address.to_string().into_bytes())
+    }
+
+    fn jwt_claim(&self, claim: &Claim) -> Option<Vec<u8>> {
+        // The first segment is the metadata key of jwt_authn; claims are the same under
+        // each.
+        let mut segments = claim.segments().skip(1);
+        let claims = self.claims.as_ref()?;
+        let claim = segments.try_fold(claims, |value, segment| value.get(segment))?;
+        serialized(claim)
+    }
+
+    fn random_bits(&self) -> Option<[u8; 16]> {
         self.random
     }
 

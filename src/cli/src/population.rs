@@ -144,7 +144,7 @@ impl Visitor {
             }
         }
         let headers = headers.iter().map(|(name, value)| (&**name, &**value));
-        let request = Request::from_headers(&policy.names, headers).with_outside(&environment);
+        let request = Request::from_headers(&policy.names, headers).with_environment(&environment);
         then(&decide::decide(policy, &request))
     }
 }

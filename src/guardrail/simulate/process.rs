@@ -10,14 +10,12 @@ use super::traffic::{Arrivals, Behaviour, Traffic};
 use crate::bucket::Share;
 use crate::guardrail::evidence::Tally;
 use crate::guardrail::local::Local;
+use crate::guardrail::merge::{Merge, Merged};
 use crate::guardrail::plan::{Arm, Plan};
-use crate::guardrail::state::{State, Ticked};
+use crate::guardrail::state::State;
 use crate::guardrail::transition::Transition;
 use crate::guardrail::units::fraction;
 use crate::guardrail::version::Standing;
-
-/// How often a VM tries to write before it waits for the next tick.
-const TRIES: u32 = 8;
 
 /// What a proxy is and what it meets.
 #[derive(Clone, Debug)]
@@ -81,10 +79,8 @@ struct Root {
 /// A root between reading and writing.
 struct Turn {
     worker: usize,
-    in_charge: bool,
     root: Root,
-    read: Option<(State, Ticked, u32)>,
-    tries: u32,
+    merge: Merge,
 }
 
 impl Root {
@@ -209,12 +205,12 @@ impl Process {
 
     /// What all VMs know.
     pub fn state(&self) -> Option<State> {
-        State::open(&self.setup.plan, self.store.get().0, true)
+        State::open(&self.setup.plan, self.store.value(), true)
     }
 
     /// How many bytes that takes.
     pub fn stored(&self) -> usize {
-        self.store.get().0.map_or(0, <[u8]>::len)
+        self.store.value().map_or(0, <[u8]>::len)
     }
 
     /// The share of users that the canary has now.
@@ -253,26 +249,27 @@ impl Process {
     /// All roots read, merge and write, in any order and in between each other.
     fn merge(&mut self) {
         let mut turns = VecDeque::new();
-        for (worker, roots) in self.workers.iter_mut().map(|w| &mut w.roots).enumerate() {
-            let newest = roots.len().saturating_sub(1);
+        for (number, worker) in self.workers.iter_mut().enumerate() {
+            let newest = worker.roots.len().saturating_sub(1);
+            let (now, ticked) = (self.now, worker.ticked);
             let turn = |(index, root)| Turn {
-                worker,
-                in_charge: index == newest,
+                worker: number,
                 root,
-                read: None,
-                tries: 0,
+                merge: Merge::new(now, ticked, index == newest),
             };
-            turns.extend(std::mem::take(roots).into_iter().enumerate().map(turn));
+            let roots = std::mem::take(&mut worker.roots);
+            turns.extend(roots.into_iter().enumerate().map(turn));
         }
         while !turns.is_empty() {
             let next = self.traffic.pick(turns.len());
             let Some(turn) = turns.get_mut(next) else {
                 break;
             };
-            if self.step(turn)
+            let Turn { root, merge, .. } = turn;
+            if let Some(merged) = merge.step(&root.plan, &mut root.local, &mut self.store)
                 && let Some(turn) = turns.swap_remove_back(next)
             {
-                self.done(turn);
+                self.done(turn, merged);
             }
         }
         for worker in &mut self.workers {
@@ -280,44 +277,26 @@ impl Process {
         }
     }
 
-    /// A root reads, or writes. Whether its turn is over.
-    fn step(&mut self, turn: &mut Turn) -> bool {
-        let Turn { root, .. } = turn;
-        let ticked = self.workers.get(turn.worker).and_then(|w| w.ticked);
-        let Some((state, what, cas)) = turn.read.take() else {
-            let (bytes, cas) = self.store.get();
-            let Some(mut state) = State::open(&root.plan, bytes, turn.in_charge) else {
-                return true;
-            };
-            let what = state.tick(&root.plan, &root.local, self.now, ticked, turn.in_charge);
-            turn.read = Some((state, what, cas));
-            return false;
-        };
-        if what.changed && !self.store.swap(state.encode(), cas) {
-            turn.tries = turn.tries.saturating_add(1);
-            self.given_up = self.given_up.saturating_add(u64::from(turn.tries == TRIES));
-            return turn.tries == TRIES;
-        }
-        state.clear(&root.plan, &mut root.local);
-        let happened = what.transitions.into_iter();
-        self.log
-            .extend(happened.map(|transition| (self.now, transition)));
-        if turn.in_charge
-            && let Some(worker) = self.workers.get_mut(turn.worker)
-        {
-            worker.view = Some(state);
-        }
-        true
-    }
-
-    fn done(&mut self, turn: Turn) {
+    fn done(&mut self, turn: Turn, merged: Merged) {
         let Some(worker) = self.workers.get_mut(turn.worker) else {
             return;
         };
-        if turn.in_charge {
+        let failed = matches!(merged, Merged::Failed);
+        self.given_up = self.given_up.saturating_add(u64::from(failed));
+        let in_charge = turn.merge.in_charge;
+        if let Merged::Current(state, transitions) = merged {
+            let now = self.now;
+            let happened = transitions.into_iter();
+            self.log
+                .extend(happened.map(|transition| (now, transition)));
+            if in_charge {
+                worker.view = Some(state);
+            }
+        }
+        if in_charge {
             worker.roots.push_back(turn.root);
-        } else if turn.tries == TRIES {
-            // It ticks on until it could write.
+        } else if failed {
+            // The root ticks until it could write.
             worker.roots.push_front(turn.root);
         }
     }

@@ -1,36 +1,38 @@
-//! Shared data with one value and compare-and-swap, as Envoy implements it. Must not depend on
-//! other modules.
+//! Envoy's shared data as one rollout sees it: a value that workers replace by
+//! compare-and-swap.
 
-/// One shared value.
+use crate::shared_data::{Generation, SharedValue, Swap};
+
+/// A value that several VMs share.
 #[derive(Clone, Debug, Default)]
 pub struct Store {
     value: Option<Vec<u8>>,
-    cas: u32,
-    /// Number of failed writes.
+    generation: Generation,
+    /// Number of writes that came too late.
     pub conflicts: u64,
 }
 
 impl Store {
-    /// The value and its compare-and-swap number, which is not 0 for a missing value.
-    pub fn get(&self) -> (Option<&[u8]>, u32) {
-        let cas = if self.value.is_some() {
-            self.cas
-        } else {
-            u32::MAX
-        };
-        (self.value.as_deref(), cas)
+    /// The value.
+    pub fn value(&self) -> Option<&[u8]> {
+        self.value.as_deref()
+    }
+}
+
+impl SharedValue for Store {
+    fn read(&self) -> Option<(Vec<u8>, Generation)> {
+        Some((self.value.clone()?, self.generation))
     }
 
-    /// Replaces the value if it has not changed since it was read.
-    pub fn swap(&mut self, value: Vec<u8>, cas: u32) -> bool {
-        // A missing key accepts any number, as in Envoy; the second of two first writes finds a
-        // value with another number.
-        if self.value.is_some() && cas != self.cas {
+    fn swap(&mut self, value: &[u8], read: Option<Generation>) -> Swap {
+        // As in Envoy: an absent key accepts any generation, so the second of two first
+        // writes is a conflict.
+        if self.value.is_some() && read != Some(self.generation) {
             self.conflicts = self.conflicts.saturating_add(1);
-            return false;
+            return Swap::Conflict;
         }
-        self.value = Some(value);
-        self.cas = self.cas.wrapping_add(1).max(1);
-        true
+        self.value = Some(value.to_vec());
+        self.generation = self.generation.wrapping_add(1).max(1);
+        Swap::Done
     }
 }

@@ -264,7 +264,7 @@ fn the_guardrail_counts_and_takes_back_what_a_strategy_chose_upstream() {
         let sent = format!("checkout=v2;reason={reason}");
         let headers = [(&b"x-divvy-assignment"[..], sent.as_bytes())];
         let world = from(GATEWAY);
-        let request = Request::from_headers(&policy.names, headers).with_outside(&world);
+        let request = Request::from_headers(&policy.names, headers).with_environment(&world);
         let decisions = decide::decide(&policy, &request).decisions;
         assert_eq!(decisions[0].judged, judged, "{reason}");
     }

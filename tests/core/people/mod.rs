@@ -8,9 +8,9 @@ mod sticky;
 use std::rc::Rc;
 
 use divvy::decision::RolloutId;
+use divvy::environment::{Direction, Environment};
 use divvy::guardrail::State;
 use divvy::output::HeaderChange;
-use divvy::outside::Outside;
 use divvy::policy::Policy;
 use divvy::request::Request;
 use divvy::{config, decide, output};
@@ -31,16 +31,16 @@ struct World {
     state: Option<Rc<State>>,
 }
 
-impl Outside for World {
-    fn property(&self, path: &str) -> Option<Vec<u8>> {
-        match path {
-            "connection\0uri_san_peer_certificate" => self.peer.map(Into::into),
-            "xds\0listener_direction" => Some(self.direction?.to_le_bytes().into()),
-            _ => None,
-        }
+impl Environment for World {
+    fn peer_uri_san(&self) -> Option<Vec<u8>> {
+        self.peer.map(Into::into)
     }
 
-    fn random(&self) -> Option<[u8; 16]> {
+    fn listener_direction(&self) -> Option<Direction> {
+        Direction::from_number(self.direction?)
+    }
+
+    fn random_bits(&self) -> Option<[u8; 16]> {
         Some(self.draw.to_be_bytes())
     }
 
@@ -48,7 +48,7 @@ impl Outside for World {
         self.now
     }
 
-    fn state(&self, _: RolloutId) -> Option<Rc<State>> {
+    fn guardrail_state(&self, _: RolloutId) -> Option<Rc<State>> {
         self.state.clone()
     }
 }
@@ -85,7 +85,7 @@ fn ask_in(world: &World, policy: &Policy, headers: &[(&str, &str)]) -> Answer {
     let headers = headers
         .iter()
         .map(|(name, value)| (name.as_bytes(), value.as_bytes()));
-    let request = Request::from_headers(&policy.names, headers).with_outside(world);
+    let request = Request::from_headers(&policy.names, headers).with_environment(world);
     let outcome = decide::decide(policy, &request);
     let mut answer = Answer {
         cookies: output::cookies(policy, &outcome),

@@ -20,11 +20,11 @@ pub fn hold_for(policy: &Policy, lines: &[Pair<'_>]) -> Vec<Decision> {
     let (told, headers) = Told::apart(lines);
     let block = text::block(&headers);
     let read = Request::from_block(&policy.names, &block).expect("the block is well formed");
-    let read = read.with_outside(&told);
+    let read = read.with_environment(&told);
     let outcome = hold(policy, &read);
 
     let listed = Request::from_headers(&policy.names, headers.iter().copied());
-    let listed = listed.with_outside(&told);
+    let listed = listed.with_environment(&told);
     assert_eq!(outcome, decide::decide(policy, &listed), "block and list");
 
     // What a client sends in headers of divvy's has no say in anything; what a proxy upstream
@@ -34,7 +34,7 @@ pub fn hold_for(policy: &Policy, lines: &[Pair<'_>]) -> Vec<Decision> {
     }
     let owned = |name: &[u8]| policy.owned.iter().any(|own| own.name.as_bytes() == name);
     let honest = headers.iter().copied().filter(|(name, _)| !owned(name));
-    let honest = Request::from_headers(&policy.names, honest).with_outside(&told);
+    let honest = Request::from_headers(&policy.names, honest).with_environment(&told);
     assert_eq!(outcome, decide::decide(policy, &honest), "forged headers");
     outcome.decisions.to_vec()
 }
@@ -60,7 +60,7 @@ pub fn hold<'a>(policy: &'a Policy, request: &'a Request<'_>) -> Outcome<'a> {
 
 /// The shares of each rollout's versions are all of its users.
 pub fn of_shares(policy: &Policy) {
-    let all = policy.shares(&divvy::outside::Nothing);
+    let all = policy.shares(&divvy::environment::Empty);
     assert_eq!(all.len(), policy.rollouts.len());
     for (rollout, shares) in policy.rollouts.iter().zip(all) {
         let sum: u32 = shares.iter().map(|(_, share)| share.ppm()).sum();

@@ -1,6 +1,7 @@
 //! Requests as text, so that seeds and crashes can be read and written by hand.
 
-use divvy::outside::Outside;
+use divvy::environment::{Direction, Environment};
+use divvy::request::Claim;
 
 use crate::Pair;
 
@@ -42,13 +43,26 @@ impl<'a> Told<'a> {
     }
 }
 
-impl Outside for Told<'_> {
-    fn property(&self, path: &str) -> Option<Vec<u8>> {
-        let last = path.rsplit('\0').next()?;
-        self.get(last.as_bytes()).map(<[u8]>::to_vec)
+impl Environment for Told<'_> {
+    fn peer_uri_san(&self) -> Option<Vec<u8>> {
+        self.get(b"uri_san_peer_certificate").map(Into::into)
     }
 
-    fn random(&self) -> Option<[u8; 16]> {
+    fn listener_direction(&self) -> Option<Direction> {
+        let direction = self.get(b"listener_direction")?;
+        Direction::from_number(u64::from_le_bytes(direction.try_into().ok()?))
+    }
+
+    fn source_address(&self) -> Option<Vec<u8>> {
+        self.get(b"address").map(Into::into)
+    }
+
+    fn jwt_claim(&self, claim: &Claim) -> Option<Vec<u8>> {
+        let last = claim.segments().last()?;
+        self.get(last.as_bytes()).map(Into::into)
+    }
+
+    fn random_bits(&self) -> Option<[u8; 16]> {
         let told = self.get(b"random")?;
         let mut bits = [0; 16];
         bits.iter_mut()

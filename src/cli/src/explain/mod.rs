@@ -158,7 +158,7 @@ impl LoadedConfig {
         let headers = input.headers.iter();
         let headers = headers.map(|(name, value)| (&**name, &**value));
         let request = Request::from_headers(&policy.names, headers);
-        let request = request.with_outside(&input.environment);
+        let request = request.with_environment(&input.environment);
         let outcome = decide::decide(policy, &request);
         let mut explanation = self.effects(&request, &outcome);
         if with_steps {

@@ -272,9 +272,9 @@ impl Way<'_, '_, '_, '_> {
                     Weight::Fixed(share) => *share,
                     Weight::Clock => {
                         let request = self.context.request;
-                        let share = self
-                            .rollout
-                            .clocked(self.id, request.now(), request.outside());
+                        let share =
+                            self.rollout
+                                .clocked(self.id, request.now(), request.environment());
                         share.unwrap_or(Share::NONE)
                     }
                 };

@@ -1,7 +1,7 @@
 //! Guardrails that watch no version, or never see enough requests.
 
 use divvy::bucket::Share;
-use divvy::outside::Nothing;
+use divvy::environment::Empty;
 use divvy::policy::{Policy, Rollout, Strategy, Weight};
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ const ERRORS_WINDOW: f64 = 30.0;
 const LATENCY_WINDOW: f64 = 60.0;
 
 pub(super) fn find(policy: &Policy, raw: &Value, rps: Option<f64>, found: &mut Vec<Warning>) {
-    let shares = policy.shares(&Nothing);
+    let shares = policy.shares(&Empty);
     let rollouts = each(raw, "", "rollouts");
     for (((path, rollout), compiled), shares) in rollouts.iter().zip(&policy.rollouts).zip(shares) {
         let Some(guardrail) = rollout.get("guardrail") else {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use divvy::outside::Nothing;
+use divvy::environment::Empty;
 use divvy_envoy_tests::{PATIENCE, canary, configuration, everybody, rollout, told};
 use divvy_lab::eventually;
 use serde_json::{Value, json};
@@ -117,7 +117,7 @@ async fn a_freeze_holds_a_ramp_and_then_it_goes_on_step_by_step() -> Result<()> 
     for number in 0..100 {
         let user = format!("user-{number}");
         let answer = edge.get_as(&user, "/").await?;
-        assert_eq!(told(&answer), Some(&*decided(&tenth, &user, &Nothing)));
+        assert_eq!(told(&answer), Some(&*decided(&tenth, &user, &Empty)));
     }
     assert_eq!(transitions(&edge, mark), [""; 0], "it went on too early");
 

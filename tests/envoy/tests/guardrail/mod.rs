@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use divvy::decide::decide;
-use divvy::outside::Outside;
+use divvy::environment::Environment;
 use divvy::policy::Policy;
 use divvy::request::Request;
 use divvy::{config, output};
@@ -67,13 +67,13 @@ fn policy(configuration: &Value) -> Result<Policy> {
 }
 
 /// What the library tells this user, of whom it knows nothing else.
-fn decided(policy: &Policy, user: &str, outside: &dyn Outside) -> String {
+fn decided(policy: &Policy, user: &str, environment: &dyn Environment) -> String {
     let headers: [(&[u8], &[u8]); 3] = [
         (b":path", b"/"),
         (b":method", b"GET"),
         (b"x-user-id", user.as_bytes()),
     ];
-    let request = Request::from_headers(&policy.names, headers).with_outside(outside);
+    let request = Request::from_headers(&policy.names, headers).with_environment(environment);
     let assignment = output::assignment(policy, &decide(policy, &request).decisions);
     assignment.unwrap_or_default()
 }
@@ -85,7 +85,7 @@ fn canary_user() -> Result<String> {
         json!({"consecutiveErrors": 1}),
     ))?;
     let mut users = (0..).map(|number| format!("user-{number}"));
-    let is_canary = |user: &String| decided(&policy, user, &divvy::outside::Nothing) == CANARY;
+    let is_canary = |user: &String| decided(&policy, user, &divvy::environment::Empty) == CANARY;
     users.find(is_canary).context("nobody has v2")
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
-use divvy::outside::Outside;
+use divvy::environment::Environment;
 use divvy::policy::{Policy, RolloutId};
 use divvy_envoy_tests::{Edge, PATIENCE, configuration, everybody, rollout, told};
 use divvy_lab::eventually;
@@ -16,15 +16,7 @@ use super::{CANARY, STABLE, decided, guarded, instant, now, policy, start, wait_
 #[derive(Debug)]
 struct At(u64);
 
-impl Outside for At {
-    fn property(&self, _: &str) -> Option<Vec<u8>> {
-        None
-    }
-
-    fn random(&self) -> Option<[u8; 16]> {
-        None
-    }
-
+impl Environment for At {
     fn now(&self) -> Option<u64> {
         Some(self.0)
     }

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use divvy::decide::{Outcome, decide};
 use divvy::output::{self, HeaderChange};
-use divvy::outside::Outside;
+use divvy::environment::Environment;
 use divvy::policy::Policy;
 use divvy::request::Request;
 use divvy_fuzz::invariants;
@@ -20,13 +20,12 @@ static POLICY: LazyLock<Policy> = LazyLock::new(|| divvy::config::parse(CHAIN).e
 #[derive(Debug)]
 struct Peer(&'static str);
 
-impl Outside for Peer {
-    fn property(&self, path: &str) -> Option<Vec<u8>> {
-        path.ends_with("uri_san_peer_certificate")
-            .then(|| self.0.into())
+impl Environment for Peer {
+    fn peer_uri_san(&self) -> Option<Vec<u8>> {
+        Some(self.0.into())
     }
 
-    fn random(&self) -> Option<[u8; 16]> {
+    fn random_bits(&self) -> Option<[u8; 16]> {
         Some([7; 16])
     }
 }
@@ -50,13 +49,13 @@ fuzz_target!(|bytes: &[u8]| {
             Peer("spiffe://td/ns/a/sa/b"),
             Peer("spiffe://evil/ns/a/sa/b"),
         ];
-        let honoured = Request::from_headers(&policy.names, headers).with_outside(&friend);
+        let honoured = Request::from_headers(&policy.names, headers).with_environment(&friend);
         let outcome = invariants::hold(policy, &honoured);
 
         // What a stranger says has no say.
-        let forged = Request::from_headers(&policy.names, headers).with_outside(&stranger);
+        let forged = Request::from_headers(&policy.names, headers).with_environment(&stranger);
         let honest = Request::from_headers(&policy.names, headers[..4].iter().copied());
-        let honest = honest.with_outside(&stranger);
+        let honest = honest.with_environment(&stranger);
         let (forged, honest) = (decide(policy, &forged), decide(policy, &honest));
         assert_eq!(forged, honest, "a forged assignment");
 
@@ -67,7 +66,7 @@ fuzz_target!(|bytes: &[u8]| {
             headers[1],
             (b"x-divvy-assignment", sent.as_bytes()),
         ];
-        let again = Request::from_headers(&policy.names, again).with_outside(&friend);
+        let again = Request::from_headers(&policy.names, again).with_environment(&friend);
         let next = decide(policy, &again);
         assert_eq!(next.forwarded, outcome.forwarded, "{sent}");
 
@@ -85,7 +84,7 @@ fuzz_target!(|bytes: &[u8]| {
             (b"cookie", back.as_bytes()),
         ];
         let with_cookies = Request::from_headers(&policy.names, with_cookies);
-        let with_cookies = with_cookies.with_outside(&stranger);
+        let with_cookies = with_cookies.with_environment(&stranger);
         if !outcome.memories.is_empty() && outcome.forwarded.is_empty() {
             let next = decide(policy, &with_cookies);
             for (rollout, memory) in &outcome.memories {

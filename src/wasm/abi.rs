@@ -15,9 +15,9 @@ use std::cell::RefCell;
 
 use super::alone::Alone;
 use super::contexts::Contexts;
-use super::root::Root;
-use super::stream::Stream;
+use super::host::ProxyWasm;
 use super::{host, lent};
+use crate::filter::{OpenRequest, Plugin};
 
 const CONTINUE: u32 = 0;
 
@@ -34,11 +34,11 @@ fn with<T: Default>(run: impl FnOnce(&mut Contexts) -> T) -> T {
     }
 }
 
-fn with_root<T: Default>(id: u32, run: impl FnOnce(&mut Root) -> T) -> T {
+fn with_root<T: Default>(id: u32, run: impl FnOnce(&mut Plugin<ProxyWasm>) -> T) -> T {
     with(|contexts| contexts.root(id).map(run)).unwrap_or_default()
 }
 
-fn with_stream(id: u32, run: impl FnOnce(&mut Stream)) -> u32 {
+fn with_stream(id: u32, run: impl FnOnce(&mut OpenRequest<ProxyWasm>)) -> u32 {
     with(|contexts| contexts.stream(id).map(run));
     CONTINUE
 }
@@ -75,12 +75,12 @@ extern "C" fn proxy_on_context_create(id: u32, parent: u32) {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_configure(root: u32, size: usize) -> u32 {
-    with_root(root, |root| root.configure(size)).into()
+    with_root(root, |root| host::configure(root, size)).into()
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_tick(root: u32) {
-    with_root(root, Root::tick);
+    with_root(root, Plugin::on_tick);
 }
 
 #[unsafe(no_mangle)]
@@ -91,23 +91,23 @@ extern "C" fn proxy_on_request_headers(stream: u32, _: u32, whole: u32) -> u32 {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_body(stream: u32, _: u32, last: u32) -> u32 {
-    with_stream(stream, |stream| stream.request_body(last != 0))
+    with_stream(stream, |stream| stream.on_request_body(last != 0))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_trailers(stream: u32, _: u32) -> u32 {
-    with_stream(stream, Stream::request_trailers)
+    with_stream(stream, OpenRequest::on_request_trailers)
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_response_headers(stream: u32, _: u32, _: u32) -> u32 {
-    with_stream(stream, Stream::response_headers)
+    with_stream(stream, |stream| stream.on_response_headers(&ProxyWasm))
 }
 
 /// The end of a stream comes with a log, whether or not there was a response.
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_log(stream: u32) {
-    with_stream(stream, Stream::log);
+    with_stream(stream, |stream| stream.on_end(&ProxyWasm));
 }
 
 #[unsafe(no_mangle)]

@@ -6,18 +6,19 @@
 
 use std::rc::Rc;
 
-use super::root::Root;
-use super::state::State;
-use super::stream::Stream;
+use super::host::ProxyWasm;
 use super::streams::Streams;
+use crate::filter::configuration::Configuration;
+use crate::filter::{OpenRequest, Plugin, Vm};
 
 /// All contexts of a VM.
 pub struct Contexts {
     /// One for each configuration that is in use: a handful.
-    roots: Vec<(u32, Root)>,
+    vm: Option<Rc<Vm<ProxyWasm>>>,
+    roots: Vec<(u32, Plugin<ProxyWasm>)>,
     /// Streams whose request is still to come, with the configuration that they began with. That
     /// is one at most where the proxy says at once what comes, as Envoy does.
-    begun: Vec<(u32, Rc<State>)>,
+    begun: Vec<(u32, Rc<Configuration<ProxyWasm>>)>,
     /// Those of which something is still to be done after that.
     streams: Streams,
 }
@@ -25,6 +26,7 @@ pub struct Contexts {
 impl Contexts {
     pub const fn new() -> Self {
         Self {
+            vm: None,
             roots: Vec::new(),
             begun: Vec::new(),
             streams: Streams::new(),
@@ -38,31 +40,36 @@ impl Contexts {
                 // Whatever else had this number is over.
                 self.streams.remove(id);
                 self.begun.retain(|(of, _)| *of != id);
-                self.begun.push((id, Rc::clone(root.state())));
+                self.begun.push((id, Rc::clone(root.current())));
             }
         } else if self.root(id).is_none() {
             // The proxy may start a root twice, to configure it once more.
-            self.roots.push((id, Root::new()));
+            let vm = self.vm.get_or_insert_with(|| Vm::new(ProxyWasm));
+            self.roots.push((id, Plugin::new(Rc::clone(vm))));
         }
     }
 
-    pub fn root(&mut self, id: u32) -> Option<&mut Root> {
+    pub fn root(&mut self, id: u32) -> Option<&mut Plugin<ProxyWasm>> {
         find(&mut self.roots, id)
     }
 
     /// The request of a stream has come, with its body unless it is `whole` without one.
     pub fn request_headers(&mut self, id: u32, whole: bool) {
         if let Some(state) = self.begun(id) {
-            Stream::begin(&state, whole, || self.streams.room(id));
+            if let Some(stream) = OpenRequest::begin(&state, &ProxyWasm, whole)
+                && let Some(room) = self.streams.room(id)
+            {
+                *room = Some(stream);
+            }
         }
     }
 
-    pub fn stream(&mut self, id: u32) -> Option<&mut Stream> {
+    pub fn stream(&mut self, id: u32) -> Option<&mut OpenRequest<ProxyWasm>> {
         self.streams.get(id)
     }
 
     /// Takes a stream whose request is still to come, the latest of this number.
-    fn begun(&mut self, id: u32) -> Option<Rc<State>> {
+    fn begun(&mut self, id: u32) -> Option<Rc<Configuration<ProxyWasm>>> {
         let place = self.begun.iter().rposition(|(of, _)| *of == id)?;
         let last = self.begun.pop()?;
         let (_, state) = match self.begun.get_mut(place) {
@@ -85,7 +92,7 @@ impl Contexts {
     }
 }
 
-fn find(roots: &mut [(u32, Root)], id: u32) -> Option<&mut Root> {
+fn find(roots: &mut [(u32, Plugin<ProxyWasm>)], id: u32) -> Option<&mut Plugin<ProxyWasm>> {
     let mut roots = roots.iter_mut();
     roots.find(|(of, _)| *of == id).map(|(_, root)| root)
 }

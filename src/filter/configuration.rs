@@ -1,0 +1,326 @@
+//! What a plugin and its requests share of one configuration.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use super::active::{ActivePolicy, DEFINED_AT_ONCE};
+use super::facts::Facts;
+use super::gauges::Gauges;
+use super::host::Host;
+use super::marks::Marks;
+use super::vm::Vm;
+use super::watch::Watch;
+use crate::config::Errors;
+use crate::decision::Decision;
+use crate::guardrail;
+use crate::output;
+use crate::policy::{Metrics, RolloutId};
+use crate::response::FinishedRequest;
+
+/// Seconds between two messages about a configuration that was accepted inert.
+const REMINDER_SECONDS: u64 = 60;
+
+/// One configuration of one plugin in one VM.
+pub struct Configuration<H> {
+    pub(super) vm: Rc<Vm<H>>,
+    pub(super) active: ActivePolicy,
+    pub(super) watch: Watch,
+    plugin: Box<str>,
+    gauges: Rc<Gauges>,
+    /// Digest of the configuration's bytes.
+    digest: u128,
+    /// Errors of an invalid configuration that was accepted inert.
+    inert: Option<Errors>,
+    /// Whether a request came since the gauges last changed their configuration.
+    used_since_change: Cell<bool>,
+    /// Generation of the gauges' owner at the last tick.
+    seen_owner: Cell<u32>,
+    /// By rollout: whether it is beyond the first [`DEFINED_AT_ONCE`] and its gauges are
+    /// shown, because it has decided.
+    late: Cell<Vec<bool>>,
+    /// Whether a request ever came.
+    ever_used: Cell<bool>,
+    /// Whether a request came since the last tick.
+    used_since_tick: Cell<bool>,
+    /// Whether requests come to this configuration and to others by turns.
+    alternates: Cell<bool>,
+    /// Rollouts whose gauges change without a new configuration: those that are watched,
+    /// and those that follow them.
+    moving: Vec<RolloutId>,
+    /// Values of their gauges that this VM set last.
+    shown: Cell<Vec<Vec<u64>>>,
+    /// Buffer for header values, reused by all requests.
+    pub(super) buffer: Cell<Vec<u8>>,
+}
+
+impl<H: Host> Configuration<H> {
+    pub(super) fn new(
+        vm: Rc<Vm<H>>,
+        plugin: &str,
+        digest: u128,
+        active: ActivePolicy,
+        inert: Option<Errors>,
+    ) -> Self {
+        Self {
+            watch: Watch::new(plugin, &active.policy),
+            moving: active.policy.moving(),
+            plugin: plugin.into(),
+            gauges: vm.gauges(plugin),
+            vm,
+            digest,
+            active,
+            inert,
+            used_since_change: Cell::new(false),
+            seen_owner: Cell::new(0),
+            late: Cell::default(),
+            ever_used: Cell::new(false),
+            used_since_tick: Cell::new(false),
+            alternates: Cell::new(false),
+            shown: Cell::default(),
+            buffer: Cell::default(),
+        }
+    }
+
+    /// Facts for decisions, without a request.
+    pub(super) fn facts(&self) -> Facts<'_, H> {
+        Facts {
+            host: &self.vm.host,
+            watch: &self.watch,
+        }
+    }
+
+    /// A request came to this configuration, so the gauges have to show it.
+    pub(super) fn on_request(&self) {
+        self.used_since_change.set(true);
+        self.used_since_tick.set(true);
+        let first = !self.ever_used.replace(true);
+        if !self.gauges.show_here(self.digest) {
+            self.alternates.set(!first);
+            self.show_gauges();
+        }
+        // Not at the first tick: if pushes come faster than ticks, nothing would be judged.
+        if first {
+            self.merge(self.is_in_charge());
+        }
+    }
+
+    /// Makes the gauges show this configuration. Other VMs may have judged its rollouts
+    /// since it was configured or last had requests, so their states are reloaded.
+    pub(super) fn show_gauges(&self) {
+        self.watch.reload(&self.vm.host, &self.active.policy);
+        self.active.update_shares(&self.facts());
+        self.late.take();
+        self.shown.take();
+        let mut values = Vec::new();
+        let mut late = Vec::new();
+        for (id, _) in self.active.policy.numbered() {
+            if is_late(id) {
+                late.extend(self.gauges_of(id));
+            } else {
+                values.extend(self.gauges_of(id));
+            }
+        }
+        let plugin = [("divvy_plugin", &*self.plugin)];
+        let hash = self.active.policy.fingerprint;
+        for (metric, value) in [
+            ("divvy_config_hash", u64::from(hash)),
+            ("divvy_config_inert", u64::from(self.inert.is_some())),
+        ] {
+            values.push((output::series(&plugin, metric), value));
+        }
+        self.gauges.show(&self.vm, self.digest, &values, &late);
+    }
+
+    /// Periodic work: merges and judges the counts, keeps the gauges current and repeats
+    /// the errors of a configuration that was accepted inert.
+    pub(super) fn on_tick(&self) {
+        if !self.used_since_tick.take() {
+            self.alternates.set(false);
+        }
+        self.merge(self.is_in_charge());
+        self.update_gauges();
+        if !self.moving.is_empty() && self.owns_gauges() {
+            self.show_changes();
+        }
+    }
+
+    /// Merges the counts for the last time. Other configurations judge them.
+    pub(super) fn flush(&self) {
+        self.alternates.set(false);
+        self.merge(false);
+    }
+
+    fn merge(&self, in_charge: bool) {
+        if !self.watch.is_empty() {
+            let host = &self.vm.host;
+            self.watch.tick(host, &self.active.policy, in_charge);
+        }
+    }
+
+    /// Whether the gauges of the process show this configuration.
+    fn owns_gauges(&self) -> bool {
+        let owner = self.gauges.owner(&self.vm.host);
+        owner.is_some_and(|(digest, _)| digest == self.digest)
+    }
+
+    /// Whether new requests come to this configuration, which then judges. A configuration
+    /// that never got one, because Envoy refused the update or is still warming it, must
+    /// not end the verdicts of the one in force.
+    ///
+    /// If several get requests by turns, the gauges show the one that got the last. The
+    /// others judge as well while they get any between two ticks.
+    fn is_in_charge(&self) -> bool {
+        self.ever_used.get() && (self.alternates.get() || self.owns_gauges())
+    }
+
+    /// Counts the outcome of a request for each watched rollout that decided it.
+    pub(super) fn judge(&self, decisions: &[Decision], finished: &FinishedRequest) {
+        let policy = &self.active.policy;
+        for decision in decisions.iter().filter(|decision| decision.judged) {
+            let id = decision.rollout;
+            let rollout = policy.rollout(id);
+            let Some((plan, arm)) = rollout.and_then(|rollout| rollout.guarded(decision.version))
+            else {
+                continue;
+            };
+            if self.watch.record(id, plan, arm, finished) {
+                let in_charge = self.is_in_charge();
+                let host = &self.vm.host;
+                if self.watch.merge_now(host, id, policy, in_charge) && self.owns_gauges() {
+                    self.show_changes();
+                }
+            }
+        }
+    }
+
+    /// Sets the gauges whose values changed since the last tick: shares that grow, versions
+    /// that are rolled back.
+    fn show_changes(&self) {
+        self.active.update_shares(&self.facts());
+        let late = self.late.take();
+        let mut before = self.shown.take();
+        before.resize(self.moving.len(), Vec::new());
+        let mut changed = Vec::new();
+        for (id, shown) in self.moving.iter().zip(&mut before) {
+            if is_late(*id) && late.get(usize::from(id.0)) != Some(&true) {
+                continue;
+            }
+            let now = self.values_of(*id);
+            if now != *shown {
+                changed.extend(self.gauges_of(*id));
+                *shown = now;
+            }
+        }
+        self.late.set(late);
+        self.shown.set(before);
+        if !changed.is_empty() {
+            self.gauges.add(&self.vm, &changed);
+        }
+    }
+
+    /// Makes the gauges show this configuration if requests come to it in this VM.
+    fn update_gauges(&self) {
+        let owner = self.gauges.owner(&self.vm.host);
+        let generation = owner.map_or(0, |(_, generation)| generation);
+        if self.seen_owner.replace(generation) != generation {
+            // The requests since the last tick may have come before the change. If this
+            // configuration still gets some, it is shown at the next tick.
+            self.used_since_change.set(false);
+            self.late.take();
+        }
+        let owns = owner.is_some_and(|(digest, _)| digest == self.digest);
+        if self.used_since_change.take() && !owns {
+            self.show_gauges();
+        }
+        // A configuration that was replaced still ticks while it has open requests.
+        if owns {
+            self.remind();
+        }
+    }
+
+    /// Shows the gauges of rollouts beyond the first [`DEFINED_AT_ONCE`] that decide for the
+    /// first time.
+    pub(super) fn show_late_gauges(&self, decisions: &[Decision]) {
+        let rollouts = self.active.policy.rollouts.len();
+        if rollouts <= DEFINED_AT_ONCE {
+            return;
+        }
+        let mut late = self.late.take();
+        late.resize(rollouts, false);
+        let mut gauges = Vec::new();
+        let deciding = decisions.iter().map(|decision| decision.rollout);
+        for id in deciding.filter(|id| is_late(*id)) {
+            let shown = late.get_mut(usize::from(id.0));
+            if shown.is_some_and(|shown| !std::mem::replace(shown, true)) {
+                gauges.extend(self.gauges_of(id));
+            }
+        }
+        self.late.set(late);
+        if !gauges.is_empty() {
+            self.gauges.add(&self.vm, &gauges);
+        }
+    }
+
+    /// Names and values of a rollout's gauges: the share of each version, and the standing
+    /// of those that are guarded.
+    fn gauges_of(&self, id: RolloutId) -> Vec<(String, u64)> {
+        let Some(rollout) = self.active.policy.rollout(id) else {
+            return Vec::new();
+        };
+        let names = rollout.versions.iter().map(|version| &*version.name);
+        let weights = names.filter(|_| rollout.metrics > Metrics::Off);
+        let weights = weights.map(|name| output::weight_series(&rollout.name, name));
+        let guarded = rollout.plan.iter().flat_map(|plan| plan.guarded());
+        let states = guarded.map(|(_, name)| output::guardrail_series(&rollout.name, name));
+        weights.chain(states).zip(self.values_of(id)).collect()
+    }
+
+    /// Values of a rollout's gauges, in the same order.
+    fn values_of(&self, id: RolloutId) -> Vec<u64> {
+        let mut values = Vec::new();
+        let Some(rollout) = self.active.policy.rollout(id) else {
+            return values;
+        };
+        if rollout.metrics > Metrics::Off {
+            let shares = self.active.shares(id).into_iter();
+            values.extend(shares.map(|(_, share)| u64::from(share)));
+        }
+        if let Some(plan) = &rollout.plan {
+            let state = self.watch.state(id);
+            let standing = |arm| guardrail::standing(plan, state.as_deref(), arm);
+            values.extend(plan.guarded().map(|(arm, _)| standing(arm).gauge()));
+        }
+        values
+    }
+
+    /// Repeats the errors of a configuration that was accepted inert, in one VM per period.
+    fn remind(&self) {
+        let Some(errors) = &self.inert else { return };
+        let now = self.vm.host.now().unwrap_or_default();
+        let period = now.as_secs() / REMINDER_SECONDS;
+        if Marks::new(&self.vm.host, &self.plugin).is_turn(period) {
+            report(
+                "this proxy has no valid configuration and serves stable",
+                errors,
+            );
+        }
+    }
+}
+
+/// Whether the gauges of a rollout are shown only once it has decided.
+fn is_late(id: RolloutId) -> bool {
+    usize::from(id.0) >= DEFINED_AT_ONCE
+}
+
+/// Logs the errors of a configuration, a line each.
+pub(super) fn report(what: &str, errors: &Errors) {
+    let count = errors.count();
+    let plural = if count == 1 { "" } else { "s" };
+    log::error!("{what}: {count} error{plural}");
+    for error in errors.iter() {
+        log::error!("{error}");
+    }
+    if errors.further() > 0 {
+        log::error!("and {} more", errors.further());
+    }
+}

@@ -1,0 +1,79 @@
+//! The host's facts as a decision asks for them.
+
+use std::fmt;
+use std::rc::Rc;
+
+use super::host::{Exchange, Host};
+use super::watch::Watch;
+use crate::environment::{Direction, Environment};
+use crate::guardrail::State;
+use crate::policy::RolloutId;
+use crate::request::Claim;
+
+/// Facts about the time and the rollouts, without a request.
+pub struct Facts<'a, H> {
+    pub host: &'a H,
+    pub watch: &'a Watch,
+}
+
+impl<H> fmt::Debug for Facts<'_, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Facts")
+    }
+}
+
+impl<H: Host> Environment for Facts<'_, H> {
+    fn random_bits(&self) -> Option<[u8; 16]> {
+        self.host.random_bits()
+    }
+
+    fn now(&self) -> Option<u64> {
+        self.watch.clock(self.host)
+    }
+
+    fn guardrail_state(&self, rollout: RolloutId) -> Option<Rc<State>> {
+        self.watch.state(rollout)
+    }
+}
+
+/// Facts about one request.
+pub struct RequestFacts<'a, H, X> {
+    pub facts: Facts<'a, H>,
+    pub exchange: &'a X,
+}
+
+impl<H, X> fmt::Debug for RequestFacts<'_, H, X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RequestFacts")
+    }
+}
+
+impl<H: Host, X: Exchange> Environment for RequestFacts<'_, H, X> {
+    fn peer_uri_san(&self) -> Option<Vec<u8>> {
+        self.exchange.peer_uri_san()
+    }
+
+    fn listener_direction(&self) -> Option<Direction> {
+        self.exchange.listener_direction()
+    }
+
+    fn source_address(&self) -> Option<Vec<u8>> {
+        self.exchange.source_address()
+    }
+
+    fn jwt_claim(&self, claim: &Claim) -> Option<Vec<u8>> {
+        self.exchange.jwt_claim(claim)
+    }
+
+    fn random_bits(&self) -> Option<[u8; 16]> {
+        self.facts.random_bits()
+    }
+
+    fn now(&self) -> Option<u64> {
+        self.facts.now()
+    }
+
+    fn guardrail_state(&self, rollout: RolloutId) -> Option<Rc<State>> {
+        self.facts.guardrail_state(rollout)
+    }
+}

@@ -1,0 +1,353 @@
+//! One request and its response.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::configuration::Configuration;
+use super::facts::RequestFacts;
+use super::host::{Exchange, HeaderLines, Host, Message, Refused};
+use crate::cookies::is_shared;
+use crate::decide;
+use crate::decision::{Decisions, Reason};
+use crate::output::{self, HeaderChange};
+use crate::policy::Policy;
+use crate::request::Request;
+use crate::response::{self, FinishedRequest, ResponseClass};
+
+const NANOS_PER_MILLI: u64 = 1_000_000;
+
+/// A request whose response is still to be changed or counted.
+pub struct OpenRequest<H> {
+    configuration: Rc<Configuration<H>>,
+    decisions: Decisions,
+    /// Values of `set-cookie` for the client.
+    cookies: Vec<String>,
+    /// Whether responses are counted for one of the decisions.
+    counted: bool,
+    /// Whether a guardrail judges one of the decisions.
+    judged: bool,
+    /// Whether that guardrail has a latency limit.
+    timed: bool,
+    /// Arrival of the request headers, on the monotonic clock.
+    started: Option<u64>,
+    /// Arrival of the end of the request, if `timed`: latency begins here, because a slow
+    /// upload is the client's doing.
+    received: Option<u64>,
+    /// Whether this is a gRPC call, whose status follows the response headers, so it is
+    /// counted at the end.
+    grpc: bool,
+    /// The response, once its headers arrived.
+    response: Option<ResponseStart>,
+    /// Whether the response has been counted.
+    is_counted: bool,
+}
+
+/// The beginning of a response.
+#[derive(Clone, Copy, Default)]
+struct ResponseStart {
+    code: u64,
+    /// Nanoseconds since the request headers arrived.
+    duration: Option<u64>,
+    /// Nanoseconds since the end of the request arrived.
+    latency: Option<u64>,
+    event_stream: bool,
+}
+
+/// Decisions for a request, after its headers have been changed.
+#[derive(Default)]
+struct Assigned {
+    decisions: Decisions,
+    cookies: Vec<String>,
+    grpc: bool,
+}
+
+impl<H: Host> OpenRequest<H> {
+    /// Request headers arrived; `end_of_stream`: no body follows. Decides, changes the
+    /// headers and counts the request. `None` if nothing remains to be done for it.
+    pub fn begin(
+        configuration: &Rc<Configuration<H>>,
+        exchange: &impl Exchange,
+        end_of_stream: bool,
+    ) -> Option<Self> {
+        configuration.on_request();
+        let Assigned {
+            decisions,
+            cookies,
+            grpc,
+        } = assign(configuration, exchange);
+        if decisions.is_empty() {
+            return None;
+        }
+        let active = &configuration.active;
+        let vm = &configuration.vm;
+        let counted = active.counts_responses(&decisions);
+        let (judged, timed) = if configuration.watch.is_empty() {
+            (false, false)
+        } else {
+            active.is_judged(&decisions)
+        };
+        let started = if counted || timed {
+            vm.host.monotonic_nanos()
+        } else {
+            None
+        };
+        configuration.show_late_gauges(&decisions);
+        for decision in &decisions {
+            if let Some(id) = active.requests(vm, decision) {
+                vm.host.increment(id);
+            }
+        }
+        let tells = active.policy.rare.tells_clients;
+        (counted || judged || tells || !cookies.is_empty()).then(|| Self {
+            configuration: Rc::clone(configuration),
+            decisions,
+            cookies,
+            counted,
+            judged,
+            timed,
+            started,
+            received: started.filter(|_| end_of_stream),
+            grpc,
+            response: None,
+            is_counted: false,
+        })
+    }
+
+    /// A piece of the request body arrived.
+    pub fn on_request_body(&mut self, end_of_stream: bool) {
+        if end_of_stream {
+            self.on_request_end();
+        }
+    }
+
+    /// The request trailers arrived.
+    pub fn on_request_trailers(&mut self) {
+        self.on_request_end();
+    }
+
+    /// The request is complete. The latency of a response that came earlier is unknown.
+    fn on_request_end(&mut self) {
+        if self.timed && self.response.is_none() {
+            self.received = self.host().monotonic_nanos();
+        }
+    }
+
+    /// Response headers arrived.
+    pub fn on_response_headers(&mut self, exchange: &impl Exchange) {
+        // A host that calls twice is tolerated.
+        if self.response.is_some() {
+            return;
+        }
+        if self.counted || self.judged {
+            let start = self.response_start(exchange);
+            self.response = Some(start);
+            // A gRPC call is answered with 200 and may still fail by its status.
+            self.grpc &= start.code == 200;
+            if self.counted {
+                if let Some(nanos) = start.duration {
+                    self.record_duration(nanos);
+                }
+                if !self.grpc {
+                    self.count(ResponseClass::from_code(start.code));
+                }
+            }
+        }
+        self.set_cookies(exchange);
+        let policy = &self.configuration.active.policy;
+        if policy.rare.tells_clients {
+            // The response is forwarded whether or not its headers could be changed.
+            let mut buffer = self.configuration.buffer.take();
+            output::change_response(policy, &self.decisions, &mut buffer, |change| {
+                let _ = apply(exchange, Message::Response, change);
+            });
+            self.configuration.buffer.set(buffer);
+        }
+    }
+
+    /// The request ended, with or without a response.
+    pub fn on_end(&mut self, exchange: &impl Exchange) {
+        let counts = self.counted && !self.is_counted;
+        if !counts && !self.judged {
+            return;
+        }
+        let start = self.response.unwrap_or_else(|| ResponseStart {
+            code: exchange.response_code().unwrap_or_default(),
+            ..ResponseStart::default()
+        });
+        // Without response headers, Envoy reports `Unknown`.
+        let grpc_status = if self.grpc && self.response.is_some() {
+            exchange.grpc_status()
+        } else {
+            None
+        };
+        let mut finished = FinishedRequest {
+            code: start.code,
+            grpc_status,
+            flags: 0,
+            event_stream: start.event_stream,
+            latency: start.latency.map(Duration::from_nanos),
+        };
+        // Read only if they matter: the call takes 500 ns.
+        if self.judged
+            || finished.is_failed_call()
+            || ResponseClass::from_code(start.code) == ResponseClass::None
+        {
+            finished.flags = exchange.response_flags().unwrap_or_default();
+        }
+        if counts {
+            self.count(finished.class());
+        }
+        if self.judged {
+            self.configuration.judge(&self.decisions, &finished);
+        }
+    }
+
+    fn host(&self) -> &H {
+        &self.configuration.vm.host
+    }
+
+    /// Counts the response for each rollout that decided.
+    fn count(&mut self, class: ResponseClass) {
+        self.is_counted = true;
+        let Configuration { active, vm, .. } = &*self.configuration;
+        for decision in &self.decisions {
+            if let Some(id) = active.responses(vm, decision, class) {
+                vm.host.increment(id);
+            }
+        }
+    }
+
+    fn record_duration(&self, nanos: u64) {
+        let millis = nanos / NANOS_PER_MILLI;
+        let Configuration { active, vm, .. } = &*self.configuration;
+        for decision in &self.decisions {
+            if let Some(id) = active.duration(vm, decision) {
+                vm.host.record(id, millis);
+            }
+        }
+    }
+
+    /// Reads the beginning of the response. If event streams matter, all headers are read
+    /// in one call, which costs as much as reading one.
+    fn response_start(&self, exchange: &impl Exchange) -> ResponseStart {
+        let now = self.started.and_then(|_| self.host().monotonic_nanos());
+        let since = |begin: Option<u64>| Some(now?.saturating_sub(begin?));
+        let mut start = ResponseStart {
+            duration: since(self.started),
+            latency: since(self.received),
+            ..ResponseStart::default()
+        };
+        let all = self.judged && self.timed;
+        let lines = all.then(|| exchange.lines(Message::Response)).flatten();
+        let Some(lines) = lines else {
+            let status = exchange.status().unwrap_or_default();
+            start.code = response::status_code(&status);
+            return start;
+        };
+        let _ = lines.for_each(|name, value| match name {
+            b":status" => start.code = response::status_code(value),
+            b"content-type" => start.event_stream = response::is_event_stream(value),
+            _ => {}
+        });
+        start
+    }
+
+    /// Adds the cookies to the response, unless a shared cache may give it to other clients.
+    /// A response whose headers cannot be read may be one of those.
+    fn set_cookies(&self, exchange: &impl Exchange) {
+        if self.cookies.is_empty() {
+            return;
+        }
+        let Some(lines) = exchange.lines(Message::Response) else {
+            return;
+        };
+        let mut cached = false;
+        let read = lines.for_each(|name, value| {
+            cached |= name == b"cache-control" && is_shared(value);
+        });
+        if cached || read.is_err() {
+            return;
+        }
+        for cookie in &self.cookies {
+            let _ = exchange.add(Message::Response, "set-cookie", cookie.as_bytes());
+        }
+    }
+}
+
+/// Decides a request and changes its headers.
+fn assign<H: Host>(configuration: &Configuration<H>, exchange: &impl Exchange) -> Assigned {
+    let policy = &configuration.active.policy;
+    // Without rollouts no header is read: looking for divvy's own headers costs less.
+    if policy.rollouts.is_empty() && policy.inheritance.is_none() {
+        strip_present(policy, exchange);
+        return Assigned::default();
+    }
+    let facts = RequestFacts {
+        facts: configuration.facts(),
+        exchange,
+    };
+    let lines = exchange.lines(Message::Request);
+    let mut request = Request::new(&policy.names).with_environment(&facts);
+    let read = lines.as_ref().map(|lines| lines.read_into(&mut request));
+    let mut refused = false;
+    let change = |change: HeaderChange<'_, '_>| {
+        refused |= apply(exchange, Message::Request, change).is_err();
+    };
+    let mut assigned = Assigned::default();
+    if let Some(Ok(())) = read {
+        let outcome = decide::decide(policy, &request);
+        let mut buffer = configuration.buffer.take();
+        output::change_request(policy, &request, &outcome, &mut buffer, change);
+        configuration.buffer.set(buffer);
+        if policy.rare.gives_cookies {
+            assigned.cookies = output::cookies(policy, &outcome);
+        }
+        assigned.grpc = request.is_grpc();
+        assigned.decisions = outcome.decisions;
+    } else {
+        let outcome = decide::decide_unread(policy);
+        output::change_blindly(policy, &outcome, change);
+        assigned.decisions = outcome.decisions;
+    }
+    if refused {
+        fall_back(policy, exchange, &mut assigned);
+    }
+    assigned
+}
+
+/// Takes all decisions back: the host refused a header, so the request might take any route.
+/// Without divvy's headers it takes the default route, to stable.
+fn fall_back(policy: &Policy, exchange: &impl Exchange, assigned: &mut Assigned) {
+    for decision in &mut assigned.decisions {
+        if let Some(rollout) = policy.rollout(decision.rollout) {
+            decision.version = rollout.stable;
+            decision.reason = Reason::Error;
+            decision.judged = false;
+            decision.upstream = None;
+        }
+    }
+    assigned.cookies.clear();
+    output::strip(policy, |change| {
+        let _ = apply(exchange, Message::Request, change);
+    });
+}
+
+/// Removes those of divvy's headers that the request has.
+fn strip_present(policy: &Policy, exchange: &impl Exchange) {
+    for header in &policy.owned {
+        if !exchange.lacks(Message::Request, &header.name) {
+            let _ = exchange.remove(Message::Request, &header.name);
+        }
+    }
+}
+
+fn apply(
+    exchange: &impl Exchange,
+    message: Message,
+    change: HeaderChange<'_, '_>,
+) -> Result<(), Refused> {
+    match change {
+        HeaderChange::Set(name, value) => exchange.set(message, name, value),
+        HeaderChange::Remove(name) => exchange.remove(message, name),
+    }
+}

@@ -1,0 +1,139 @@
+//! A plugin of one VM: takes configurations, which are put in force, run inert or refused.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::active::ActivePolicy;
+use super::configuration::{Configuration, report};
+use super::host::Host;
+use super::marks::Marks;
+use super::vm::Vm;
+use crate::config::{self, Errors};
+
+/// Environment variable that switches running inert off: for CI, and for users who want
+/// their proxy not to start.
+const STRICT: &str = "DIVVY_STRICT";
+/// Interval of ticks, at which gauges are kept current and an inert plugin repeats its
+/// errors.
+const TICK: Duration = Duration::from_secs(5);
+/// Interval of ticks if versions are watched: the delay between evidence and verdict.
+const WATCH_TICK: Duration = Duration::from_secs(1);
+
+/// One plugin in one VM. A request keeps the configuration that it began with.
+pub struct Plugin<H> {
+    vm: Rc<Vm<H>>,
+    current: Rc<Configuration<H>>,
+    /// Earlier configurations that still have open requests, whose outcomes count as well.
+    earlier: Vec<Rc<Configuration<H>>>,
+}
+
+impl<H: Host> Plugin<H> {
+    /// A plugin without a configuration: it decides nothing.
+    pub fn new(vm: Rc<Vm<H>>) -> Self {
+        let active = ActivePolicy::default();
+        Self {
+            current: Rc::new(Configuration::new(Rc::clone(&vm), "", 0, active, None)),
+            earlier: Vec::new(),
+            vm,
+        }
+    }
+
+    /// The configuration for a request that begins now.
+    pub const fn current(&self) -> &Rc<Configuration<H>> {
+        &self.current
+    }
+
+    /// Takes a configuration. Whether it is in force now.
+    pub fn configure(&mut self, plugin: &str, bytes: &[u8]) -> bool {
+        let vm = Rc::clone(&self.vm);
+        let marks = Marks::new(&vm.host, plugin);
+        let digest = config::digest(bytes);
+        match config::parse(bytes) {
+            Ok(policy) => {
+                marks.set_accepted();
+                self.replace(plugin, digest, ActivePolicy::new(&vm, policy), None);
+                let policy = &self.current.active.policy;
+                log::info!(
+                    "configuration {:?} is in force: rollouts: {}, hash: {:08x}",
+                    policy.version,
+                    policy.rollouts.len(),
+                    policy.fingerprint,
+                );
+                if bytes.is_empty() {
+                    log::warn!(
+                        "it is empty: nothing is split, and everybody goes where the routes say"
+                    );
+                }
+                if plugin.is_empty() && !self.current.watch.is_empty() {
+                    log::warn!(
+                        "the plugin has no name: counts and verdicts are shared with any other \
+                         plugin of this proxy that has none, so give it one"
+                    );
+                }
+                true
+            }
+            Err(errors) if self.runs_inert(&marks, digest) => {
+                // All workers accept it, and the first one logs the errors.
+                if marks.set_inert(digest) {
+                    report(
+                        "this proxy starts without a valid configuration and serves stable",
+                        &errors,
+                    );
+                }
+                let active = ActivePolicy::new(&vm, config::inert(bytes));
+                self.replace(plugin, digest, active, Some(errors));
+                true
+            }
+            Err(errors) => {
+                let what = if marks.was_accepted() {
+                    "the configuration is refused, the last good one stays in force"
+                } else {
+                    "the configuration is refused, and there is no other"
+                };
+                report(what, &errors);
+                false
+            }
+        }
+    }
+
+    /// Periodic work.
+    pub fn on_tick(&mut self) {
+        self.flush_earlier();
+        self.current.on_tick();
+    }
+
+    /// Merges what was counted: this plugin gets no more requests.
+    pub fn end(&mut self) {
+        self.flush_earlier();
+        self.current.flush();
+    }
+
+    fn replace(&mut self, plugin: &str, digest: u128, active: ActivePolicy, inert: Option<Errors>) {
+        let vm = Rc::clone(&self.vm);
+        let next = Rc::new(Configuration::new(vm, plugin, digest, active, inert));
+        let before = std::mem::replace(&mut self.current, next);
+        self.earlier.push(before);
+        self.flush_earlier();
+        self.current.show_gauges();
+        self.vm.host.tick_every(if self.current.watch.is_empty() {
+            TICK
+        } else {
+            WATCH_TICK
+        });
+    }
+
+    /// Merges the outcomes of requests that began with an earlier configuration, and drops
+    /// those configurations that have no open request.
+    fn flush_earlier(&mut self) {
+        self.earlier.retain(|configuration| {
+            configuration.flush();
+            Rc::strong_count(configuration) > 1
+        });
+    }
+
+    /// Whether to accept an invalid configuration without deciding anything.
+    fn runs_inert(&self, marks: &Marks<'_, H>, digest: u128) -> bool {
+        !self.vm.host.environment_says(STRICT, "1")
+            && (marks.was_inert(digest) || !marks.was_accepted())
+    }
+}

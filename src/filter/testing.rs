@@ -1,0 +1,284 @@
+//! A host in memory for unit tests: one process with shared data, a clock that the test
+//! sets, metrics by name and single exchanges. [`MemoryHost::clone`] is another VM of the
+//! same process.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::host::{Exchange, HeaderLines, Host, Message, MetricId, MetricKind, Refused};
+use crate::environment::Direction;
+use crate::request::{Claim, Malformed, Request};
+use crate::shared_data::{Generation, Swap};
+
+/// One VM's view of a process.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryHost(Rc<Process>);
+
+#[derive(Debug, Default)]
+struct Process {
+    now: Cell<Duration>,
+    interval: Cell<Option<Duration>>,
+    environment: RefCell<BTreeMap<String, String>>,
+    shared: RefCell<BTreeMap<String, (Vec<u8>, Generation)>>,
+    /// Names of metrics by number.
+    names: RefCell<Vec<String>>,
+    /// Counters and gauges by name; a histogram holds its number of values.
+    metrics: RefCell<BTreeMap<String, u64>>,
+    refuses_shared_data: Cell<bool>,
+    refuses_metrics: Cell<bool>,
+}
+
+impl MemoryHost {
+    pub fn set_now(&self, seconds: u64) {
+        self.0.now.set(Duration::from_secs(seconds));
+    }
+
+    pub fn set_environment(&self, name: &str, value: &str) {
+        let mut environment = self.0.environment.borrow_mut();
+        environment.insert(name.into(), value.into());
+    }
+
+    pub fn refuse_shared_data(&self, refuses: bool) {
+        self.0.refuses_shared_data.set(refuses);
+    }
+
+    pub fn refuse_metrics(&self, refuses: bool) {
+        self.0.refuses_metrics.set(refuses);
+    }
+
+    pub fn interval(&self) -> Option<Duration> {
+        self.0.interval.get()
+    }
+
+    /// Value of a metric whose name contains all of `parts`; 0 if it has none.
+    pub fn metric(&self, parts: &[&str]) -> u64 {
+        let metrics = self.0.metrics.borrow();
+        let found = metrics
+            .iter()
+            .filter(|(name, _)| parts.iter().all(|part| name.contains(part)));
+        found.map(|(_, value)| value).sum()
+    }
+
+    /// Number of metrics that were defined.
+    pub fn defined(&self) -> usize {
+        self.0.names.borrow().len()
+    }
+
+    fn name(&self, metric: MetricId) -> String {
+        self.0.names.borrow()[metric as usize].clone()
+    }
+}
+
+impl Host for MemoryHost {
+    fn environment_says(&self, name: &str, value: &str) -> bool {
+        self.0
+            .environment
+            .borrow()
+            .get(name)
+            .is_some_and(|v| v == value)
+    }
+
+    fn tick_every(&self, interval: Duration) {
+        self.0.interval.set(Some(interval));
+    }
+
+    fn now(&self) -> Option<Duration> {
+        Some(self.0.now.get())
+    }
+
+    fn monotonic_nanos(&self) -> Option<u64> {
+        u64::try_from(self.0.now.get().as_nanos()).ok()
+    }
+
+    fn random_bits(&self) -> Option<[u8; 16]> {
+        Some([7; 16])
+    }
+
+    fn shared(&self, key: &str) -> Option<(Vec<u8>, Generation)> {
+        if self.0.refuses_shared_data.get() {
+            return None;
+        }
+        self.0.shared.borrow().get(key).cloned()
+    }
+
+    fn swap_shared(&self, key: &str, value: &[u8], read: Option<Generation>) -> Swap {
+        if self.0.refuses_shared_data.get() {
+            return Swap::Refused;
+        }
+        let mut shared = self.0.shared.borrow_mut();
+        let present = shared.get(key).map(|(_, generation)| *generation);
+        if present.is_some() && read != present {
+            return Swap::Conflict;
+        }
+        shared.insert(key.into(), (value.into(), present.unwrap_or(0) + 1));
+        Swap::Done
+    }
+
+    fn set_shared(&self, key: &str, value: &[u8]) {
+        let read = self.shared(key).map(|(_, generation)| generation);
+        let _ = self.swap_shared(key, value, read);
+    }
+
+    fn define_metric(&self, _: MetricKind, name: &str) -> Result<MetricId, Refused> {
+        if self.0.refuses_metrics.get() {
+            return Err(Refused);
+        }
+        let mut names = self.0.names.borrow_mut();
+        names.push(name.into());
+        Ok(names.len() as MetricId - 1)
+    }
+
+    fn increment(&self, metric: MetricId) {
+        *self
+            .0
+            .metrics
+            .borrow_mut()
+            .entry(self.name(metric))
+            .or_default() += 1;
+    }
+
+    fn record(&self, metric: MetricId, value: u64) {
+        let name = self.name(metric);
+        let mut metrics = self.0.metrics.borrow_mut();
+        if name.ends_with("_ms") {
+            *metrics.entry(name).or_default() += 1;
+        } else {
+            metrics.insert(name, value);
+        }
+    }
+}
+
+/// A request and its response, which a test fills in.
+#[derive(Debug, Default)]
+pub struct MemoryExchange {
+    pub request: RefCell<Lines>,
+    pub response: RefCell<Lines>,
+    /// Whether the host hands out no headers.
+    pub unreadable: Cell<bool>,
+    /// Whether the host refuses to set this header.
+    pub refuses_to_set: Cell<Option<&'static str>>,
+    pub peer: Option<&'static str>,
+    pub flags: Cell<u64>,
+    pub grpc_status: Cell<Option<u64>>,
+}
+
+/// Header lines in their order.
+#[derive(Clone, Debug, Default)]
+pub struct Lines(pub Vec<(String, Vec<u8>)>);
+
+impl MemoryExchange {
+    /// A `GET /` with these headers.
+    pub fn get(headers: &[(&str, &str)]) -> Self {
+        let exchange = Self::default();
+        for (name, value) in [(":method", "GET"), (":path", "/")].iter().chain(headers) {
+            exchange
+                .add(Message::Request, name, value.as_bytes())
+                .unwrap();
+        }
+        exchange
+    }
+
+    /// Sets the headers of the response.
+    pub fn respond(&self, status: &str, headers: &[(&str, &str)]) {
+        self.response.borrow_mut().0.clear();
+        for (name, value) in [(":status", status)].iter().chain(headers) {
+            self.add(Message::Response, name, value.as_bytes()).unwrap();
+        }
+    }
+
+    /// First line of a header, as text.
+    pub fn header(&self, message: Message, name: &str) -> Option<String> {
+        let lines = self.of(message).borrow();
+        let line = lines.0.iter().find(|(header, _)| header == name)?;
+        Some(String::from_utf8_lossy(&line.1).into_owned())
+    }
+
+    fn of(&self, message: Message) -> &RefCell<Lines> {
+        match message {
+            Message::Request => &self.request,
+            Message::Response => &self.response,
+        }
+    }
+}
+
+impl HeaderLines for Lines {
+    fn read_into<'a>(&'a self, request: &mut Request<'a>) -> Result<(), Malformed> {
+        for (name, value) in &self.0 {
+            request.read(name.as_bytes(), value);
+        }
+        Ok(())
+    }
+
+    fn for_each(&self, mut each: impl FnMut(&[u8], &[u8])) -> Result<(), Malformed> {
+        for (name, value) in &self.0 {
+            each(name.as_bytes(), value);
+        }
+        Ok(())
+    }
+}
+
+impl Exchange for MemoryExchange {
+    type Lines<'a> = Lines;
+
+    fn lines(&self, message: Message) -> Option<Lines> {
+        (!self.unreadable.get()).then(|| self.of(message).borrow().clone())
+    }
+
+    fn status(&self) -> Option<Vec<u8>> {
+        Some(self.header(Message::Response, ":status")?.into_bytes())
+    }
+
+    fn lacks(&self, message: Message, header: &str) -> bool {
+        self.header(message, header).is_none()
+    }
+
+    fn set(&self, message: Message, header: &str, value: &[u8]) -> Result<(), Refused> {
+        if self.refuses_to_set.get() == Some(header) {
+            return Err(Refused);
+        }
+        self.remove(message, header)?;
+        self.add(message, header, value)
+    }
+
+    fn add(&self, message: Message, header: &str, value: &[u8]) -> Result<(), Refused> {
+        let mut lines = self.of(message).borrow_mut();
+        lines.0.push((header.into(), value.into()));
+        Ok(())
+    }
+
+    fn remove(&self, message: Message, header: &str) -> Result<(), Refused> {
+        let mut lines = self.of(message).borrow_mut();
+        lines.0.retain(|(name, _)| name != header);
+        Ok(())
+    }
+
+    fn peer_uri_san(&self) -> Option<Vec<u8>> {
+        self.peer.map(Into::into)
+    }
+
+    fn listener_direction(&self) -> Option<Direction> {
+        None
+    }
+
+    fn source_address(&self) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn jwt_claim(&self, _: &Claim) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn response_code(&self) -> Option<u64> {
+        std::str::from_utf8(&self.status()?).ok()?.parse().ok()
+    }
+
+    fn grpc_status(&self) -> Option<u64> {
+        self.grpc_status.get()
+    }
+
+    fn response_flags(&self) -> Option<u64> {
+        Some(self.flags.get())
+    }
+}
