@@ -1,4 +1,4 @@
-//! The Kubernetes API, asked by the kubectl that `make lab` built.
+//! The Kubernetes API, through kubectl and istioctl.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,19 +9,19 @@ use serde_json::Value;
 
 use crate::programs;
 
-/// All kinds of Istio objects that a test may leave.
+/// All kinds of objects that a test may apply.
 const KINDS: &str = "gateways.networking.istio.io,virtualservices,destinationrules,serviceentries,\
     workloadentries,sidecars,envoyfilters,wasmplugins,trafficextensions,telemetries,\
     requestauthentications,authorizationpolicies,peerauthentications,httproutes,\
     gateways.gateway.networking.k8s.io";
 
-/// A cluster, and the way in.
+/// Access to the API server.
 pub struct Cluster {
     kubeconfig: PathBuf,
     cache: PathBuf,
 }
 
-/// What lets us in: nobody else on this machine should know it.
+/// A random bearer token.
 pub(crate) fn token() -> Result<String> {
     let mut bytes = [0_u8; 16];
     std::io::Read::read_exact(&mut fs::File::open("/dev/urandom")?, &mut bytes)?;
@@ -49,14 +49,14 @@ impl Cluster {
         })
     }
 
-    /// The file that `KUBECONFIG` wants.
+    /// The file for `KUBECONFIG`.
     #[must_use]
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
     }
 
-    /// What a program says that speaks to the cluster; an error is what it complained of.
-    async fn ask(&self, program: &str, arguments: &[&str]) -> Result<Output> {
+    /// Runs a program with access to the cluster.
+    async fn execute(&self, program: &str, arguments: &[&str]) -> Result<Output> {
         let mut command = Command::new(programs::program(program)?);
         command
             .args(arguments)
@@ -67,30 +67,30 @@ impl Cluster {
         Ok(output)
     }
 
-    /// `kubectl`.
+    /// The output of `kubectl`; an error contains its standard error.
     pub async fn run(&self, arguments: &[&str]) -> Result<String> {
-        let output = self.ask("kubectl", arguments).await?;
-        let complaint = String::from_utf8_lossy(&output.stderr);
+        let output = self.execute("kubectl", arguments).await?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
         ensure!(
             output.status.success(),
-            "kubectl {}: {complaint}",
+            "kubectl {}: {stderr}",
             arguments.join(" ")
         );
         Ok(String::from_utf8(output.stdout)?)
     }
 
-    /// `istioctl analyze` over everything in the cluster: all it found, or nothing.
+    /// The messages of `istioctl analyze` for the whole cluster, as a JSON list.
     pub async fn analyze(&self) -> Result<String> {
         let arguments = ["analyze", "--all-namespaces", "--output", "json"];
-        let output = self.ask("istioctl", &arguments).await?;
-        let said = String::from_utf8(output.stdout)?;
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        serde_json::from_str::<Value>(&said)
-            .with_context(|| format!("istioctl analyze: {said} {complaint}"))?;
-        Ok(said)
+        let output = self.execute("istioctl", &arguments).await?;
+        let stdout = String::from_utf8(output.stdout)?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        serde_json::from_str::<Value>(&stdout)
+            .with_context(|| format!("istioctl analyze: {stdout} {stderr}"))?;
+        Ok(stdout)
     }
 
-    /// `kubectl apply` of a folder with a kustomization.
+    /// `kubectl apply -k` of a folder.
     pub async fn apply_folder(&self, folder: &Path) -> Result<()> {
         let folder = folder.display().to_string();
         self.run(&["apply", "-k", &folder]).await.map(drop)
@@ -105,7 +105,7 @@ impl Cluster {
         self.run(&["apply", "-f", &file]).await.map(drop)
     }
 
-    /// A merge patch of one object, such as `wasmplugin/divvy`.
+    /// A merge patch of an object such as `wasmplugin/divvy`.
     pub async fn patch(&self, namespace: &str, object: &str, patch: &Value) -> Result<()> {
         let patch = patch.to_string();
         self.run(&[
@@ -121,7 +121,7 @@ impl Cluster {
         .map(drop)
     }
 
-    /// One object.
+    /// An object such as `wasmplugin/divvy`.
     pub async fn get(&self, namespace: &str, object: &str) -> Result<Value> {
         let text = self
             .run(&["get", "-n", namespace, object, "-o", "json"])
@@ -129,7 +129,7 @@ impl Cluster {
         Ok(serde_json::from_str(&text)?)
     }
 
-    /// Removes what earlier tests applied.
+    /// Deletes the objects of earlier tests.
     pub async fn clear(&self) -> Result<()> {
         for namespace in ["istio-system", "shop"] {
             self.run(&["delete", "-n", namespace, KINDS, "--all", "--wait=false"])

@@ -1,5 +1,4 @@
-//! `make run-istio`: the shop on a real Istio, to be tried with kubectl until Ctrl-C or SIGTERM
-//! ends all of it.
+//! `make run-istio`: the shop on a real Istio, to try with kubectl; Ctrl-C or SIGTERM ends it.
 
 use std::process::ExitCode;
 
@@ -11,7 +10,7 @@ use divvy_lab::workspace_root;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // Dropping what is under way ends what it started.
+    // Dropping the other future ends all processes.
     let ending = tokio::select! {
         ending = run() => ending,
         signal = signalled() => signal,
@@ -44,27 +43,27 @@ fn guide(lab: &Lab, shop: &Shop<'_>) -> Result<String> {
     let weight = r#"[{"op": "replace", "path": "/spec/pluginConfig/rollouts/0/strategy/canary/weight", "value": 60}]"#;
     Ok(format!(
         "
-The shop is at http://{shop_at}, behind an Istio gateway with divvy in it: {plugin}
+The shop is at http://{shop_at}, behind an Istio gateway with divvy: {plugin}
 In another terminal:
 
   export KUBECONFIG={kubeconfig} PATH={programs}:$PATH
 
-Who has which version, and who is a tester:
+Requests of one user, of a hundred users, and of a tester:
 
   curl -i -H 'x-user-id: 1' http://{shop_at}/checkout
   for i in $(seq 100); do curl -s -H \"x-user-id: $i\" http://{shop_at}/checkout; done | sort | uniq -c
   curl -s -H 'x-canary: true' http://{shop_at}/checkout
 
-More users for v2, another overlay, and back:
+More users for v2, another overlay, and the first one again:
 
   kubectl -n istio-system patch wasmplugin divvy --type=json -p '{weight}'
   kubectl apply -k {files}/overlays/blue-green
   kubectl apply -k {files}/overlays/edge
 
-What the gateway counts:
+Metrics of the gateway:
 
   curl -s http://127.0.0.1:{admin}/stats/prometheus | grep ^divvy_
 
-Ctrl-C ends all of it."
+Ctrl-C ends everything."
     ))
 }

@@ -1,4 +1,4 @@
-//! The files of `istio/`, with the few lines changed that are different on each cluster.
+//! The files of `istio/`, edited for the cluster of the lab.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use crate::lab::Lab;
 
-/// The image that the shipped files name.
+/// The image in the shipped files.
 pub const SHIPPED_IMAGE: &str = "registry.example.com/divvy:0.1.0";
 
-/// A change that a reader would make in the files.
+/// A replacement of text in the shipped files.
 #[derive(Clone, Debug)]
 pub struct Edit {
     from: String,
@@ -20,7 +20,7 @@ pub struct Edit {
 }
 
 impl Edit {
-    /// This text in place of that one, wherever it stands.
+    /// Replaces all occurrences of a text.
     #[must_use]
     pub fn replace(from: &str, to: &str) -> Edit {
         Edit {
@@ -29,27 +29,27 @@ impl Edit {
         }
     }
 
-    /// This image in place of the shipped files'.
+    /// Replaces the image.
     #[must_use]
     pub fn image(image: &str) -> Edit {
         Edit::replace(SHIPPED_IMAGE, image)
     }
 }
 
-/// What `istio/examples/mesh-config.yaml` asks of the mesh.
+/// The mesh configuration of `istio/examples/mesh-config.yaml`.
 pub fn mesh_config() -> Result<Value> {
     let file = divvy_lab::workspace_root().join("istio/examples/mesh-config.yaml");
     let json: Value = serde_json::from_str(&from_yaml_or_json(&fs::read_to_string(file)?)?)?;
     Ok(json["spec"]["meshConfig"].clone())
 }
 
-/// The labels of divvy's metrics, as that file has them.
+/// The labels of divvy's metrics in that file.
 pub fn stat_tags() -> Result<Vec<String>> {
     let tags = mesh_config()?["defaultConfig"]["extraStatTags"].clone();
     Ok(serde_json::from_value(tags)?)
 }
 
-/// Every file of `istio/` that is applied, as paths from there.
+/// All YAML files below `istio/`, as paths relative to it.
 pub fn shipped() -> Result<Vec<PathBuf>> {
     let root = divvy_lab::workspace_root().join("istio");
     let mut found = Vec::new();
@@ -73,7 +73,7 @@ fn walk(root: &Path, folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// A copy of the files with these edits, each of which has to change something.
+/// A copy of the files with these edits. An edit that changes nothing is an error.
 pub fn prepared(lab: &Lab, edits: &[Edit]) -> Result<PathBuf> {
     let copy = lab.dir().join("files");
     let _ = fs::remove_dir_all(&copy);
@@ -89,7 +89,7 @@ pub fn prepared(lab: &Lab, edits: &[Edit]) -> Result<PathBuf> {
         fs::write(target, text)?;
     }
     for (edit, changed) in edits.iter().zip(changed) {
-        ensure!(changed, "no file of istio/ has {:?} in it", edit.from);
+        ensure!(changed, "no file of istio/ contains {:?}", edit.from);
     }
     Ok(copy)
 }

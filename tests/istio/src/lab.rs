@@ -1,4 +1,4 @@
-//! The parts that every proxy needs: API server, istiod, registry.
+//! The processes that every proxy needs: API server, istiod and registry.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -18,13 +18,13 @@ use crate::cluster::Cluster;
 use crate::files::mesh_config;
 use crate::{PATIENCE, free_ports, programs};
 
-/// The tag under which the registry holds the image.
+/// Repository and tag of the image.
 const TAG: &str = "divvy:lab";
 
-/// All that runs, for the end that no destructor sees.
+/// All processes, to kill when a signal ends the program without destructors.
 static RUNNING: Mutex<Vec<Weak<Process>>> = Mutex::new(Vec::new());
 
-/// Kills all that runs. An agent that dies with us leaves its Envoy behind, so this kills groups.
+/// Kills all processes with their groups, since an agent leaves its Envoy behind.
 pub fn end_everything() {
     let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
     for process in running.iter().filter_map(Weak::upgrade) {
@@ -32,7 +32,7 @@ pub fn end_everything() {
     }
 }
 
-/// Waits until somebody asks for the end.
+/// Waits for SIGINT, SIGTERM or SIGHUP.
 pub async fn signalled() -> Result<()> {
     let [mut interrupt, mut terminate, mut hangup] = [
         signal(SignalKind::interrupt())?,
@@ -47,14 +47,14 @@ pub async fn signalled() -> Result<()> {
     Ok(())
 }
 
-/// A running child with a name, whose log is kept when it is over.
+/// A child process, whose log is written to a file at its end.
 pub struct Part {
     process: Arc<Process>,
     log: PathBuf,
 }
 
 impl Part {
-    /// Starts it in `dir`.
+    /// Starts a process in a folder.
     pub fn start(name: &str, dir: &Path, mut command: Command) -> Result<Part> {
         command.current_dir(dir);
         let process = Process::start(command).with_context(|| format!("cannot start {name}"))?;
@@ -67,13 +67,13 @@ impl Part {
         Ok(Part { process, log })
     }
 
-    /// What runs.
+    /// The process.
     #[must_use]
     pub fn process(&self) -> &Process {
         &self.process
     }
 
-    /// An error with its last words, once it has ended.
+    /// An error with the end of the log if the process has ended.
     pub fn alive(&self) -> Result<()> {
         let Some(exit) = self.process.exit() else {
             return Ok(());
@@ -83,7 +83,7 @@ impl Part {
         bail!("{} ended with {exit}:\n{last}", self.log.display())
     }
 
-    /// Waits until `GET path` on `port` is answered with 200.
+    /// Waits until `GET path` has status 200.
     pub async fn ready(&self, port: u16, path: &str) -> Result<()> {
         let client = Http1::new(SocketAddr::from(([127, 0, 0, 1], port)));
         let what = format!("{} to answer {path}", self.log.display());
@@ -100,32 +100,32 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        // The folder is gone when all went well.
+        // After a success the folder no longer exists.
         let _ = fs::write(&self.log, self.process.lines(0, |_| true).join("\n"));
     }
 }
 
-/// An istiod.
+/// A running istiod.
 pub struct Istiod {
-    /// What runs.
+    /// The process.
     pub part: Part,
-    /// Where proxies ask it.
+    /// Its xDS port.
     pub xds: u16,
     monitoring: u16,
 }
 
-/// A registry, in memory.
+/// A container registry in memory.
 pub struct Registry {
     _part: Part,
-    /// As in an image's name: host and port.
+    /// Host and port, as in the name of an image.
     pub host: String,
 }
 
-/// Everything. Dropping it ends everything, in this order.
+/// A running Istio without proxies. Dropping it ends all processes.
 pub struct Lab {
-    /// The registry that holds the image.
+    /// The registry with the image.
     pub registry: Registry,
-    /// The istiod that proxies ask unless told otherwise.
+    /// The default istiod of proxies.
     pub istiod: Istiod,
     /// The Kubernetes API.
     pub cluster: Cluster,
@@ -137,7 +137,7 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Starts it, in a folder of its own below `target/istio/run`.
+    /// Starts a lab in a new folder below `target/istio/run`.
     pub async fn start() -> Result<Lab> {
         let dir = workspace_root().join(format!("target/istio/run/{}", std::process::id()));
         let _ = fs::remove_dir_all(&dir);
@@ -171,25 +171,25 @@ impl Lab {
         })
     }
 
-    /// Where logs and data are.
+    /// The folder with logs and data.
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Leaves the folder behind, to be looked at.
+    /// Keeps the folder at the end.
     pub fn keep(&self) {
         if let Ok(mut keep) = self.keep.lock() {
             *keep = true;
         }
     }
 
-    /// A number that no other proxy has: istiod knows proxies by address and name.
+    /// A unique number for a proxy: istiod identifies proxies by address and name.
     pub(crate) fn number(&self) -> u8 {
         self.proxies.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// What stands in a WasmPlugin's `url` for the image of this build.
+    /// The image of this build, for the `url` of a WasmPlugin.
     #[must_use]
     pub fn image(&self) -> String {
         self.registry.image()
@@ -200,13 +200,13 @@ impl Drop for Lab {
     fn drop(&mut self) {
         let keep = self.keep.lock().is_ok_and(|keep| *keep);
         if !keep && !std::thread::panicking() {
-            // The data of etcd and API server go with it; both are killed a moment later.
+            // Also the data of etcd and the API server, which are killed next.
             let _ = fs::remove_dir_all(&self.dir);
         }
     }
 }
 
-/// The OCI image layout that `make image` writes.
+/// The OCI image layout of `make image`.
 fn image() -> Result<PathBuf> {
     let path = workspace_root().join("target/image");
     ensure!(
@@ -228,7 +228,7 @@ async fn etcd(dir: &Path) -> Result<(Part, u16)> {
         .arg(format!("--listen-peer-urls={peers}"))
         .arg(format!("--initial-advertise-peer-urls={peers}"))
         .arg(format!("--initial-cluster=default={peers}"))
-        // Nobody misses this data after a power cut.
+        // The data need not survive a crash.
         .arg("--unsafe-no-fsync");
     let part = Part::start("etcd", dir, command)?;
     part.ready(client, "/health").await?;
@@ -257,7 +257,7 @@ async fn api(dir: &Path, etcd: u16) -> Result<(Part, Cluster)> {
         .arg("--service-cluster-ip-range=10.96.0.0/16")
         .arg("--authorization-mode=AlwaysAllow")
         .arg(format!("--token-auth-file={}", tokens.display()))
-        // There is no controller that would make the accounts this one asks for.
+        // No controller creates the accounts that this plugin requires.
         .arg("--disable-admission-plugins=ServiceAccount");
     let part = Part::start("kube-apiserver", dir, command)?;
     let cluster = Cluster::new(dir, port, &token)?;
@@ -276,7 +276,7 @@ fn openssl(arguments: &[&str]) -> Result<()> {
     let output = Command::new("openssl")
         .args(arguments)
         .output()
-        .context("openssl makes the API server's key: install it")?;
+        .context("install openssl, which creates the key of the API server")?;
     ensure!(
         output.status.success(),
         "openssl: {}",
@@ -286,7 +286,7 @@ fn openssl(arguments: &[&str]) -> Result<()> {
 }
 
 impl Istiod {
-    /// Starts one of this name on the cluster.
+    /// Starts an istiod for the cluster.
     pub async fn start(dir: &Path, name: &str, cluster: &Cluster) -> Result<Istiod> {
         let [xds, http, monitoring, introspection] = free_ports()?;
         let mesh = dir.join("mesh.yaml");
@@ -294,7 +294,7 @@ impl Istiod {
         config["rootNamespace"] = "istio-system".into();
         config["enableAutoMtls"] = false.into();
         config["accessLogFile"] = "/dev/stdout".into();
-        // JSON is YAML; on a cluster this is a ConfigMap.
+        // JSON is valid YAML.
         fs::write(&mesh, config.to_string())?;
         let mut command = Command::new(programs::program("pilot-discovery")?);
         command
@@ -323,10 +323,8 @@ impl Istiod {
             monitoring,
         })
     }
-}
 
-impl Istiod {
-    /// What it counted.
+    /// Its metrics.
     pub async fn metrics(&self) -> Result<Metrics> {
         let addr = SocketAddr::from(([127, 0, 0, 1], self.monitoring));
         Metrics::parse(&Http1::new(addr).get("/metrics").await?.text())
@@ -334,7 +332,7 @@ impl Istiod {
 }
 
 impl Registry {
-    /// Starts an empty one.
+    /// Starts an empty registry.
     pub async fn start(dir: &Path, name: &str) -> Result<Registry> {
         let [port] = free_ports()?;
         let host = format!("127.0.0.1:{port}");
@@ -345,25 +343,25 @@ impl Registry {
         Ok(Registry { _part: part, host })
     }
 
-    /// What stands in a WasmPlugin's `url` for the image that [`Self::push`] took here.
+    /// The pushed image, for the `url` of a WasmPlugin.
     #[must_use]
     pub fn image(&self) -> String {
         format!("{}/{TAG}", self.host)
     }
 
-    /// Pushes an OCI image layout, as `make push` does.
+    /// Pushes an OCI image layout.
     pub fn push(&self, layout: &Path) -> Result<()> {
         let layout = layout.display().to_string();
         self.crane(&["push", &layout, &self.image()]).map(drop)
     }
 
-    /// What `crane` says.
+    /// The output of `crane`.
     pub fn crane(&self, arguments: &[&str]) -> Result<String> {
         let output = Command::new(programs::program("crane")?)
             .args(arguments)
             .output()?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "crane {arguments:?}: {said}");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "crane {arguments:?}: {stderr}");
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     }
 }

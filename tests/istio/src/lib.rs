@@ -1,12 +1,12 @@
-//! A real Istio on this machine, without containers, for the files of `istio/`.
+//! A real Istio on this machine, without containers, to test the files of `istio/`.
 //!
-//! One [`lab::Lab`] is shared by all tests: etcd, the Kubernetes API server, istiod and a registry
-//! that holds the image. Each test starts the proxies it needs ([`proxy::Proxy`]): pilot-agent,
-//! which pulls the image and runs Envoy, or an Envoy that asks istiod by itself. What runs as a
-//! pod elsewhere is an upstream of `divvy-lab` here, made known by a `ServiceEntry`.
+//! All tests share one [`lab::Lab`]: etcd, the Kubernetes API server, istiod and a registry with the
+//! image. Each test starts its own proxies ([`proxy::Proxy`]): pilot-agent, which pulls the image
+//! and runs Envoy, or an Envoy that connects to istiod. Upstreams of `divvy-lab` replace pods, and
+//! `ServiceEntry` objects make them known.
 //!
-//! Tests run one after the other, since the shipped files name their namespaces and each Envoy
-//! takes its agent's place. `make lab` builds the programs; nothing here needs Go.
+//! Tests run one after the other, because the shipped files name their namespaces. `make lab`
+//! builds the programs; nothing here needs Go.
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -22,26 +22,26 @@ pub mod proxy;
 pub mod shop;
 pub mod users;
 
-/// For whatever takes the control plane a moment. Nothing waits this long unless it is broken.
+/// Timeout of everything that waits for the control plane.
 pub const PATIENCE: Duration = Duration::from_secs(40);
 
-/// How many ports there are to choose from.
+/// Number of ports that a lab may use.
 const PORTS: u32 = 12_000;
 
-/// Ports that nobody listens on, all different, none of them ever given before.
+/// Unused ports, different ones for each call.
 ///
-/// They lie below those that the kernel takes for outgoing connections: one of these may be taken
-/// between now and the moment when a program listens.
+/// They are below the kernel's range for outgoing connections, which could take a port before a
+/// program listens on it.
 pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
-    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     let mut ports = [0; N];
     for port in &mut ports {
         *port = loop {
-            let given = GIVEN.fetch_add(1, Ordering::Relaxed);
-            ensure!(given < PORTS, "no free port");
-            // Another lab on this machine begins elsewhere.
+            let next = NEXT.fetch_add(1, Ordering::Relaxed);
+            ensure!(next < PORTS, "no free port");
+            // Labs of other processes start at other ports.
             let start = std::process::id().wrapping_mul(7_919);
-            let candidate = u16::try_from(20_000 + start.wrapping_add(given) % PORTS)?;
+            let candidate = u16::try_from(20_000 + start.wrapping_add(next) % PORTS)?;
             if TcpListener::bind(("0.0.0.0", candidate)).is_ok() {
                 break candidate;
             }
@@ -50,7 +50,7 @@ pub fn free_ports<const N: usize>() -> Result<[u16; N]> {
     Ok(ports)
 }
 
-/// Whether the long versions of the tests are asked for.
+/// Whether to run the long versions of the tests: `DIVVY_SOAK=1`.
 #[must_use]
 pub fn soak() -> bool {
     std::env::var_os("DIVVY_SOAK").is_some_and(|value| value == "1")

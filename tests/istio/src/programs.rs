@@ -1,10 +1,10 @@
-//! The programs and files that `make lab` leaves behind.
+//! The programs and files that `make lab` builds.
 
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
-/// The path of a program, or of a file, below `target/istio`.
+/// The path of a file below `target/istio`.
 pub fn find(name: &str) -> Result<PathBuf> {
     let path = divvy_lab::workspace_root().join("target/istio").join(name);
     ensure!(
@@ -14,7 +14,7 @@ pub fn find(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// A program.
+/// The path of a program.
 pub fn program(name: &str) -> Result<PathBuf> {
     find(&format!("bin/{name}"))
 }

@@ -1,4 +1,4 @@
-//! A proxy of the mesh: pilot-agent with its Envoy, or an Envoy that asks istiod by itself.
+//! A proxy of the mesh: pilot-agent with its Envoy, or an Envoy that connects to istiod.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use divvy_lab::client::{Http1, request};
+use divvy_lab::client::Http1;
 use divvy_lab::envoy::Binary;
 use divvy_lab::eventually;
 use divvy_lab::metrics::Metrics;
@@ -19,30 +19,30 @@ use crate::files::{mesh_config, stat_tags};
 use crate::lab::{Lab, Part};
 use crate::{PATIENCE, free_ports, programs};
 
-/// Where an agent keeps the modules it pulled; a constant in it.
+/// The folder of pulled modules, a constant in pilot-agent.
 const MODULES: &str = "/var/lib/istio/data";
 
-/// Which proxy, and how.
+/// How to start a proxy.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// `router` or `sidecar`.
     pub kind: &'static str,
-    /// Of its pod.
+    /// Namespace of the pod.
     pub namespace: &'static str,
-    /// Of its pod.
+    /// Labels of the pod.
     pub labels: Value,
-    /// Whether pilot-agent runs it.
+    /// Whether pilot-agent runs Envoy.
     pub agent: bool,
-    /// Where its istiod is; the lab's, when there is none.
+    /// xDS port of istiod; by default that of the lab.
     pub istiod: Option<u16>,
-    /// More of its environment.
+    /// Additional environment variables.
     pub env: Vec<(String, String)>,
-    /// Files in its folder: name and content.
+    /// Names and contents of files in its folder.
     pub files: Vec<(String, String)>,
 }
 
 impl Options {
-    /// The ingress gateway, as an installation of Istio has it.
+    /// The ingress gateway of an Istio installation.
     #[must_use]
     pub fn gateway() -> Options {
         Options {
@@ -56,8 +56,8 @@ impl Options {
         }
     }
 
-    /// The sidecar of a pod in the shop's namespace, where nothing redirects connections to it:
-    /// a `Sidecar` object says where it listens.
+    /// A sidecar in the shop's namespace, without redirection of connections: a `Sidecar` object
+    /// defines its listeners.
     #[must_use]
     pub fn sidecar(app: &str, version: &str) -> Options {
         Options {
@@ -69,7 +69,7 @@ impl Options {
         }
     }
 
-    /// With this certificate, where its agent looks for what a platform mounted.
+    /// With a certificate in the folder of mounted certificates.
     #[must_use]
     pub fn with_certificate(mut self, own: &Identity, authority: &Authority) -> Options {
         let (certificate, key) = own.pem();
@@ -83,18 +83,18 @@ impl Options {
         self
     }
 
-    /// Without an agent, as `file://` modules allow.
+    /// Without pilot-agent; the module must then be a `file://` URL.
     #[must_use]
-    pub fn alone(self) -> Options {
+    pub fn without_agent(self) -> Options {
         Options {
             agent: false,
             ..self
         }
     }
 
-    /// Asks this istiod.
+    /// With the istiod at this xDS port.
     #[must_use]
-    pub fn asking(self, istiod: u16) -> Options {
+    pub fn with_istiod(self, istiod: u16) -> Options {
         Options {
             istiod: Some(istiod),
             ..self
@@ -106,23 +106,21 @@ impl Options {
 pub struct Proxy {
     part: Part,
     admin: Http1,
-    /// Where Envoy's admin interface is, on 127.0.0.1.
+    /// Port of Envoy's admin interface on 127.0.0.1.
     pub admin_port: u16,
-    /// Its folder.
+    /// Folder of its files and log.
     pub dir: PathBuf,
-    /// The address that istiod knows it by; the first one binds what has no port of its own.
-    pub ip: String,
 }
 
 impl Proxy {
-    /// Starts one, and waits until it has all that istiod has for it.
+    /// Starts a proxy, and waits until it has its configuration.
     pub async fn start(lab: &Lab, options: &Options) -> Result<Proxy> {
         let proxy = Proxy::launch(lab, options).await?;
         proxy.ready().await?;
         Ok(proxy)
     }
 
-    /// Starts one, and waits for nothing but its admin interface.
+    /// Starts a proxy, and waits for its admin interface only.
     pub async fn launch(lab: &Lab, options: &Options) -> Result<Proxy> {
         let number = lab.number();
         let ip = format!("10.0.0.{number}");
@@ -140,7 +138,7 @@ impl Proxy {
         let labels = options.labels.to_string();
         let command = if options.agent {
             fs::create_dir_all(MODULES).with_context(|| {
-                format!("the agent keeps modules in {MODULES}: make that a folder you may write to")
+                format!("pilot-agent stores modules in {MODULES}: create that folder with write permission")
             })?;
             let mut config = mesh_config()?["defaultConfig"].clone();
             config["discoveryAddress"] = json!(format!("127.0.0.1:{istiod}"));
@@ -197,7 +195,6 @@ impl Proxy {
             admin: Http1::new(SocketAddr::from(([127, 0, 0, 1], admin))),
             admin_port: admin,
             dir,
-            ip,
         };
         eventually("Envoy's admin interface", PATIENCE, async || {
             if let Err(error) = proxy.part.alive() {
@@ -209,7 +206,7 @@ impl Proxy {
         Ok(proxy)
     }
 
-    /// Waits until Envoy says that it is ready and its workers accept connections.
+    /// Waits until Envoy is ready and its workers accept connections.
     pub async fn ready(&self) -> Result<()> {
         eventually("the proxy to be ready", PATIENCE, async || {
             if let Err(error) = self.part.alive() {
@@ -229,15 +226,9 @@ impl Proxy {
         Ok(answer.text())
     }
 
-    /// POST on Envoy's admin interface.
-    pub async fn post(&self, path: &str) -> Result<String> {
-        let request = request("POST", path, &[] as &[(&str, &str)], "")?;
-        Ok(self.admin.send(request).await?.text())
-    }
-
-    /// Envoy's own process, which is not the agent's.
+    /// The process id of Envoy, a child of the agent.
     pub fn envoy_pid(&self) -> Result<u32> {
-        // Whichever thread of the agent started it is its parent.
+        // Any thread of the agent may be the parent.
         let agent = self.part.process().pid();
         let threads = fs::read_dir(format!("/proc/{agent}/task"))?.flatten();
         let children = threads
@@ -248,44 +239,38 @@ impl Proxy {
         Ok(pid.parse()?)
     }
 
-    /// The sum of all counters and gauges whose names match this regex.
+    /// The sum of all counters and gauges whose names match a regular expression.
     pub async fn stat(&self, pattern: &str) -> Result<u64> {
         let text = self.get(&format!("/stats?filter={pattern}")).await?;
         let numbers = text.lines().filter_map(|line| line.rsplit_once(": "));
         Ok(numbers.filter_map(|(_, n)| n.parse::<u64>().ok()).sum())
     }
 
-    /// Everything on `/stats/prometheus`.
+    /// The metrics of `/stats/prometheus`.
     pub async fn prometheus(&self) -> Result<Metrics> {
         Metrics::parse(&self.get("/stats/prometheus").await?)
     }
 
-    /// The lines of its log so far, the agent's and Envoy's.
-    #[must_use]
-    pub fn log(&self) -> Vec<String> {
-        self.part.process().lines(0, |_| true)
-    }
-
-    /// Waits for a line with all of these parts.
-    pub async fn says(&self, parts: &[&str]) -> Result<String> {
-        let line = self.part.process().line(0, |line| {
-            // Envoy's lines come as they are, the agent's with a tab before their text.
-            parts.iter().all(|part| line.contains(part))
-        });
+    /// Waits for a line of the log with all of these parts.
+    pub async fn logs(&self, parts: &[&str]) -> Result<String> {
+        let line = self
+            .part
+            .process()
+            .line(0, |line| parts.iter().all(|part| line.contains(part)));
         match timeout(PATIENCE, line).await {
             Ok(Some(line)) => Ok(line),
-            Ok(None) => Err(anyhow!("the proxy ended before it said {parts:?}")),
-            Err(_) => Err(anyhow!("the proxy did not say {parts:?}")),
+            Ok(None) => Err(anyhow!("the proxy ended before it logged {parts:?}")),
+            Err(_) => Err(anyhow!("the proxy did not log {parts:?}")),
         }
     }
 
-    /// Waits for its end, which is an error: nobody asked for it.
+    /// Waits for its unexpected end, which is an error.
     pub async fn ended(&self) -> Result<()> {
         self.part.process().ended().await;
         self.part.alive()
     }
 
-    /// Waits until this port is answered with whatever status.
+    /// Waits for a response from this port, with any status.
     pub async fn serves(&self, port: u16) -> Result<()> {
         let client = Http1::new(SocketAddr::from(([127, 0, 0, 1], port)));
         eventually("the gateway to listen", PATIENCE, async || {
@@ -297,7 +282,7 @@ impl Proxy {
         .await?
     }
 
-    /// Stops it as a node does: SIGTERM, and after a grace SIGKILL.
+    /// Sends SIGTERM, and after ten seconds SIGKILL.
     pub async fn stop(self) {
         self.part.process().terminate();
         let ended = self.part.process().ended();
@@ -307,7 +292,7 @@ impl Proxy {
     }
 }
 
-/// What an Envoy without an agent starts with: istiod's address, and the tags for the labels.
+/// The bootstrap of an Envoy without an agent: istiod's address and the tags of the labels.
 fn bootstrap(node: &Value, admin: u16, istiod: u16) -> Result<Value> {
     let address =
         |port: u16| json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
@@ -342,7 +327,7 @@ fn bootstrap(node: &Value, admin: u16, istiod: u16) -> Result<Value> {
     }))
 }
 
-/// The processes that run in this folder or a folder in it.
+/// The command lines of processes whose working directory is in this folder.
 #[must_use]
 pub fn processes_in(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();

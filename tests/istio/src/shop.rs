@@ -1,4 +1,4 @@
-//! The shop: what runs as pods elsewhere, and the files of `istio/` made ready for it.
+//! The shop of the examples: upstreams, the applied files, and an ingress gateway.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,9 +14,9 @@ use crate::lab::Lab;
 use crate::proxy::{Options, Proxy};
 use crate::{PATIENCE, free_ports};
 
-/// Two versions of a service, known to istiod.
+/// Two versions of a service.
 pub struct Service {
-    /// `checkout` for instance.
+    /// Name of the service, such as `checkout`.
     pub name: &'static str,
     /// v1 and v2.
     pub versions: [Upstream; 2],
@@ -29,7 +29,7 @@ impl Service {
         Ok(Service { name, versions })
     }
 
-    /// What makes the endpoints known, in place of a Service and its pods.
+    /// A `ServiceEntry` in place of a Service and its pods.
     #[must_use]
     pub fn entry(&self) -> Value {
         let endpoints = self.versions.iter().map(|upstream| {
@@ -53,41 +53,29 @@ impl Service {
     }
 }
 
-/// The checkout behind the ingress gateway, with an overlay applied.
+/// The checkout behind an ingress gateway, with an overlay.
 pub struct Shop<'a> {
-    /// The lab it runs on.
+    /// The lab.
     pub lab: &'a Lab,
-    /// The two versions.
+    /// The upstreams.
     pub checkout: Service,
-    /// The gateway's proxy.
+    /// The gateway.
     pub proxy: Proxy,
-    /// How that was started.
+    /// The options of the gateway.
     pub options: Options,
-    /// The folder that was applied.
+    /// The edited files.
     pub folder: PathBuf,
     port: u16,
 }
 
 impl Shop<'_> {
-    /// `kubectl apply -k` of an overlay, image from the lab's registry, and a gateway.
+    /// Applies an overlay with the image in the lab's registry, and starts a gateway.
     pub async fn open<'a>(lab: &'a Lab, overlay: &str) -> Result<Shop<'a>> {
         Shop::open_with(lab, overlay, &[], Options::gateway()).await
     }
 
-    /// The same with more edits of the files, and a gateway of one's own.
+    /// The same with more edits and other options of the gateway.
     pub async fn open_with<'a>(
-        lab: &'a Lab,
-        overlay: &str,
-        edits: &[Edit],
-        options: Options,
-    ) -> Result<Shop<'a>> {
-        let shop = Shop::apply(lab, overlay, edits, options).await?;
-        shop.proxy.serves(shop.port).await?;
-        Ok(shop)
-    }
-
-    /// The same, without waiting for the gateway to answer.
-    pub async fn apply<'a>(
         lab: &'a Lab,
         overlay: &str,
         edits: &[Edit],
@@ -107,6 +95,7 @@ impl Shop<'_> {
         let overlay = folder.join(overlay);
         lab.cluster.apply_folder(&overlay).await?;
         let proxy = Proxy::start(lab, &options).await?;
+        proxy.serves(port).await?;
         Ok(Shop {
             lab,
             checkout,
@@ -117,7 +106,7 @@ impl Shop<'_> {
         })
     }
 
-    /// Where the gateway listens.
+    /// The address of the gateway.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.port))
@@ -129,22 +118,22 @@ impl Shop<'_> {
         Http1::new(self.addr())
     }
 
-    /// Ends the gateway and starts it anew, as a new pod would.
+    /// Replaces the gateway by a new one.
     pub async fn restart(&mut self) -> Result<()> {
-        let fresh = Proxy::launch(self.lab, &self.options).await;
-        // The old one gives up the port first: two would share it.
-        let old = std::mem::replace(&mut self.proxy, fresh?);
+        let new = Proxy::launch(self.lab, &self.options).await;
+        // The old one must release the port first.
+        let old = std::mem::replace(&mut self.proxy, new?);
         old.stop().await;
         self.proxy.ready().await?;
         self.proxy.serves(self.port).await
     }
 
-    /// Changes divvy's configuration by a merge patch of `pluginConfig`.
+    /// Applies a merge patch to `pluginConfig`.
     pub async fn configure(&self, config: &Value) -> Result<()> {
         self.patch(&json!({"pluginConfig": config})).await
     }
 
-    /// Changes the plugin by a merge patch of its `spec`.
+    /// Applies a merge patch to the `spec` of the plugin.
     pub async fn patch(&self, spec: &Value) -> Result<()> {
         let patch = json!({"spec": spec});
         let cluster = &self.lab.cluster;
@@ -153,13 +142,13 @@ impl Shop<'_> {
             .await
     }
 
-    /// divvy's configuration, as the API server has it.
+    /// The `pluginConfig` in the API server.
     pub async fn configuration(&self) -> Result<Value> {
         let plugin = self.lab.cluster.get("istio-system", "wasmplugin/divvy");
         Ok(plugin.await?["spec"]["pluginConfig"].clone())
     }
 
-    /// Asks with these headers until the answer is as wanted.
+    /// Sends requests with these headers until a response fulfils the condition.
     pub async fn until(
         &self,
         what: &str,
@@ -174,9 +163,16 @@ impl Shop<'_> {
         .await
         .with_context(|| format!("the gateway's log is in {}", self.proxy.dir.display()))
     }
+
+    /// Sends requests with these headers until this version answers.
+    pub async fn until_version(&self, version: &str, headers: &[(&str, &str)]) -> Result<Response> {
+        let what = format!("a response of {version}");
+        let answers = |response: &Response| served_by(response) == version;
+        self.until(&what, headers, answers).await
+    }
 }
 
-/// Which version answered.
+/// The version that answered.
 #[must_use]
 pub fn served_by(answer: &Response) -> &str {
     answer.header("x-shop-version").unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Where the library puts users, for comparison with where Istio sends them.
+//! Decisions of the library, to compare with those of a proxy.
 
 use anyhow::Result;
 use divvy::decide::decide;
@@ -6,7 +6,7 @@ use divvy::request::Request;
 use divvy::{config, output};
 use serde_json::Value;
 
-/// The assignment and the route of a user who asks for `/checkout`, by this configuration.
+/// The assignment and the route of a user's request for `/checkout`.
 pub fn expected(configuration: &Value, user: &str) -> Result<(Option<String>, Option<String>)> {
     let policy = config::parse(configuration.to_string().as_bytes())?;
     let headers = [

@@ -1,4 +1,4 @@
-//! Changes with `kubectl patch`, under load, good ones and bad ones.
+//! Valid and invalid changes of the configuration with `kubectl patch`, under load.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,33 +16,33 @@ use divvy_lab::upstream::Behaviour;
 use serde_json::json;
 use tokio::task::JoinSet;
 
-/// What Envoy calls the plugin: istiod's way of saying `istio-system/divvy`.
+/// Envoy's name of the plugin `istio-system/divvy`, as istiod sets it.
 const PLUGIN: &str = "istio-system.divvy~istio-translated-wasmplugin";
 
-/// An overlay with a gateway that has no agent, so its module is a file.
-async fn alone<'a>(lab: &'a Lab, overlay: &str) -> Result<Shop<'a>> {
+/// An overlay with a gateway without agent, whose module is a file.
+async fn without_agent<'a>(lab: &'a Lab, overlay: &str) -> Result<Shop<'a>> {
     let module = divvy_lab::workspace_root().join("target/divvy.wasm");
     let url = Edit::replace(
         &format!("oci://{}", lab.image()),
         &format!("file://{}", module.display()),
     );
-    Shop::open_with(lab, overlay, &[url], Options::gateway().alone()).await
+    Shop::open_with(lab, overlay, &[url], Options::gateway().without_agent()).await
 }
 
-/// Clients that ask as fast as they are answered, and count.
+/// Clients that send requests without pause, and count the responses.
 struct Load {
     stop: Arc<AtomicBool>,
-    answered: Arc<AtomicU64>,
+    responses: Arc<AtomicU64>,
     clients: JoinSet<Result<()>>,
 }
 
 impl Load {
     fn start(shop: &Shop<'_>) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
-        let answered = Arc::new(AtomicU64::new(0));
+        let responses = Arc::new(AtomicU64::new(0));
         let mut clients = JoinSet::new();
         for client in 0..4 {
-            let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
+            let (stop, responses) = (Arc::clone(&stop), Arc::clone(&responses));
             let addr = shop.addr();
             clients.spawn(async move {
                 let http = Http1::new(addr);
@@ -51,25 +51,25 @@ impl Load {
                     let answer = http.get_with("/checkout", &[("x-user-id", &user)]).await?;
                     ensure!(answer.status == 200, "{}: {}", answer.status, answer.text());
                     ensure!(["v1", "v2"].contains(&served_by(&answer)));
-                    answered.fetch_add(1, Ordering::Relaxed);
+                    responses.fetch_add(1, Ordering::Relaxed);
                 }
                 Ok(())
             });
         }
         Load {
             stop,
-            answered,
+            responses,
             clients,
         }
     }
 
-    /// How many answers there were, every one of them good.
+    /// Stops the clients. The number of responses; an error if one was wrong.
     async fn end(mut self) -> Result<u64> {
         self.stop.store(true, Ordering::Relaxed);
         while let Some(client) = self.clients.join_next().await {
             client??;
         }
-        Ok(self.answered.load(Ordering::Relaxed))
+        Ok(self.responses.load(Ordering::Relaxed))
     }
 }
 
@@ -82,49 +82,47 @@ async fn flip(shop: &Shop<'_>, flips: u32) -> Result<(u64, Duration)> {
         let (word, version) = [("green", "v2"), ("blue", "v1")][flip as usize % 2];
         configuration["rollouts"][0]["strategy"]["blueGreen"]["active"] = json!(word);
         configuration["version"] = json!(format!("flip.{flip}"));
-        // kubectl's own time is part of what somebody waits who types it.
+        // The time includes that of kubectl.
         let start = Instant::now();
         let (patched, seen) = tokio::join!(
             shop.configure(&configuration),
-            eventually("the flip to show", PATIENCE, async || {
+            eventually("the new version", PATIENCE, async || {
                 let answer = client.get("/checkout").await.ok()?;
                 (served_by(&answer) == version).then(|| start.elapsed())
             })
         );
         patched?;
         times.push(seen?);
-        // Every worker has it before the next one: a flip that nobody saw is none.
-        let settled = format!("{version} everywhere");
+        // Every worker has the configuration before the next flip.
         for _ in 0..8 {
-            shop.until(&settled, &[], |answer| served_by(answer) == version)
-                .await?;
+            shop.until_version(version, &[]).await?;
         }
     }
     times.sort();
     Ok((load.end().await?, times[times.len() / 2]))
 }
 
-/// How many flips, and what became of the requests meanwhile.
+/// Flips between blue and green under load.
 async fn flips(shop: &Shop<'_>, how: &str) -> Result<()> {
     let flips = if soak() { 100 } else { 6 };
     let (answers, median) = flip(shop, flips).await?;
-    println!("{flips} flips {how}: {answers} answers, none failed; median {median:?}");
-    ensure!(answers > u64::from(flips), "no load: {answers} answers");
+    println!("{flips} flips {how}: {answers} responses, none failed; median {median:?}");
+    ensure!(answers > u64::from(flips), "no load: {answers} responses");
     ensure!(median < Duration::from_secs(5), "{median:?}");
     Ok(())
 }
 
-pub async fn flips_under_load_fail_no_request_with_an_agent(lab: &Lab) -> Result<()> {
+pub async fn no_request_fails_during_flips_under_load_with_an_agent(lab: &Lab) -> Result<()> {
     let shop = Shop::open(lab, "overlays/blue-green").await?;
     flips(&shop, "with an agent").await
 }
 
-pub async fn flips_under_load_fail_no_request_without_an_agent(lab: &Lab) -> Result<()> {
-    let shop = alone(lab, "overlays/blue-green").await?;
+pub async fn no_request_fails_during_flips_under_load_without_an_agent(lab: &Lab) -> Result<()> {
+    let shop = without_agent(lab, "overlays/blue-green").await?;
     flips(&shop, "without an agent").await
 }
 
-/// The gauge of v2's guardrail.
+/// The guardrail gauge of v2.
 async fn guardrail(shop: &Shop<'_>) -> Result<f64> {
     let labels = [("divvy_rollout", "checkout"), ("divvy_version", "v2")];
     let metrics = shop.proxy.prometheus().await?;
@@ -136,26 +134,25 @@ async fn verdict_survives(shop: &Shop<'_>) -> Result<()> {
     configuration["rollouts"][0]["strategy"]["canary"]["weight"] = json!(100);
     shop.configure(&configuration).await?;
     let headers = [("x-user-id", "alice")];
-    shop.until("v2", &headers, |answer| served_by(answer) == "v2")
-        .await?;
+    shop.until_version("v2", &headers).await?;
     shop.checkout.versions[1].behave(Behaviour {
         error_percent: 100.0,
         ..Behaviour::default()
     });
-    let back = |answer: &divvy_lab::client::Response| {
+    let rolled_back = |answer: &divvy_lab::client::Response| {
         answer.header("x-divvy-version") == Some("checkout=v1;reason=rolled_back")
     };
-    shop.until("the rollback", &headers, back).await?;
+    shop.until("the rollback", &headers, rolled_back).await?;
     eventually("the gauge", PATIENCE, async || {
         (guardrail(shop).await.ok()? == 2.0).then_some(())
     })
     .await?;
     let hash = config_hash(shop).await?;
-    // Something else changes, and with it the configuration.
+    // Another field changes, and with it the configuration.
     configuration["version"] = json!("another");
     shop.configure(&configuration).await?;
     eventually("the new configuration", PATIENCE, async || {
-        // The gauge goes by who gets requests.
+        // A worker updates the gauge when it gets a request.
         shop.client().get_with("/checkout", &headers).await.ok()?;
         let now = config_hash(shop).await.ok()?;
         (now != hash && now != 0.0).then_some(())
@@ -164,15 +161,14 @@ async fn verdict_survives(shop: &Shop<'_>) -> Result<()> {
     let client = shop.client();
     for _ in 0..50 {
         let answer = client.get_with("/checkout", &headers).await?;
-        ensure!(back(&answer), "{:?}", answer.headers);
+        ensure!(rolled_back(&answer), "{:?}", answer.headers);
     }
     assert_eq!(guardrail(shop).await?, 2.0);
-    // A new revision is a new chance.
+    // A new revision resets the verdict.
     configuration["rollouts"][0]["revision"] = json!("2");
     shop.checkout.versions[1].behave(Behaviour::default());
     shop.configure(&configuration).await?;
-    shop.until("v2 again", &headers, |answer| served_by(answer) == "v2")
-        .await?;
+    shop.until_version("v2", &headers).await?;
     Ok(())
 }
 
@@ -181,23 +177,21 @@ async fn config_hash(shop: &Shop<'_>) -> Result<f64> {
     Ok(metrics.sum("divvy_config_hash", &[("divvy_plugin", PLUGIN)]))
 }
 
-pub async fn a_verdict_outlives_a_change_with_an_agent(lab: &Lab) -> Result<()> {
+pub async fn a_verdict_survives_a_new_configuration_with_an_agent(lab: &Lab) -> Result<()> {
     verdict_survives(&Shop::open(lab, "overlays/edge").await?).await
 }
 
-pub async fn a_verdict_outlives_a_change_without_an_agent(lab: &Lab) -> Result<()> {
-    verdict_survives(&alone(lab, "overlays/edge").await?).await
+pub async fn a_verdict_survives_a_new_configuration_without_an_agent(lab: &Lab) -> Result<()> {
+    verdict_survives(&without_agent(lab, "overlays/edge").await?).await
 }
 
-pub async fn a_bad_configuration_changes_nothing_where_a_good_one_is_in_force(
-    lab: &Lab,
-) -> Result<()> {
+pub async fn an_invalid_configuration_leaves_the_running_one_in_place(lab: &Lab) -> Result<()> {
     let mut shop = Shop::open(lab, "overlays/edge").await?;
     let mut configuration = shop.configuration().await?;
     configuration["rollouts"][0]["strategy"]["canary"]["version"] = json!("v3");
-    let words = "rollouts[0].strategy.canary.version: \"v3\" is not one of v1, v2";
+    let message = "rollouts[0].strategy.canary.version: \"v3\" is not one of v1, v2";
     shop.configure(&configuration).await?;
-    shop.proxy.says(&[words]).await?;
+    shop.proxy.logs(&[message]).await?;
     let istiod = shop.lab.istiod.part.process();
     let rejected = istiod.line(0, |line| {
         line.contains("ACK ERROR") && line.contains("ECDS")
@@ -209,12 +203,16 @@ pub async fn a_bad_configuration_changes_nothing_where_a_good_one_is_in_force(
     let client = shop.client();
     for _ in 0..20 {
         let answer = client.get_with("/checkout", &tester).await?;
-        assert_eq!(served_by(&answer), "v2", "the rule of the last good one");
+        assert_eq!(
+            served_by(&answer),
+            "v2",
+            "the rule of the last valid configuration"
+        );
     }
     let rejects = shop.lab.istiod.metrics().await?;
     assert!(rejects.sum("pilot_total_xds_rejects", &[]) > 0.0);
 
-    // A pod that is scaled up now has nothing but this.
+    // A new pod has only the invalid configuration.
     shop.restart().await?;
     let client = shop.client();
     for _ in 0..20 {
@@ -227,12 +225,11 @@ pub async fn a_bad_configuration_changes_nothing_where_a_good_one_is_in_force(
         inert.sum("divvy_config_inert", &[("divvy_plugin", PLUGIN)]),
         1.0
     );
-    shop.proxy.says(&[words]).await?;
+    shop.proxy.logs(&[message]).await?;
 
-    // And takes the next good one as any other pod does.
+    // It accepts the next valid configuration.
     configuration["rollouts"][0]["strategy"]["canary"]["version"] = json!("v2");
     shop.configure(&configuration).await?;
-    shop.until("the good one", &tester, |answer| served_by(answer) == "v2")
-        .await?;
+    shop.until_version("v2", &tester).await?;
     Ok(())
 }

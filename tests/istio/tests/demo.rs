@@ -1,4 +1,4 @@
-//! `make run-istio`, as a person would use it.
+//! `make run-istio`.
 
 use std::process::Command;
 
@@ -12,29 +12,29 @@ use divvy_lab::process::Process;
 use divvy_lab::workspace_root;
 use tokio::time::timeout;
 
-pub async fn it_shows_the_shop_and_leaves_nothing_behind(_: &Lab) -> Result<()> {
+pub async fn the_demo_serves_the_shop_and_ends_all_its_processes(_: &Lab) -> Result<()> {
     let demo = Process::start(Command::new(env!("CARGO_BIN_EXE_divvy-istio-demo")))?;
-    let shown = demo.line(0, |line| line.starts_with("Ctrl-C"));
-    let shown = timeout(2 * PATIENCE, shown).await?;
-    let said = demo.lines(0, |_| true).join("\n");
-    shown.with_context(|| said.clone())?;
-    let at = said.split("http://").nth(1).context("an address")?;
+    let ready = demo.line(0, |line| line.starts_with("Ctrl-C"));
+    let ready = timeout(2 * PATIENCE, ready).await?;
+    let output = demo.lines(0, |_| true).join("\n");
+    ready.with_context(|| output.clone())?;
+    let at = output.split("http://").nth(1).context("an address")?;
     let (at, _) = at.split_once(',').context("an address")?;
-    let shop = Http1::new(at.parse().with_context(|| said.clone())?);
+    let shop = Http1::new(at.parse().with_context(|| output.clone())?);
     let answer = shop.get_with("/checkout", &[("x-canary", "true")]).await?;
     assert_eq!(served_by(&answer), "v2");
 
-    // The command that it shows, as it shows it.
+    // The shown command works.
     let line = |start: &str| {
-        let found = said.lines().find(|line| line.trim().starts_with(start));
-        found.with_context(|| format!("no {start} in:\n{said}"))
+        let found = output.lines().find(|line| line.trim().starts_with(start));
+        found.with_context(|| format!("no {start} in:\n{output}"))
     };
     let script = format!("{}\n{}", line("export")?, line("kubectl -n istio-system")?);
-    let output = Command::new("sh").args(["-c", &script]).output()?;
-    ensure!(output.status.success(), "{output:?}");
+    let command = Command::new("sh").args(["-c", &script]).output()?;
+    ensure!(command.status.success(), "{command:?}");
 
     let folder = workspace_root().join(format!("target/istio/run/{}", demo.pid()));
-    ensure!(processes_in(&folder).len() >= 6, "{said}");
+    ensure!(processes_in(&folder).len() >= 6, "{output}");
     demo.terminate();
     timeout(PATIENCE, demo.ended()).await?;
     ensure!(demo.exit().as_deref() == Some("exit code 0"));

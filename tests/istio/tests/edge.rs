@@ -1,4 +1,4 @@
-//! The overlay `edge`: users land on real subsets, where the library says.
+//! The overlay `edge`: users get the subset that the library computes.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use divvy_istio_tests::users::expected;
 
 const USERS: u32 = 1_000;
 
-/// Which version each user has, after a look at whether it is the one that the library says.
-async fn land(shop: &Shop<'_>) -> Result<BTreeMap<String, String>> {
+/// The version of each user; an error if it is not the one that the library computes.
+async fn versions_of_users(shop: &Shop<'_>) -> Result<BTreeMap<String, String>> {
     let configuration = shop.configuration().await?;
     let client = shop.client();
     let mut versions = BTreeMap::new();
@@ -27,18 +27,22 @@ async fn land(shop: &Shop<'_>) -> Result<BTreeMap<String, String>> {
     Ok(versions)
 }
 
-pub async fn a_thousand_users_land_where_the_library_says(lab: &Lab) -> Result<()> {
+pub async fn a_thousand_users_get_the_version_that_the_library_computes(lab: &Lab) -> Result<()> {
     let mut shop = Shop::open(lab, "overlays/edge").await?;
-    let before = land(&shop).await?;
+    let before = versions_of_users(&shop).await?;
     let on_v2 = before.values().filter(|version| *version == "v2").count();
-    // Four standard errors around a fifth.
-    ensure!((150..=250).contains(&on_v2), "{on_v2} have v2");
+    // 20 % of the users, plus or minus four standard errors.
+    ensure!((150..=250).contains(&on_v2), "{on_v2} users of v2");
     shop.restart().await?;
-    assert_eq!(land(&shop).await?, before, "after a restart of the proxy");
+    assert_eq!(
+        versions_of_users(&shop).await?,
+        before,
+        "after a restart of the gateway"
+    );
     Ok(())
 }
 
-pub async fn forged_headers_choose_nothing(lab: &Lab) -> Result<()> {
+pub async fn a_forged_route_header_has_no_effect(lab: &Lab) -> Result<()> {
     let shop = Shop::open(lab, "overlays/edge").await?;
     let client = shop.client();
     let before = shop.checkout.versions[1].requests();
@@ -52,7 +56,7 @@ pub async fn forged_headers_choose_nothing(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-pub async fn the_mesh_configuration_makes_labels_of_the_names(lab: &Lab) -> Result<()> {
+pub async fn the_mesh_configuration_gives_metrics_their_labels(lab: &Lab) -> Result<()> {
     let shop = Shop::open(lab, "overlays/edge").await?;
     let client = shop.client();
     for _ in 0..7 {
@@ -75,11 +79,11 @@ pub async fn the_mesh_configuration_makes_labels_of_the_names(lab: &Lab) -> Resu
     assert_eq!(metrics.get("divvy_responses_total", &labels), Some(7.0));
     let share = [("divvy_rollout", "checkout"), ("divvy_version", "v2")];
     assert_eq!(metrics.get("divvy_weight_ppm", &share), Some(200_000.0));
-    let odd = (metrics.names().into_iter()).find(|name| name.contains("divvy_rollout"));
-    assert_eq!(odd, None, "a label that stayed in the name");
-    // The Telemetry gave the access log its decision.
+    let unlabelled = (metrics.names().into_iter()).find(|name| name.contains("divvy_rollout"));
+    assert_eq!(unlabelled, None, "a label in the name of a metric");
+    // The Telemetry object adds the decision to the access log.
     shop.proxy
-        .says(&["\"assignment\":\"checkout=v2;reason=rule\""])
+        .logs(&["\"assignment\":\"checkout=v2;reason=rule\""])
         .await?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The files of `istio/examples/` that go beside or in place of an overlay's.
+//! The files of `istio/examples/`, which add to an overlay or replace parts of it.
 
 use std::net::SocketAddr;
 
@@ -14,7 +14,7 @@ use divvy_lab::eventually;
 use divvy_lab::jwt::{Key, valid};
 use serde_json::{Value, json};
 
-/// `kubectl apply` of one of them.
+/// `kubectl apply` of an example.
 async fn apply(shop: &Shop<'_>, example: &str) -> Result<()> {
     let file = shop.folder.join("examples").join(example);
     let file = file.display().to_string();
@@ -28,7 +28,9 @@ fn by(version: &str) -> impl Fn(&Response) -> bool {
 
 const TESTER: [(&str, &str); 1] = [("x-canary", "true")];
 
-pub async fn a_mirror_copies_what_stable_users_read_and_answers_nobody(lab: &Lab) -> Result<()> {
+pub async fn a_mirror_copies_requests_of_stable_users_and_its_responses_are_ignored(
+    lab: &Lab,
+) -> Result<()> {
     let shop = Shop::open(lab, "overlays/edge").await?;
     apply(&shop, "mirror.yaml").await?;
     let mut configuration = shop.configuration().await?;
@@ -38,7 +40,7 @@ pub async fn a_mirror_copies_what_stable_users_read_and_answers_nobody(lab: &Lab
     shop.configure(&configuration).await?;
     let user = [("x-user-id", "alice")];
     let [stable, canary] = &shop.checkout.versions;
-    // The first copy shows that both changes have arrived.
+    // After the first copy both changes are active.
     eventually("a copy", PATIENCE, async || {
         let answer = shop.client().get_with("/checkout", &user).await.ok()?;
         (served_by(&answer) == "v1" && canary.requests() > 0).then_some(())
@@ -46,10 +48,10 @@ pub async fn a_mirror_copies_what_stable_users_read_and_answers_nobody(lab: &Lab
     .await?;
     let client = shop.client();
     let settled = || async {
-        // Copies are sent and forgotten: the count stands still once all are there.
+        // Envoy does not wait for copies.
         let counts = (stable.requests(), canary.requests());
         client.get_with("/settled", &TESTER).await?;
-        ensure!(canary.requests() > counts.1, "a tester is no copy");
+        ensure!(canary.requests() > counts.1, "no request of the tester");
         Ok(counts)
     };
     settled().await?;
@@ -67,17 +69,17 @@ pub async fn a_mirror_copies_what_stable_users_read_and_answers_nobody(lab: &Lab
     Ok(())
 }
 
-pub async fn one_route_with_a_cluster_header_serves_every_version(lab: &Lab) -> Result<()> {
+pub async fn one_route_with_cluster_header_serves_every_version(lab: &Lab) -> Result<()> {
     let shop = Shop::open(lab, "overlays/edge").await?;
     let mut configuration = shop.configuration().await?;
     let cluster = "outbound|8080|{version}|checkout.shop.svc.cluster.local";
     configuration["rollouts"][0]["target"] = json!(cluster);
-    // The plugin first: until the route is there, the default one serves stable.
+    // The plugin first: before the new route exists, the default route serves stable.
     shop.configure(&configuration).await?;
-    shop.until("no route to it yet", &TESTER, by("v1")).await?;
+    shop.until("the default route", &TESTER, by("v1")).await?;
     apply(&shop, "cluster-header.yaml").await?;
-    // Each worker hears of it by itself, and a connection stays with one of them.
-    eventually("v2 by its cluster, everywhere", PATIENCE, async || {
+    // Each worker gets the route at its own time, and a connection stays with one worker.
+    eventually("the new route in all workers", PATIENCE, async || {
         for _ in 0..20 {
             let answer = shop.client().get_with("/checkout", &TESTER).await.ok()?;
             by("v2")(&answer).then_some(())?;
@@ -97,14 +99,19 @@ pub async fn one_route_with_a_cluster_header_serves_every_version(lab: &Lab) -> 
         ];
         let answer = client.get_with("/checkout", &headers).await?;
         let (assignment, _) = expected(&configuration, &user)?;
-        let told = format!("checkout={};reason=split", served_by(&answer));
+        let expected_header = format!("checkout={};reason=split", served_by(&answer));
         let status = answer.status;
-        assert_eq!(assignment, Some(told), "{user}: {status} {}", answer.text());
+        assert_eq!(
+            assignment,
+            Some(expected_header),
+            "{user}: {status} {}",
+            answer.text()
+        );
     }
     Ok(())
 }
 
-pub async fn a_traffic_extension_does_what_a_wasm_plugin_does(lab: &Lab) -> Result<()> {
+pub async fn a_traffic_extension_works_like_a_wasm_plugin(lab: &Lab) -> Result<()> {
     let shop = Shop::open(lab, "overlays/edge").await?;
     shop.until("the plugin", &TESTER, by("v2")).await?;
     let plugin = ["delete", "-n", "istio-system", "wasmplugin", "divvy"];
@@ -130,7 +137,7 @@ pub async fn a_traffic_extension_does_what_a_wasm_plugin_does(lab: &Lab) -> Resu
     Ok(())
 }
 
-pub async fn a_verified_token_says_who_the_user_is(lab: &Lab) -> Result<()> {
+pub async fn a_claim_of_a_verified_token_is_the_identity(lab: &Lab) -> Result<()> {
     let key = Key::number(1);
     let edits = [Edit::replace(r#"{"keys":[]}"#, &key.jwks())];
     let shop = Shop::open_with(lab, "overlays/edge", &edits, Options::gateway()).await?;
@@ -140,7 +147,7 @@ pub async fn a_verified_token_says_who_the_user_is(lab: &Lab) -> Result<()> {
         claims["iss"] = json!("https://login.example.com");
         format!("Bearer {}", key.sign(&claims))
     };
-    let staff = token(json!({"sub": "somebody", "role": "staff"}));
+    let staff = token(json!({"sub": "other", "role": "staff"}));
     shop.until("staff", &[("authorization", staff.as_str())], by("v2"))
         .await?;
     let client = shop.client();
@@ -154,12 +161,12 @@ pub async fn a_verified_token_says_who_the_user_is(lab: &Lab) -> Result<()> {
             .get_with("/checkout", &[("authorization", &token)])
             .await?;
         let (assignment, _) = expected(&as_header, &user)?;
-        let told = answer.header("x-divvy-version").context("a decision")?;
-        assert_eq!(Some(told), assignment.as_deref(), "{user}");
+        let header = answer.header("x-divvy-version").context("a decision")?;
+        assert_eq!(Some(header), assignment.as_deref(), "{user}");
     }
-    // Claims that nobody signed count for nothing.
+    // A token with another signature is refused.
     let other = Key::number(2).sign(&valid(&json!({
-        "iss": "https://login.example.com", "sub": "somebody", "role": "staff",
+        "iss": "https://login.example.com", "sub": "other", "role": "staff",
     })));
     let other = format!("Bearer {other}");
     let answer = client
@@ -171,7 +178,7 @@ pub async fn a_verified_token_says_who_the_user_is(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// A Service of the shop, of pods with these labels.
+/// A Service of the shop for pods with these labels.
 fn service(name: &str, selector: &Value, port: u16) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Service",
@@ -180,7 +187,7 @@ fn service(name: &str, selector: &Value, port: u16) -> Value {
     })
 }
 
-pub async fn routes_of_the_gateway_api_follow_divvy_too(lab: &Lab) -> Result<()> {
+pub async fn routes_of_the_gateway_api_work_with_divvy(lab: &Lab) -> Result<()> {
     lab.cluster.clear().await?;
     let [port] = free_ports()?;
     let edits = [
@@ -192,8 +199,8 @@ pub async fn routes_of_the_gateway_api_follow_divvy_too(lab: &Lab) -> Result<()>
         ),
     ];
     let folder = prepared(lab, &edits)?;
-    // Each version is a Service of its own. Its pods are not in the cluster, so an entry of the
-    // same host has their addresses.
+    // Each version is a Service. Its pods are not in the cluster, so a ServiceEntry with the same
+    // host has their addresses.
     let checkout = Service::start("checkout").await?;
     let mut all = Vec::new();
     for (number, name) in ["checkout-v1", "checkout-v2"].into_iter().enumerate() {
@@ -203,7 +210,7 @@ pub async fn routes_of_the_gateway_api_follow_divvy_too(lab: &Lab) -> Result<()>
         entry["spec"]["endpoints"] = json!([entry["spec"]["endpoints"][number]]);
         all.extend([service(name, &json!({"app": name}), 8080), entry]);
     }
-    // Istio makes this one, and the pods.
+    // On a cluster Istio creates this Service and its pods.
     let pods = json!({"gateway.networking.k8s.io/gateway-name": "shop"});
     all.push(service("shop-istio", &pods, port));
     lab.cluster.apply(&all).await?;
@@ -246,8 +253,11 @@ pub async fn routes_of_the_gateway_api_follow_divvy_too(lab: &Lab) -> Result<()>
         let user = format!("user-{user}");
         let headers = [("x-user-id", user.as_str()), ("x-divvy-route", "v2")];
         let answer = client.get_with("/checkout", &headers).await?;
-        let told = format!("checkout={};reason=split", served_by(&answer));
-        assert_eq!(answer.header("x-divvy-version"), Some(told.as_str()));
+        let expected_header = format!("checkout={};reason=split", served_by(&answer));
+        assert_eq!(
+            answer.header("x-divvy-version"),
+            Some(expected_header.as_str())
+        );
     }
     for name in ["checkout-v1", "checkout-v2", "shop-istio"] {
         lab.cluster

@@ -1,5 +1,5 @@
-//! What users get when a part is missing: the rows of the table in `istio/README.md`. In every
-//! one of them a client forges the route header, which changes nothing.
+//! Responses when a part fails: the rows of the table in `istio/README.md`. In every case forged
+//! headers have no effect.
 
 use std::fs;
 
@@ -18,8 +18,8 @@ const FORGED: [(&str, &str); 4] = [
     ("x_divvy_route", "v2"),
 ];
 
-/// The status that everybody gets, and which version, whatever they forge.
-async fn everybody_gets(shop: &Shop<'_>, status: u16, version: &str) -> Result<()> {
+/// All clients get this status and version, with and without forged headers.
+async fn all_clients_get(shop: &Shop<'_>, status: u16, version: &str) -> Result<()> {
     let client = shop.client();
     for forged in [&[][..], &FORGED, &FORGED[..1]] {
         for _ in 0..6 {
@@ -31,7 +31,7 @@ async fn everybody_gets(shop: &Shop<'_>, status: u16, version: &str) -> Result<(
     Ok(())
 }
 
-/// divvy decides: the rule for testers, stable for who has no identity, whatever they forge.
+/// divvy decides: testers get v2, clients without an identity v1, with and without forged headers.
 async fn divvy_decides(shop: &Shop<'_>) -> Result<()> {
     let client = shop.client();
     for forged in [&[][..], &FORGED] {
@@ -46,7 +46,7 @@ async fn divvy_decides(shop: &Shop<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The shipped files with another fail strategy, and more edits.
+/// Edits that set the fail strategy, and more edits.
 fn under(strategy: &str, more: &[Edit]) -> Vec<Edit> {
     let to = format!("failStrategy: {strategy}");
     let mut edits = vec![Edit::replace("failStrategy: FAIL_OPEN", &to)];
@@ -54,75 +54,50 @@ fn under(strategy: &str, more: &[Edit]) -> Vec<Edit> {
     edits
 }
 
-/// A gateway that starts while the image is not there.
-async fn starts_without_image<'a>(lab: &'a Lab, strategy: &str) -> Result<Shop<'a>> {
-    let absent = Edit::replace(&lab.image(), &format!("{}/absent:1", lab.registry.host));
-    let edits = under(strategy, &[absent]);
-    Shop::open_with(lab, "overlays/edge", &edits, Options::gateway()).await
-}
-
-pub async fn a_new_pod_without_the_image_serves_stable_under_fail_open(lab: &Lab) -> Result<()> {
-    let shop = starts_without_image(lab, "FAIL_OPEN").await?;
-    everybody_gets(&shop, 200, "v1").await?;
-    shop.proxy
-        .says(&["error in converting the wasm config"])
-        .await?;
+pub async fn a_new_pod_without_the_image_follows_the_fail_strategy(lab: &Lab) -> Result<()> {
+    for (strategy, status, version) in [
+        ("FAIL_OPEN", 200, "v1"),
+        ("FAIL_CLOSE", 403, ""),
+        ("FAIL_RELOAD", 403, ""),
+    ] {
+        let absent = Edit::replace(&lab.image(), &format!("{}/absent:1", lab.registry.host));
+        let edits = under(strategy, &[absent]);
+        let shop = Shop::open_with(lab, "overlays/edge", &edits, Options::gateway()).await?;
+        all_clients_get(&shop, status, version).await?;
+        if strategy == "FAIL_OPEN" {
+            let message = "error in converting the wasm config";
+            shop.proxy.logs(&[message]).await?;
+        }
+    }
     Ok(())
 }
 
-pub async fn a_new_pod_without_the_image_refuses_everybody_under_fail_close(
-    lab: &Lab,
-) -> Result<()> {
-    let shop = starts_without_image(lab, "FAIL_CLOSE").await?;
-    everybody_gets(&shop, 403, "").await
+pub async fn a_running_pod_with_an_absent_image_follows_the_fail_strategy(lab: &Lab) -> Result<()> {
+    for (strategy, status, version) in [
+        ("FAIL_OPEN", 200, "v1"),
+        ("FAIL_CLOSE", 403, ""),
+        ("FAIL_RELOAD", 403, ""),
+    ] {
+        let edits = under(strategy, &[]);
+        let shop = Shop::open_with(lab, "overlays/edge", &edits, Options::gateway()).await?;
+        divvy_decides(&shop).await?;
+        let url = format!("oci://{}/absent:1", lab.registry.host);
+        shop.patch(&json!({"url": url})).await?;
+        let tester = [("x-canary", "true")];
+        let fails = |answer: &Response| (answer.status, served_by(answer)) == (status, version);
+        shop.until("the fail strategy", &tester, fails).await?;
+        all_clients_get(&shop, status, version).await?;
+        // Back to the existing image.
+        let url = format!("oci://{}", lab.image());
+        shop.patch(&json!({"url": url})).await?;
+        shop.until_version("v2", &tester).await?;
+        divvy_decides(&shop).await?;
+    }
+    Ok(())
 }
 
-pub async fn a_new_pod_without_the_image_refuses_everybody_under_fail_reload(
-    lab: &Lab,
-) -> Result<()> {
-    let shop = starts_without_image(lab, "FAIL_RELOAD").await?;
-    everybody_gets(&shop, 403, "").await
-}
-
-/// A gateway that has the image and is told of one that is not there; and back.
-async fn told_of_an_absent_image(lab: &Lab, strategy: &str, gets: (u16, &str)) -> Result<()> {
-    let edits = under(strategy, &[]);
-    let shop = Shop::open_with(lab, "overlays/edge", &edits, Options::gateway()).await?;
-    divvy_decides(&shop).await?;
-    let url = format!("oci://{}/absent:1", lab.registry.host);
-    shop.patch(&json!({"url": url})).await?;
-    let tester = [("x-canary", "true")];
-    let told = |answer: &Response| (answer.status, served_by(answer)) == gets;
-    shop.until("what is without it", &tester, told).await?;
-    everybody_gets(&shop, gets.0, gets.1).await?;
-    // The way back is the old url.
-    shop.patch(&json!({"url": format!("oci://{}", lab.image())}))
-        .await?;
-    shop.until("divvy", &tester, |answer| served_by(answer) == "v2")
-        .await?;
-    divvy_decides(&shop).await
-}
-
-pub async fn a_running_pod_that_is_told_of_an_absent_image_serves_stable_under_fail_open(
-    lab: &Lab,
-) -> Result<()> {
-    told_of_an_absent_image(lab, "FAIL_OPEN", (200, "v1")).await
-}
-
-pub async fn a_running_pod_that_is_told_of_an_absent_image_refuses_everybody_under_fail_close(
-    lab: &Lab,
-) -> Result<()> {
-    told_of_an_absent_image(lab, "FAIL_CLOSE", (403, "")).await
-}
-
-pub async fn a_running_pod_that_is_told_of_an_absent_image_refuses_everybody_under_fail_reload(
-    lab: &Lab,
-) -> Result<()> {
-    told_of_an_absent_image(lab, "FAIL_RELOAD", (403, "")).await
-}
-
-pub async fn with_the_registry_down_running_pods_decide_and_take_changes(lab: &Lab) -> Result<()> {
-    let registry = Registry::start(lab.dir(), "registry-that-goes").await?;
+pub async fn without_the_registry_running_pods_decide_and_accept_changes(lab: &Lab) -> Result<()> {
+    let registry = Registry::start(lab.dir(), "registry-2").await?;
     registry.push(&divvy_lab::workspace_root().join("target/image"))?;
     let image = Edit::replace(&lab.image(), &registry.image());
     let mut shop = Shop::open_with(lab, "overlays/edge", &[image], Options::gateway()).await?;
@@ -133,19 +108,18 @@ pub async fn with_the_registry_down_running_pods_decide_and_take_changes(lab: &L
     configuration["rollouts"][0]["rules"] = json!([]);
     shop.configure(&configuration).await?;
     let tester = [("x-canary", "true")];
-    shop.until("the change", &tester, |answer| served_by(answer) == "v1")
-        .await?;
+    shop.until_version("v1", &tester).await?;
     let alice = [("x-user-id", "alice")];
-    let told = |answer: &Response| answer.header("x-divvy-version").is_some();
-    shop.until("a decision", &alice, told).await?;
-    // A new one has no module to begin with.
+    let decided = |answer: &Response| answer.header("x-divvy-version").is_some();
+    shop.until("a decision", &alice, decided).await?;
+    // A new pod has no module.
     shop.restart().await?;
-    everybody_gets(&shop, 200, "v1").await
+    all_clients_get(&shop, 200, "v1").await
 }
 
-pub async fn with_istiod_down_running_pods_decide_on(lab: &Lab) -> Result<()> {
-    let istiod = Istiod::start(lab.dir(), "istiod-that-goes", &lab.cluster).await?;
-    let gateway = Options::gateway().asking(istiod.xds);
+pub async fn without_istiod_running_pods_decide(lab: &Lab) -> Result<()> {
+    let istiod = Istiod::start(lab.dir(), "istiod-2", &lab.cluster).await?;
+    let gateway = Options::gateway().with_istiod(istiod.xds);
     let shop = Shop::open_with(lab, "overlays/edge", &[], gateway).await?;
     divvy_decides(&shop).await?;
     drop(istiod);
@@ -155,8 +129,10 @@ pub async fn with_istiod_down_running_pods_decide_on(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-pub async fn a_mistake_costs_nobody_an_answer_under_any_fail_strategy(lab: &Lab) -> Result<()> {
-    // FAIL_OPEN is in the tests of changes, with all that is logged and counted.
+pub async fn an_invalid_configuration_fails_no_request_under_any_fail_strategy(
+    lab: &Lab,
+) -> Result<()> {
+    // The tests of changes cover FAIL_OPEN.
     for strategy in ["FAIL_CLOSE", "FAIL_RELOAD"] {
         let edits = under(strategy, &[]);
         let gateway = Options::gateway();
@@ -165,29 +141,30 @@ pub async fn a_mistake_costs_nobody_an_answer_under_any_fail_strategy(lab: &Lab)
         let mut configuration = shop.configuration().await?;
         configuration["rollouts"][0]["stable"] = json!("v9");
         shop.configure(&configuration).await?;
-        shop.proxy.says(&["\"v9\" is not one of v1, v2"]).await?;
+        shop.proxy.logs(&["\"v9\" is not one of v1, v2"]).await?;
         divvy_decides(&shop).await?;
         shop.restart().await?;
-        everybody_gets(&shop, 200, "v1").await?;
+        all_clients_get(&shop, 200, "v1").await?;
     }
     Ok(())
 }
 
-pub async fn with_strict_a_new_pod_refuses_everybody_for_a_mistake(lab: &Lab) -> Result<()> {
-    let mistake = [
+pub async fn with_strict_a_new_pod_with_an_invalid_configuration_refuses_all_requests(
+    lab: &Lab,
+) -> Result<()> {
+    let invalid = [
         Edit::replace("  # vmConfig:", "  vmConfig:"),
         Edit::replace("stable: v1\n        rules:", "stable: v9\n        rules:"),
     ];
     for strategy in ["FAIL_OPEN", "FAIL_CLOSE", "FAIL_RELOAD"] {
-        let edits = under(strategy, &mistake);
+        let edits = under(strategy, &invalid);
         let shop = Shop::open_with(lab, "overlays/edge", &edits, Options::gateway()).await?;
-        everybody_gets(&shop, 500, "").await?;
+        all_clients_get(&shop, 500, "").await?;
     }
     Ok(())
 }
 
-/// A module that does as little as Envoy lets it and traps. divvy has no way to trap that anybody
-/// knows of, so another one shows what Envoy then does.
+/// A minimal module that traps, since divvy has no known way to trap.
 const TRAPS: &str = r#"(module
   (memory (export "memory") 1)
   (func (export "proxy_abi_version_0_2_1"))
@@ -201,11 +178,11 @@ const TRAPS: &str = r#"(module
     (i32.const 0))
   (func (export "proxy_on_done") (param i32) (result i32) (i32.const 1)))"#;
 
-/// With every request, and with one in three, of which the first in a new VM is none.
+/// Traps with every request, or with every third request but not with the first one of a VM.
 const ALWAYS: &str = "i32.const 1";
-const AT_TIMES: &str = "i32.eqz (i32.rem_u (local.get $stream) (i32.const 3))";
+const EVERY_THIRD: &str = "i32.eqz (i32.rem_u (local.get $stream) (i32.const 3))";
 
-/// A gateway whose filter traps.
+/// A gateway with a filter that traps.
 async fn traps<'a>(lab: &'a Lab, strategy: &str, when: &str) -> Result<Shop<'a>> {
     let module = lab.dir().join("traps.wasm");
     fs::write(&module, wat::parse_str(TRAPS.replace("WHEN", when))?)?;
@@ -217,21 +194,21 @@ async fn traps<'a>(lab: &'a Lab, strategy: &str, when: &str) -> Result<Shop<'a>>
     Shop::open_with(lab, "overlays/edge", &edits, Options::gateway()).await
 }
 
-pub async fn a_trapped_filter_is_passed_by_under_fail_open(lab: &Lab) -> Result<()> {
+pub async fn after_a_trap_requests_bypass_the_filter_under_fail_open(lab: &Lab) -> Result<()> {
     let shop = traps(lab, "FAIL_OPEN", ALWAYS).await?;
-    // The request that trapped gets an error, the later ones of that worker pass.
+    // The request that traps fails; later requests of the same worker succeed.
     settle(&shop, 200).await?;
-    everybody_gets(&shop, 200, "v1").await
+    all_clients_get(&shop, 200, "v1").await
 }
 
-pub async fn a_trapped_filter_refuses_everybody_under_fail_close(lab: &Lab) -> Result<()> {
+pub async fn after_a_trap_all_requests_are_refused_under_fail_close(lab: &Lab) -> Result<()> {
     let shop = traps(lab, "FAIL_CLOSE", ALWAYS).await?;
     settle(&shop, 503).await?;
-    everybody_gets(&shop, 503, "").await
+    all_clients_get(&shop, 503, "").await
 }
 
-pub async fn a_trapped_filter_comes_back_under_fail_reload(lab: &Lab) -> Result<()> {
-    let shop = traps(lab, "FAIL_RELOAD", AT_TIMES).await?;
+pub async fn after_a_trap_the_filter_starts_again_under_fail_reload(lab: &Lab) -> Result<()> {
+    let shop = traps(lab, "FAIL_RELOAD", EVERY_THIRD).await?;
     for _ in 0..2 {
         for (status, version) in [(503, ""), (200, "v1")] {
             let wanted = |answer: &Response| {
@@ -245,10 +222,10 @@ pub async fn a_trapped_filter_comes_back_under_fail_reload(lab: &Lab) -> Result<
     Ok(())
 }
 
-/// Waits until many connections in a row, so those of both workers, get this status.
+/// Waits until 16 connections in a row, so those of both workers, get this status.
 async fn settle(shop: &Shop<'_>, status: u16) -> Result<()> {
     divvy_lab::eventually(
-        "the workers to agree",
+        "the same status from both workers",
         divvy_istio_tests::PATIENCE,
         async || {
             for _ in 0..16 {

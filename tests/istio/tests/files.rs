@@ -1,4 +1,4 @@
-//! The files themselves: taken by the API server, clean for `istioctl analyze`; and the image.
+//! The files themselves: the API server, `istioctl analyze`, and the image.
 
 use std::process::Command;
 use std::{env, fs};
@@ -7,13 +7,13 @@ use anyhow::{Context, Result, ensure};
 use divvy_istio_tests::files::{Edit, SHIPPED_IMAGE, prepared, shipped};
 use divvy_istio_tests::lab::Lab;
 use divvy_istio_tests::proxy::{Options, processes_in};
-use divvy_istio_tests::shop::{Shop, served_by};
+use divvy_istio_tests::shop::Shop;
 use divvy_lab::workspace_root;
 use serde_json::{Value, json};
 
 const OVERLAYS: [&str; 4] = ["edge", "blue-green", "ab-test", "mesh"];
 
-pub async fn the_api_server_takes_every_file(lab: &Lab) -> Result<()> {
+pub async fn the_api_server_accepts_every_file(lab: &Lab) -> Result<()> {
     lab.cluster.clear().await?;
     let root = workspace_root().join("istio");
     let mut applied = 0;
@@ -21,25 +21,25 @@ pub async fn the_api_server_takes_every_file(lab: &Lab) -> Result<()> {
         let name = file.file_name().and_then(|name| name.to_str());
         let folder = root.join(&file);
         let folder = folder.parent().context("a folder")?;
-        // What is part of a kustomization may be a patch, so it goes with that.
+        // Files of a kustomization may be patches, so the kustomization is applied.
         let (flag, path) = match name {
             Some("kustomization.yaml") => ("-k", folder.to_owned()),
-            // No object of the API: istiod reads it, as it does in this lab.
+            // Not an object of the API; istiod reads it in this lab.
             Some("mesh-config.yaml") => continue,
             _ if folder.join("kustomization.yaml").exists() => continue,
             _ => ("-f", root.join(&file)),
         };
         let path = path.display().to_string();
         let arguments = ["apply", "--dry-run=server", flag, &path];
-        let said = lab.cluster.run(&arguments).await?;
-        ensure!(said.contains("(server dry run)"), "{path}: {said}");
+        let output = lab.cluster.run(&arguments).await?;
+        ensure!(output.contains("(server dry run)"), "{path}: {output}");
         applied += 1;
     }
     ensure!(applied >= 10, "{applied} files");
     Ok(())
 }
 
-/// What stands for the pods that no kubelet runs here.
+/// A Pod object, which no kubelet runs here.
 fn pod(namespace: &str, labels: Value) -> Value {
     let name = labels["app"].as_str().unwrap_or_default();
     let version = labels["version"].as_str().unwrap_or("v0");
@@ -83,8 +83,8 @@ pub async fn istioctl_analyze_finds_nothing_in_any_overlay(lab: &Lab) -> Result<
         lab.cluster
             .apply_folder(&folder.join("overlays").join(overlay))
             .await?;
-        let said = lab.cluster.analyze().await?;
-        let messages: Vec<Value> = serde_json::from_str(&said)?;
+        let messages = lab.cluster.analyze().await?;
+        let messages: Vec<Value> = serde_json::from_str(&messages)?;
         found.extend(
             messages
                 .iter()
@@ -107,7 +107,7 @@ pub async fn istioctl_analyze_finds_nothing_in_any_overlay(lab: &Lab) -> Result<
     Ok(())
 }
 
-pub async fn the_image_is_the_same_whenever_it_is_made(lab: &Lab) -> Result<()> {
+pub async fn the_image_is_reproducible(lab: &Lab) -> Result<()> {
     let root = workspace_root();
     let digest = |folder: &str| -> Result<String> {
         let folder = lab.dir().join(folder);
@@ -115,7 +115,7 @@ pub async fn the_image_is_the_same_whenever_it_is_made(lab: &Lab) -> Result<()> 
             .current_dir(&root)
             .args(["istio/image.py", "target/divvy.wasm", "LICENSE", "0.1.0"])
             .arg(&folder)
-            // Neither of these may show.
+            // Neither may have an effect.
             .env("TZ", "Pacific/Apia")
             .env("PYTHONHASHSEED", "random")
             .output()?;
@@ -124,13 +124,13 @@ pub async fn the_image_is_the_same_whenever_it_is_made(lab: &Lab) -> Result<()> 
     };
     let first = digest("image-1")?;
     assert_eq!(first, digest("image-2")?);
-    // What the registry got from `make image`, and what it is called there.
+    // The pushed image of `make image`.
     let pushed = lab.registry.crane(&["digest", &lab.image()])?;
     assert_eq!(pushed, first);
     let manifest: Value = serde_json::from_str(&lab.registry.crane(&["manifest", &lab.image()])?)?;
     let license = &manifest["annotations"]["org.opencontainers.image.licenses"];
     assert_eq!(license, "Apache-2.0");
-    // And the filter in it tells nothing of the machine it was built on.
+    // The filter does not contain paths of the build machine.
     let wasm = fs::read(root.join("target/divvy.wasm"))?;
     for place in [root.display().to_string(), env::var("HOME")?] {
         let place = format!("{place}/");
@@ -140,33 +140,30 @@ pub async fn the_image_is_the_same_whenever_it_is_made(lab: &Lab) -> Result<()> 
     Ok(())
 }
 
-pub async fn an_image_by_its_digest_is_pulled(lab: &Lab) -> Result<()> {
+pub async fn an_image_can_be_pulled_by_digest(lab: &Lab) -> Result<()> {
     let digest = lab.registry.crane(&["digest", &lab.image()])?;
     let by_digest = format!("{}/divvy@{digest}", lab.registry.host);
     let edits = [Edit::replace(&lab.image(), &by_digest)];
     let shop = Shop::open_with(lab, "overlays/edge", &edits, Options::gateway()).await?;
     let tester = [("x-canary", "true")];
-    shop.until("divvy", &tester, |answer| served_by(answer) == "v2")
-        .await?;
+    shop.until_version("v2", &tester).await?;
     Ok(())
 }
 
-pub async fn a_proxy_that_is_dropped_takes_its_envoy_with_it(lab: &Lab) -> Result<()> {
+pub async fn dropping_a_proxy_ends_its_envoy(lab: &Lab) -> Result<()> {
     let shop = Shop::open(lab, "overlays/edge").await?;
     let (dir, envoy) = (shop.proxy.dir.clone(), shop.proxy.envoy_pid()?);
-    ensure!(alive(envoy), "no Envoy below the agent");
+    ensure!(alive(envoy), "Envoy does not run");
     drop(shop);
-    divvy_lab::eventually(
-        "Envoy to be gone",
-        divvy_istio_tests::PATIENCE,
-        async || (!alive(envoy)).then_some(()),
-    )
+    divvy_lab::eventually("Envoy to end", divvy_istio_tests::PATIENCE, async || {
+        (!alive(envoy)).then_some(())
+    })
     .await?;
     ensure!(processes_in(&dir).is_empty());
     Ok(())
 }
 
 fn alive(pid: u32) -> bool {
-    // A process that nobody waited for yet is dead all the same.
+    // A zombie process has ended.
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }

@@ -1,5 +1,5 @@
-//! The tests of the files in `istio/`, on one lab that starts with the first test and ends with
-//! the last.
+//! Tests of the files in `istio/`, on one lab that starts with the first test and ends with the
+//! last one.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ mod files;
 mod mesh;
 mod overlays;
 
-/// The lab, once somebody needs it.
+/// The lab, started by the first test.
 #[derive(Default)]
 struct Shared(OnceCell<Result<Lab, String>>);
 
@@ -31,7 +31,7 @@ impl Shared {
     }
 }
 
-/// A test, by the name of its function.
+/// The tests with these functions.
 macro_rules! tests {
     ($context:expr, [$($module:ident :: $test:ident),* $(,)?]) => {
         vec![$({
@@ -53,7 +53,7 @@ macro_rules! tests {
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // The shipped files name their namespaces, so two tests at a time would be in each other's way.
+    // All tests use the namespaces of the shipped files.
     arguments.test_threads = Some(1);
     let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
@@ -72,41 +72,37 @@ fn main() -> ExitCode {
     let trials = tests!(
         context(),
         [
-            edge::a_thousand_users_land_where_the_library_says,
-            edge::forged_headers_choose_nothing,
-            edge::the_mesh_configuration_makes_labels_of_the_names,
-            overlays::blue_and_green_change_places_with_one_word,
-            overlays::an_ab_test_gives_each_user_an_arm_and_visitors_a_name,
-            mesh::payments_follow_what_the_gateway_decided_about_the_checkout,
-            examples::a_mirror_copies_what_stable_users_read_and_answers_nobody,
-            examples::one_route_with_a_cluster_header_serves_every_version,
-            examples::a_traffic_extension_does_what_a_wasm_plugin_does,
-            examples::routes_of_the_gateway_api_follow_divvy_too,
-            examples::a_verified_token_says_who_the_user_is,
-            changing::flips_under_load_fail_no_request_with_an_agent,
-            changing::flips_under_load_fail_no_request_without_an_agent,
-            changing::a_verdict_outlives_a_change_with_an_agent,
-            changing::a_verdict_outlives_a_change_without_an_agent,
-            changing::a_bad_configuration_changes_nothing_where_a_good_one_is_in_force,
-            failing::a_new_pod_without_the_image_serves_stable_under_fail_open,
-            failing::a_new_pod_without_the_image_refuses_everybody_under_fail_close,
-            failing::a_new_pod_without_the_image_refuses_everybody_under_fail_reload,
-            failing::a_running_pod_that_is_told_of_an_absent_image_serves_stable_under_fail_open,
-            failing::a_running_pod_that_is_told_of_an_absent_image_refuses_everybody_under_fail_close,
-            failing::a_running_pod_that_is_told_of_an_absent_image_refuses_everybody_under_fail_reload,
-            failing::a_mistake_costs_nobody_an_answer_under_any_fail_strategy,
-            failing::with_strict_a_new_pod_refuses_everybody_for_a_mistake,
-            failing::with_the_registry_down_running_pods_decide_and_take_changes,
-            failing::with_istiod_down_running_pods_decide_on,
-            failing::a_trapped_filter_is_passed_by_under_fail_open,
-            failing::a_trapped_filter_refuses_everybody_under_fail_close,
-            failing::a_trapped_filter_comes_back_under_fail_reload,
-            files::the_api_server_takes_every_file,
+            edge::a_thousand_users_get_the_version_that_the_library_computes,
+            edge::a_forged_route_header_has_no_effect,
+            edge::the_mesh_configuration_gives_metrics_their_labels,
+            overlays::changing_the_active_version_moves_all_users,
+            overlays::an_ab_test_gives_each_user_an_arm_and_each_visitor_an_identity,
+            mesh::payments_follow_the_decision_of_the_gateway_about_the_checkout,
+            examples::a_mirror_copies_requests_of_stable_users_and_its_responses_are_ignored,
+            examples::one_route_with_cluster_header_serves_every_version,
+            examples::a_traffic_extension_works_like_a_wasm_plugin,
+            examples::a_claim_of_a_verified_token_is_the_identity,
+            examples::routes_of_the_gateway_api_work_with_divvy,
+            changing::no_request_fails_during_flips_under_load_with_an_agent,
+            changing::no_request_fails_during_flips_under_load_without_an_agent,
+            changing::a_verdict_survives_a_new_configuration_with_an_agent,
+            changing::a_verdict_survives_a_new_configuration_without_an_agent,
+            changing::an_invalid_configuration_leaves_the_running_one_in_place,
+            failing::a_new_pod_without_the_image_follows_the_fail_strategy,
+            failing::a_running_pod_with_an_absent_image_follows_the_fail_strategy,
+            failing::without_the_registry_running_pods_decide_and_accept_changes,
+            failing::without_istiod_running_pods_decide,
+            failing::an_invalid_configuration_fails_no_request_under_any_fail_strategy,
+            failing::with_strict_a_new_pod_with_an_invalid_configuration_refuses_all_requests,
+            failing::after_a_trap_requests_bypass_the_filter_under_fail_open,
+            failing::after_a_trap_all_requests_are_refused_under_fail_close,
+            failing::after_a_trap_the_filter_starts_again_under_fail_reload,
+            files::the_api_server_accepts_every_file,
             files::istioctl_analyze_finds_nothing_in_any_overlay,
-            files::the_image_is_the_same_whenever_it_is_made,
-            files::an_image_by_its_digest_is_pulled,
-            demo::it_shows_the_shop_and_leaves_nothing_behind,
-            files::a_proxy_that_is_dropped_takes_its_envoy_with_it,
+            files::the_image_is_reproducible,
+            files::an_image_can_be_pulled_by_digest,
+            files::dropping_a_proxy_ends_its_envoy,
+            demo::the_demo_serves_the_shop_and_ends_all_its_processes,
         ]
     );
     let conclusion = libtest_mimic::run(&arguments, trials);

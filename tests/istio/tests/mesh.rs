@@ -1,5 +1,5 @@
-//! The overlay `mesh`: the gateway decides about the checkout, and payments follow, over mutual
-//! TLS. The test plays the checkout's application, which hands the assignment on.
+//! The overlay `mesh`: the gateway decides about the checkout, and payments follow over mutual TLS.
+//! The test acts as the checkout's application, which forwards the assignment.
 
 use std::net::SocketAddr;
 
@@ -9,16 +9,16 @@ use divvy_istio_tests::free_ports;
 use divvy_istio_tests::lab::Lab;
 use divvy_istio_tests::proxy::{Options, Proxy};
 use divvy_istio_tests::shop::{Service, Shop, served_by};
-use divvy_lab::client::{Http1, Response};
+use divvy_lab::client::Http1;
 use divvy_lab::tls::Authority;
 use serde_json::json;
 
 const GATEWAY: &str = "spiffe://cluster.local/ns/istio-system/sa/istio-ingressgateway";
 const CHECKOUT: &str = "spiffe://cluster.local/ns/shop/sa/checkout";
-const STRANGER: &str = "spiffe://cluster.local/ns/default/sa/somebody";
+const STRANGER: &str = "spiffe://cluster.local/ns/default/sa/other";
 const PAYMENTS: &str = "payments.shop.svc.cluster.local";
 
-/// One pod of the checkout: its sidecar's doors.
+/// A pod of the checkout: the listeners of its sidecar.
 struct Pod {
     _proxy: Proxy,
     inbound: u16,
@@ -36,7 +36,7 @@ impl Mesh<'_> {
     async fn open(lab: &Lab) -> Result<Mesh<'_>> {
         let authority = Authority::new()?;
         let gateway = authority.issue(GATEWAY)?;
-        // What Istio does by itself where pods say that their sidecars speak it.
+        // Istio does this by itself for pods with injected sidecars.
         let host = "  host: checkout.shop.svc.cluster.local\n";
         let mutual = format!("{host}  trafficPolicy: {{tls: {{mode: ISTIO_MUTUAL}}}}\n");
         let shop = Shop::open_with(
@@ -47,7 +47,7 @@ impl Mesh<'_> {
         )
         .await?;
         let payments = Service::start("payments").await?;
-        // A sidecar that listens for calls to a port has the routes of the services with that port.
+        // An outbound listener of a sidecar has the routes of services with the same port.
         let [port] = free_ports()?;
         let mut entry = payments.entry();
         entry["spec"]["ports"][0]["number"] = json!(port);
@@ -67,7 +67,7 @@ impl Mesh<'_> {
             let pod = mesh.pod(number, port).await?;
             mesh.pods.push(pod);
         }
-        // From now on the gateway's way to the checkout is through the sidecars.
+        // The gateway reaches the checkout through the sidecars.
         let mut entry = mesh.shop.checkout.entry();
         for (number, pod) in mesh.pods.iter().enumerate() {
             entry["spec"]["endpoints"][number]["ports"]["http"] = json!(pod.inbound);
@@ -75,8 +75,7 @@ impl Mesh<'_> {
         lab.cluster.apply(&[entry]).await?;
         let tester = [("x-canary", "true")];
         for (headers, version) in [(&[][..], "v1"), (&tester, "v2")] {
-            let there = |answer: &Response| served_by(answer) == version;
-            mesh.shop.until(version, headers, there).await?;
+            mesh.shop.until_version(version, headers).await?;
         }
         Ok(mesh)
     }
@@ -85,15 +84,15 @@ impl Mesh<'_> {
         let app = &self.shop.checkout.versions[usize::from(number)];
         let version = app.version();
         let [inbound] = free_ports()?;
-        // Each has an address of its own, or both would have the same door to payments.
+        // Different addresses, since both pods listen for payments on the same port.
         let own = format!("127.0.0.{}", number + 2);
-        let door = |number: u16, bind: &str| {
+        let listener = |number: u16, bind: &str| {
             json!({"port": {"number": number, "name": "http", "protocol": "HTTP"},
             "bind": bind, "captureMode": "NONE"})
         };
-        let mut ingress = door(inbound, "127.0.0.1");
+        let mut ingress = listener(inbound, "127.0.0.1");
         ingress["defaultEndpoint"] = json!(app.addr().to_string());
-        let mut egress = door(payments, &own);
+        let mut egress = listener(payments, &own);
         egress["hosts"] = json!(["shop/*"]);
         let sidecar = json!({
             "apiVersion": "networking.istio.io/v1", "kind": "Sidecar",
@@ -115,8 +114,8 @@ impl Mesh<'_> {
         })
     }
 
-    /// What a user gets: the checkout's version, the assignment that its application saw, and the
-    /// version of payments when it hands that on.
+    /// The version of the checkout, the assignment that its application receives, and the version
+    /// of payments if the application forwards that.
     async fn journey(&self, headers: &[(&str, &str)]) -> Result<(String, Option<String>, String)> {
         let answer = self
             .shop
@@ -131,18 +130,21 @@ impl Mesh<'_> {
             let header = seen.clone().find(|header| header[0] == name)?;
             header[1].as_str().map(str::to_owned)
         };
-        ensure!(value("x-divvy-route").is_none(), "the route header leaked");
+        ensure!(
+            value("x-divvy-route").is_none(),
+            "the application received the route header"
+        );
         let assignment = value("x-divvy-assignment");
         let pod = &self.pods[usize::from(version == "v2")];
-        let handed: Vec<_> = assignment
+        let forwarded: Vec<_> = assignment
             .iter()
             .map(|value| ("x-divvy-assignment", value.as_str()))
             .collect();
-        let paid = self.pay(pod, &handed).await?;
+        let paid = self.pay(pod, &forwarded).await?;
         Ok((version, assignment, paid))
     }
 
-    /// The version of payments that a pod's application gets.
+    /// The version of payments for a request of a pod's application.
     async fn pay(&self, pod: &Pod, headers: &[(&str, &str)]) -> Result<String> {
         let mut all = vec![("host", PAYMENTS)];
         all.extend_from_slice(headers);
@@ -152,43 +154,47 @@ impl Mesh<'_> {
     }
 }
 
-pub async fn payments_follow_what_the_gateway_decided_about_the_checkout(lab: &Lab) -> Result<()> {
+pub async fn payments_follow_the_decision_of_the_gateway_about_the_checkout(
+    lab: &Lab,
+) -> Result<()> {
     let mut mesh = Mesh::open(lab).await?;
     let mut on_v2 = 0;
     for user in 0..60 {
         let user = format!("user-{user}");
         let (checkout, assignment, payments) = mesh.journey(&[("x-user-id", &user)]).await?;
-        let told = format!("checkout={checkout};reason=split");
-        assert_eq!(assignment, Some(told), "{user}");
+        let expected = format!("checkout={checkout};reason=split");
+        assert_eq!(assignment, Some(expected), "{user}");
         assert_eq!(payments, checkout, "{user}");
         on_v2 += u32::from(checkout == "v2");
     }
-    ensure!((1..60).contains(&on_v2), "{on_v2} of 60 have v2");
+    ensure!((1..60).contains(&on_v2), "{on_v2} of 60 users on v2");
     ensure!(mesh.payments.versions[1].requests() >= u64::from(on_v2));
 
-    // What a client forges is gone at the edge.
+    // The gateway removes forged headers.
     let forged = [
         ("x-divvy-assignment", "checkout=v2;reason=rule"),
         ("x-divvy-route", "v2"),
     ];
     let (checkout, _, payments) = mesh.journey(&forged).await?;
     assert_eq!((checkout.as_str(), payments.as_str()), ("v1", "v1"));
-    // An application hands assignments on and chooses no routes.
+    // An application can forward an assignment but not choose a route.
     let pod = &mesh.pods[0];
     assert_eq!(mesh.pay(pod, &[("x-divvy-route", "v2")]).await?, "v1");
     let assignment = [("x-divvy-assignment", "checkout=v2;reason=split")];
     assert_eq!(mesh.pay(pod, &assignment).await?, "v2");
-    // Nobody gets in without a certificate.
+    // A client without a certificate has no access.
     let plain = Http1::new(SocketAddr::from(([127, 0, 0, 1], pod.inbound)));
-    ensure!(plain.get("/checkout").await.is_err(), "STRICT is not");
+    ensure!(
+        plain.get("/checkout").await.is_err(),
+        "the sidecar accepts plain text"
+    );
 
-    // The same gateway by another name is nobody whom the checkout believes.
+    // The checkout does not trust a gateway with another principal.
     let stranger = mesh.authority.issue(STRANGER)?;
     mesh.shop.options = Options::gateway().with_certificate(&stranger, &mesh.authority);
     mesh.shop.restart().await?;
     let tester = [("x-canary", "true")];
-    let there = |answer: &Response| served_by(answer) == "v2";
-    mesh.shop.until("v2", &tester, there).await?;
+    mesh.shop.until_version("v2", &tester).await?;
     for _ in 0..10 {
         let (checkout, assignment, payments) = mesh.journey(&tester).await?;
         assert_eq!((checkout.as_str(), assignment), ("v2", None));
