@@ -33,12 +33,12 @@ impl Networks {
 /// What is wrong with it.
 pub fn network(text: &str) -> Result<IpNet, String> {
     let network = parsed(text).ok_or_else(|| {
-        format!("{text:?} is no network: write it as 10.0.0.0/8 or 2001:db8::/32")
+        format!("{text:?} is not a network: write it as 10.0.0.0/8 or 2001:db8::/32")
     })?;
     let canonical = network.trunc();
     if canonical != network {
         return Err(format!(
-            "{text:?} has bits beyond its prefix: write {canonical}, or more of a prefix"
+            "{text:?} has bits beyond its prefix: write {canonical}, or a longer prefix"
         ));
     }
     Ok(unmapped(canonical))

@@ -1,6 +1,6 @@
 //! `range`: decimal numbers.
 
-use crate::config;
+use crate::json;
 
 /// The longest number that is looked at, in bytes.
 const MAX_BYTES: usize = 64;
@@ -38,7 +38,7 @@ fn decimal(value: &[u8]) -> Option<f64> {
         [] | [b'.', ..] => digits.get(zeros.saturating_sub(1)..)?,
         rest => rest,
     };
-    let number = config::number(rest)?;
+    let number = json::number(rest)?;
     Some(if value.starts_with(b"-") {
         -number
     } else {

@@ -8,7 +8,7 @@ const MAX_VALUE: usize = 1_024;
 /// The most groups: matching takes memory for each of them in each state.
 const MAX_GROUPS: usize = 16;
 /// The most memory that a compiled pattern may take, in bytes.
-const MAX_SIZE: usize = 64 << 10;
+pub const MAX_SIZE: usize = 64 << 10;
 
 /// A regular expression.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ fn build(pattern: &str, ignore_case: bool) -> Result<regex_lite::Regex, String> 
         .case_insensitive(ignore_case)
         .size_limit(MAX_SIZE)
         .build()
-        .map_err(|error| format!("{pattern:?} is no regular expression: {error}"))
+        .map_err(|error| format!("{pattern:?} is not a regular expression: {error}"))
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ fn comparator(text: &str) -> Result<Comparator, String> {
         .find_map(|(sign, op)| Some((op, text.strip_prefix(sign)?)))
         .unwrap_or((Op::Exact, text));
     let version = version(rest).ok_or_else(|| {
-        format!("{text:?} is no comparator: >=, >, <=, < or = and a version such as 2.3 or v2.3.0")
+        format!("{text:?} is not a comparator: write >=, >, <=, < or = and a version such as 2.3 or v2.3.0")
     })?;
     Ok(Comparator {
         op,

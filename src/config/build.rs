@@ -2,22 +2,23 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::error::{At, Errors};
-use super::headers::Headers;
-use super::{MAX_REGEXES, names, read};
+use super::limits::MAX_REGEXES;
+use super::registry::Registry;
+use super::{names, read};
 use crate::bucket::{Gate, Share};
+use crate::error::{Errors, Path};
 use crate::policy::{RolloutId, VersionId};
 
 /// A share of users without a way to tell users apart is nobody's share: to accept it
 /// would be to serve stable to everyone in silence.
-const NO_IDENTITY: &str = "tells users apart, but identity names no source that says who they are";
+const NO_IDENTITY: &str = "needs an identity: add a source to identity";
 const ONLY_RANDOM: &str =
-    "means the same user each time, but identity names nothing that stays: random is drawn anew";
+    "needs an identity that stays the same: add a source other than random to identity";
 
 /// The configuration as far as it has been read.
 pub(super) struct Build {
-    pub headers: Headers,
-    pub identity: Identities,
+    pub headers: Registry,
+    pub identity: IdentityKind,
     pub holdout: Option<Gate>,
     /// Whether there is one, be it valid or not.
     pub has_holdout: bool,
@@ -28,14 +29,14 @@ pub(super) struct Build {
     /// The names of cookies that are given to clients.
     pub given_cookies: FxHashSet<Box<str>>,
     /// Rollouts that stand earlier in the list.
-    pub earlier: Earlier,
-    pub layers: Layers,
+    pub earlier: EarlierRollouts,
+    pub layers: LayerRanges,
     regexes: usize,
 }
 
 /// What identity sources there are.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Identities {
+pub(super) enum IdentityKind {
     None,
     /// Only one that is drawn for each request.
     Random,
@@ -43,43 +44,43 @@ pub(super) enum Identities {
 }
 
 impl Build {
-    pub(super) fn new(headers: Headers) -> Self {
+    pub(super) fn new(headers: Registry) -> Self {
         Self {
             headers,
-            identity: Identities::None,
+            identity: IdentityKind::None,
             holdout: None,
             has_holdout: false,
             draws: false,
             chained: false,
             given_cookies: FxHashSet::default(),
-            earlier: Earlier::default(),
-            layers: Layers::default(),
+            earlier: EarlierRollouts::default(),
+            layers: LayerRanges::default(),
             regexes: 0,
         }
     }
 
     /// Notes that something needs users to be told apart, if only for a request.
-    pub(super) fn needs_anybody(&self, at: At<'_>, errors: &mut Errors) {
-        if self.identity == Identities::None {
+    pub(super) fn needs_anybody(&self, at: Path<'_>, errors: &mut Errors) {
+        if self.identity == IdentityKind::None {
             errors.add(at, NO_IDENTITY);
         }
     }
 
     /// Notes that something needs users to be the same with the next request.
-    pub(super) fn needs_somebody(&self, at: At<'_>, errors: &mut Errors) {
+    pub(super) fn needs_somebody(&self, at: Path<'_>, errors: &mut Errors) {
         match self.identity {
-            Identities::None => errors.add(at, NO_IDENTITY),
-            Identities::Random => errors.add(at, ONLY_RANDOM),
-            Identities::Lasting => {}
+            IdentityKind::None => errors.add(at, NO_IDENTITY),
+            IdentityKind::Random => errors.add(at, ONLY_RANDOM),
+            IdentityKind::Lasting => {}
         }
     }
 
     /// Counts a regular expression: each may take 64 KiB of every VM.
-    pub(super) fn count_regex(&mut self, at: At<'_>, errors: &mut Errors) -> bool {
+    pub(super) fn count_regex(&mut self, at: Path<'_>, errors: &mut Errors) -> bool {
         self.regexes = self.regexes.saturating_add(1);
         if self.regexes == MAX_REGEXES.saturating_add(1) {
             let message =
-                format_args!("is one regular expression more than {MAX_REGEXES}, the most");
+                format_args!("is one regular expression too many: the maximum is {MAX_REGEXES}");
             errors.add(at, message);
         }
         self.regexes <= MAX_REGEXES
@@ -88,22 +89,22 @@ impl Build {
 
 /// Rollouts by name, which later ones may follow or ask about.
 #[derive(Default)]
-pub(super) struct Earlier {
+pub(super) struct EarlierRollouts {
     /// Whether an element of the list had not the shape of a rollout: a name that is not
     /// found may be its name.
     pub gaps: bool,
-    by_name: FxHashMap<Box<str>, Leader>,
+    by_name: FxHashMap<Box<str>, EarlierRollout>,
     next: u16,
 }
 
 /// A rollout that stands earlier in the list; empty if something is wrong with it, which
 /// is said where it stands.
-pub(super) struct Leader {
+pub(super) struct EarlierRollout {
     pub id: RolloutId,
     pub versions: Option<Vec<Box<str>>>,
 }
 
-impl Earlier {
+impl EarlierRollouts {
     /// The number of the rollout that comes next.
     pub(super) const fn next(&self) -> RolloutId {
         RolloutId(self.next)
@@ -112,7 +113,7 @@ impl Earlier {
     pub(super) fn add(&mut self, name: &str, versions: Option<Vec<Box<str>>>) {
         let id = self.next();
         // A name that is there already is a mistake, and noted as one.
-        let leader = || Leader { id, versions };
+        let leader = || EarlierRollout { id, versions };
         self.by_name.entry(name.into()).or_insert_with(leader);
         self.next = self.next.saturating_add(1);
     }
@@ -124,18 +125,18 @@ impl Earlier {
     /// else a mistake, which is noted.
     pub(super) fn find(
         &self,
-        at: At<'_>,
+        at: Path<'_>,
         name: &str,
         chained: bool,
         errors: &mut Errors,
-    ) -> Result<&Leader, NotHere> {
+    ) -> Result<&EarlierRollout, NotHere> {
         let found = self.by_name.get(name);
         if found.is_none() && chained {
             names::rollout(at, name, errors);
         } else if found.is_none() && !self.gaps {
             errors.add(
                 at,
-                format_args!("{name:?} is no rollout that stands earlier in the list"),
+                format_args!("{name:?} is not the name of a rollout earlier in the list"),
             );
         }
         found.ok_or(NotHere)
@@ -145,14 +146,19 @@ impl Earlier {
 /// There is no such rollout here.
 pub(super) struct NotHere;
 
-impl Leader {
+impl EarlierRollout {
     /// The number of one of its versions.
-    pub(super) fn version(&self, at: At<'_>, name: &str, errors: &mut Errors) -> Option<VersionId> {
+    pub(super) fn version(
+        &self,
+        at: Path<'_>,
+        name: &str,
+        errors: &mut Errors,
+    ) -> Option<VersionId> {
         let versions = self.versions.as_ref()?;
         let found = (0..).zip(versions).find(|(_, version)| ***version == *name);
         if found.is_none() {
             let names = versions.iter().map(|version| &**version);
-            errors.add(at, &names::not_one_of(name, names));
+            errors.add_unknown_name(at, name, names);
         }
         found.map(|(number, _)| VersionId(number))
     }
@@ -160,23 +166,23 @@ impl Leader {
 
 /// The ranges of each layer that are taken.
 #[derive(Default)]
-pub(super) struct Layers {
+pub(super) struct LayerRanges {
     /// By layer. A range of each rollout at most, so they are simply gone through.
-    taken: FxHashMap<Box<str>, Vec<Taken>>,
+    taken: FxHashMap<Box<str>, Vec<TakenRange>>,
 }
 
-struct Taken {
+struct TakenRange {
     from: Share,
     to: Share,
     by: String,
 }
 
-impl Layers {
+impl LayerRanges {
     /// Takes a range for a rollout. Ranges of one layer have no user in common, or tests in
     /// it would not be apart.
     pub(super) fn take(
         &mut self,
-        at: At<'_>,
+        at: Path<'_>,
         layer: &str,
         (from, to): (Share, Share),
         rollout: &str,
@@ -190,13 +196,13 @@ impl Layers {
             let [begin, end] = [first.from, first.to].map(shown);
             let by = &first.by;
             let message = format_args!(
-                "overlaps the range {begin} to {end} that {by:?} has in layer {layer:?}"
+                "overlaps the range {begin} to {end} of rollout {by:?} in layer {layer:?}"
             );
             errors.add(at, message);
             return;
         }
         let by = rollout.to_owned();
-        taken.push(Taken { from, to, by });
+        taken.push(TakenRange { from, to, by });
     }
 }
 

@@ -2,15 +2,16 @@
 
 use rustc_hash::FxHashSet;
 
-use super::build::{Build, Identities};
-use super::error::{At, Errors};
-use super::headers::{Headers, Use};
+use super::build::{Build, IdentityKind};
+use super::limits::MAX_ROLLOUTS;
 use super::read::{self, Read};
-use super::rollout::Compiled;
-use super::shape::{self, Items};
-use super::tree::Tree;
-use super::{MAX_ROLLOUTS, identity, names, rollout, trust, values};
+use super::registry::{HeaderUse, Registry};
+use super::rollout::CompiledRollout;
+use super::spec::{self, Items};
+use super::{identity, names, rollout, trust, values};
+use crate::error::{Errors, Path};
 use crate::identity::Identification;
+use crate::json::Tree;
 use crate::policy::{Policy, Rare, Rollout};
 use crate::scope::ScopeIndex;
 
@@ -20,8 +21,8 @@ pub(super) fn compile(tree: &Tree<'_>, errors: &mut Errors) -> Option<Policy> {
     match read::read(tree) {
         Ok(config) => Some(compile_config(config, true, errors)),
         Err(error) => {
-            error.report(At::Root, errors);
-            let lists = shape::Config {
+            error.report(Path::Root, errors);
+            let lists = spec::ConfigSpec {
                 version: None,
                 identity: list(tree.get("identity")),
                 ignore_identities: None,
@@ -43,29 +44,29 @@ fn list<'t, T: Read<'t>>(value: Option<&'t Tree<'t>>) -> Option<T> {
 
 /// `whole` is false when only the lists could be read: then nothing may be concluded
 /// from what is missing.
-fn compile_config(config: shape::Config<'_>, whole: bool, errors: &mut Errors) -> Policy {
-    let root = At::Root;
-    let mut build = Build::new(Headers::new(config.headers, errors));
+fn compile_config(config: spec::ConfigSpec<'_>, whole: bool, errors: &mut Errors) -> Policy {
+    let root = Path::Root;
+    let mut build = Build::new(Registry::new(config.headers, errors));
     // Whatever is divvy's own has to be known before anything is read: no condition can
     // look at a header that is stripped. What is wrong with one is said where it stands.
     if let Some(rollouts) = &config.rollouts {
         for expose in rollouts.raw().filter_map(|rollout| rollout.get("expose")) {
-            for (field, wanted) in [("group", Use::Group), ("id", Use::Id)] {
+            for (field, wanted) in [("group", HeaderUse::Group), ("id", HeaderUse::Id)] {
                 let name = expose.get(field).and_then(Tree::text).unwrap_or_default();
                 build
                     .headers
-                    .own(At::Root, name, wanted, &mut Errors::default());
+                    .own(Path::Root, name, wanted, &mut Errors::default());
             }
         }
     }
     let response_header = config.response_header.and_then(|name| {
         let at = root.field("responseHeader");
         let name = names::own_header(at, name, errors)?;
-        if matches!(build.headers.find(&name), Some((_, Use::Group | Use::Id))) {
-            errors.add(
-                at,
-                format_args!("{name:?} is named for something else already"),
-            );
+        if matches!(
+            build.headers.find(&name),
+            Some((_, HeaderUse::Group | HeaderUse::Id))
+        ) {
+            errors.add(at, format_args!("{name:?} already has another purpose"));
         }
         Some(name)
     });
@@ -77,7 +78,7 @@ fn compile_config(config: shape::Config<'_>, whole: bool, errors: &mut Errors) -
     build.chained = config.trust.is_some() || !whole;
     let inheritance = trust::compile(config.trust, &build, errors);
     if !whole {
-        build.identity = Identities::Lasting;
+        build.identity = IdentityKind::Lasting;
     }
     build.has_holdout = config.holdout.is_some() || !whole;
     build.holdout = identity::holdout(config.holdout, errors);
@@ -101,11 +102,11 @@ fn compile_config(config: shape::Config<'_>, whole: bool, errors: &mut Errors) -
 }
 
 fn rollouts(
-    list: Option<Items<'_, shape::Rollout<'_>>>,
+    list: Option<Items<'_, spec::RolloutSpec<'_>>>,
     build: &mut Build,
     errors: &mut Errors,
 ) -> (Vec<Rollout>, ScopeIndex) {
-    let root = At::Root;
+    let root = Path::Root;
     let at = root.field("rollouts");
     let mut index = ScopeIndex::default();
     let Some(list) = list else {
@@ -117,7 +118,7 @@ fn rollouts(
         values::unique(at.field("name"), raw.name, &mut seen, errors);
         let name = raw.name;
         let id = build.earlier.next();
-        build.earlier.gaps = matches!(at, At::Index(_, place) if place > usize::from(id.0));
+        build.earlier.gaps = matches!(at, Path::Index(_, place) if place > usize::from(id.0));
         let compiled = rollout::compile(at, &raw, build, errors);
         let sound = compiled.as_ref().filter(|compiled| compiled.complete);
         let versions = sound.map(|compiled| {
@@ -125,7 +126,7 @@ fn rollouts(
             versions.map(|version| version.name.clone()).collect()
         });
         build.earlier.add(name, versions);
-        let Compiled {
+        let CompiledRollout {
             rollout, scopes, ..
         } = compiled?;
         index.add(id, scopes);

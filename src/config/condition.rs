@@ -1,24 +1,25 @@
 //! Conditions: combinations, sources, and the operators that belong to them.
 
 use super::build::{Build, NotHere};
-use super::error::{At, Errors};
-use super::headers::RawClaim;
-use super::operator::{self, Kind};
-use super::shape::{self, Items, Operator};
+use super::limits::MAX_DEPTH;
+use super::names;
+use super::operator::{self, ValueKind};
+use super::registry::ClaimSpec;
+use super::spec::{self, Items, OperatorSpec};
 use super::values::{no_claim, only_true};
-use super::{MAX_DEPTH, names};
 use crate::condition::{Assigned, Condition, Source};
+use crate::error::{Errors, Path};
 
 /// Compiles a condition that stands `depth` others deep.
 pub(super) fn compile(
-    at: At<'_>,
-    raw: &shape::Condition<'_>,
+    at: Path<'_>,
+    raw: &spec::ConditionSpec<'_>,
     depth: usize,
     build: &mut Build,
     errors: &mut Errors,
 ) -> Option<Condition> {
     if depth >= MAX_DEPTH {
-        let message = format_args!("conditions stand more than {MAX_DEPTH} deep in one another");
+        let message = format_args!("is nested too deeply: the maximum is {MAX_DEPTH} conditions");
         errors.add(at, message);
         return None;
     }
@@ -50,22 +51,22 @@ pub(super) fn compile(
         }
         (0, 1) => {
             let source = sources.into_iter().next().flatten();
-            let kind = source.as_ref().map_or(Kind::Text, kind_of);
+            let kind = source.as_ref().map_or(ValueKind::Text, kind_of);
             let test = operator::compile(at, operator, kind, build, errors);
             Some(Condition::Leaf(source?, test?))
         }
         (0, 0) => {
             errors.add(
                 at,
-                "names nothing to look at: header, cookie, query, label, jwtClaim, path, method, \
-                 host, sourceIp, identity, assigned, all, any or not",
+                "has no source: write one of header, cookie, query, label, jwtClaim, path, method, \
+                 host, sourceIp, identity, assigned, all, any, not",
             );
             None
         }
         _ => {
             errors.add(
                 at,
-                "names several things to look at: combine conditions with all or any",
+                "has several sources: combine conditions with all or any",
             );
             None
         }
@@ -73,8 +74,8 @@ pub(super) fn compile(
 }
 
 fn list(
-    at: At<'_>,
-    parts: Items<'_, shape::Condition<'_>>,
+    at: Path<'_>,
+    parts: Items<'_, spec::ConditionSpec<'_>>,
     depth: usize,
     build: &mut Build,
     errors: &mut Errors,
@@ -90,8 +91,8 @@ fn list(
 }
 
 fn assigned(
-    at: At<'_>,
-    raw: &shape::Assigned<'_>,
+    at: Path<'_>,
+    raw: &spec::AssignedSpec<'_>,
     build: &Build,
     errors: &mut Errors,
 ) -> Option<Condition> {
@@ -115,22 +116,22 @@ fn assigned(
     }))
 }
 
-fn no_operator(at: At<'_>, operator: &Operator, errors: &mut Errors) {
+fn no_operator(at: Path<'_>, operator: &OperatorSpec, errors: &mut Errors) {
     if let Some(given) = operator::given(operator).first() {
-        errors.add(at.field(given), "this operator has no source to look at");
+        errors.add(at.field(given), "is an operator without a source");
     } else if operator.ignore_case.is_some() {
-        errors.add(at.field("ignoreCase"), "there is no text to compare here");
+        errors.add(at.field("ignoreCase"), "has no effect here: leave it out");
     }
 }
 
 /// The sources that are named, `None` for one with something wrong; and what they are held
 /// against.
 fn sources<'t>(
-    at: At<'_>,
-    raw: &'t shape::Condition<'t>,
+    at: Path<'_>,
+    raw: &'t spec::ConditionSpec<'t>,
     build: &mut Build,
     errors: &mut Errors,
-) -> (Vec<Option<Source>>, &'t Operator<'t>) {
+) -> (Vec<Option<Source>>, &'t OperatorSpec<'t>) {
     let mut found = Vec::new();
     let headers = &mut build.headers;
     if let Some(name) = &raw.header {
@@ -150,7 +151,7 @@ fn sources<'t>(
         found.push(id.map(Source::Label));
     }
     if let Some(path) = raw.jwt_claim {
-        let raw = RawClaim {
+        let raw = ClaimSpec {
             path,
             payload: raw.jwt_payload,
             kind: raw.claim_type,
@@ -177,12 +178,12 @@ fn sources<'t>(
     (found, &raw.operator)
 }
 
-const fn kind_of(source: &Source) -> Kind {
+const fn kind_of(source: &Source) -> ValueKind {
     match source {
-        Source::Path => Kind::Path,
-        Source::Host => Kind::Host,
-        Source::Method => Kind::Method,
-        Source::SourceIp => Kind::Address,
-        _ => Kind::Text,
+        Source::Path => ValueKind::Path,
+        Source::Host => ValueKind::Host,
+        Source::Method => ValueKind::Method,
+        Source::SourceIp => ValueKind::Address,
+        _ => ValueKind::Text,
     }
 }

@@ -1,24 +1,19 @@
 //! Cookies that are given to clients.
 
-use std::time::Duration;
-
 use super::build::Build;
-use super::error::{At, Errors};
-use super::shape::{self, Attributes};
+use super::limits::{MAX_AGE, SAME_SITE};
+use super::spec::{self, AttributesSpec};
 use super::values::duration;
 use super::{condition, names};
 use crate::cookies::{MintedCookie, SetCookie, Sticky};
+use crate::error::{Errors, Path};
 use crate::policy::Strategy;
-
-const SECOND: Duration = Duration::from_secs(1);
-/// Browsers keep no cookie for longer.
-const LONGEST: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 /// How visitors get an identity in this cookie.
 pub(super) fn mint(
-    at: At<'_>,
+    at: Path<'_>,
     cookie: &str,
-    raw: &shape::Mint<'_>,
+    raw: &spec::MintSpec<'_>,
     build: &mut Build,
     errors: &mut Errors,
 ) -> Option<MintedCookie> {
@@ -38,8 +33,8 @@ pub(super) fn mint(
 
 /// How clients remember what a rollout's strategy said.
 pub(super) fn sticky(
-    at: At<'_>,
-    raw: &shape::Sticky<'_>,
+    at: Path<'_>,
+    raw: &spec::StickySpec<'_>,
     (salt, revision): (&str, &str),
     strategy: Option<&Strategy>,
     build: &mut Build,
@@ -49,17 +44,18 @@ pub(super) fn sticky(
         Some(Strategy::BlueGreen { .. }) => {
             errors.add(
                 at,
-                "has nothing to remember: a blueGreen is the same for everybody",
+                "has no effect with blueGreen: all users get the same version",
             );
         }
         Some(Strategy::Follow { .. }) => {
             errors.add(
                 at,
-                "has nothing to remember: make the rollout sticky that is followed",
+                "has no effect with follow: make the followed rollout sticky",
             );
         }
         _ if build.draws => {
-            let message = "would remember a draw: identity has random, which is anew each time";
+            let message =
+                "is not possible with a random identity, which changes with every request";
             errors.add(at, message);
         }
         _ => {}
@@ -78,16 +74,16 @@ pub(super) fn sticky(
 
 /// A cookie that nothing else gives.
 fn given(
-    at: At<'_>,
-    named: At<'_>,
+    at: Path<'_>,
+    named: Path<'_>,
     name: &str,
-    raw: &Attributes<'_>,
+    raw: &AttributesSpec<'_>,
     build: &mut Build,
     errors: &mut Errors,
 ) -> Option<SetCookie> {
     let id = build.headers.cookie(named, name, errors);
     if !build.given_cookies.insert(name.into()) {
-        let message = format_args!("the cookie {name:?} is given by something else already");
+        let message = format_args!("{name:?} is a cookie that divvy already sets");
         errors.add(named, message);
     }
     let attributes = attributes(at, name, raw, errors);
@@ -100,9 +96,9 @@ fn given(
 
 /// What stands behind a cookie's value.
 fn attributes(
-    at: At<'_>,
+    at: Path<'_>,
     name: &str,
-    raw: &Attributes<'_>,
+    raw: &AttributesSpec<'_>,
     errors: &mut Errors,
 ) -> Option<Box<str>> {
     let before = errors.count();
@@ -111,25 +107,27 @@ fn attributes(
     if !path.starts_with('/') || !path.bytes().all(sound) {
         errors.add(
             at.field("path"),
-            format_args!("{path:?} is no path of a cookie: it begins with /"),
+            format_args!("{path:?} is not a cookie path: it must begin with /"),
         );
     }
     let mut text = format!("; Path={path}");
     if let Some(age) = &raw.max_age {
-        let age = duration(at.field("maxAge"), age, SECOND..=LONGEST, errors);
+        let age = duration(at.field("maxAge"), age, MAX_AGE, errors);
         text.push_str(&format!("; Max-Age={}", age.unwrap_or_default().as_secs()));
     }
     if let Some(domain) = &raw.domain {
         if !names::is_domain(domain) {
-            errors.add(at.field("domain"), format_args!("{domain:?} is no domain"));
+            errors.add(
+                at.field("domain"),
+                format_args!("{domain:?} is not a domain"),
+            );
         }
         text.push_str("; Domain=");
         text.push_str(domain);
     }
     let same_site = raw.same_site.unwrap_or("Lax");
-    if !["Strict", "Lax", "None"].contains(&same_site) {
-        let message = format_args!("{same_site:?} is not one of Strict, Lax, None");
-        errors.add(at.field("sameSite"), message);
+    if !SAME_SITE.contains(&same_site) {
+        errors.add_unknown_name(at.field("sameSite"), same_site, SAME_SITE.into_iter());
     }
     text.push_str("; SameSite=");
     text.push_str(same_site);
@@ -142,7 +140,7 @@ fn attributes(
     }
     // Browsers drop a cookie that breaks these rules, without a word.
     if !secure && same_site == "None" {
-        errors.add(at.field("secure"), "has to be true where sameSite is None");
+        errors.add(at.field("secure"), "must be true if sameSite is None");
     }
     let prefixed = |prefix: &str| {
         let begin = name.get(..prefix.len());
@@ -151,13 +149,13 @@ fn attributes(
     if !secure && (prefixed("__Secure-") || prefixed("__Host-")) {
         errors.add(
             at.field("secure"),
-            format_args!("has to be true for a cookie called {name:?}"),
+            format_args!("must be true for the cookie name {name:?}"),
         );
     }
     if prefixed("__Host-") && (raw.domain.is_some() || path != "/") {
         errors.add(
             at,
-            format_args!("a cookie called {name:?} has no domain, and / as its path"),
+            format_args!("must have no domain and the path / for the cookie name {name:?}"),
         );
     }
     (errors.count() == before).then(|| text.into())

@@ -4,7 +4,6 @@
 use serde_json::{Map, Value, json};
 
 use super::items::{Items, OneOrMany};
-use super::shape;
 
 /// A type that says which JSON it is read from.
 pub(super) trait Describe {
@@ -66,12 +65,14 @@ impl Describe for OneOrMany<'_> {
 pub(super) fn object(
     name: &str,
     definitions: &mut Map<String, Value>,
-    fields: impl FnOnce(&mut Fields<'_>),
+    fields: impl FnOnce(&mut FieldSchemas<'_>),
 ) -> Value {
+    // The definition of `CanarySpec` is `Canary`.
+    let name = name.strip_suffix("Spec").unwrap_or(name);
     if !definitions.contains_key(name) {
         // A condition may stand in a condition.
         definitions.insert(name.to_owned(), Value::Null);
-        let mut found = Fields {
+        let mut found = FieldSchemas {
             definitions,
             properties: Map::new(),
             required: Vec::new(),
@@ -93,13 +94,13 @@ pub(super) fn object(
 }
 
 /// The fields of an object.
-pub(super) struct Fields<'d> {
+pub(super) struct FieldSchemas<'d> {
     definitions: &'d mut Map<String, Value>,
     properties: Map<String, Value>,
     required: Vec<Value>,
 }
 
-impl Fields<'_> {
+impl FieldSchemas<'_> {
     /// One more field.
     pub(super) fn add<T: Describe>(&mut self, key: &str) {
         let schema = T::describe(self.definitions);
@@ -108,17 +109,4 @@ impl Fields<'_> {
             self.required.push(key.into());
         }
     }
-}
-
-/// The shape of a whole configuration, as a JSON Schema of 2020-12: which fields there are, of
-/// which types, and which have to be there. What they mean, [`crate::config::parse`] checks.
-pub fn schema() -> Value {
-    let mut definitions = Map::new();
-    let whole = shape::Config::describe(&mut definitions);
-    let mut schema = json!({"$schema": "https://json-schema.org/draft/2020-12/schema"});
-    if let (Some(schema), Value::Object(whole)) = (schema.as_object_mut(), whole) {
-        schema.extend(whole);
-        schema.insert("$defs".to_owned(), definitions.into());
-    }
-    schema
 }

@@ -2,16 +2,12 @@
 
 use std::time::Duration;
 
-use super::error::{At, Errors};
+use super::limits;
 use super::read;
-use super::shape;
+use super::spec;
 use super::values::{count, duration, percent};
+use crate::error::{Errors, Path};
 use crate::guardrail::{ErrorLimit, Guardrail, LatencyLimit, OnBreach};
-
-const MILLISECOND: Duration = Duration::from_millis(1);
-const SECOND: Duration = Duration::from_secs(1);
-const HOUR: Duration = Duration::from_secs(60 * 60);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 const MIN_REQUESTS: u32 = 20;
 const ERROR_WINDOW: Duration = Duration::from_secs(30);
@@ -19,8 +15,8 @@ const LATENCY_WINDOW: Duration = Duration::from_secs(60);
 
 /// Compiles the limits; `ramps` says whether the rollout is one that can be frozen.
 pub(super) fn compile(
-    at: At<'_>,
-    raw: &shape::Guardrail<'_>,
+    at: Path<'_>,
+    raw: &spec::GuardrailSpec<'_>,
     ramps: bool,
     errors: &mut Errors,
 ) -> Option<Guardrail> {
@@ -31,10 +27,13 @@ pub(super) fn compile(
         raw.consecutive_errors.is_some(),
     ];
     if !limits.contains(&true) {
-        errors.add(at, "has no limit: errors, latency or consecutiveErrors");
+        errors.add(
+            at,
+            "has no limit: write errors, latency or consecutiveErrors",
+        );
     }
     let min_requests = raw.min_requests.map_or(Some(MIN_REQUESTS), |number| {
-        count(at.field("minRequests"), number, 1..=100_000, errors)
+        count(at.field("minRequests"), number, limits::REQUESTS, errors)
     });
     let error_limit = raw
         .errors
@@ -46,12 +45,12 @@ pub(super) fn compile(
         .map(|raw| latency_limit(at.field("latency"), raw, errors));
     let consecutive = raw.consecutive_errors.map(|number| {
         let at = at.field("consecutiveErrors");
-        count(at, number, 1..=100_000, errors)
+        count(at, number, limits::REQUESTS, errors)
     });
     let on_breach = on_breach(at.field("onBreach"), raw.on_breach, ramps, errors);
     let recover_after = raw.recover_after.map(|text| {
         let at = at.field("recoverAfter");
-        duration(at, text, SECOND..=DAY, errors)
+        duration(at, text, limits::RECOVERY, errors)
     });
     if errors.count() > before {
         return None;
@@ -66,9 +65,13 @@ pub(super) fn compile(
     })
 }
 
-fn error_limit(at: At<'_>, raw: &shape::ErrorLimit<'_>, errors: &mut Errors) -> Option<ErrorLimit> {
+fn error_limit(
+    at: Path<'_>,
+    raw: &spec::ErrorLimitSpec<'_>,
+    errors: &mut Errors,
+) -> Option<ErrorLimit> {
     if raw.max.is_none() && raw.over_stable.is_none() {
-        errors.add(at, "has no limit: max, overStable or both");
+        errors.add(at, "has no limit: write max, overStable or both");
     }
     let mut share = |field, number: Option<f64>| {
         number.and_then(|number| percent(at.field(field), number, errors))
@@ -82,31 +85,34 @@ fn error_limit(at: At<'_>, raw: &shape::ErrorLimit<'_>, errors: &mut Errors) -> 
 }
 
 fn latency_limit(
-    at: At<'_>,
-    raw: &shape::LatencyLimit<'_>,
+    at: Path<'_>,
+    raw: &spec::LatencyLimitSpec<'_>,
     errors: &mut Errors,
 ) -> Option<LatencyLimit> {
     if raw.max.is_none() && raw.times_stable.is_none() {
-        errors.add(at, "has no limit: max, timesStable or both");
+        errors.add(at, "has no limit: write max, timesStable or both");
     }
-    if !(0.5..=0.999).contains(&raw.quantile) {
+    if !limits::QUANTILE.contains(&raw.quantile) {
         let number = read::shown(raw.quantile);
-        let message = format_args!("{number} is no quantile from 0.5 to 0.999, such as 0.95");
+        let message = format_args!(
+            "{number} is not a quantile: write a number from 0.5 to 0.999, such as 0.95"
+        );
         errors.add(at.field("quantile"), message);
     }
-    let max = raw.max.as_ref().and_then(|text| {
-        let bounds = MILLISECOND..=Duration::from_secs(600);
-        duration(at.field("max"), text, bounds, errors)
-    });
+    let max = raw
+        .max
+        .as_ref()
+        .and_then(|text| duration(at.field("max"), text, limits::LATENCY, errors));
     if let Some(times) = raw.times_stable
-        && !(1.01..=100.0).contains(&times)
+        && !limits::TIMES_STABLE.contains(&times)
     {
         let number = read::shown(times);
-        let message = format_args!("{number} is no factor from 1.01 to 100, such as 1.2");
+        let message =
+            format_args!("{number} is not a factor: write a number from 1.01 to 100, such as 1.2");
         errors.add(at.field("timesStable"), message);
     }
     let lasting = raw.lasting.as_ref().map_or(Some(Duration::ZERO), |text| {
-        duration(at.field("for"), text, SECOND..=HOUR, errors)
+        duration(at.field("for"), text, limits::WINDOW, errors)
     });
     Some(LatencyLimit {
         quantile: raw.quantile,
@@ -118,17 +124,17 @@ fn latency_limit(
 }
 
 fn window(
-    at: At<'_>,
+    at: Path<'_>,
     raw: Option<&str>,
     default: Duration,
     errors: &mut Errors,
 ) -> Option<Duration> {
     raw.map_or(Some(default), |text| {
-        duration(at.field("window"), text, SECOND..=HOUR, errors)
+        duration(at.field("window"), text, limits::WINDOW, errors)
     })
 }
 
-fn on_breach(at: At<'_>, raw: Option<&str>, ramps: bool, errors: &mut Errors) -> OnBreach {
+fn on_breach(at: Path<'_>, raw: Option<&str>, ramps: bool, errors: &mut Errors) -> OnBreach {
     match raw {
         None | Some("rollback") => OnBreach::Rollback,
         Some("observe") => OnBreach::Observe,
@@ -136,13 +142,12 @@ fn on_breach(at: At<'_>, raw: Option<&str>, ramps: bool, errors: &mut Errors) ->
         Some("freeze") => {
             errors.add(
                 at,
-                "freeze holds a ramp, and this rollout has none: rollback or observe",
+                "freeze needs a canary with steps or ramp: write rollback or observe",
             );
             OnBreach::Rollback
         }
         Some(other) => {
-            let message = format_args!("{other:?} is not one of rollback, freeze, observe");
-            errors.add(at, message);
+            errors.add_unknown_name(at, other, limits::ON_BREACH.into_iter());
             OnBreach::Rollback
         }
     }

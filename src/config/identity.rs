@@ -1,13 +1,14 @@
 //! Who the user is: sources of identities, values that are none, and the holdout.
 
-use super::build::{Build, Identities};
-use super::error::{At, Errors};
-use super::headers::RawClaim;
-use super::shape::{self, Items};
+use super::build::{Build, IdentityKind};
+use super::limits::{MAX_CONCAT, MAX_IDENTITY_SOURCES, MAX_IGNORED};
+use super::registry::ClaimSpec;
+use super::spec::{self, Items};
 use super::values::{no_claim, only_true, percent};
-use super::{MAX_CONCAT, MAX_IDENTITY_SOURCES, MAX_IGNORED, cookies, names};
+use super::{cookies, names};
 use crate::bucket::{Gate, Key, Purpose};
 use crate::cookies::MintedCookie;
+use crate::error::{Errors, Path};
 use crate::identity::IdentitySource;
 use crate::request::ClaimType;
 
@@ -15,14 +16,14 @@ use crate::request::ClaimType;
 const IGNORED: [&str; 5] = ["", "anonymous", "null", "undefined", "0"];
 
 const ONE_SOURCE: &str =
-    "name one source: header, cookie, query, jwtClaim, sourceIp, concat or random";
+    "must have exactly one source: header, cookie, query, jwtClaim, sourceIp, concat or random";
 
 pub(super) fn sources(
-    list: Option<Items<'_, shape::Identity<'_>>>,
+    list: Option<Items<'_, spec::IdentitySpec<'_>>>,
     build: &mut Build,
     errors: &mut Errors,
 ) -> (Vec<IdentitySource>, Option<MintedCookie>) {
-    let root = At::Root;
+    let root = Path::Root;
     let at = root.field("identity");
     let Some(list) = list else {
         return (Vec::new(), None);
@@ -31,42 +32,48 @@ pub(super) fn sources(
     let count = list.len();
     let random = |source: &IdentitySource| matches!(source, IdentitySource::Random);
     // Who is only now given a cookie may be asked whether they have another identity.
-    build.identity = Identities::Lasting;
+    build.identity = IdentityKind::Lasting;
     let mut mint = None;
     let sources = list.each(at, errors, |at, mut raw, errors| {
-        let last = matches!(at, At::Index(_, place) if place.saturating_add(1) == count);
+        let last = matches!(at, Path::Index(_, place) if place.saturating_add(1) == count);
         if let Some(raw_mint) = raw.mint.take() {
             let place = at.field("mint");
             match &raw.cookie {
                 Some(name) => mint = cookies::mint(place, name, &raw_mint, build, errors),
-                None => errors.add(place, "belongs to a cookie, and there is none here"),
+                None => errors.add(place, "needs a cookie in the same source"),
             }
             if !last {
-                errors.add(place, "stands last: it always yields something");
+                errors.add(
+                    place,
+                    "must be in the last source, because it always yields an identity",
+                );
             }
         }
         let source = source(at, &raw, true, build, errors)?;
         build.draws |= random(&source);
         if random(&source) && !last {
-            errors.add(at, "random stands last: it always yields something");
+            errors.add(
+                at,
+                "must be the last source, because random always yields an identity",
+            );
         }
         Some(source)
     });
     // What could not be read may have been anything.
     build.identity = if sources.len() < count || !sources.iter().all(random) {
-        Identities::Lasting
+        IdentityKind::Lasting
     } else if sources.is_empty() {
-        Identities::None
+        IdentityKind::None
     } else {
-        Identities::Random
+        IdentityKind::Random
     };
     (sources, mint)
 }
 
 /// Compiles one source; `outermost` is false within a `concat`.
 fn source(
-    at: At<'_>,
-    raw: &shape::Identity<'_>,
+    at: Path<'_>,
+    raw: &spec::IdentitySpec<'_>,
     outermost: bool,
     build: &mut Build,
     errors: &mut Errors,
@@ -85,7 +92,7 @@ fn source(
         return None;
     }
     if raw.mint.is_some() {
-        errors.add(at.field("mint"), "is no part of another identity");
+        errors.add(at.field("mint"), "is not allowed in a concat");
     }
     if raw.jwt_claim.is_none() {
         no_claim(at, raw.jwt_payload, raw.claim_type, errors);
@@ -104,7 +111,7 @@ fn source(
         return Some(IdentitySource::Query(id));
     }
     if let Some(path) = raw.jwt_claim {
-        let raw = RawClaim {
+        let raw = ClaimSpec {
             path,
             payload: raw.jwt_payload,
             kind: raw.claim_type,
@@ -113,7 +120,7 @@ fn source(
         if kind == ClaimType::List {
             errors.add(
                 at.field("type"),
-                "a list names nobody: string, number or bool",
+                "a list is not an identity: write string, number or bool",
             );
         }
         return Some(IdentitySource::Claim(id));
@@ -125,19 +132,22 @@ fn source(
     if let Some(flag) = raw.random {
         only_true(at.field("random"), flag, errors);
         if !outermost {
-            errors.add(at.field("random"), "is no part of another identity");
+            errors.add(at.field("random"), "is not allowed in a concat");
         }
         return Some(IdentitySource::Random);
     }
     let parts = raw.concat?;
     let at = at.field("concat");
     if !outermost {
-        errors.add(at, "stands in another concat: write its sources there");
+        errors.add(
+            at,
+            "is a concat in a concat: write its sources into the outer one",
+        );
         return None;
     }
     let parts = parts.at_most(MAX_CONCAT, "sources", at, errors);
     if parts.len() < 2 {
-        errors.add(at, "puts several sources together: name two or more");
+        errors.add(at, "needs two or more sources");
     }
     let parts = parts.each(at, errors, |at, raw, errors| {
         source(at, &raw, false, build, errors)
@@ -152,18 +162,18 @@ pub(super) fn ignored(list: Option<Items<'_, &str>>, errors: &mut Errors) -> Vec
             .map(|value| value.as_bytes().into())
             .collect();
     };
-    let root = At::Root;
+    let root = Path::Root;
     let at = root.field("ignoreIdentities");
     let list = list.at_most(MAX_IGNORED, "values", at, errors);
-    // Identities are trimmed before they are held against these.
+    // IdentityKind are trimmed before they are held against these.
     list.each(at, errors, |_, value, _| {
         Some(value.as_bytes().trim_ascii().into())
     })
 }
 
-pub(super) fn holdout(raw: Option<shape::Holdout<'_>>, errors: &mut Errors) -> Option<Gate> {
+pub(super) fn holdout(raw: Option<spec::HoldoutSpec<'_>>, errors: &mut Errors) -> Option<Gate> {
     let raw = raw?;
-    let root = At::Root;
+    let root = Path::Root;
     let at = root.field("holdout");
     names::other(at.field("name"), raw.name, errors);
     let share = percent(at.field("percent"), raw.percent, errors)?;

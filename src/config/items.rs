@@ -2,9 +2,9 @@
 
 use std::marker::PhantomData;
 
-use super::error::{At, Errors};
 use super::read::{self, Mistakes, Read};
-use super::tree::Tree;
+use crate::error::{Errors, Path};
+use crate::json::Tree;
 
 /// A list whose elements are read one by one, when they are compiled: one that has the
 /// wrong shape does not hide what is wrong with the others.
@@ -41,13 +41,12 @@ impl<'t, T> Items<'t, T> {
         mut self,
         most: usize,
         what: &str,
-        at: At<'_>,
+        at: Path<'_>,
         errors: &mut Errors,
     ) -> Self {
         let count = self.len();
         if count > most {
-            let message =
-                format_args!("{count} {what} are more than {most}, the most there may be");
+            let message = format_args!("has {count} {what}: the maximum is {most}");
             errors.add(at, message);
             self.values = self.values.get(..most).unwrap_or_default();
         }
@@ -60,9 +59,9 @@ impl<'t, T: Read<'t>> Items<'t, T> {
     /// shape of the others.
     pub(super) fn each<U>(
         self,
-        at: At<'_>,
+        at: Path<'_>,
         errors: &mut Errors,
-        mut compile: impl FnMut(At<'_>, T, &mut Errors) -> Option<U>,
+        mut compile: impl FnMut(Path<'_>, T, &mut Errors) -> Option<U>,
     ) -> Vec<U> {
         let mut list = Vec::new();
         for (index, value) in self.values.iter().enumerate() {
@@ -85,7 +84,7 @@ impl<'t, T> Read<'t> for Items<'t, T> {
         let values = match value {
             Some(Tree::List(values)) => values.as_slice(),
             other => {
-                mistakes.mismatch(other, "a list");
+                mistakes.wrong_type(other, "a list");
                 &[]
             }
         };
@@ -109,7 +108,7 @@ impl<'t> Read<'t> for OneOrMany<'t> {
             Some(Tree::Text(text)) => Self::One(text),
             Some(Tree::List(_)) => Self::Many(Items::read(value, mistakes)),
             other => {
-                mistakes.mismatch(other, "a string or a list of strings");
+                mistakes.wrong_type(other, "a string or a list of strings");
                 Self::One("")
             }
         }
@@ -118,7 +117,7 @@ impl<'t> Read<'t> for OneOrMany<'t> {
 
 impl<'t> OneOrMany<'t> {
     /// The strings; `None` if some of them are none.
-    pub(super) fn into_list(self, at: At<'_>, errors: &mut Errors) -> Option<Vec<&'t str>> {
+    pub(super) fn into_list(self, at: Path<'_>, errors: &mut Errors) -> Option<Vec<&'t str>> {
         match self {
             Self::One(text) => Some(vec![text]),
             Self::Many(items) => {

@@ -1,17 +1,17 @@
 //! Copies of requests.
 
 use super::build::Build;
-use super::error::{At, Errors};
 use super::scope::some_of;
 use super::values::percent;
 use super::versions::Versions;
-use super::{operator, shape};
+use super::{operator, spec};
 use crate::bucket::{Gate, Key, Purpose};
+use crate::error::{Errors, Path};
 use crate::policy::{Mirror, Role};
 
 pub(super) fn compile(
-    at: At<'_>,
-    raw: &shape::Mirror<'_>,
+    at: Path<'_>,
+    raw: &spec::MirrorSpec<'_>,
     salt: &str,
     versions: &Versions,
     build: &Build,
@@ -20,10 +20,10 @@ pub(super) fn compile(
     let version = versions.find(at.field("version"), raw.version, errors);
     let untargeted = versions.list.iter().all(|version| version.target.is_none());
     if untargeted && versions.complete {
-        errors.add(at, "has nowhere to copy to: the versions have no target");
+        errors.add(at, "needs a target, but no version has one");
     }
     if !build.headers.has(Role::Mirror) {
-        errors.add(at, "there is no header to put it in: headers.mirror");
+        errors.add(at, "needs a header: name it in headers.mirror");
     }
     let share = percent(at.field("percent"), raw.percent, errors);
     if share.is_some_and(|share| share.foregone().is_none()) {

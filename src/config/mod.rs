@@ -10,53 +10,32 @@ mod condition;
 mod cookies;
 #[cfg(not(target_arch = "wasm32"))]
 mod describe;
-mod error;
 mod guardrail;
-mod headers;
 mod identity;
 mod items;
-mod json;
+pub mod limits;
 mod mirror;
 mod names;
 mod operator;
 mod ramp;
 mod read;
+mod registry;
 mod rollout;
 mod scope;
-mod shape;
+mod spec;
 mod strategy;
-mod tree;
 mod trust;
 mod values;
 mod versions;
 
+pub use crate::error::{ConfigError, ErrorKind, Errors};
 #[cfg(not(target_arch = "wasm32"))]
-pub use describe::schema;
-pub use error::{ConfigError, Errors};
+pub use spec::schema;
 
+use crate::error::Path;
+use crate::json::{self, Tree};
 use crate::policy::Policy;
-use tree::Tree;
-
-/// The longest configuration, in bytes.
-pub const MAX_BYTES: usize = 1 << 20;
-/// The most rollouts in a configuration.
-pub const MAX_ROLLOUTS: usize = 1_000;
-/// The most identity sources.
-pub const MAX_IDENTITY_SOURCES: usize = 16;
-/// The most values that name nobody: each identity is held against all of them.
-pub const MAX_IGNORED: usize = 100;
-/// The most sources that one identity is put together from.
-pub const MAX_CONCAT: usize = 8;
-/// The most regular expressions: each may take 64 KiB in the VM of every worker.
-pub const MAX_REGEXES: usize = 200;
-/// The most claims of tokens.
-pub const MAX_CLAIMS: usize = 200;
-/// The most versions of a rollout.
-pub const MAX_VERSIONS: usize = 32;
-/// The most rules of a rollout.
-pub const MAX_RULES: usize = 64;
-/// How deep conditions may stand in one another.
-pub const MAX_DEPTH: usize = 16;
+use limits::MAX_BYTES;
 
 /// Compiles a configuration: the JSON of `pluginConfig` (Istio) or `configuration`
 /// (Envoy). No bytes at all and `{}` are the empty configuration.
@@ -74,11 +53,11 @@ pub fn parse(bytes: &[u8]) -> Result<Policy, Errors> {
         return Ok(Policy::default());
     }
     let mut errors = Errors::default();
-    let Some(value) = json::read(bytes, &mut errors) else {
+    let Some(tree) = read_text(bytes, &mut errors) else {
         return Err(errors);
     };
-    let fingerprint = folded(value.hash());
-    let policy = compile::compile(&value, &mut errors);
+    let fingerprint = folded(tree.hash());
+    let policy = compile::compile(&tree, &mut errors);
     let policy = errors.into_result(policy)?;
     Ok(Policy {
         fingerprint,
@@ -86,29 +65,56 @@ pub fn parse(bytes: &[u8]) -> Result<Policy, Errors> {
     })
 }
 
-/// The policy that stands in for a configuration that is refused where there is no last
-/// good one: it has no rollouts, and strips the headers that are divvy's by default and
-/// those that are named under `headers`, if these bytes are JSON that names any.
+/// Parses the JSON text; `None` when it is too long or not JSON.
+fn read_text<'j>(bytes: &'j [u8], errors: &mut Errors) -> Option<Tree<'j>> {
+    if bytes.len() > MAX_BYTES {
+        let message = format_args!("has {} bytes: the maximum is {MAX_BYTES}", bytes.len());
+        errors.add(Path::Root, message);
+        return None;
+    }
+    let error = match json::parse(bytes, errors) {
+        Ok(tree) => return Some(tree),
+        Err(error) => error,
+    };
+    if is_protobuf_struct(bytes) {
+        errors.add(
+            Path::Root,
+            "is a google.protobuf.Struct, which arrives as raw protobuf: write the \
+             configuration as JSON text in a google.protobuf.StringValue",
+        );
+        return None;
+    }
+    let hint = if bytes.trim_ascii_start().starts_with(b"{") {
+        ""
+    } else {
+        "; write a JSON object, not YAML"
+    };
+    let message = format_args!("is not JSON: {}{hint}", error.message);
+    errors.add_kind(Path::Root, error.kind, message);
+    None
+}
+
+/// Whether the bytes are a serialized `google.protobuf.Struct`: it begins with the tag of its
+/// first field, which is a line feed, and has tags and lengths that are control characters.
+fn is_protobuf_struct(bytes: &[u8]) -> bool {
+    let is_tag = |byte: &u8| byte.is_ascii_control() && !byte.is_ascii_whitespace();
+    bytes.starts_with(b"\n") && bytes.iter().any(is_tag)
+}
+
+/// The policy in place of a refused configuration when there is no earlier valid one: it has no
+/// rollouts, and removes the default headers of divvy and those that the configuration names
+/// under `headers` and `expose`, if it is JSON.
 pub fn inert(bytes: &[u8]) -> Policy {
-    let value = json::read(bytes, &mut Errors::default());
-    // Text that is no JSON is hashed as it is.
-    let hash = value
+    let tree = read_text(bytes, &mut Errors::default());
+    let hash = tree
         .as_ref()
-        .map_or_else(|| tree::hash(0, bytes), Tree::hash);
-    let (names, owned, _) = headers::Headers::to_strip(&value.unwrap_or_default()).into_parts();
+        .map_or_else(|| json::hash(0, bytes), Tree::hash);
+    let (names, owned, _) = registry::Registry::to_strip(&tree.unwrap_or_default()).into_parts();
     Policy {
         fingerprint: folded(hash),
         names,
         owned,
         ..Policy::default()
-    }
-}
-
-/// A number as the text of a configuration has it.
-pub(crate) fn number(text: &[u8]) -> Option<f64> {
-    match json::read(text, &mut Errors::default()) {
-        Some(Tree::Number(number)) => Some(number),
-        _ => None,
     }
 }
 

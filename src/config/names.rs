@@ -1,14 +1,9 @@
 //! Which names, header names and targets are allowed.
 
-use super::error::{At, Errors};
+use super::limits::{self, MAX_HOST, MAX_NAME, MAX_TARGET};
+use crate::error::{Errors, Path};
 
-/// The longest name, in bytes.
-const MAX_NAME: usize = 64;
-/// The longest name of a host, in bytes; DNS has none of more than 253.
-pub(super) const MAX_HOST: usize = 253;
-/// The longest target, in bytes.
-const MAX_TARGET: usize = 1_024;
-const TOO_LONG: &str = "is longer than 1024 bytes, the most a target may have";
+const TOO_LONG: &str = "is longer than 1024 bytes, the maximum of a target";
 
 /// Fragments that the stat tag extractors of Istio's proxies look for anywhere in a stat
 /// name. A name with one of them would be cut apart and its metrics lost.
@@ -57,26 +52,26 @@ const NOT_OURS: [&str; 28] = [
 ];
 
 /// Checks the name of a rollout, which is also a key of the assignment.
-pub(super) fn rollout(at: At<'_>, name: &str, errors: &mut Errors) {
+pub(super) fn rollout(at: Path<'_>, name: &str, errors: &mut Errors) {
     let valid = is_name(
         name,
         |first| first.is_ascii_lowercase(),
         |rest| !rest.is_ascii_uppercase(),
     );
-    check(at, name, valid, "[a-z][a-z0-9._-]{0,63}", errors);
+    check(at, name, valid, limits::ROLLOUT_NAME, errors);
     not_cut(at, name, errors);
 }
 
 /// Checks the name of a version.
-pub(super) fn version(at: At<'_>, name: &str, errors: &mut Errors) {
+pub(super) fn version(at: Path<'_>, name: &str, errors: &mut Errors) {
     other(at, name, errors);
     not_cut(at, name, errors);
 }
 
 /// Checks the name of a rule or a salt, which are no labels.
-pub(super) fn other(at: At<'_>, name: &str, errors: &mut Errors) {
+pub(super) fn other(at: Path<'_>, name: &str, errors: &mut Errors) {
     let valid = is_name(name, |first| first.is_ascii_alphanumeric(), |_| true);
-    check(at, name, valid, "[A-Za-z0-9][A-Za-z0-9._-]{0,63}", errors);
+    check(at, name, valid, limits::NAME, errors);
 }
 
 fn is_name(name: &str, first: fn(u8) -> bool, others: fn(u8) -> bool) -> bool {
@@ -91,63 +86,52 @@ const fn in_alphabet(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
 }
 
-fn check(at: At<'_>, name: &str, valid: bool, pattern: &str, errors: &mut Errors) {
+fn check(at: Path<'_>, name: &str, valid: bool, pattern: &str, errors: &mut Errors) {
     if !valid {
-        errors.add(at, format_args!("{name:?} is no valid name: {pattern}"));
+        errors.add(
+            at,
+            format_args!("{name:?} is not a valid name: it must match {pattern}"),
+        );
     }
-}
-
-/// That a name is none of these. What is too long to be one of them is cut, since there may
-/// be thousands of such messages.
-pub(super) fn not_one_of<'n>(name: &str, names: impl Iterator<Item = &'n str>) -> String {
-    let mut message = format!("{name:?} is not one of ");
-    for (nth, name) in names.enumerate() {
-        if nth > 0 {
-            message.push_str(", ");
-        }
-        let end = name.floor_char_boundary(MAX_NAME);
-        message.push_str(name.get(..end).unwrap_or_default());
-    }
-    message
 }
 
 /// Checks that a name can be a label.
-fn not_cut(at: At<'_>, name: &str, errors: &mut Errors) {
+fn not_cut(at: Path<'_>, name: &str, errors: &mut Errors) {
     if let Some(part) = CUT_BY_ISTIO.iter().find(|part| place(name, part).is_some()) {
-        let message = format_args!(
-            "{name:?} contains {part:?}, where Istio's stat tags would cut its metrics apart"
-        );
+        let message =
+            format_args!("{name:?} contains {part:?}, at which Istio splits the names of metrics");
         errors.add(at, message);
     }
 }
 
 /// Checks the name of a header to read, and puts it in lower case.
-pub(super) fn header(at: At<'_>, name: &str, errors: &mut Errors) -> Option<String> {
+pub(super) fn header(at: Path<'_>, name: &str, errors: &mut Errors) -> Option<String> {
     if name.starts_with(':') {
         let message = format_args!("{name:?} is a pseudo-header: use path, method or host");
         errors.add(at, message);
         return None;
     }
     if name.eq_ignore_ascii_case("host") {
-        errors.add(at, "Envoy has the host in :authority: use host");
+        errors.add(at, "\"host\" arrives as :authority in Envoy: use host");
         return None;
     }
     if name.is_empty() || !name.bytes().all(is_token) {
-        errors.add(at, format_args!("{name:?} is no header name"));
+        errors.add(at, format_args!("{name:?} is not a header name"));
         return None;
     }
     Some(name.to_ascii_lowercase())
 }
 
 /// Checks the name of a header to write, and puts it in lower case.
-pub(super) fn own_header(at: At<'_>, name: &str, errors: &mut Errors) -> Option<String> {
+pub(super) fn own_header(at: Path<'_>, name: &str, errors: &mut Errors) -> Option<String> {
     let pseudo = name.starts_with(':');
     if pseudo
         || NOT_OURS
             .iter()
             .any(|other| other.eq_ignore_ascii_case(name))
     {
-        let message = format_args!("{name:?} belongs to the message: name a header of divvy's own");
+        let message =
+            format_args!("{name:?} is a standard header: choose one that only divvy writes");
         errors.add(at, message);
         return None;
     }
@@ -155,10 +139,10 @@ pub(super) fn own_header(at: At<'_>, name: &str, errors: &mut Errors) -> Option<
 }
 
 /// Checks the name of a cookie.
-pub(super) fn cookie(at: At<'_>, name: &str, errors: &mut Errors) -> bool {
+pub(super) fn cookie(at: Path<'_>, name: &str, errors: &mut Errors) -> bool {
     let valid = !name.is_empty() && name.bytes().all(is_token);
     if !valid {
-        errors.add(at, format_args!("{name:?} is no cookie name"));
+        errors.add(at, format_args!("{name:?} is not a cookie name"));
     }
     valid
 }
@@ -177,32 +161,40 @@ pub(super) fn is_domain(name: &str) -> bool {
 }
 
 /// Checks the key of a query parameter, which is compared as it stands in the URL.
-pub(super) fn query_key(at: At<'_>, key: &str, errors: &mut Errors) -> bool {
+pub(super) fn query_key(at: Path<'_>, key: &str, errors: &mut Errors) -> bool {
     let valid = !key.is_empty() && !key.contains(['&', '=', '#', ' ']);
     if !valid {
-        errors.add(at, format_args!("{key:?} is no query key"));
+        errors.add(
+            at,
+            format_args!(
+                "{key:?} is not a query key: it may not be empty nor contain &, =, # or a space"
+            ),
+        );
     }
     valid
 }
 
 /// Checks the key of a label, which stands between `;` and `=`.
-pub(super) fn label_key(at: At<'_>, key: &str, errors: &mut Errors) -> bool {
+pub(super) fn label_key(at: Path<'_>, key: &str, errors: &mut Errors) -> bool {
     let valid = !key.is_empty() && !key.contains([';', '=']) && key.trim() == key;
     if !valid {
-        errors.add(at, format_args!("{key:?} is no key of a label"));
+        errors.add(
+            at,
+            format_args!("{key:?} is not a label key: it may not be empty nor contain ; or ="),
+        );
     }
     valid
 }
 
 /// Checks a revision, which may be empty.
-pub(super) fn revision(at: At<'_>, revision: &str, errors: &mut Errors) {
+pub(super) fn revision(at: Path<'_>, revision: &str, errors: &mut Errors) {
     let valid = revision.is_empty() || is_name(revision, |_| true, |_| true);
-    check(at, revision, valid, "[A-Za-z0-9._-]{0,64}", errors);
+    check(at, revision, valid, limits::REVISION, errors);
 }
 
 /// Puts the version into a target's template and checks that the result can be sent.
 pub(super) fn target(
-    at: At<'_>,
+    at: Path<'_>,
     template: &str,
     version: &str,
     errors: &mut Errors,
@@ -224,7 +216,7 @@ pub(super) fn target(
         errors.add(
             at,
             format_args!(
-                "{template:?} has a brace that is not part of {{version}}, the one placeholder"
+                "{template:?} has a brace that is not part of {{version}}, the only placeholder"
             ),
         );
         return None;
@@ -233,7 +225,7 @@ pub(super) fn target(
     if target.is_empty() || !visible || target.trim() != target {
         errors.add(
             at,
-            format_args!("{target:?} is no target: it goes into a header as visible ASCII"),
+            format_args!("{target:?} is not a target: write visible ASCII characters"),
         );
         return None;
     }

@@ -5,23 +5,20 @@ use std::net::IpAddr;
 use memchr::memmem::Finder;
 
 use super::build::Build;
-use super::error::{At, Errors};
+use super::limits::MAX_PATH;
 use super::names;
-use super::shape::{self, OneOrMany, Operator};
+use super::spec::{self, OneOrMany, OperatorSpec};
 use crate::condition::Matcher;
 use crate::condition::cidr::{Networks, network};
 use crate::condition::range::Range;
 use crate::condition::regex::Regex;
 use crate::condition::semver::VersionRequirement;
+use crate::error::{Errors, Path};
 use crate::request::host::normalized;
-
-/// The longest path that is named, in bytes: a path is looked up at each of its slashes, as
-/// far as any that is named goes.
-const MAX_PATH: usize = 1_024;
 
 /// What the values of a source are like, as far as operators care.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ValueKind {
     Text,
     Path,
     Host,
@@ -30,7 +27,7 @@ pub(super) enum Kind {
 }
 
 /// Those that are given, without `ignoreCase`.
-pub(super) fn given(operator: &Operator<'_>) -> Vec<&'static str> {
+pub(super) fn given(operator: &OperatorSpec<'_>) -> Vec<&'static str> {
     let fields = [
         ("exact", operator.exact.is_some()),
         ("prefix", operator.prefix.is_some()),
@@ -49,9 +46,9 @@ pub(super) fn given(operator: &Operator<'_>) -> Vec<&'static str> {
 
 /// Compiles the one operator that is given.
 pub(super) fn compile(
-    at: At<'_>,
-    operator: &Operator<'_>,
-    kind: Kind,
+    at: Path<'_>,
+    operator: &OperatorSpec<'_>,
+    kind: ValueKind,
     build: &mut Build,
     errors: &mut Errors,
 ) -> Option<Matcher> {
@@ -60,14 +57,16 @@ pub(super) fn compile(
         [] => {
             errors.add(
                 at,
-                "has no operator: exact, prefix, suffix, contains, in, present, regex, semver, \
-                 range or cidr",
+                "has no operator: write one of exact, prefix, suffix, contains, in, present, regex, \
+                 semver, range, cidr",
             );
             return None;
         }
         several => {
-            let message =
-                format_args!("has {} operators where one is meant", several.join(" and "));
+            let message = format_args!(
+                "has several operators, {}: write one",
+                several.join(" and ")
+            );
             errors.add(at, message);
             return None;
         }
@@ -76,10 +75,10 @@ pub(super) fn compile(
     if operator.ignore_case.is_some() && matches!(name, "present" | "semver" | "range" | "cidr") {
         errors.add(
             at.field("ignoreCase"),
-            format_args!("makes no difference to {name}: leave it out"),
+            format_args!("has no effect on {name}: leave it out"),
         );
     }
-    let text = Text { kind, ignore_case };
+    let text = TextOperand { kind, ignore_case };
     let at = at.field(name);
     let test = text_operator(at, operator, &text, build, errors)?;
     Some(if ignore_case && !matches!(test, Matcher::Regex(_)) {
@@ -90,9 +89,9 @@ pub(super) fn compile(
 }
 
 fn text_operator(
-    at: At<'_>,
-    operator: &Operator<'_>,
-    text: &Text,
+    at: Path<'_>,
+    operator: &OperatorSpec<'_>,
+    text: &TextOperand,
     build: &mut Build,
     errors: &mut Errors,
 ) -> Option<Matcher> {
@@ -100,7 +99,7 @@ fn text_operator(
         return text.whole(at, value, errors).map(Matcher::Exact);
     }
     if let Some(value) = operator.prefix {
-        if text.kind == Kind::Path {
+        if text.kind == ValueKind::Path {
             return text.whole(at, value, errors).map(Matcher::PathPrefix);
         }
         return text.part(at, value, false, errors).map(Matcher::Prefix);
@@ -155,18 +154,18 @@ fn text_operator(
 }
 
 /// The value, or a note of what is wrong with it.
-fn told<T>(at: At<'_>, result: Result<T, String>, errors: &mut Errors) -> Option<T> {
+fn told<T>(at: Path<'_>, result: Result<T, String>, errors: &mut Errors) -> Option<T> {
     result.map_err(|message| errors.add(at, &message)).ok()
 }
 
-fn range(at: At<'_>, raw: &shape::Range, errors: &mut Errors) -> Option<Range> {
-    let shape::Range { min, max } = *raw;
+fn range(at: Path<'_>, raw: &spec::RangeSpec, errors: &mut Errors) -> Option<Range> {
+    let spec::RangeSpec { min, max } = *raw;
     match (min, max) {
-        (None, None) => errors.add(at, "has no end: give it a min, a max or both"),
+        (None, None) => errors.add(at, "has no bound: write min, max or both"),
         (Some(min), Some(max)) if min >= max => {
             errors.add(
                 at,
-                "is empty: min is in it and max is not, so min has to be smaller",
+                "is empty: min must be less than max, which is exclusive",
             );
         }
         _ => return Some(Range { min, max }),
@@ -175,32 +174,35 @@ fn range(at: At<'_>, raw: &shape::Range, errors: &mut Errors) -> Option<Range> {
 }
 
 /// How the text of an operator is brought into the form in which the source is compared.
-struct Text {
-    kind: Kind,
+struct TextOperand {
+    kind: ValueKind,
     ignore_case: bool,
 }
 
-impl Text {
+impl TextOperand {
     /// A value that is compared from its beginning.
-    fn whole(&self, at: At<'_>, text: &str, errors: &mut Errors) -> Option<Box<[u8]>> {
+    fn whole(&self, at: Path<'_>, text: &str, errors: &mut Errors) -> Option<Box<[u8]>> {
         match self.kind {
-            Kind::Path if text.len() > MAX_PATH => {
+            ValueKind::Path if text.len() > MAX_PATH => {
                 errors.add(
                     at,
-                    format_args!("is longer than {MAX_PATH} bytes, the most for a path"),
+                    format_args!("is longer than {MAX_PATH} bytes, the maximum of a path"),
                 );
                 None
             }
-            Kind::Path if !text.starts_with('/') && text != "*" => {
-                errors.add(at, format_args!("{text:?} is no path: it begins with /"));
+            ValueKind::Path if !text.starts_with('/') && text != "*" => {
+                errors.add(
+                    at,
+                    format_args!("{text:?} is not a path: it must begin with /"),
+                );
                 None
             }
-            Kind::Address => match text.parse::<IpAddr>() {
+            ValueKind::Address => match text.parse::<IpAddr>() {
                 Ok(address) => Some(address.to_canonical().to_string().into_bytes().into()),
                 Err(_) => {
                     errors.add(
                         at,
-                        format_args!("{text:?} is no address; a network goes with cidr"),
+                        format_args!("{text:?} is not an IP address: use cidr for a network"),
                     );
                     None
                 }
@@ -210,9 +212,15 @@ impl Text {
     }
 
     /// A value that is cut out of another, `at_end` or anywhere else.
-    fn part(&self, at: At<'_>, text: &str, at_end: bool, errors: &mut Errors) -> Option<Box<[u8]>> {
+    fn part(
+        &self,
+        at: Path<'_>,
+        text: &str,
+        at_end: bool,
+        errors: &mut Errors,
+    ) -> Option<Box<[u8]>> {
         if text.is_empty() {
-            errors.add(at, "is empty, which everything has: use present");
+            errors.add(at, "is empty and would match every value: use present");
             return None;
         }
         self.checked(at, text, at_end, errors)
@@ -220,32 +228,34 @@ impl Text {
 
     fn checked(
         &self,
-        at: At<'_>,
+        at: Path<'_>,
         text: &str,
         at_end: bool,
         errors: &mut Errors,
     ) -> Option<Box<[u8]>> {
         let value: Box<[u8]> = match self.kind {
-            Kind::Path if text.contains('?') => {
-                let message = format_args!("{text:?} has a ?, where the path ends: use query");
+            ValueKind::Path if text.contains('?') => {
+                let message = format_args!("{text:?} contains ?, which ends a path: use query");
                 errors.add(at, message);
                 return None;
             }
             // Compared in the form in which a request's host is.
-            Kind::Host if at_end => {
+            ValueKind::Host if at_end => {
                 let host = normalized(text.as_bytes());
                 if host.len() != text.len() {
                     let message = format_args!(
-                        "{text:?} has a port or a final dot, and hosts are compared without"
+                        "{text:?} has a port or a final dot: hosts are compared without"
                     );
                     errors.add(at, message);
                     return None;
                 }
                 host.into()
             }
-            Kind::Host => text.to_ascii_lowercase().into_bytes().into(),
-            Kind::Method if self.ignore_case => method(at, &text.to_ascii_uppercase(), errors)?,
-            Kind::Method => method(at, text, errors)?,
+            ValueKind::Host => text.to_ascii_lowercase().into_bytes().into(),
+            ValueKind::Method if self.ignore_case => {
+                method(at, &text.to_ascii_uppercase(), errors)?
+            }
+            ValueKind::Method => method(at, text, errors)?,
             _ => text.as_bytes().into(),
         };
         Some(if self.ignore_case {
@@ -257,19 +267,19 @@ impl Text {
 }
 
 /// Checks a method, which is case-sensitive.
-pub(super) fn method(at: At<'_>, text: &str, errors: &mut Errors) -> Option<Box<[u8]>> {
+pub(super) fn method(at: Path<'_>, text: &str, errors: &mut Errors) -> Option<Box<[u8]>> {
     const KNOWN: [&str; 9] = [
         "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
     ];
     let upper = text.to_ascii_uppercase();
     if text.is_empty() || !text.bytes().all(names::is_token) {
-        errors.add(at, format_args!("{text:?} is no method"));
+        errors.add(at, format_args!("{text:?} is not a method"));
         return None;
     }
     if upper != text && KNOWN.contains(&upper.as_str()) {
         errors.add(
             at,
-            format_args!("{text:?} is no method: it is written {upper:?}"),
+            format_args!("{text:?} is not a method: write {upper:?}"),
         );
         return None;
     }

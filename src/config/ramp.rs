@@ -1,27 +1,23 @@
 //! How a canary's weight comes about: fixed, or by the clock.
 
-use std::time::Duration;
-
-use super::error::{At, Errors};
-use super::shape;
+use super::limits::{HOLD, MAX_STEPS};
+use super::spec;
 use super::values::{duration, instant, percent};
+use crate::error::{Errors, Path};
 use crate::guardrail::Ramp;
-use crate::guardrail::ramp::{Even, Flaw, MAX_STEPS, Step};
+use crate::guardrail::ramp::{Even, Flaw, Step};
 use crate::policy::Weight;
-
-const SECOND: Duration = Duration::from_secs(1);
-const MONTH: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// What a canary says of its weight, and its ramp if it has one.
 pub(super) fn weight(
-    at: At<'_>,
-    raw: &shape::Canary<'_>,
+    at: Path<'_>,
+    raw: &spec::CanarySpec<'_>,
     errors: &mut Errors,
 ) -> Option<(Weight, Option<Ramp>)> {
     match (raw.weight, raw.steps, &raw.ramp) {
         (Some(weight), None, None) => {
             if raw.start.is_some() {
-                let message = "belongs to steps or a ramp: a weight is in force at once";
+                let message = "has no effect with weight: leave it out";
                 errors.add(at.field("start"), message);
             }
             let share = percent(at.field("weight"), weight, errors)?;
@@ -45,21 +41,18 @@ pub(super) fn weight(
             by_clock(at, start, steps, errors)
         }
         (None, None, None) => {
-            errors.add(at, "has no weight: weight, steps or ramp");
+            errors.add(at, "has no weight: write weight, steps or ramp");
             None
         }
         _ => {
-            errors.add(
-                at,
-                "has several weights where one is meant: weight, steps or ramp",
-            );
+            errors.add(at, "has several weights: write one of weight, steps, ramp");
             None
         }
     }
 }
 
 fn by_clock(
-    at: At<'_>,
+    at: Path<'_>,
     start: Option<u64>,
     steps: Result<Vec<Step>, Flaw>,
     errors: &mut Errors,
@@ -74,19 +67,19 @@ fn by_clock(
     }
 }
 
-fn beginning(at: At<'_>, start: Option<&str>, errors: &mut Errors) -> Option<u64> {
+fn beginning(at: Path<'_>, start: Option<&str>, errors: &mut Errors) -> Option<u64> {
     let Some(start) = start else {
-        let message = "has no start: all proxies go by the clock from an instant on";
+        let message = "has no start: write the instant at which the first step begins";
         errors.add(at, message);
         return None;
     };
     instant(at.field("start"), start, errors)
 }
 
-fn step(at: At<'_>, raw: shape::Step<'_>, errors: &mut Errors) -> Option<Step> {
+fn step(at: Path<'_>, raw: spec::StepSpec<'_>, errors: &mut Errors) -> Option<Step> {
     let weight = percent(at.field("weight"), raw.weight, errors);
     let hold = match raw.hold {
-        Some(hold) => Some(duration(at.field("hold"), hold, SECOND..=MONTH, errors)?),
+        Some(hold) => Some(duration(at.field("hold"), hold, HOLD, errors)?),
         None => None,
     };
     Some(Step {
@@ -95,11 +88,11 @@ fn step(at: At<'_>, raw: shape::Step<'_>, errors: &mut Errors) -> Option<Step> {
     })
 }
 
-fn even(at: At<'_>, raw: &shape::Ramp<'_>, errors: &mut Errors) -> Option<Even> {
+fn even(at: Path<'_>, raw: &spec::RampSpec<'_>, errors: &mut Errors) -> Option<Even> {
     let from = percent(at.field("from"), raw.from, errors);
     let by = percent(at.field("by"), raw.by, errors);
     let to = percent(at.field("to"), raw.to, errors);
-    let every = duration(at.field("every"), raw.every, SECOND..=MONTH, errors);
+    let every = duration(at.field("every"), raw.every, HOLD, errors);
     let then = match raw.then {
         Some(then) => Some(percent(at.field("then"), then, errors)?),
         None => None,
@@ -113,24 +106,30 @@ fn even(at: At<'_>, raw: &shape::Ramp<'_>, errors: &mut Errors) -> Option<Even> 
     })
 }
 
-fn report(at: At<'_>, flaw: Flaw, errors: &mut Errors) {
+fn report(at: Path<'_>, flaw: Flaw, errors: &mut Errors) {
     match flaw {
         Flaw::Empty => errors.add(at, "is empty"),
         Flaw::TooMany => {
-            let message = format_args!("has more than {MAX_STEPS} steps, the most there may be");
+            let message = format_args!("has too many steps: the maximum is {MAX_STEPS}");
             errors.add(at, message);
         }
         Flaw::Shrinks(index) => {
             let at = at.index(index);
-            let message = "is less than the step before: a ramp only grows, and nobody leaves";
+            let message = "is less than the weight of the step before: weights must not decrease";
             errors.add(at.field("weight"), message);
         }
         Flaw::NoHold(index) => {
             let at = at.index(index);
-            errors.add(at.field("hold"), "is no time");
+            errors.add(at.field("hold"), "is 0: write a duration above 0");
         }
-        Flaw::NoStride => errors.add(at.field("by"), "is 0, by which nothing grows"),
-        Flaw::Backwards => errors.add(at.field("to"), "is less than from: a ramp only grows"),
-        Flaw::FallsBack => errors.add(at.field("then"), "is less than to: a ramp only grows"),
+        Flaw::NoStride => errors.add(at.field("by"), "is 0: write a percentage above 0"),
+        Flaw::Backwards => errors.add(
+            at.field("to"),
+            "is less than from: weights must not decrease",
+        ),
+        Flaw::FallsBack => errors.add(
+            at.field("then"),
+            "is less than to: weights must not decrease",
+        ),
     }
 }

@@ -3,20 +3,21 @@
 use rustc_hash::FxHashSet;
 
 use super::build::Build;
-use super::error::{At, Errors};
-use super::headers::Use;
-use super::shape::{self, Items};
-use super::strategy::{self, Around};
+use super::limits::{MAX_RULES, METRICS};
+use super::registry::HeaderUse;
+use super::spec::{self, Items};
+use super::strategy::{self, RolloutContext};
 use super::values::{percent, unique};
 use super::versions::Versions;
-use super::{MAX_RULES, condition, cookies, guardrail, mirror, names, scope};
+use super::{condition, cookies, guardrail, mirror, names, scope};
 use crate::bucket::{Gate, Key};
+use crate::error::{Errors, Path};
 use crate::guardrail::{Arm, Guardrail, Plan, Ramp};
 use crate::policy::{Expose, Metrics, Role, Rollout, Rule, Strategy, Version, VersionId};
 use crate::scope::Scope;
 
 /// A rollout as it was compiled.
-pub(super) struct Compiled {
+pub(super) struct CompiledRollout {
     pub rollout: Rollout,
     /// The entries of its `match`.
     pub scopes: Vec<Scope>,
@@ -26,11 +27,11 @@ pub(super) struct Compiled {
 
 /// Compiles a rollout.
 pub(super) fn compile(
-    at: At<'_>,
-    raw: &shape::Rollout<'_>,
+    at: Path<'_>,
+    raw: &spec::RolloutSpec<'_>,
     build: &mut Build,
     errors: &mut Errors,
-) -> Option<Compiled> {
+) -> Option<CompiledRollout> {
     names::rollout(at.field("name"), raw.name, errors);
     if let Some(salt) = &raw.salt {
         names::other(at.field("salt"), salt, errors);
@@ -40,13 +41,13 @@ pub(super) fn compile(
     let routes = versions.list.iter().any(|version| version.target.is_some());
     if routes && !build.headers.has(Role::Route) {
         let at_target = at.field("target");
-        errors.add(at_target, "there is no header to put it in: headers.route");
+        errors.add(at_target, "needs a header: name it in headers.route");
     }
     let stable = versions.find(at.field("stable"), raw.stable, errors);
     let scopes = raw.scopes.map(|scopes| {
         let at = at.field("match");
         if scopes.is_empty() {
-            errors.add(at, "is empty: leave it out to look at every request");
+            errors.add(at, "is empty: leave it out to match every request");
         }
         scopes.each(at, errors, |at, raw, errors| {
             scope::compile(at, &raw, build, errors)
@@ -58,7 +59,7 @@ pub(super) fn compile(
     let rules = raw
         .rules
         .map(|rules| compile_rules(at.field("rules"), rules, salt, &versions, build, errors));
-    let around = Around {
+    let around = RolloutContext {
         rollout: raw.name,
         salt,
         stable: raw.stable,
@@ -93,7 +94,7 @@ pub(super) fn compile(
         .as_ref()
         .map(|raw| guardrail::compile(at.field("guardrail"), raw, ramps, errors));
     if guardrail.is_some() && versions.list.len() == 1 && versions.complete {
-        let message = "watches the versions beside stable, and there is none";
+        let message = "needs a version other than stable";
         errors.add(at.field("guardrail"), message);
     }
     let plan = plan(
@@ -121,7 +122,7 @@ pub(super) fn compile(
         plan,
         versions: versions.list,
     };
-    Some(Compiled {
+    Some(CompiledRollout {
         rollout,
         scopes: scopes.unwrap_or_default(),
         complete,
@@ -129,21 +130,21 @@ pub(super) fn compile(
 }
 
 fn expose(
-    at: At<'_>,
-    raw: &shape::Expose<'_>,
+    at: Path<'_>,
+    raw: &spec::ExposeSpec<'_>,
     label: String,
     build: &mut Build,
     errors: &mut Errors,
 ) -> Expose {
     if raw.group.is_none() && raw.id.is_none() {
-        errors.add(at, "names no header: group, id or both");
+        errors.add(at, "has no header: write group, id or both");
     }
     let mut own = |field, name: Option<&str>, wanted| {
         build.headers.own(at.field(field), name?, wanted, errors)
     };
     Expose {
-        group: own("group", raw.group, Use::Group),
-        id: own("id", raw.id, Use::Id),
+        group: own("group", raw.group, HeaderUse::Group),
+        id: own("id", raw.id, HeaderUse::Id),
         label: label.into(),
         response: raw.response.unwrap_or_default(),
     }
@@ -182,22 +183,21 @@ fn arms_of(plan: Option<&Plan>, versions: &[Version]) -> Vec<Option<Arm>> {
     arms.collect()
 }
 
-fn metrics(at: At<'_>, raw: Option<&str>, errors: &mut Errors) -> Metrics {
+fn metrics(at: Path<'_>, raw: Option<&str>, errors: &mut Errors) -> Metrics {
     match raw {
         None | Some("responses") => Metrics::Responses,
         Some("requests") => Metrics::Requests,
         Some("off") => Metrics::Off,
         Some(other) => {
-            let message = format_args!("{other:?} is not one of responses, requests, off");
-            errors.add(at, message);
+            errors.add_unknown_name(at, other, METRICS.into_iter());
             Metrics::Responses
         }
     }
 }
 
 fn compile_rules(
-    at: At<'_>,
-    raw: Items<'_, shape::Rule<'_>>,
+    at: Path<'_>,
+    raw: Items<'_, spec::RuleSpec<'_>>,
     salt: &str,
     versions: &Versions,
     build: &mut Build,

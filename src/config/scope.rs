@@ -1,29 +1,29 @@
 //! The entries of a rollout's `match`.
 
 use super::build::Build;
-use super::error::{At, Errors};
-use super::operator::{Kind, compile as compile_operator};
-use super::shape::{self, Items};
-use super::{names, operator};
+use super::limits::MAX_HOST;
+use super::operator;
+use super::operator::{ValueKind, compile as compile_operator};
+use super::spec::{self, Items};
+use crate::error::{Errors, Path};
 use crate::scope::{HostPattern, Scope};
 
 /// Compiles one entry of `match`.
 pub(super) fn compile(
-    at: At<'_>,
-    raw: &shape::Scope<'_>,
+    at: Path<'_>,
+    raw: &spec::ScopeSpec<'_>,
     build: &mut Build,
     errors: &mut Errors,
 ) -> Option<Scope> {
     if raw.hosts.is_none() && raw.path.is_none() && raw.methods.is_none() {
         errors.add(
             at,
-            "names no hosts, path or methods: leave match out to look at every request",
+            "has no hosts, path or methods: leave match out to match every request",
         );
     }
-    let path = raw
-        .path
-        .as_ref()
-        .map(|operator| compile_operator(at.field("path"), operator, Kind::Path, build, errors));
+    let path = raw.path.as_ref().map(|operator| {
+        compile_operator(at.field("path"), operator, ValueKind::Path, build, errors)
+    });
     Some(Scope {
         hosts: some_of(at.field("hosts"), raw.hosts, errors, host),
         path: path.flatten(),
@@ -33,21 +33,21 @@ pub(super) fn compile(
 
 /// The elements of a list that may be absent, but not empty.
 pub(super) fn some_of<T>(
-    at: At<'_>,
+    at: Path<'_>,
     list: Option<Items<'_, &str>>,
     errors: &mut Errors,
-    element: fn(At<'_>, &str, &mut Errors) -> Option<T>,
+    element: fn(Path<'_>, &str, &mut Errors) -> Option<T>,
 ) -> Vec<T> {
     let Some(list) = list else {
         return Vec::new();
     };
     if list.is_empty() {
-        errors.add(at, "is empty, so nothing would match");
+        errors.add(at, "is empty and would match no request");
     }
     list.each(at, errors, element)
 }
 
-fn host(at: At<'_>, text: &str, errors: &mut Errors) -> Option<HostPattern> {
+fn host(at: Path<'_>, text: &str, errors: &mut Errors) -> Option<HostPattern> {
     let lower = text.to_ascii_lowercase();
     let lower = lower.strip_suffix('.').unwrap_or(&lower);
     let (name, below) = match lower.strip_prefix("*.") {
@@ -59,10 +59,10 @@ fn host(at: At<'_>, text: &str, errors: &mut Errors) -> Option<HostPattern> {
         && name
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
-    if name.is_empty() || name.len() > names::MAX_HOST || !(bracketed || plain) {
+    if name.is_empty() || name.len() > MAX_HOST || !(bracketed || plain) {
         errors.add(
             at,
-            format_args!("{text:?} is no host: a name without port, or *. and a name"),
+            format_args!("{text:?} is not a host: write a name without port, or *. and a name"),
         );
         return None;
     }

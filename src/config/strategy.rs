@@ -3,20 +3,21 @@
 use rustc_hash::FxHashSet;
 
 use super::build::{Build, NotHere};
-use super::error::{At, Errors};
-use super::shape;
+use super::limits::MAX_VERSIONS;
+use super::spec;
 use super::values::{percent, unique, weight};
 use super::versions::Versions;
-use super::{MAX_VERSIONS, names, ramp};
+use super::{names, ramp};
 use crate::bucket::{Gate, Key, Purpose, Share, Span, Split};
+use crate::error::{Errors, Path};
 use crate::guardrail::Ramp;
 use crate::policy::{AbTest, Strategy};
 
 /// A strategy, with the ramp of a canary that has one.
-pub(super) type Compiled = (Strategy, Option<Ramp>);
+pub(super) type CompiledStrategy = (Strategy, Option<Ramp>);
 
 /// The rollout around a strategy.
-pub(super) struct Around<'a> {
+pub(super) struct RolloutContext<'a> {
     pub rollout: &'a str,
     pub salt: &'a str,
     pub stable: &'a str,
@@ -24,13 +25,13 @@ pub(super) struct Around<'a> {
 }
 
 pub(super) fn compile(
-    at: At<'_>,
-    raw: &shape::Strategy<'_>,
-    around: &Around<'_>,
+    at: Path<'_>,
+    raw: &spec::StrategySpec<'_>,
+    around: &RolloutContext<'_>,
     build: &mut Build,
     errors: &mut Errors,
-) -> Option<Compiled> {
-    let shape::Strategy {
+) -> Option<CompiledStrategy> {
+    let spec::StrategySpec {
         canary,
         ab_test,
         blue_green,
@@ -74,28 +75,31 @@ pub(super) fn compile(
             Some((Strategy::Follow { leader, here }, None))
         }
         (None, None, None, None) => {
-            errors.add(at, "names no strategy: canary, abTest, blueGreen or follow");
+            errors.add(
+                at,
+                "has no strategy: write canary, abTest, blueGreen or follow",
+            );
             None
         }
         _ => {
-            errors.add(at, "names several strategies where one is meant");
+            errors.add(at, "has several strategies: write one");
             None
         }
     }
 }
 
 fn canary_of(
-    at: At<'_>,
-    raw: &shape::Canary<'_>,
-    around: &Around<'_>,
+    at: Path<'_>,
+    raw: &spec::CanarySpec<'_>,
+    around: &RolloutContext<'_>,
     errors: &mut Errors,
-) -> Option<Compiled> {
+) -> Option<CompiledStrategy> {
     let version = around
         .versions
         .find(at.field("version"), raw.version, errors);
     if raw.version == around.stable {
         let message = format_args!(
-            "{:?} is stable, which the canary is to be told from",
+            "{:?} is the stable version: choose another one",
             raw.version
         );
         errors.add(at.field("version"), message);
@@ -110,9 +114,9 @@ fn canary_of(
 }
 
 fn ab_test_of(
-    at: At<'_>,
-    raw: &shape::AbTest<'_>,
-    around: &Around<'_>,
+    at: Path<'_>,
+    raw: &spec::AbTestSpec<'_>,
+    around: &RolloutContext<'_>,
     build: &mut Build,
     errors: &mut Errors,
 ) -> Option<Strategy> {
@@ -134,7 +138,7 @@ fn ab_test_of(
         .map(|(name, version, weight)| (*name, *version, *weight));
     let split = Split::new(around.salt, named);
     if split.is_none() && all_there {
-        errors.add(place, "nothing has a weight above 0");
+        errors.add(place, "has no weight above 0");
     }
     let share = match raw.traffic {
         Some(number) => percent(at.field("traffic"), number, errors),
@@ -147,7 +151,7 @@ fn ab_test_of(
     if raw.holdout == Some(true) && !build.has_holdout {
         errors.add(
             at.field("holdout"),
-            "there is no holdout to obey: name one at the top",
+            "needs a holdout: define it at the top level",
         );
     }
     let obeys = raw.holdout.unwrap_or(true);
@@ -163,9 +167,9 @@ fn ab_test_of(
 }
 
 fn layer_of(
-    at: At<'_>,
-    raw: &shape::Layer<'_>,
-    around: &Around<'_>,
+    at: Path<'_>,
+    raw: &spec::LayerSpec<'_>,
+    around: &RolloutContext<'_>,
     build: &mut Build,
     errors: &mut Errors,
 ) -> Option<Span> {
@@ -176,7 +180,7 @@ fn layer_of(
     if from >= to {
         errors.add(
             at,
-            "is empty: from is in it and to is not, so from has to be smaller",
+            "is empty: from must be less than to, which is exclusive",
         );
         return None;
     }

@@ -1,28 +1,29 @@
 //! Whose decisions are honoured.
 
 use super::build::Build;
-use super::error::{At, Errors};
+use super::limits::MAX_PRINCIPALS;
 use super::values::only_true;
-use super::{names, shape};
+use super::{names, spec};
 use crate::assignment::{Inheritance, Principal, Trust};
+use crate::error::{Errors, Path};
 use crate::policy::Role;
 
-/// The most principals: each is held against the peer's.
-const MAX_PRINCIPALS: usize = 100;
-
 const NO_URI: &str =
-    "is no URI of a peer, such as spiffe://cluster.local/ns/istio-system/sa/gateway";
+    "is not the URI of a peer, such as spiffe://cluster.local/ns/istio-system/sa/gateway";
 
 pub(super) fn compile(
-    raw: Option<shape::Trust<'_>>,
+    raw: Option<spec::TrustSpec<'_>>,
     build: &Build,
     errors: &mut Errors,
 ) -> Option<Inheritance> {
     let raw = raw?;
-    let root = At::Root;
+    let root = Path::Root;
     let at = root.field("trust");
     if raw.principals.is_none() && raw.workload.is_none() {
-        errors.add(at, "names nobody: principals, workload or both");
+        errors.add(
+            at,
+            "has no one to trust: write principals, workload or both",
+        );
     }
     let principals = raw.principals.map(|list| {
         let at = at.field("principals");
@@ -37,7 +38,7 @@ pub(super) fn compile(
     }
     let header = build.headers.written(Role::Assignment);
     if header.is_none() && !build.headers.has(Role::Assignment) {
-        errors.add(at, "there is no header to read it from: headers.assignment");
+        errors.add(at, "needs a header: name it in headers.assignment");
     }
     let trust = Trust {
         principals: principals.unwrap_or_default(),
@@ -49,7 +50,7 @@ pub(super) fn compile(
     })
 }
 
-fn principal(at: At<'_>, text: &str, errors: &mut Errors) -> Option<Principal> {
+fn principal(at: Path<'_>, text: &str, errors: &mut Errors) -> Option<Principal> {
     let (prefix, open) = match text.strip_suffix('*') {
         Some(prefix) => (prefix, true),
         None => (text, false),
@@ -71,7 +72,7 @@ fn principal(at: At<'_>, text: &str, errors: &mut Errors) -> Option<Principal> {
     if scheme.is_empty() || rest.is_empty() || (open && !bounded) {
         let message = if open {
             format_args!(
-                "{text:?} has its * in the domain, where anybody may have a name: end that with /"
+                "{text:?} has its * in the trust domain, which other domains would match: end it with /"
             )
         } else {
             format_args!("{text:?} {NO_URI}")

@@ -1,35 +1,36 @@
 //! Values that stand in several places: percentages, weights, names that must be unique.
 
+use rustc_hash::FxHashSet;
+
 use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime};
 
-use rustc_hash::FxHashSet;
-
-use super::error::{At, Errors};
+use super::limits::WEIGHT;
 use super::read;
 use crate::bucket::Share;
-
-/// The most that one arm of a split may weigh.
-const MAX_WEIGHT: u32 = 1_000_000;
+use crate::error::{Errors, Path};
 
 /// A percentage as a share.
-pub(super) fn percent(at: At<'_>, number: f64, errors: &mut Errors) -> Option<Share> {
+pub(super) fn percent(at: Path<'_>, number: f64, errors: &mut Errors) -> Option<Share> {
     let share = Share::from_percent(number);
     if share.is_none() {
         let number = read::shown(number);
-        let message =
-            format_args!("{number} is no percentage: a number from 0 to 100, at most 4 decimals");
+        let message = format_args!(
+            "{number} is not a percentage: write a number from 0 to 100 with at most 4 decimals"
+        );
         errors.add(at, message);
     }
     share
 }
 
 /// The weight of an arm.
-pub(super) fn weight(at: At<'_>, number: f64, errors: &mut Errors) -> Option<u32> {
-    let weight = whole(number, &(0..=MAX_WEIGHT));
+pub(super) fn weight(at: Path<'_>, number: f64, errors: &mut Errors) -> Option<u32> {
+    let weight = whole(number, &WEIGHT);
     if weight.is_none() {
         let number = read::shown(number);
-        let message = format_args!("{number} is no weight: a whole number from 0 to {MAX_WEIGHT}");
+        let most = WEIGHT.end();
+        let message =
+            format_args!("{number} is not a weight: write a whole number from 0 to {most}");
         errors.add(at, message);
     }
     weight
@@ -37,7 +38,7 @@ pub(super) fn weight(at: At<'_>, number: f64, errors: &mut Errors) -> Option<u32
 
 /// A whole number within these bounds.
 pub(super) fn count(
-    at: At<'_>,
+    at: Path<'_>,
     number: f64,
     bounds: RangeInclusive<u32>,
     errors: &mut Errors,
@@ -46,7 +47,7 @@ pub(super) fn count(
     if count.is_none() {
         let [low, high] = [bounds.start(), bounds.end()];
         let number = read::shown(number);
-        let message = format_args!("{number} is no whole number from {low} to {high}");
+        let message = format_args!("{number} is not a whole number from {low} to {high}");
         errors.add(at, message);
     }
     count
@@ -64,7 +65,7 @@ fn whole(number: f64, bounds: &RangeInclusive<u32>) -> Option<u32> {
 
 /// A duration such as `30s` within these bounds.
 pub(super) fn duration(
-    at: At<'_>,
+    at: Path<'_>,
     text: &str,
     bounds: RangeInclusive<Duration>,
     errors: &mut Errors,
@@ -74,7 +75,7 @@ pub(super) fn duration(
     if found.is_none() {
         let [low, high] = [bounds.start(), bounds.end()].map(|end| as_written(*end));
         let message =
-            format_args!("{text:?} is no duration from {low} to {high}, such as 90s or 10m");
+            format_args!("{text:?} is not a duration from {low} to {high}, such as 90s or 10m");
         errors.add(at, message);
     }
     found
@@ -93,39 +94,49 @@ fn as_written(duration: Duration) -> String {
 }
 
 /// An instant such as `2026-12-01T09:00:00Z`, in milliseconds since 1970.
-pub(super) fn instant(at: At<'_>, text: &str, errors: &mut Errors) -> Option<u64> {
+pub(super) fn instant(at: Path<'_>, text: &str, errors: &mut Errors) -> Option<u64> {
     let found = humantime::parse_rfc3339(text).ok();
     let since = found.and_then(|instant| instant.duration_since(SystemTime::UNIX_EPOCH).ok());
     let found = since.and_then(|since| u64::try_from(since.as_millis()).ok());
     if found.is_none() {
         let message =
-            format_args!("{text:?} is no instant: write it in UTC as 2026-12-01T09:00:00Z");
+            format_args!("{text:?} is not an instant: write it in UTC as 2026-12-01T09:00:00Z");
         errors.add(at, message);
     }
     found
 }
 
 /// Notes a name that was there before.
-pub(super) fn unique(at: At<'_>, name: &str, seen: &mut FxHashSet<Box<str>>, errors: &mut Errors) {
+pub(super) fn unique(
+    at: Path<'_>,
+    name: &str,
+    seen: &mut FxHashSet<Box<str>>,
+    errors: &mut Errors,
+) {
     if !seen.insert(name.into()) {
-        errors.add(at, format_args!("{name:?} is there already"));
+        errors.add(at, format_args!("{name:?} is a duplicate"));
     }
 }
 
 /// Flags are written to name something, so there is nothing that `false` could mean.
-pub(super) fn only_true(at: At<'_>, flag: bool, errors: &mut Errors) {
+pub(super) fn only_true(at: Path<'_>, flag: bool, errors: &mut Errors) {
     if !flag {
-        errors.add(at, "write true, or leave it out");
+        errors.add(at, "is false: write true or leave the field out");
     }
 }
 
 /// What belongs to a `jwtClaim` stands without one.
-pub(super) fn no_claim(at: At<'_>, payload: Option<&str>, kind: Option<&str>, errors: &mut Errors) {
+pub(super) fn no_claim(
+    at: Path<'_>,
+    payload: Option<&str>,
+    kind: Option<&str>,
+    errors: &mut Errors,
+) {
     for (field, given) in [("jwtPayload", payload), ("type", kind)] {
         if given.is_some() {
             errors.add(
                 at.field(field),
-                "belongs to a jwtClaim, and there is none here",
+                "has no effect without jwtClaim: leave it out",
             );
         }
     }

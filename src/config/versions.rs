@@ -2,11 +2,12 @@
 
 use rustc_hash::FxHashSet;
 
-use super::error::{At, Errors};
-use super::shape::{self, Items};
+use super::limits::MAX_VERSIONS;
+use super::names;
+use super::spec::{self, Items};
 use super::values::unique;
-use super::{MAX_VERSIONS, names};
 use crate::assignment::member_prefix;
+use crate::error::{Errors, Path};
 use crate::policy::{Version, VersionId};
 
 /// The versions of a rollout, of which other parts speak by name.
@@ -19,10 +20,10 @@ pub(super) struct Versions {
 
 impl Versions {
     pub(super) fn compile(
-        at: At<'_>,
+        at: Path<'_>,
         rollout: &str,
         common: Option<&str>,
-        raw: Items<'_, shape::Version<'_>>,
+        raw: Items<'_, spec::VersionSpec<'_>>,
         errors: &mut Errors,
     ) -> Self {
         let place = at.field("versions");
@@ -58,8 +59,8 @@ impl Versions {
         if without_target.len() < list.len() {
             for path in without_target {
                 errors.add(
-                    At::Root.below(&path),
-                    "has no target while others have: give all one, or the rollout a common one",
+                    Path::Root.below(&path),
+                    "has no target, but other versions have: write one for each or one for the rollout",
                 );
             }
         }
@@ -69,11 +70,11 @@ impl Versions {
         }
     }
 
-    pub(super) fn find(&self, at: At<'_>, name: &str, errors: &mut Errors) -> Option<VersionId> {
+    pub(super) fn find(&self, at: Path<'_>, name: &str, errors: &mut Errors) -> Option<VersionId> {
         let found = self.position(name);
         if found.is_none() && self.complete && !self.list.is_empty() {
             let names = self.list.iter().map(|version| &*version.name);
-            errors.add(at, &names::not_one_of(name, names));
+            errors.add_unknown_name(at, name, names);
         }
         found
     }

@@ -57,17 +57,17 @@ fn all_errors_come_at_once_one_of_shape_for_each_element_and_every_one_of_meanin
     assert_eq!(
         errors_of(&config),
         [
-            "responseHeader: is a number where a string is meant",
+            "responseHeader: is a number: write a string",
             "identity[0]: unknown field `heder`, expected one of `header`, `cookie`, `query`, `jwtClaim`, `sourceIp`, `concat`, `random`, `jwtPayload`, `type`, `mint`",
-            "rollouts[0].name: \"A\" is no valid name: [a-z][a-z0-9._-]{0,63}",
+            "rollouts[0].name: \"A\" is not a valid name: it must match [a-z][a-z0-9._-]{0,63}",
             "rollouts[0].stable: \"v4\" is not one of v1, v2",
-            "rollouts[0].rules[0].when.exact: is a number where a string is meant",
+            "rollouts[0].rules[0].when.exact: is a number: write a string",
             "rollouts[0].rules[1].use: \"v9\" is not one of v1, v2",
             "rollouts[0].rules[2]: missing field `when`",
             "rollouts[0].strategy.canary.version: \"v3\" is not one of v1, v2",
-            "rollouts[1].strategy.canary.weight: is a string where a number is meant",
-            "rollouts[2]: is a number where an object is meant",
-            "rollouts[3].rules[0].when.exact: is a number where a string is meant",
+            "rollouts[1].strategy.canary.weight: is a string: write a number",
+            "rollouts[2]: is a number: write an object",
+            "rollouts[3].rules[0].when.exact: is a number: write a string",
             "rollouts[3].rules[1].use: \"v9\" is not one of v1, v2",
             "rollouts[3].rules[2]: missing field `when`",
             "rollouts[3].strategy.canary.version: \"v3\" is not one of v1, v2",
@@ -77,36 +77,36 @@ fn all_errors_come_at_once_one_of_shape_for_each_element_and_every_one_of_meanin
 
 #[test]
 fn text_that_is_no_configuration_is_told_what_it_should_be() {
-    let long = vec![b' '; config::MAX_BYTES + 1];
+    let long = vec![b' '; config::limits::MAX_BYTES + 1];
     for (bytes, error) in [
         (
             &b"{"[..],
-            "configuration: not JSON: EOF while parsing an object at line 1 column 1",
+            "configuration: line 1, column 1: is not JSON: EOF while parsing an object",
         ),
         (
             b"rollouts:\n- name: a",
-            "configuration: not JSON: expected value at line 1 column 1; a configuration is a JSON object, not YAML or anything else",
+            "configuration: line 1, column 1: is not JSON: expected value; write a JSON object, not YAML",
         ),
-        (b"[]", "configuration: is a list where an object is meant"),
+        (b"[]", "configuration: is a list: write an object"),
         (
             b"{} {}",
-            "configuration: not JSON: trailing characters at line 1 column 4",
+            "configuration: line 1, column 4: is not JSON: trailing characters",
         ),
         (
             b"{\"version\": \"\xff\"}",
-            "configuration: not JSON: invalid unicode code point at line 1 column 14",
+            "configuration: line 1, column 14: is not JSON: invalid unicode code point",
         ),
         (
             b"\n\x13\n\x08rollouts\x12\x07",
-            "configuration: this is a google.protobuf.Struct, which arrives as raw protobuf: write the configuration as JSON text in a google.protobuf.StringValue",
+            "configuration: is a google.protobuf.Struct, which arrives as raw protobuf: write the configuration as JSON text in a google.protobuf.StringValue",
         ),
         (
             b"{\"version\": \"1\", \"version\": \"2\"}",
-            "version: this key stands here twice",
+            "version: is a duplicate key",
         ),
         (
             &long,
-            "configuration: 1048577 bytes are more than 1048576, the most that are read",
+            "configuration: has 1048577 bytes: the maximum is 1048576",
         ),
     ] {
         let errors = parse(bytes).unwrap_err();
@@ -115,7 +115,7 @@ fn text_that_is_no_configuration_is_told_what_it_should_be() {
     let twice = br#"{"rollouts": [{"versions": [{"name": "a", "name": "b"}]}]}"#;
     let errors = parse(twice).unwrap_err().to_string();
     assert!(
-        errors.starts_with("rollouts[0].versions[0].name: this key stands here twice"),
+        errors.starts_with("rollouts[0].versions[0].name: is a duplicate key"),
         "{errors}"
     );
 }
@@ -139,22 +139,22 @@ fn each_limit_has_its_error_and_the_limit_itself_is_allowed() {
         (
             rollouts(1_000),
             rollouts(1_001),
-            "rollouts: 1001 rollouts are more than 1000, the most there may be",
+            "rollouts: has 1001 rollouts: the maximum is 1000",
         ),
         (
             json!({"rollouts": [rollout(0, 32, 0)]}),
             json!({"rollouts": [rollout(0, 33, 0)]}),
-            "rollouts[0].versions: 33 versions are more than 32, the most there may be",
+            "rollouts[0].versions: has 33 versions: the maximum is 32",
         ),
         (
             json!({"rollouts": [rollout(0, 1, 64)]}),
             json!({"rollouts": [rollout(0, 1, 65)]}),
-            "rollouts[0].rules: 65 rules are more than 64, the most there may be",
+            "rollouts[0].rules: has 65 rules: the maximum is 64",
         ),
         (
             sources(16),
             sources(17),
-            "identity: 17 sources are more than 16, the most there may be",
+            "identity: has 17 sources: the maximum is 16",
         ),
     ] {
         assert_eq!(errors_of(&allowed), Vec::<String>::new());
@@ -244,11 +244,11 @@ fn of_too_many_regular_expressions_the_first_is_named() {
         config["rollouts"][0]["rules"][0]["when"] = json!({"any": list});
         errors_of(&config)
     };
-    assert_eq!(patterns(config::MAX_REGEXES), Vec::<String>::new());
+    assert_eq!(patterns(config::limits::MAX_REGEXES), Vec::<String>::new());
     assert_eq!(
-        patterns(config::MAX_REGEXES + 7),
+        patterns(config::limits::MAX_REGEXES + 7),
         [
-            "rollouts[0].rules[0].when.any[200].regex: is one regular expression more than 200, the most"
+            "rollouts[0].rules[0].when.any[200].regex: is one regular expression too many: the maximum is 200"
         ]
     );
 }

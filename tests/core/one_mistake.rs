@@ -52,7 +52,7 @@ fn a_list_of_which_no_element_can_be_read_is_not_called_empty_as_well() {
         (json!({"jwtClaim": [5], "exact": "x"}), "jwtClaim[0]"),
     ] {
         let path = format!("rollouts[0].rules[0].when.{path}");
-        let error = format!("{path}: is a number where a string is meant");
+        let error = format!("{path}: is a number: write a string");
         assert_eq!(errors_of(&with_rule(&when)), [error]);
     }
 }
@@ -69,7 +69,7 @@ fn an_element_of_cidr_is_blamed_by_its_place() {
 fn a_random_identity_that_is_not_the_last_is_blamed_by_its_place() {
     let sources = json!([{"header": ":path"}, {"random": true}, {"header": "x"}]);
     let errors = errors_of(&json!({ "identity": sources }));
-    let about_random = |error: &String| error.starts_with("identity[1]: random stands last");
+    let about_random = |error: &String| error.starts_with("identity[1]: must be the last source");
     assert!(errors.iter().any(about_random), "{errors:?}");
 }
 
@@ -90,7 +90,7 @@ fn a_holdout_that_is_not_there_is_missed_whatever_else_is_wrong() {
     let test = json!({"abTest": {"split": [{"version": "v2", "weight": 1}], "holdout": true}});
     for name in ["a", "A"] {
         let config = json!({"rollouts": [rollout(name, &test)]});
-        let missed = "rollouts[0].strategy.abTest.holdout: there is no holdout to obey";
+        let missed = "rollouts[0].strategy.abTest.holdout: needs a holdout";
         let errors = errors_of(&config);
         let found = errors.iter().any(|error| error.starts_with(missed));
         assert!(found, "{name}: {errors:?}");

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use divvy::config;
+use divvy::config::{self, ConfigError, ErrorKind};
 use serde_json::json;
 
 use crate::finding::{Finding, Severity};
@@ -122,12 +122,7 @@ fn check_one(
         Ok(policy) => policy,
         Err(errors) => {
             for error in errors.iter() {
-                let offset = offset_of(found, &error.path, &error.message);
-                let message = match found.tree {
-                    Some(_) => error.message.clone(),
-                    None => without_position(&error.message),
-                };
-                log.add(Severity::Error, offset, &error.path, message);
+                log.add_error(found, error);
             }
             if errors.further() > 0 {
                 let message = format!("and {} more", errors.further());
@@ -144,28 +139,17 @@ fn check_one(
 }
 
 /// The offset of an error in the file.
-fn offset_of(found: &FoundConfig, path: &str, message: &str) -> usize {
-    if found.tree.is_none() {
-        let text = String::from_utf8_lossy(&found.bytes);
-        let error = serde_json::from_str::<serde::de::IgnoredAny>(&text).err();
-        let offset = error.map(|error| LineIndex::new(&text).offset(&error));
-        return found.offsets.in_file(offset.unwrap_or_default());
+fn offset_of(found: &FoundConfig, error: &ConfigError) -> usize {
+    match &error.kind {
+        ErrorKind::Syntax { line, column } => {
+            let text = String::from_utf8_lossy(&found.bytes);
+            let offset = LineIndex::new(&text).offset(*line, *column);
+            found.offsets.in_file(offset)
+        }
+        ErrorKind::DuplicateKey => found.key_offset(&error.path),
+        ErrorKind::UnknownField { field, .. } => found.offset_of(&error.path, Some(field)),
+        _ => found.offset_of(&error.path, None),
     }
-    if message.starts_with("this key stands here twice") {
-        return found.key_offset(path);
-    }
-    found.offset_of(path, near::unknown_key(message))
-}
-
-/// A message of serde_json without line and column, which are not those of the file.
-fn without_position(message: &str) -> String {
-    let Some((before, rest)) = message.split_once(" at line ") else {
-        return message.to_owned();
-    };
-    let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
-    let rest = rest.strip_prefix(" column ").unwrap_or(rest);
-    let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
-    format!("{before}{rest}")
 }
 
 /// Collects the findings of a file.
@@ -176,6 +160,14 @@ struct FindingLog<'r> {
 }
 
 impl FindingLog<'_> {
+    fn add_error(&mut self, found: &FoundConfig, error: &ConfigError) {
+        let offset = offset_of(found, error);
+        self.add(Severity::Error, offset, &error.path, error.message.clone());
+        if let Some(finding) = self.findings.last_mut() {
+            finding.suggestion = near::suggestion(&error.kind);
+        }
+    }
+
     fn add(&mut self, severity: Severity, offset: usize, path: &str, message: String) {
         let (line, column) = self.lines.position(offset);
         self.findings.push(Finding {
@@ -184,7 +176,7 @@ impl FindingLog<'_> {
             line,
             column,
             path: path.to_owned(),
-            suggestion: near::suggestion(&message),
+            suggestion: None,
             message,
             source: self.lines.line(line).to_owned(),
         });

@@ -1,21 +1,20 @@
-//! The spelling that a message about an unknown key or word suggests.
+//! The name that was probably meant by one that is nearly right.
 
-/// The key that a message calls unknown.
-pub fn unknown_key(message: &str) -> Option<&str> {
-    message.strip_prefix("unknown field `")?.split('`').next()
-}
+use divvy::config::ErrorKind;
 
-/// The known key or word that is nearest to the one that a message refuses.
-pub fn suggestion(message: &str) -> Option<String> {
-    if let Some(written) = unknown_key(message) {
-        let (_, expected) = message.split_once("expected ")?;
-        let known = expected.split('`').skip(1).step_by(2);
-        return nearest(written, known).map(|near| format!("did you mean `{near}`?"));
+/// What was probably meant, if the error is about a name that is not known.
+pub fn suggestion(kind: &ErrorKind) -> Option<String> {
+    match kind {
+        ErrorKind::UnknownField { field, known } => {
+            let near = nearest(field, known.iter().copied())?;
+            Some(format!("did you mean `{near}`?"))
+        }
+        ErrorKind::UnknownName { name, known } => {
+            let near = nearest(name, known.iter().map(String::as_str))?;
+            Some(format!("did you mean {near:?}?"))
+        }
+        _ => None,
     }
-    let (written, names) = message.split_once(" is not one of ")?;
-    let written = written.strip_prefix('"')?.strip_suffix('"')?;
-    let near = nearest(written, names.split(", "))?;
-    Some(format!("did you mean {near:?}?"))
 }
 
 /// The candidate with the smallest edit distance, at most one edit for three letters. `None` if
@@ -39,33 +38,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_name_is_suggested_and_an_ambiguous_one_is_not() {
-        for (message, suggested) in [
-            (
-                "unknown field `rolouts`, expected one of `version`, `rollouts`",
-                Some("did you mean `rollouts`?"),
-            ),
-            (
-                "unknown field `wieght`, expected `version` or `weight`",
-                Some("did you mean `weight`?"),
-            ),
-            (
-                "unknown field `wheight`, expected one of `height`, `weight`",
-                None,
-            ),
-            ("unknown field `foo`, expected `name`", None),
-            (
-                "\"freze\" is not one of rollback, freeze, observe",
-                Some("did you mean \"freeze\"?"),
-            ),
-            ("\"v3\" is not one of v1, v2", None),
-            (
-                "\"Canary\" is not one of stable, canary",
-                Some("did you mean \"canary\"?"),
-            ),
-            ("is empty", None),
+    fn only_a_small_difference_to_exactly_one_name_gives_a_suggestion() {
+        for (written, known, nearest_name) in [
+            ("rolouts", &["version", "rollouts"][..], Some("rollouts")),
+            ("wieght", &["version", "weight"], Some("weight")),
+            ("wheight", &["height", "weight"], None),
+            ("foo", &["name"], None),
+            ("freze", &["rollback", "freeze", "observe"], Some("freeze")),
+            ("v3", &["v1", "v2"], None),
+            ("Canary", &["stable", "canary"], Some("canary")),
         ] {
-            assert_eq!(suggestion(message).as_deref(), suggested, "{message}");
+            assert_eq!(
+                nearest(written, known.iter().copied()),
+                nearest_name,
+                "{written}"
+            );
         }
     }
 }

@@ -3,9 +3,11 @@
 //! Fields and types are those that the filter reads. Descriptions come from the tables of the
 //! reference pages. Ranges and lists of words are added here.
 
+use std::ops::RangeInclusive;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use divvy::config::limits;
 use serde_json::{Value, json};
 
 use crate::print_json;
@@ -154,93 +156,56 @@ fn plain(text: &str) -> String {
 
 /// Restrictions beyond the types: object, field (empty for the object itself), and keywords.
 pub fn refinements() -> Vec<(&'static str, &'static str, Value)> {
-    const NAME: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$";
-    let percent = || json!({"minimum": 0, "maximum": 100});
-    let name = || json!({"pattern": NAME});
+    let pattern = |pattern: &str| json!({"pattern": format!("^{pattern}$")});
+    let at_most = |count: usize| json!({"maxItems": count});
+    let between = |least: usize, most: usize| json!({"minItems": least, "maxItems": most});
+    let whole = |range: &RangeInclusive<u32>| {
+        let (least, most) = (range.start(), range.end());
+        json!({"type": "integer", "minimum": least, "maximum": most})
+    };
+    // A whole bound is written without a decimal point.
+    let shown = |bound: f64| match bound.fract() {
+        0.0 => json!(bound as u64),
+        _ => json!(bound),
+    };
+    let real = |range: &RangeInclusive<f64>| json!({"minimum": shown(*range.start()), "maximum": shown(*range.end())});
+    let one_of = |words: &[&str]| json!({"enum": words});
     let yes = || json!({"const": true});
-    let one = || json!({"minProperties": 1, "maxProperties": 1});
-    let same_site = || json!({"enum": ["Strict", "Lax", "None"]});
+    let not_empty = || json!({"minItems": 1});
+    let some_field = || json!({"minProperties": 1});
     let mut all = vec![
-        ("Config", "rollouts", json!({"maxItems": 1_000})),
-        ("Config", "identity", json!({"maxItems": 16})),
-        ("Config", "ignoreIdentities", json!({"maxItems": 100})),
-        ("Identity", "concat", json!({"minItems": 2, "maxItems": 8})),
+        ("Config", "rollouts", at_most(limits::MAX_ROLLOUTS)),
+        ("Config", "identity", at_most(limits::MAX_IDENTITY_SOURCES)),
+        ("Config", "ignoreIdentities", at_most(limits::MAX_IGNORED)),
+        ("Identity", "concat", between(2, limits::MAX_CONCAT)),
+        ("Identity", "type", one_of(&limits::CLAIM_TYPES[..3])),
+        ("Trust", "", some_field()),
+        ("Trust", "principals", between(1, limits::MAX_PRINCIPALS)),
+        ("Rollout", "name", pattern(limits::ROLLOUT_NAME)),
+        ("Rollout", "revision", pattern(limits::REVISION)),
+        ("Rollout", "metrics", one_of(&limits::METRICS)),
+        ("Rollout", "versions", between(1, limits::MAX_VERSIONS)),
+        ("Rollout", "rules", at_most(limits::MAX_RULES)),
+        ("Rollout", "match", not_empty()),
         (
-            "Identity",
-            "type",
-            json!({"enum": ["string", "number", "bool"]}),
+            "Strategy",
+            "",
+            json!({"minProperties": 1, "maxProperties": 1}),
         ),
-        ("Trust", "", json!({"minProperties": 1})),
-        (
-            "Trust",
-            "principals",
-            json!({"minItems": 1, "maxItems": 100}),
-        ),
-        (
-            "Rollout",
-            "name",
-            json!({"pattern": "^[a-z][a-z0-9._-]{0,63}$"}),
-        ),
-        (
-            "Rollout",
-            "revision",
-            json!({"pattern": "^[A-Za-z0-9._-]{0,64}$"}),
-        ),
-        (
-            "Rollout",
-            "metrics",
-            json!({"enum": ["responses", "requests", "off"]}),
-        ),
-        (
-            "Rollout",
-            "versions",
-            json!({"minItems": 1, "maxItems": 32}),
-        ),
-        ("Rollout", "rules", json!({"maxItems": 64})),
-        ("Rollout", "match", json!({"minItems": 1})),
-        ("Strategy", "", one()),
-        (
-            "Arm",
-            "weight",
-            json!({"type": "integer", "minimum": 0, "maximum": 1_000_000}),
-        ),
-        ("Guardrail", "", json!({"minProperties": 1})),
-        (
-            "Guardrail",
-            "onBreach",
-            json!({"enum": ["rollback", "freeze", "observe"]}),
-        ),
-        (
-            "Guardrail",
-            "minRequests",
-            json!({"type": "integer", "minimum": 1, "maximum": 100_000}),
-        ),
-        (
-            "Guardrail",
-            "consecutiveErrors",
-            json!({"type": "integer", "minimum": 1, "maximum": 100_000}),
-        ),
-        (
-            "LatencyLimit",
-            "quantile",
-            json!({"minimum": 0.5, "maximum": 0.999}),
-        ),
-        (
-            "LatencyLimit",
-            "timesStable",
-            json!({"minimum": 1.01, "maximum": 100}),
-        ),
-        (
-            "Condition",
-            "type",
-            json!({"enum": ["string", "number", "bool", "list"]}),
-        ),
-        ("Condition", "all", json!({"minItems": 1})),
-        ("Condition", "any", json!({"minItems": 1})),
-        ("Expose", "", json!({"minProperties": 1})),
-        ("Mint", "sameSite", same_site()),
-        ("Sticky", "sameSite", same_site()),
-        ("Mirror", "methods", json!({"minItems": 1})),
+        ("Arm", "weight", whole(&limits::WEIGHT)),
+        ("Guardrail", "", some_field()),
+        ("Guardrail", "onBreach", one_of(&limits::ON_BREACH)),
+        ("Guardrail", "minRequests", whole(&limits::REQUESTS)),
+        ("Guardrail", "consecutiveErrors", whole(&limits::REQUESTS)),
+        ("LatencyLimit", "quantile", real(&limits::QUANTILE)),
+        ("LatencyLimit", "timesStable", real(&limits::TIMES_STABLE)),
+        ("Condition", "type", one_of(&limits::CLAIM_TYPES)),
+        ("Condition", "all", not_empty()),
+        ("Condition", "any", not_empty()),
+        ("Expose", "", some_field()),
+        ("Mint", "sameSite", one_of(&limits::SAME_SITE)),
+        ("Sticky", "sameSite", one_of(&limits::SAME_SITE)),
+        ("Mirror", "methods", not_empty()),
         ("Trust", "workload", yes()),
     ];
     for (object, field) in [
@@ -259,7 +224,7 @@ pub fn refinements() -> Vec<(&'static str, &'static str, Value)> {
         ("ErrorLimit", "max"),
         ("ErrorLimit", "overStable"),
     ] {
-        all.push((object, field, percent()));
+        all.push((object, field, real(&limits::PERCENT)));
     }
     for (object, field) in [
         ("Holdout", "name"),
@@ -268,7 +233,7 @@ pub fn refinements() -> Vec<(&'static str, &'static str, Value)> {
         ("Rule", "name"),
         ("Layer", "name"),
     ] {
-        all.push((object, field, name()));
+        all.push((object, field, pattern(limits::NAME)));
     }
     for field in ["sourceIp", "random"] {
         all.push(("Identity", field, yes()));

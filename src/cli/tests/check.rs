@@ -116,7 +116,7 @@ fn positions_in_embedded_text_are_those_of_the_file() {
         let kind = "\"@type\": type.googleapis.com/google.protobuf.StringValue";
         format!("name: divvy\nvm_config: {{}}\nconfiguration:\n  {kind}\n  value: {value}\n")
     };
-    let is_number = "version: is a number where a string is meant";
+    let is_number = "version: is a number: write a string";
     for (value, expected) in [
         ("|\n    {\"version\": 7}", format!("6:17: {is_number}")),
         (
@@ -141,11 +141,11 @@ fn positions_in_embedded_text_are_those_of_the_file() {
         ),
         (
             "|\n    {\"version\" 7}",
-            "6:16: : not JSON: expected `:`".to_owned(),
+            "6:16: : is not JSON: expected `:`".to_owned(),
         ),
         (
             "|\n    version: 7",
-            "6:5: : not JSON: expected value; a configuration is".to_owned(),
+            "6:5: : is not JSON: expected value; write a JSON object".to_owned(),
         ),
         (
             "{version: 7}",
@@ -172,7 +172,7 @@ fn a_syntax_error_has_its_position() {
             "3:6: : not JSON: expected `:`",
         ),
         ("a: *b\n", "1:4: : not YAML: "),
-        ("- 1\n", "1:1: : is a list where an object is meant"),
+        ("- 1\n", "1:1: : is a list: write an object"),
     ] {
         let found = first(text);
         assert!(found.starts_with(expected), "{text}: {found}");
@@ -181,7 +181,7 @@ fn a_syntax_error_has_its_position() {
 
 #[test]
 fn the_position_of_a_duplicate_key_is_that_of_the_second_one() {
-    let twice = "version: this key stands here twice";
+    let twice = "version: is a duplicate key";
     assert_eq!(first("version: a\nversion: b\n"), format!("2:1: {twice}"));
     assert_eq!(
         first("{\"version\": \"a\",\n \"version\": \"b\"}"),
@@ -260,7 +260,7 @@ fn no_is_a_flag_in_a_kubernetes_resource() {
     assert_eq!(json_with(rollout, &["check", "-"])["errors"], 0);
     let found = first(&format!("{WASM_PLUGIN}{rollout}\n"));
     assert!(
-        found.contains("when.in[1]: is true or false where a string is meant"),
+        found.contains("when.in[1]: is true or false: write a string"),
         "{found}"
     );
 }

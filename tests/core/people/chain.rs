@@ -275,7 +275,7 @@ fn what_is_wrong_with_trust_is_said() {
     for (trust, error) in [
         (
             json!({}),
-            "trust: names nobody: principals, workload or both",
+            "trust: has no one to trust: write principals, workload or both",
         ),
         (
             json!({"principals": []}),
@@ -283,19 +283,19 @@ fn what_is_wrong_with_trust_is_said() {
         ),
         (
             json!({"workload": false}),
-            "trust.workload: write true, or leave it out",
+            "trust.workload: is false: write true or leave the field out",
         ),
         (
             json!({"principals": ["gateway"]}),
-            "trust.principals[0]: \"gateway\" is no URI of a peer, such as spiffe://cluster.local/ns/istio-system/sa/gateway",
+            "trust.principals[0]: \"gateway\" is not the URI of a peer, such as spiffe://cluster.local/ns/istio-system/sa/gateway",
         ),
         (
             json!({"principals": ["*"]}),
-            "trust.principals[0]: \"*\" is no URI of a peer, such as spiffe://cluster.local/ns/istio-system/sa/gateway",
+            "trust.principals[0]: \"*\" is not the URI of a peer, such as spiffe://cluster.local/ns/istio-system/sa/gateway",
         ),
         (
             json!({"principals": ["spiffe://cluster.local*"]}),
-            "trust.principals[0]: \"spiffe://cluster.local*\" has its * in the domain, where anybody may have a name: end that with /",
+            "trust.principals[0]: \"spiffe://cluster.local*\" has its * in the trust domain, which other domains would match: end it with /",
         ),
         (
             json!({"principals": ["spiffe://td/ns/*/sa/gateway"]}),
@@ -310,14 +310,14 @@ fn what_is_wrong_with_trust_is_said() {
     headless["headers"] = json!({"route": "x-divvy-route"});
     assert_eq!(
         errors_of(&headless),
-        ["trust: there is no header to read it from: headers.assignment"]
+        ["trust: needs a header: name it in headers.assignment"]
     );
     let follow = json!({"follow": {"rollout": "Checkout"}});
     let errors = errors_of(&config(&[rollout(&follow, &json!({"name": "payments"}))]));
     assert_eq!(
         errors,
         [
-            "rollouts[0].strategy.follow.rollout: \"Checkout\" is no valid name: [a-z][a-z0-9._-]{0,63}"
+            "rollouts[0].strategy.follow.rollout: \"Checkout\" is not a valid name: it must match [a-z][a-z0-9._-]{0,63}"
         ]
     );
 }

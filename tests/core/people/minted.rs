@@ -175,27 +175,27 @@ fn what_is_wrong_with_a_minted_cookie_is_said() {
     for (identity, error) in [
         (
             json!([{"header": "x", "mint": {}}]),
-            "identity[0].mint: belongs to a cookie, and there is none here",
+            "identity[0].mint: needs a cookie in the same source",
         ),
         (
             json!([{"cookie": "a", "mint": {}}, {"header": "x"}]),
-            "identity[0].mint: stands last: it always yields something",
+            "identity[0].mint: must be in the last source, because it always yields an identity",
         ),
         (
             json!([{"concat": [{"header": "x"}, {"cookie": "a", "mint": {}}]}]),
-            "identity[0].concat[1].mint: is no part of another identity",
+            "identity[0].concat[1].mint: is not allowed in a concat",
         ),
         (
             json!([{"cookie": "a", "mint": {"maxAge": "401d"}}]),
-            "identity[0].mint.maxAge: \"401d\" is no duration from 1s to 400d, such as 90s or 10m",
+            "identity[0].mint.maxAge: \"401d\" is not a duration from 1s to 400d, such as 90s or 10m",
         ),
         (
             json!([{"cookie": "a", "mint": {"path": "shop"}}]),
-            "identity[0].mint.path: \"shop\" is no path of a cookie: it begins with /",
+            "identity[0].mint.path: \"shop\" is not a cookie path: it must begin with /",
         ),
         (
             json!([{"cookie": "a", "mint": {"domain": "a b"}}]),
-            "identity[0].mint.domain: \"a b\" is no domain",
+            "identity[0].mint.domain: \"a b\" is not a domain",
         ),
         (
             json!([{"cookie": "a", "mint": {"sameSite": "lax"}}]),
@@ -203,19 +203,19 @@ fn what_is_wrong_with_a_minted_cookie_is_said() {
         ),
         (
             json!([{"cookie": "a", "mint": {"sameSite": "None", "secure": false}}]),
-            "identity[0].mint.secure: has to be true where sameSite is None",
+            "identity[0].mint.secure: must be true if sameSite is None",
         ),
         (
             json!([{"cookie": "__Secure-a", "mint": {"secure": false}}]),
-            "identity[0].mint.secure: has to be true for a cookie called \"__Secure-a\"",
+            "identity[0].mint.secure: must be true for the cookie name \"__Secure-a\"",
         ),
         (
             json!([{"cookie": "__Host-a", "mint": {"domain": "a.com"}}]),
-            "identity[0].mint: a cookie called \"__Host-a\" has no domain, and / as its path",
+            "identity[0].mint: must have no domain and the path / for the cookie name \"__Host-a\"",
         ),
         (
             json!([{"cookie": "a", "mint": {"when": {"assigned": {"rollout": "checkout", "version": "v2"}}}}]),
-            "identity[0].mint.when.assigned.rollout: \"checkout\" is no rollout that stands earlier in the list",
+            "identity[0].mint.when.assigned.rollout: \"checkout\" is not the name of a rollout earlier in the list",
         ),
     ] {
         let mut config = config(&json!({}), &json!({}));

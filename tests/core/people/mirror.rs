@@ -165,15 +165,15 @@ fn what_is_wrong_with_a_mirror_is_said() {
     for (config, error) in [
         (
             untargeted,
-            "rollouts[0].mirror: has nowhere to copy to: the versions have no target",
+            "rollouts[0].mirror: needs a target, but no version has one",
         ),
         (
             headless,
-            "rollouts[0].mirror: there is no header to put it in: headers.mirror",
+            "rollouts[0].mirror: needs a header: name it in headers.mirror",
         ),
         (
             nobody,
-            "rollouts[0].mirror.percent: tells users apart, but identity names no source that says who they are",
+            "rollouts[0].mirror.percent: needs an identity: add a source to identity",
         ),
         (
             config(
@@ -189,7 +189,7 @@ fn what_is_wrong_with_a_mirror_is_said() {
                 &json!({"version": "v2", "percent": 10, "methods": ["get"]}),
                 &json!({}),
             ),
-            "rollouts[0].mirror.methods[0]: \"get\" is no method: it is written \"GET\"",
+            "rollouts[0].mirror.methods[0]: \"get\" is not a method: write \"GET\"",
         ),
         (
             config(
@@ -197,7 +197,7 @@ fn what_is_wrong_with_a_mirror_is_said() {
                 &json!({"version": "v2", "percent": 10, "methods": []}),
                 &json!({}),
             ),
-            "rollouts[0].mirror.methods: is empty, so nothing would match",
+            "rollouts[0].mirror.methods: is empty and would match no request",
         ),
     ] {
         assert_eq!(errors_of(&config), [error]);

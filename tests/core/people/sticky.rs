@@ -356,23 +356,23 @@ fn what_cannot_be_sticky_is_said() {
     for (config, error) in [
         (
             config(&green, &json!({})),
-            "rollouts[0].sticky: has nothing to remember: a blueGreen is the same for everybody",
+            "rollouts[0].sticky: has no effect with blueGreen: all users get the same version",
         ),
         (
             followed,
-            "rollouts[1].sticky: has nothing to remember: make the rollout sticky that is followed",
+            "rollouts[1].sticky: has no effect with follow: make the followed rollout sticky",
         ),
         (
             random,
-            "rollouts[0].sticky: would remember a draw: identity has random, which is anew each time",
+            "rollouts[0].sticky: is not possible with a random identity, which changes with every request",
         ),
         (
             twice,
-            "rollouts[1].sticky.cookie: the cookie \"divvy_checkout\" is given by something else already",
+            "rollouts[1].sticky.cookie: \"divvy_checkout\" is a cookie that divvy already sets",
         ),
         (
             same,
-            "rollouts[0].sticky.cookie: the cookie \"divvy_id\" is given by something else already",
+            "rollouts[0].sticky.cookie: \"divvy_id\" is a cookie that divvy already sets",
         ),
     ] {
         assert_eq!(errors_of(&config), [error]);

@@ -13,7 +13,7 @@ pub fn read(text: &str) -> Result<SourceNode, SourceError> {
     if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
         let message = format!("not JSON: {error}");
         return Err(SourceError::new(
-            LineIndex::new(text).offset(&error),
+            LineIndex::new(text).offset(error.line(), error.column()),
             message,
         ));
     }

@@ -40,8 +40,8 @@ impl<'t> LineIndex<'t> {
 
     /// The offset of a position in an error of serde_json: lines from 1, columns in bytes, the
     /// column of the last byte that was read.
-    pub fn offset(&self, error: &serde_json::Error) -> usize {
-        let start = self.start(error.line());
-        (start + error.column().saturating_sub(1)).min(self.text.len())
+    pub fn offset(&self, line: usize, column: usize) -> usize {
+        let start = self.start(line);
+        (start + column.saturating_sub(1)).min(self.text.len())
     }
 }

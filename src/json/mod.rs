@@ -1,5 +1,11 @@
-//! The text of a configuration as a tree. Duplicate keys are errors here: a JSON map
-//! would silently keep one of them.
+//! JSON text as a tree, read with `serde_json`. A leaf: depends on `error` alone.
+//!
+//! A tree of our own, because a map of `serde_json` silently keeps one of two equal keys, and
+//! because its text borrows from the configuration.
+
+mod tree;
+
+pub(crate) use tree::{Tree, hash};
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,63 +13,60 @@ use std::fmt;
 use rustc_hash::FxHashSet;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::error::{At, Errors};
-use super::tree::Tree;
+use crate::error::{ErrorKind, Errors, Path};
 
-/// Reads the bytes; `None` when they are no JSON.
-pub(super) fn read<'j>(bytes: &'j [u8], errors: &mut Errors) -> Option<Tree<'j>> {
-    if bytes.len() > super::MAX_BYTES {
-        let message = format_args!(
-            "{} bytes are more than {}, the most that are read",
-            bytes.len(),
-            super::MAX_BYTES
-        );
-        errors.add(At::Root, message);
-        return None;
-    }
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let root = Node {
-        at: At::Root,
+const DUPLICATE_KEY: &str = "is a duplicate key";
+
+/// Text that is not JSON.
+pub(crate) struct SyntaxError {
+    /// What was expected or found.
+    pub message: String,
+    /// Where: [`ErrorKind::Syntax`].
+    pub kind: ErrorKind,
+}
+
+/// Parses JSON text. Duplicate keys are added to the errors.
+///
+/// # Errors
+/// When the text is not JSON.
+pub(crate) fn parse<'j>(text: &'j [u8], errors: &mut Errors) -> Result<Tree<'j>, SyntaxError> {
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let root = TreeSeed {
+        at: Path::Root,
         errors,
     };
-    let read = root
-        .deserialize(&mut deserializer)
-        .and_then(|value| deserializer.end().map(|()| value));
-    match read {
-        Ok(value) => Some(value),
-        Err(error) => {
-            if is_protobuf_struct(bytes) {
-                errors.add(
-                    At::Root,
-                    "this is a google.protobuf.Struct, which arrives as raw protobuf: write the \
-                     configuration as JSON text in a google.protobuf.StringValue",
-                );
-                return None;
-            }
-            let hint = if bytes.trim_ascii_start().starts_with(b"{") {
-                ""
-            } else {
-                "; a configuration is a JSON object, not YAML or anything else"
-            };
-            errors.add(At::Root, format_args!("not JSON: {error}{hint}"));
-            None
+    let tree = root.deserialize(&mut deserializer);
+    let tree = tree.and_then(|tree| deserializer.end().map(|()| tree));
+    tree.map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        // serde_json gives the message only with the position behind it.
+        let message = error.to_string();
+        let position = format!(" at line {line} column {column}");
+        SyntaxError {
+            message: message
+                .strip_suffix(&position)
+                .unwrap_or(&message)
+                .to_owned(),
+            kind: ErrorKind::Syntax { line, column },
         }
+    })
+}
+
+/// A number as JSON writes it.
+pub(crate) fn number(text: &[u8]) -> Option<f64> {
+    match parse(text, &mut Errors::default()) {
+        Ok(Tree::Number(number)) => Some(number),
+        _ => None,
     }
 }
 
-/// A `Struct` begins with the tag of its first field, which is a line feed, and has tags
-/// and lengths among the text that text does not have.
-fn is_protobuf_struct(bytes: &[u8]) -> bool {
-    let is_tag = |byte: &u8| byte.is_ascii_control() && !byte.is_ascii_whitespace();
-    bytes.starts_with(b"\n") && bytes.iter().any(is_tag)
-}
-
-struct Node<'a> {
-    at: At<'a>,
+/// Reads the value at a path.
+struct TreeSeed<'a> {
+    at: Path<'a>,
     errors: &'a mut Errors,
 }
 
-impl<'de> DeserializeSeed<'de> for Node<'_> {
+impl<'de> DeserializeSeed<'de> for TreeSeed<'_> {
     type Value = Tree<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Tree<'de>, D::Error> {
@@ -71,13 +74,12 @@ impl<'de> DeserializeSeed<'de> for Node<'_> {
     }
 }
 
-// 5.0 and 5 are one number, for whoever reads it and for the fingerprint: Istio hands all
-// numbers over as doubles. Whole ones beyond 2^53 are nothing that a configuration may say.
+// Istio sends every number as a double, so 5.0 and 5 have to be the same value.
 #[allow(
     clippy::cast_precision_loss,
-    reason = "doubles are what numbers are read as"
+    reason = "no number of a configuration may exceed 2^53"
 )]
-impl<'de> Visitor<'de> for Node<'_> {
+impl<'de> Visitor<'de> for TreeSeed<'_> {
     type Value = Tree<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -115,7 +117,7 @@ impl<'de> Visitor<'de> for Node<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Tree<'de>, A::Error> {
         let mut list = Vec::new();
         loop {
-            let element = Node {
+            let element = TreeSeed {
                 at: self.at.index(list.len()),
                 errors: self.errors,
             };
@@ -128,13 +130,14 @@ impl<'de> Visitor<'de> for Node<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Tree<'de>, A::Error> {
         let mut object = Vec::new();
-        let mut seen = Seen::default();
-        while let Some(key) = members.next_key_seed(Key)? {
+        let mut seen = SeenKeys::default();
+        while let Some(key) = members.next_key_seed(KeySeed)? {
             let at = self.at.field(&key);
-            if seen.before(&object, &key) {
-                self.errors.add(at, "this key stands here twice");
+            if seen.contains(&object, &key) {
+                self.errors
+                    .add_kind(at, ErrorKind::DuplicateKey, DUPLICATE_KEY);
             }
-            let value = members.next_value_seed(Node {
+            let value = members.next_value_seed(TreeSeed {
                 at,
                 errors: self.errors,
             })?;
@@ -144,10 +147,10 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 }
 
-/// The key of a member.
-struct Key;
+/// Reads the key of a member.
+struct KeySeed;
 
-impl<'de> DeserializeSeed<'de> for Key {
+impl<'de> DeserializeSeed<'de> for KeySeed {
     type Value = Cow<'de, str>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -155,7 +158,7 @@ impl<'de> DeserializeSeed<'de> for Key {
     }
 }
 
-impl<'de> Visitor<'de> for Key {
+impl<'de> Visitor<'de> for KeySeed {
     type Value = Cow<'de, str>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -171,16 +174,16 @@ impl<'de> Visitor<'de> for Key {
     }
 }
 
-/// The keys of an object: a table once there are more than any object of a configuration
-/// has, since somebody may write a megabyte of them.
+/// The keys of an object: a set once there are more than any valid object has, because a
+/// configuration can have a megabyte of them.
 #[derive(Default)]
-struct Seen(FxHashSet<Box<str>>);
+struct SeenKeys(FxHashSet<Box<str>>);
 
-impl Seen {
+impl SeenKeys {
     const FEW: usize = 64;
 
-    /// Whether a key stands there already.
-    fn before(&mut self, object: &[(Cow<'_, str>, Tree<'_>)], key: &str) -> bool {
+    /// Whether the object has the key; else it is added to the set.
+    fn contains(&mut self, object: &[(Cow<'_, str>, Tree<'_>)], key: &str) -> bool {
         if object.len() < Self::FEW {
             return object.iter().any(|(known, _)| known == key);
         }

@@ -1,27 +1,23 @@
 //! All that divvy reads of a request, and the headers it owns.
 
-use super::error::{At, Errors};
-use super::shape::{self, OneOrMany};
-use super::tree::Tree;
-use super::{MAX_CLAIMS, names};
+use super::limits::{CLAIM_TYPES, MAX_CLAIM_DEPTH, MAX_CLAIMS, MAX_STRIPPED};
+use super::names;
+use super::spec::{self, OneOrMany};
+use crate::error::{Errors, Path};
+use crate::json::Tree;
 use crate::policy::{DEFAULT_HEADERS, OwnedHeader, Role};
 use crate::request::{Claim, ClaimId, ClaimType, CookieId, HeaderId, LabelId, Names, QueryId};
 
 /// The metadata key of a token's payload unless the configuration names another: the one
 /// that Istio uses.
 const PAYLOAD: &str = "payload";
-/// As many headers as a refused configuration may name to be stripped: each costs a call to
-/// the proxy in each request.
-const MOST_STRIPPED: usize = 11;
-/// How deep a claim may stand in the payload.
-const MAX_CLAIM_DEPTH: usize = 16;
 
 /// Numbers what is read while the configuration is compiled.
-pub(super) struct Headers {
+pub(super) struct Registry {
     names: Names,
     owned: Vec<OwnedHeader>,
     /// What each of them is for, in their order.
-    uses: Vec<Use>,
+    uses: Vec<HeaderUse>,
     /// Roles whose header is named, but not validly.
     misnamed: Vec<Role>,
     too_many_claims: bool,
@@ -30,7 +26,7 @@ pub(super) struct Headers {
 /// What a header of divvy's is for. Rollouts may share one of their own, as long as it
 /// means the same in each.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Use {
+pub(super) enum HeaderUse {
     Written(Role),
     Group,
     Id,
@@ -38,10 +34,10 @@ pub(super) enum Use {
     Strip,
 }
 
-impl Headers {
+impl Registry {
     /// The headers that the configuration gives divvy: without `headers` the default
     /// ones, with it only those that are named. The default names are owned in any case.
-    pub(super) fn new(raw: Option<shape::Headers<'_>>, errors: &mut Errors) -> Self {
+    pub(super) fn new(raw: Option<spec::HeadersSpec<'_>>, errors: &mut Errors) -> Self {
         let mut headers = Self {
             names: Names::default(),
             owned: Vec::new(),
@@ -50,7 +46,7 @@ impl Headers {
             too_many_claims: false,
         };
         let written_by_default = raw.is_none();
-        let root = At::Root;
+        let root = Path::Root;
         let at = root.field("headers");
         let named = raw.map(|raw| {
             [
@@ -63,7 +59,7 @@ impl Headers {
         for (field, name, role) in named.into_iter().flatten() {
             let Some(name) = name else { continue };
             if headers
-                .own(at.field(field), name, Use::Written(role), errors)
+                .own(at.field(field), name, HeaderUse::Written(role), errors)
                 .is_none()
             {
                 headers.misnamed.push(role);
@@ -72,9 +68,9 @@ impl Headers {
         for (name, role) in DEFAULT_HEADERS {
             if headers.find(name).is_none() {
                 let wanted = if written_by_default {
-                    Use::Written(role)
+                    HeaderUse::Written(role)
                 } else {
-                    Use::Strip
+                    HeaderUse::Strip
                 };
                 headers.add(name, wanted);
             }
@@ -90,19 +86,19 @@ impl Headers {
         let exposed = rollouts.iter().map(|rollout| rollout.get("expose"));
         let objects = [config.get("headers")].into_iter().chain(exposed);
         for (_, name) in objects.flatten().flat_map(Tree::members) {
-            if headers.owned.len() >= MOST_STRIPPED {
+            if headers.owned.len() >= MAX_STRIPPED {
                 break;
             }
             let name = name.text().unwrap_or_default();
-            let valid = names::own_header(At::Root, name, &mut Errors::default());
+            let valid = names::own_header(Path::Root, name, &mut Errors::default());
             if let Some(name) = valid
                 && headers.find(&name).is_none()
             {
-                headers.add(&name, Use::Strip);
+                headers.add(&name, HeaderUse::Strip);
             }
         }
         for header in &mut headers.uses {
-            *header = Use::Strip;
+            *header = HeaderUse::Strip;
         }
         headers
     }
@@ -110,37 +106,38 @@ impl Headers {
     /// Takes a header for divvy alone. All of them have to be taken before any is read.
     pub(super) fn own(
         &mut self,
-        at: At<'_>,
+        at: Path<'_>,
         name: &str,
-        wanted: Use,
+        wanted: HeaderUse,
         errors: &mut Errors,
     ) -> Option<HeaderId> {
         let name = names::own_header(at, name, errors)?;
         match self.find(&name) {
             None => Some(self.add(&name, wanted)),
-            Some((id, Use::Strip)) => {
+            Some((id, HeaderUse::Strip)) => {
                 let index = id.own_index()?;
                 *self.uses.get_mut(index)? = wanted;
                 Some(id)
             }
-            Some((id, Use::Group | Use::Id)) if self.find(&name) == Some((id, wanted)) => Some(id),
+            Some((id, HeaderUse::Group | HeaderUse::Id))
+                if self.find(&name) == Some((id, wanted)) =>
+            {
+                Some(id)
+            }
             Some(_) => {
-                errors.add(
-                    at,
-                    format_args!("{name:?} is named for something else already"),
-                );
+                errors.add(at, format_args!("{name:?} already has another purpose"));
                 None
             }
         }
     }
 
     /// The number of a header of divvy's own, and what it is for.
-    pub(super) fn find(&self, name: &str) -> Option<(HeaderId, Use)> {
+    pub(super) fn find(&self, name: &str) -> Option<(HeaderId, HeaderUse)> {
         let id = self.names.find_header(name.as_bytes())?;
         Some((id, *self.uses.get(id.own_index()?)?))
     }
 
-    fn add(&mut self, name: &str, wanted: Use) -> HeaderId {
+    fn add(&mut self, name: &str, wanted: HeaderUse) -> HeaderId {
         let id = self.names.header(name);
         self.owned.push(OwnedHeader {
             name: name.into(),
@@ -152,21 +149,30 @@ impl Headers {
 
     /// The header for this role.
     pub(super) fn written(&self, role: Role) -> Option<HeaderId> {
-        let place = self.uses.iter().position(|of| *of == Use::Written(role));
+        let place = self
+            .uses
+            .iter()
+            .position(|of| *of == HeaderUse::Written(role));
         self.owned.get(place?).map(|header| header.id)
     }
 
     /// Whether a header is named for this role.
     pub(super) fn has(&self, role: Role) -> bool {
-        self.uses.contains(&Use::Written(role)) || self.misnamed.contains(&role)
+        self.uses.contains(&HeaderUse::Written(role)) || self.misnamed.contains(&role)
     }
 
     /// The number of a header to read.
-    pub(super) fn read(&mut self, at: At<'_>, name: &str, errors: &mut Errors) -> Option<HeaderId> {
+    pub(super) fn read(
+        &mut self,
+        at: Path<'_>,
+        name: &str,
+        errors: &mut Errors,
+    ) -> Option<HeaderId> {
         let name = names::header(at, name, errors)?;
         if self.find(&name).is_some() {
-            let message =
-                format_args!("{name:?} is written by divvy and removed from what clients send");
+            let message = format_args!(
+                "{name:?} cannot be read: divvy writes it and removes it from requests"
+            );
             errors.add(at, message);
             return None;
         }
@@ -176,7 +182,7 @@ impl Headers {
     /// The number of a cookie to read.
     pub(super) fn cookie(
         &mut self,
-        at: At<'_>,
+        at: Path<'_>,
         name: &str,
         errors: &mut Errors,
     ) -> Option<CookieId> {
@@ -185,7 +191,12 @@ impl Headers {
     }
 
     /// The number of a query parameter to read.
-    pub(super) fn query(&mut self, at: At<'_>, key: &str, errors: &mut Errors) -> Option<QueryId> {
+    pub(super) fn query(
+        &mut self,
+        at: Path<'_>,
+        key: &str,
+        errors: &mut Errors,
+    ) -> Option<QueryId> {
         let valid = names::query_key(at, key, errors);
         valid.then(|| self.names.query(key))
     }
@@ -193,8 +204,8 @@ impl Headers {
     /// The number of a label to read.
     pub(super) fn label(
         &mut self,
-        at: At<'_>,
-        raw: &shape::Label<'_>,
+        at: Path<'_>,
+        raw: &spec::LabelSpec<'_>,
         errors: &mut Errors,
     ) -> Option<LabelId> {
         let header = self.read(at.field("header"), raw.header, errors);
@@ -206,15 +217,15 @@ impl Headers {
     /// The number of a claim to read, and its type.
     pub(super) fn claim(
         &mut self,
-        at: At<'_>,
-        raw: RawClaim<'_>,
+        at: Path<'_>,
+        raw: ClaimSpec<'_>,
         errors: &mut Errors,
     ) -> Option<(ClaimId, ClaimType)> {
         let before = errors.count();
         let place = at.field("jwtClaim");
         let path = raw.path.into_list(place, errors)?;
         if path.is_empty() || path.len() > MAX_CLAIM_DEPTH {
-            let message = format_args!("is no path of 1 to {MAX_CLAIM_DEPTH} names");
+            let message = format_args!("is not a path of 1 to {MAX_CLAIM_DEPTH} names");
             errors.add(place, message);
         }
         let payload = raw.payload.unwrap_or(PAYLOAD);
@@ -223,10 +234,10 @@ impl Headers {
             .iter()
             .any(|name| name.is_empty() || name.contains('\0'))
         {
-            errors.add(place, "has a name that is empty or has a NUL in it");
+            errors.add(place, "has a name that is empty or contains a NUL byte");
         }
         if payload.is_empty() || payload.contains('\0') {
-            errors.add(at.field("jwtPayload"), "is empty or has a NUL in it");
+            errors.add(at.field("jwtPayload"), "is empty or contains a NUL byte");
         }
         let kind = match raw.kind {
             None | Some("string") => ClaimType::String,
@@ -234,8 +245,7 @@ impl Headers {
             Some("bool") => ClaimType::Bool,
             Some("list") => ClaimType::List,
             Some(other) => {
-                let message = format_args!("{other:?} is not one of string, number, bool, list");
-                errors.add(at.field("type"), message);
+                errors.add_unknown_name(at.field("type"), other, CLAIM_TYPES.into_iter());
                 return None;
             }
         };
@@ -247,8 +257,7 @@ impl Headers {
         let id = self.names.claim(claim, MAX_CLAIMS);
         if id.is_none() && !self.too_many_claims {
             self.too_many_claims = true;
-            let message =
-                format_args!("is one claim more than {MAX_CLAIMS}, the most that are read");
+            let message = format_args!("is one token claim too many: the maximum is {MAX_CLAIMS}");
             errors.add(place, message);
         }
         Some((id?, kind))
@@ -257,7 +266,7 @@ impl Headers {
     pub(super) fn into_parts(self) -> (Names, Vec<OwnedHeader>, Vec<(Role, HeaderId)>) {
         let written = self.owned.iter().zip(&self.uses);
         let written = written.filter_map(|(header, wanted)| match wanted {
-            Use::Written(role) => Some((*role, header.id)),
+            HeaderUse::Written(role) => Some((*role, header.id)),
             _ => None,
         });
         let written = written.collect();
@@ -266,7 +275,7 @@ impl Headers {
 }
 
 /// A claim as it is written.
-pub(super) struct RawClaim<'t> {
+pub(super) struct ClaimSpec<'t> {
     pub path: OneOrMany<'t>,
     pub payload: Option<&'t str>,
     pub kind: Option<&'t str>,

@@ -1,0 +1,237 @@
+//! Configuration errors: what is wrong, and at which path. A leaf: depends on no other module.
+
+use std::fmt;
+
+/// Maximum number of errors that are kept. A configuration of 1 MiB can have more errors than
+/// the memory of a proxy may hold.
+const MAX_ERRORS: usize = 200;
+/// Maximum length of a path, in bytes. Keys can be as long as the configuration.
+const MAX_PATH_BYTES: usize = 300;
+/// Maximum length of a message, in bytes. Messages quote values of the configuration.
+const MAX_MESSAGE_BYTES: usize = 600;
+/// Maximum length of a name in [`ErrorKind::UnknownName`], in bytes. No valid name is longer.
+const MAX_NAME_BYTES: usize = 64;
+
+/// One error of a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The path of the value, such as `rollouts[0].strategy.canary.version`; empty for the
+    /// whole configuration.
+    pub path: String,
+    /// The kind of error, for code.
+    pub kind: ErrorKind,
+    /// What is wrong and what to write instead, for people.
+    pub message: String,
+}
+
+/// What kind of error it is. No code has to parse a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The text is not JSON from this position on; line and column count from 1, the column in
+    /// bytes.
+    Syntax {
+        /// The line.
+        line: usize,
+        /// The column.
+        column: usize,
+    },
+    /// An object has a key twice. The path is that of the second one.
+    DuplicateKey,
+    /// An object has a field that it cannot have.
+    UnknownField {
+        /// The key of the field.
+        field: String,
+        /// The keys that the object can have.
+        known: Vec<&'static str>,
+    },
+    /// An object lacks a field that it needs.
+    MissingField,
+    /// A value has the wrong JSON type.
+    WrongType,
+    /// A string is not one of a list of names.
+    UnknownName {
+        /// The string.
+        name: String,
+        /// The names.
+        known: Vec<String>,
+    },
+    /// Any other error.
+    Invalid,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = match self.path.as_str() {
+            "" => "configuration",
+            path => path,
+        };
+        write!(f, "{path}: ")?;
+        if let ErrorKind::Syntax { line, column } = self.kind {
+            write!(f, "line {line}, column {column}: ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// The errors of a configuration, in the order in which they were found; one a line when
+/// displayed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Errors {
+    kept: Vec<ConfigError>,
+    /// Number of errors that were not kept.
+    further: usize,
+}
+
+impl Errors {
+    /// Adds an error.
+    pub(crate) fn add(&mut self, at: Path<'_>, message: impl fmt::Display) {
+        self.push(at, ErrorKind::Invalid, format_args!("{message}"));
+    }
+
+    /// Adds an error of a kind that code reacts to.
+    pub(crate) fn add_kind(&mut self, at: Path<'_>, kind: ErrorKind, message: impl fmt::Display) {
+        self.push(at, kind, format_args!("{message}"));
+    }
+
+    /// Adds the error that a string is not one of a list.
+    pub(crate) fn add_unknown_name<'n>(
+        &mut self,
+        at: Path<'_>,
+        name: &str,
+        known: impl Iterator<Item = &'n str>,
+    ) {
+        let known: Vec<_> = known.map(|known| shorten(&known, MAX_NAME_BYTES)).collect();
+        let message = format!("{name:?} is not one of {}", known.join(", "));
+        let name = shorten(&name, MAX_NAME_BYTES);
+        self.add_kind(at, ErrorKind::UnknownName { name, known }, message);
+    }
+
+    fn push(&mut self, at: Path<'_>, kind: ErrorKind, message: fmt::Arguments<'_>) {
+        if self.kept.len() >= MAX_ERRORS {
+            self.further = self.further.saturating_add(1);
+            return;
+        }
+        self.kept.push(ConfigError {
+            path: shorten(&at, MAX_PATH_BYTES),
+            kind,
+            message: shorten(&message, MAX_MESSAGE_BYTES),
+        });
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+
+    /// The number of errors, with those that were not kept.
+    pub fn count(&self) -> usize {
+        self.kept.len().saturating_add(self.further)
+    }
+
+    /// The number of errors beyond the 200 that [`iter`](Self::iter) returns.
+    pub const fn further(&self) -> usize {
+        self.further
+    }
+
+    /// The first 200 errors.
+    pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
+        self.kept.iter()
+    }
+
+    /// The value, if there are no errors.
+    pub(crate) fn into_result<T>(self, value: Option<T>) -> Result<T, Self> {
+        match value {
+            Some(value) if self.is_empty() => Ok(value),
+            _ => Err(self),
+        }
+    }
+}
+
+impl fmt::Display for Errors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, error) in self.kept.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{error}")?;
+        }
+        match self.further {
+            0 => Ok(()),
+            further => write!(f, "\nand {further} more"),
+        }
+    }
+}
+
+impl std::error::Error for Errors {}
+
+/// The text of a value, cut at this number of bytes.
+fn shorten(value: &dyn fmt::Display, bytes: usize) -> String {
+    struct Buffer {
+        text: String,
+        left: usize,
+    }
+
+    impl fmt::Write for Buffer {
+        fn write_str(&mut self, part: &str) -> fmt::Result {
+            let end = part.floor_char_boundary(self.left);
+            self.left = self.left.saturating_sub(part.len());
+            self.text.push_str(part.get(..end).unwrap_or_default());
+            if end < part.len() {
+                self.text.push('…');
+                return Err(fmt::Error);
+            }
+            Ok(())
+        }
+    }
+
+    let mut buffer = Buffer {
+        text: String::new(),
+        left: bytes,
+    };
+    // The only error is that the buffer is full.
+    let _ = fmt::Write::write_fmt(&mut buffer, format_args!("{value}"));
+    buffer.text
+}
+
+/// The path of a value in a configuration. It is written out only when there is an error.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Path<'a> {
+    /// The whole configuration.
+    Root,
+    /// A field of an object.
+    Field(&'a Path<'a>, &'a str),
+    /// An element of a list.
+    Index(&'a Path<'a>, usize),
+    /// A written path below another one.
+    Below(&'a Path<'a>, &'a str),
+}
+
+impl<'a> Path<'a> {
+    pub(crate) const fn field(&'a self, name: &'a str) -> Self {
+        Self::Field(self, name)
+    }
+
+    pub(crate) const fn index(&'a self, index: usize) -> Self {
+        Self::Index(self, index)
+    }
+
+    /// The empty path is this value itself.
+    pub(crate) fn below(&'a self, path: &'a str) -> Self {
+        match path {
+            "" => *self,
+            path => Self::Below(self, path),
+        }
+    }
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root => Ok(()),
+            Self::Field(Path::Root, name) | Self::Below(Path::Root, name) => f.write_str(name),
+            Self::Index(parent, index) => write!(f, "{parent}[{index}]"),
+            Self::Below(parent, path) if path.starts_with('[') => write!(f, "{parent}{path}"),
+            Self::Field(parent, name) | Self::Below(parent, name) => write!(f, "{parent}.{name}"),
+        }
+    }
+}
