@@ -1,49 +1,69 @@
-//! What was decided, and why: values that everything behind the decision reads.
+//! The vocabulary of decisions: rollouts and versions by number, reasons, decisions.
+//!
+//! A leaf: depends on no other module.
 
 use smallvec::SmallVec;
 
-/// The number of a rollout in its policy.
+/// Index of a rollout in its policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RolloutId(pub u16);
 
-/// The number of a version in its rollout.
+/// Index of a version in its rollout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct VersionId(pub u16);
+
+/// A variant of the service.
+#[derive(Clone, Debug)]
+pub struct Version {
+    /// Its name.
+    pub name: Box<str>,
+    /// The value of the route header; `None` if the rollout only tags.
+    pub target: Option<Box<str>>,
+    /// Its member of the assignment up to the reason, `checkout=v2;reason=`.
+    pub member: Box<str>,
+}
+
+/// The version with a name.
+pub fn find_version(versions: &[Version], name: &[u8]) -> Option<VersionId> {
+    let mut all = (0..).map(VersionId).zip(versions);
+    let found = all.find(|(_, version)| version.name.as_bytes() == name);
+    found.map(|(id, _)| id)
+}
 
 /// Why a version was chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Reason {
-    /// The rollout is switched off.
+    /// The rollout has `enabled: false`.
     Disabled,
-    /// A trusted proxy upstream has decided.
+    /// A trusted upstream proxy decided.
     Inherited,
-    /// A rule asked for it.
+    /// A rule matched.
     Rule,
-    /// A hash was needed and the request names nobody.
+    /// The decision needed an identity and the request has none.
     NoIdentity,
     /// The user is kept out of A/B tests.
     Holdout,
-    /// The user lies outside the test's range of its layer.
+    /// The user is outside the test's range of its layer.
     Excluded,
-    /// A cookie says that the user has had it.
+    /// The sticky cookie names it.
     Sticky,
-    /// The A/B test's traffic gate kept the user out.
+    /// The user is outside the traffic of the A/B test.
     NotEnrolled,
-    /// By the user's position: a canary and the stable share beside it, an arm of a test.
+    /// By the user's position: a canary or the stable share beside it, or an arm of a test.
     Split,
-    /// It is the active one of a blue/green pair.
+    /// The active version of a blue/green pair.
     Active,
-    /// Another rollout has chosen the version of this name.
+    /// The followed rollout has the version of this name.
     Follow,
-    /// The guardrail took the version back.
+    /// The guardrail rolled the version back.
     RolledBack,
-    /// Something went wrong on the request path.
+    /// Something failed on the request path.
     Error,
 }
 
 impl Reason {
-    /// All of them, in the order of their numbers.
+    /// All reasons, in the order of their numbers.
     pub const ALL: [Self; 13] = [
         Self::Disabled,
         Self::Inherited,
@@ -60,13 +80,13 @@ impl Reason {
         Self::Error,
     ];
 
-    /// The one of this name.
+    /// The reason with a name.
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.name() == name)
     }
 
-    /// Whether a strategy chose, and neither a person nor a doubt: what comes of it says how
-    /// a version does.
+    /// Whether a strategy chose the version, so that the response says something about it: not
+    /// a rule, and not a fallback to stable.
     pub const fn is_chosen(self) -> bool {
         matches!(
             self,
@@ -74,7 +94,7 @@ impl Reason {
         )
     }
 
-    /// As it stands in the assignment and in labels.
+    /// The name in the assignment and in labels.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Disabled => "disabled",
@@ -94,31 +114,28 @@ impl Reason {
     }
 }
 
-/// What was decided for one rollout.
-// Eight bytes that are moved as one.
+/// The decision of one rollout.
 #[repr(align(8))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// Which rollout.
+    /// The rollout.
     pub rollout: RolloutId,
-    /// Which version serves.
+    /// The version that serves the request.
     pub version: VersionId,
     /// Why.
     pub reason: Reason,
-    /// Whether what comes of it counts for the guardrail: the decisions that it could take
-    /// back, and those of stable that they are compared with. Where somebody asked for a
-    /// version, as a tester does, it says nothing about users.
+    /// Whether the response counts for the guardrail: decisions that it could roll back, and
+    /// those of stable that they are compared with. Not if a rule forces a version for testers.
     pub judged: bool,
-    /// Where it is inherited: why, there where it was decided first.
+    /// The reason of the proxy that decided first, if this decision is inherited.
     pub upstream: Option<Reason>,
 }
 
-/// What was decided for a request: of up to three rollouts without memory of its own.
+/// The decisions of a request, in the order of the rollouts; up to three need no allocation.
 pub type Decisions = SmallVec<[Decision; 3]>;
 
-/// The version that was chosen for a rollout, if it has been asked by now.
-pub fn version_of(decisions: &[Decision], rollout: RolloutId) -> Option<VersionId> {
-    // They stand in the order of the rollouts.
+/// The decision of a rollout, if it has one. `decisions` are in the order of the rollouts.
+pub fn find_decision(decisions: &[Decision], rollout: RolloutId) -> Option<&Decision> {
     let place = decisions.binary_search_by_key(&rollout, |decision| decision.rollout);
-    Some(decisions.get(place.ok()?)?.version)
+    decisions.get(place.ok()?)
 }

@@ -79,5 +79,7 @@ pub mod request;
 pub mod response;
 pub mod scope;
 pub mod shared_data;
+pub mod strategy;
+pub mod trace;
 #[cfg(target_arch = "wasm32")]
 mod wasm;

@@ -11,7 +11,7 @@ pub mod semver;
 pub use matcher::Matcher;
 
 use crate::assignment::UpstreamDecisions;
-use crate::decision::{Decision, RolloutId, VersionId, version_of};
+use crate::decision::{Decision, RolloutId, VersionId, find_decision};
 use crate::identity::Visitor;
 use crate::request::{ClaimId, CookieId, HeaderId, LabelId, QueryId, Request};
 
@@ -97,9 +97,9 @@ impl Condition {
 impl Assigned {
     fn holds(&self, context: &EvaluationContext<'_, '_, '_>) -> bool {
         if let Some((rollout, version)) = self.here
-            && let Some(chosen) = version_of(context.decisions, rollout)
+            && let Some(decision) = find_decision(context.decisions, rollout)
         {
-            return chosen == version;
+            return decision.version == version;
         }
         let decided = context.upstream.get(&self.rollout);
         decided.is_some_and(|member| member.version.as_ref() == Some(&self.version))

@@ -12,7 +12,7 @@ use super::{identity, names, rollout, trust, values};
 use crate::error::{Errors, Path};
 use crate::identity::Identification;
 use crate::json::Tree;
-use crate::policy::{Policy, Rare, Rollout};
+use crate::policy::{Features, Policy, Rollout};
 use crate::scope::ScopeIndex;
 
 /// Compiles what was read; `None` when it has not the shape of a configuration. An error
@@ -83,21 +83,21 @@ fn compile_config(config: spec::ConfigSpec<'_>, whole: bool, errors: &mut Errors
     build.has_holdout = config.holdout.is_some() || !whole;
     build.holdout = identity::holdout(config.holdout, errors);
     let (rollouts, scopes) = rollouts(config.rollouts, &mut build, errors);
-    let (names, owned, written) = build.headers.into_parts();
-    let rare = Rare::of(&rollouts, mint.as_ref(), response_header.as_deref());
+    let (names, reserved_headers, written_headers) = build.headers.into_parts();
+    let features = Features::of(&rollouts, mint.as_ref(), response_header.as_deref());
     Policy {
         fingerprint: 0,
         version: config.version.unwrap_or_default().into(),
         identification,
         mint,
         inheritance,
-        owned,
-        written,
+        reserved_headers,
+        written_headers,
         response_header: response_header.map(Into::into),
         names,
         rollouts,
         scopes,
-        rare,
+        features,
     }
 }
 

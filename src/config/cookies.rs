@@ -7,7 +7,7 @@ use super::values::duration;
 use super::{condition, names};
 use crate::cookies::{MintedCookie, SetCookie, Sticky};
 use crate::error::{Errors, Path};
-use crate::policy::Strategy;
+use crate::strategy::Strategy;
 
 /// How visitors get an identity in this cookie.
 pub(super) fn mint(
@@ -40,25 +40,11 @@ pub(super) fn sticky(
     build: &mut Build,
     errors: &mut Errors,
 ) -> Option<Sticky> {
-    match strategy {
-        Some(Strategy::BlueGreen { .. }) => {
-            errors.add(
-                at,
-                "has no effect with blueGreen: all users get the same version",
-            );
-        }
-        Some(Strategy::Follow { .. }) => {
-            errors.add(
-                at,
-                "has no effect with follow: make the followed rollout sticky",
-            );
-        }
-        _ if build.draws => {
-            let message =
-                "is not possible with a random identity, which changes with every request";
-            errors.add(at, message);
-        }
-        _ => {}
+    if let Some(refusal) = strategy.and_then(Strategy::sticky_refusal) {
+        errors.add(at, refusal);
+    } else if build.draws {
+        let message = "is not possible with a random identity, which changes with every request";
+        errors.add(at, message);
     }
     let cookie = raw.cookie;
     let set = given(

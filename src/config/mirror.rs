@@ -7,7 +7,7 @@ use super::versions::Versions;
 use super::{operator, spec};
 use crate::bucket::{Gate, Key, Purpose};
 use crate::error::{Errors, Path};
-use crate::policy::{Mirror, Role};
+use crate::policy::{HeaderRole, Mirror};
 
 pub(super) fn compile(
     at: Path<'_>,
@@ -22,7 +22,7 @@ pub(super) fn compile(
     if untargeted && versions.complete {
         errors.add(at, "needs a target, but no version has one");
     }
-    if !build.headers.has(Role::Mirror) {
+    if !build.headers.has(HeaderRole::Mirror) {
         errors.add(at, "needs a header: name it in headers.mirror");
     }
     let share = percent(at.field("percent"), raw.percent, errors);

@@ -109,11 +109,12 @@ pub fn inert(bytes: &[u8]) -> Policy {
     let hash = tree
         .as_ref()
         .map_or_else(|| json::hash(0, bytes), Tree::hash);
-    let (names, owned, _) = registry::Registry::to_strip(&tree.unwrap_or_default()).into_parts();
+    let (names, reserved_headers, _) =
+        registry::Registry::to_strip(&tree.unwrap_or_default()).into_parts();
     Policy {
         fingerprint: folded(hash),
         names,
-        owned,
+        reserved_headers,
         ..Policy::default()
     }
 }

@@ -6,7 +6,7 @@ use super::values::{duration, instant, percent};
 use crate::error::{Errors, Path};
 use crate::guardrail::Ramp;
 use crate::guardrail::ramp::{Even, Flaw, Step};
-use crate::policy::Weight;
+use crate::strategy::Weight;
 
 /// What a canary says of its weight, and its ramp if it has one.
 pub(super) fn weight(
@@ -59,7 +59,7 @@ fn by_clock(
 ) -> Option<(Weight, Option<Ramp>)> {
     // What is wrong with the steps is told without knowing when they begin.
     match steps.and_then(|steps| Ramp::new(start.unwrap_or_default(), steps)) {
-        Ok(ramp) => start.map(|_| (Weight::Clock, Some(ramp))),
+        Ok(ramp) => start.map(|_| (Weight::Ramp, Some(ramp))),
         Err(flaw) => {
             report(at, flaw, errors);
             None

@@ -5,7 +5,7 @@ use super::names;
 use super::spec::{self, OneOrMany};
 use crate::error::{Errors, Path};
 use crate::json::Tree;
-use crate::policy::{DEFAULT_HEADERS, OwnedHeader, Role};
+use crate::policy::{DEFAULT_HEADERS, HeaderRole, ReservedHeader};
 use crate::request::{Claim, ClaimId, ClaimType, CookieId, HeaderId, LabelId, Names, QueryId};
 
 /// The metadata key of a token's payload unless the configuration names another: the one
@@ -15,11 +15,11 @@ const PAYLOAD: &str = "payload";
 /// Numbers what is read while the configuration is compiled.
 pub(super) struct Registry {
     names: Names,
-    owned: Vec<OwnedHeader>,
+    owned: Vec<ReservedHeader>,
     /// What each of them is for, in their order.
     uses: Vec<HeaderUse>,
     /// Roles whose header is named, but not validly.
-    misnamed: Vec<Role>,
+    misnamed: Vec<HeaderRole>,
     too_many_claims: bool,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Registry {
 /// means the same in each.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum HeaderUse {
-    Written(Role),
+    Written(HeaderRole),
     Group,
     Id,
     /// Nothing: it is only kept from coming in.
@@ -50,10 +50,10 @@ impl Registry {
         let at = root.field("headers");
         let named = raw.map(|raw| {
             [
-                ("route", raw.route, Role::Route),
-                ("assignment", raw.assignment, Role::Assignment),
-                ("mirror", raw.mirror, Role::Mirror),
-                ("identity", raw.identity, Role::Identity),
+                ("route", raw.route, HeaderRole::Route),
+                ("assignment", raw.assignment, HeaderRole::Assignment),
+                ("mirror", raw.mirror, HeaderRole::Mirror),
+                ("identity", raw.identity, HeaderRole::Identity),
             ]
         });
         for (field, name, role) in named.into_iter().flatten() {
@@ -139,7 +139,7 @@ impl Registry {
 
     fn add(&mut self, name: &str, wanted: HeaderUse) -> HeaderId {
         let id = self.names.header(name);
-        self.owned.push(OwnedHeader {
+        self.owned.push(ReservedHeader {
             name: name.into(),
             id,
         });
@@ -148,7 +148,7 @@ impl Registry {
     }
 
     /// The header for this role.
-    pub(super) fn written(&self, role: Role) -> Option<HeaderId> {
+    pub(super) fn written(&self, role: HeaderRole) -> Option<HeaderId> {
         let place = self
             .uses
             .iter()
@@ -157,7 +157,7 @@ impl Registry {
     }
 
     /// Whether a header is named for this role.
-    pub(super) fn has(&self, role: Role) -> bool {
+    pub(super) fn has(&self, role: HeaderRole) -> bool {
         self.uses.contains(&HeaderUse::Written(role)) || self.misnamed.contains(&role)
     }
 
@@ -263,7 +263,7 @@ impl Registry {
         Some((id?, kind))
     }
 
-    pub(super) fn into_parts(self) -> (Names, Vec<OwnedHeader>, Vec<(Role, HeaderId)>) {
+    pub(super) fn into_parts(self) -> (Names, Vec<ReservedHeader>, Vec<(HeaderRole, HeaderId)>) {
         let written = self.owned.iter().zip(&self.uses);
         let written = written.filter_map(|(header, wanted)| match wanted {
             HeaderUse::Written(role) => Some((*role, header.id)),

@@ -13,8 +13,9 @@ use super::{condition, cookies, guardrail, mirror, names, scope};
 use crate::bucket::{Gate, Key};
 use crate::error::{Errors, Path};
 use crate::guardrail::{Arm, Guardrail, Plan, Ramp};
-use crate::policy::{Expose, Metrics, Role, Rollout, Rule, Strategy, Version, VersionId};
+use crate::policy::{Expose, HeaderRole, Metrics, Rollout, Rule, Version, VersionId};
 use crate::scope::Scope;
+use crate::strategy::Strategy;
 
 /// A rollout as it was compiled.
 pub(super) struct CompiledRollout {
@@ -39,7 +40,7 @@ pub(super) fn compile(
     let salt = raw.salt.unwrap_or(raw.name);
     let versions = Versions::compile(at, raw.name, raw.target, raw.versions, errors);
     let routes = versions.list.iter().any(|version| version.target.is_some());
-    if routes && !build.headers.has(Role::Route) {
+    if routes && !build.headers.has(HeaderRole::Route) {
         let at_target = at.field("target");
         errors.add(at_target, "needs a header: name it in headers.route");
     }
@@ -162,10 +163,8 @@ fn plan(
     if guardrail.is_none() && ramp.is_none() {
         return None;
     }
-    let grows = |id: VersionId| match strategy {
-        Some(Strategy::Canary { version, .. }) if ramp.is_some() => *version == id,
-        _ => true,
-    };
+    let ramped = strategy.and_then(Strategy::ramped_version);
+    let grows = |id: VersionId| ramped.is_none_or(|version| version == id);
     let others = (0..).map(VersionId).zip(&versions.list);
     let guarded: Vec<_> = others
         .filter(|(id, version)| *version.name != *stable && grows(*id))

@@ -11,7 +11,7 @@ use super::{names, ramp};
 use crate::bucket::{Gate, Key, Purpose, Share, Span, Split};
 use crate::error::{Errors, Path};
 use crate::guardrail::Ramp;
-use crate::policy::{AbTest, Strategy};
+use crate::strategy::{AbTest, BlueGreen, Canary, Follow, Leader, NeededIdentity, Strategy};
 
 /// A strategy, with the ramp of a canary that has one.
 pub(super) type CompiledStrategy = (Strategy, Option<Ramp>);
@@ -37,55 +37,55 @@ pub(super) fn compile(
         blue_green,
         follow,
     } = raw;
-    match (canary, ab_test, blue_green, follow) {
-        (Some(raw), None, None, None) => {
-            let (strategy, ramp) = canary_of(at.field("canary"), raw, around, errors)?;
-            if strategy.needs_identity() {
-                build.needs_anybody(at, errors);
-            }
-            Some((strategy, ramp))
-        }
+    let (strategy, ramp) = match (canary, ab_test, blue_green, follow) {
+        (Some(raw), None, None, None) => canary_of(at.field("canary"), raw, around, errors)?,
         (None, Some(raw), None, None) => {
-            let strategy = ab_test_of(at.field("abTest"), raw, around, build, errors)?;
-            if strategy.needs_identity() {
-                build.needs_somebody(at, errors);
-            }
-            Some((strategy, None))
+            let test = ab_test_of(at.field("abTest"), raw, around, build, errors)?;
+            (Strategy::AbTest(test), None)
         }
         (None, None, Some(raw), None) => {
             let at = at.field("blueGreen");
             let active = around
                 .versions
                 .find(at.field("active"), raw.active, errors)?;
-            Some((Strategy::BlueGreen { active }, None))
+            (Strategy::BlueGreen(BlueGreen { active }), None)
         }
         (None, None, None, Some(raw)) => {
             let at = at.field("follow");
             let at = at.field("rollout");
             let found = build.earlier.find(at, raw.rollout, build.chained, errors);
-            let here = match found {
+            let leader = match found {
                 Ok(leader) => {
-                    let mine = |name: &str| around.versions.position(name);
+                    let own = |name: &str| around.versions.position(name);
                     let versions = leader.versions.as_ref()?.iter();
-                    Some((leader.id, versions.map(|name| mine(name)).collect()))
+                    Some(Leader {
+                        id: leader.id,
+                        versions: versions.map(|name| own(name)).collect(),
+                    })
                 }
                 Err(NotHere) => None,
             };
-            let leader = raw.rollout.into();
-            Some((Strategy::Follow { leader, here }, None))
+            let name = raw.rollout.into();
+            (Strategy::Follow(Follow { name, leader }), None)
         }
         (None, None, None, None) => {
             errors.add(
                 at,
                 "has no strategy: write canary, abTest, blueGreen or follow",
             );
-            None
+            return None;
         }
         _ => {
             errors.add(at, "has several strategies: write one");
-            None
+            return None;
         }
+    };
+    match strategy.needed_identity() {
+        Some(NeededIdentity::Any) => build.needs_anybody(at, errors),
+        Some(NeededIdentity::Lasting) => build.needs_somebody(at, errors),
+        None => {}
     }
+    Some((strategy, ramp))
 }
 
 fn canary_of(
@@ -105,12 +105,12 @@ fn canary_of(
         errors.add(at.field("version"), message);
     }
     let (weight, ramp) = ramp::weight(at, raw, errors)?;
-    let strategy = Strategy::Canary {
+    let canary = Canary {
         version: version?,
         line: Key::new(Purpose::Gate, around.salt),
         weight,
     };
-    Some((strategy, ramp))
+    Some((Strategy::Canary(canary), ramp))
 }
 
 fn ab_test_of(
@@ -119,7 +119,7 @@ fn ab_test_of(
     around: &RolloutContext<'_>,
     build: &mut Build,
     errors: &mut Errors,
-) -> Option<Strategy> {
+) -> Option<AbTest> {
     let place = at.field("split");
     let complete = raw.split.len();
     let mut seen = FxHashSet::default();
@@ -155,7 +155,7 @@ fn ab_test_of(
         );
     }
     let obeys = raw.holdout.unwrap_or(true);
-    Some(Strategy::AbTest(AbTest {
+    Some(AbTest {
         holdout: build.holdout.clone().filter(|_| obeys),
         layer: match layer {
             Some(layer) => Some(layer?),
@@ -163,7 +163,7 @@ fn ab_test_of(
         },
         traffic: Gate::new(Key::new(Purpose::Gate, around.salt), share?),
         split: split?,
-    }))
+    })
 }
 
 fn layer_of(

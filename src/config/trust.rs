@@ -6,7 +6,7 @@ use super::values::only_true;
 use super::{names, spec};
 use crate::assignment::{Inheritance, Principal, Trust};
 use crate::error::{Errors, Path};
-use crate::policy::Role;
+use crate::policy::HeaderRole;
 
 const NO_URI: &str =
     "is not the URI of a peer, such as spiffe://cluster.local/ns/istio-system/sa/gateway";
@@ -36,8 +36,8 @@ pub(super) fn compile(
     if let Some(flag) = raw.workload {
         only_true(at.field("workload"), flag, errors);
     }
-    let header = build.headers.written(Role::Assignment);
-    if header.is_none() && !build.headers.has(Role::Assignment) {
+    let header = build.headers.written(HeaderRole::Assignment);
+    if header.is_none() && !build.headers.has(HeaderRole::Assignment) {
         errors.add(at, "needs a header: name it in headers.assignment");
     }
     let trust = Trust {

@@ -1,56 +1,64 @@
-//! Which version serves a request, and why.
+//! The decision: which version serves a request, and why. Pure: no host calls but those of the
+//! request's environment.
 //!
-//! For each rollout that looks at the request, in the order of the configuration:
+//! For each rollout that matches the request, in the order of the configuration:
 //!
 //! 1. `enabled: false` → stable, `disabled`
-//! 2. what a trusted proxy upstream has decided for it, if it has that version → `inherited`
+//! 2. a trusted upstream proxy decided for a version of this rollout → `inherited`
 //! 3. the first rule that matches → its version, `rule`
-//! 4. the strategy, which asks who the user is only if a hash is needed: nobody → stable,
-//!    `no_identity`. An A/B test first keeps out those in the `holdout`, then those who are
-//!    `excluded` by its layer. Whom a cookie remembers has that version on, `sticky`; an A/B
-//!    test does not let in those outside its `traffic`, `not_enrolled`. Otherwise `split`,
-//!    `active` or `follow`
-//! 5. a version that the guardrail has taken back → stable, `rolled_back`; not where a rule
-//!    without `percent` asked for it, since somebody looks at that version on purpose
+//! 4. the [strategy](crate::strategy), which reads the identity only if a hash needs it: none →
+//!    stable, `no_identity`. An A/B test: `holdout`, then its layer, `excluded`; the version of a
+//!    sticky cookie, `sticky`; its traffic, `not_enrolled`. Otherwise `split`, `active` or `follow`
+//! 5. a version that the guardrail has rolled back → stable, `rolled_back`; not if a rule
+//!    without `percent` forces it, because a person asks for that version on purpose
 //!
-//! A decision is a value; nothing here talks to anybody.
+//! This order is written once, in [`decide_traced`] and the strategies; `divvy explain` prints
+//! the [trace](crate::trace) that it records.
 
+mod mirror;
 mod possible;
-mod strategy;
 
 pub use possible::possible;
 
 use crate::assignment::{AssignmentMember, UpstreamDecisions};
-use crate::bucket::Gate;
 use crate::condition::EvaluationContext;
 use crate::cookies::Memory;
-use crate::decision::{Decision, Decisions, Reason};
+use crate::decision::{Decision, Decisions, Reason, RolloutId, VersionId};
 use crate::identity::Identity;
-use crate::identity::Visitor;
-use crate::policy::{Policy, Rollout, RolloutId, Rule, Strategy, VersionId};
+use crate::policy::{Policy, Rollout, Rule};
 use crate::request::Request;
+use crate::strategy::Inputs;
+use crate::trace::{ConditionTrace, Step, Trace, Untraced};
 
-/// All that was decided for a request.
+/// Everything decided for a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome<'a> {
-    /// A decision for each rollout that looks at the request, in their order.
+    /// One decision per rollout that matches the request, in their order.
     pub decisions: Decisions,
-    /// Who the user is, if a decision depended on it.
+    /// The identity, if a decision needed it.
     pub identity: Option<Identity<'a>>,
-    /// What the client is to remember that it does not by now.
+    /// What the client's cookies have to remember and do not yet.
     pub memories: Vec<(RolloutId, Memory)>,
     /// The version that gets a copy of the request.
     pub mirror: Option<(RolloutId, VersionId)>,
-    /// What proxies upstream have decided for somebody further down.
+    /// Upstream decisions for proxies further downstream.
     pub forwarded: Vec<AssignmentMember>,
 }
 
-/// The decisions of all rollouts that look at this request.
+/// The decisions of all rollouts that match this request.
 pub fn decide<'a>(policy: &'a Policy, request: &'a Request<'_>) -> Outcome<'a> {
+    decide_traced(policy, request, &mut Untraced)
+}
+
+/// [`decide`], recording its steps.
+pub fn decide_traced<'a>(
+    policy: &'a Policy,
+    request: &'a Request<'_>,
+    trace: &mut impl Trace,
+) -> Outcome<'a> {
     let visitor = policy.visitor(request);
     let upstream = UpstreamDecisions::new(request, policy.inheritance.as_ref());
     let found = policy.scopes.find(request);
-    // Most requests are nobody's where there are many services.
     if found.is_empty() && policy.inheritance.is_none() {
         return Outcome::default();
     }
@@ -66,16 +74,17 @@ pub fn decide<'a>(policy: &'a Policy, request: &'a Request<'_>) -> Outcome<'a> {
             decisions: &decisions,
             upstream: &upstream,
         };
-        let (decision, memory) = decide_one(id, rollout, &context);
+        trace.begin(id);
+        let (decision, memory) = decide_one(id, rollout, &context, trace);
         decisions.push(decision);
         memories.extend(memory.map(|memory| (id, memory)));
     }
-    let mirror = if policy.rare.mirrors {
-        mirrored(policy, &decisions, request, &visitor)
+    let mirror = if policy.features.mirrors {
+        mirror::mirrored(policy, &decisions, request, &visitor)
     } else {
         None
     };
-    let forwarded = upstream.into_forwarded(|member| is_ours(policy, &decisions, member));
+    let forwarded = upstream.into_forwarded(|member| is_inherited(policy, &decisions, member));
     Outcome {
         decisions,
         identity: visitor.into_identity(),
@@ -85,8 +94,8 @@ pub fn decide<'a>(policy: &'a Policy, request: &'a Request<'_>) -> Outcome<'a> {
     }
 }
 
-/// What is decided when the request cannot be read: stable, for every rollout that looks
-/// at all requests. Which others would have looked at this one cannot be known.
+/// The decisions about a request that cannot be read: stable, for every rollout that matches
+/// all requests. Which of the others match is unknown.
 pub fn decide_unread(policy: &Policy) -> Outcome<'_> {
     let certain = policy.scopes.everywhere().iter();
     let decisions = certain.filter_map(|id| {
@@ -105,17 +114,16 @@ pub fn decide_unread(policy: &Policy) -> Outcome<'_> {
     }
 }
 
-/// Whether a rollout here has decided what a proxy upstream has decided as well, and could
-/// have honoured that.
-fn is_ours(policy: &Policy, decisions: &[Decision], member: &AssignmentMember) -> bool {
+/// Whether a rollout here decided and has the version of this upstream decision.
+fn is_inherited(policy: &Policy, decisions: &[Decision], member: &AssignmentMember) -> bool {
     decisions.iter().any(|decision| {
         policy.rollout(decision.rollout).is_some_and(|rollout| {
-            rollout.name == member.key && of_member(rollout, member).is_some()
+            rollout.name == member.key && version_of_member(rollout, member).is_some()
         })
     })
 }
 
-fn of_member(rollout: &Rollout, member: &AssignmentMember) -> Option<VersionId> {
+fn version_of_member(rollout: &Rollout, member: &AssignmentMember) -> Option<VersionId> {
     rollout.version_of_name(member.version.as_ref()?)
 }
 
@@ -123,6 +131,7 @@ fn decide_one(
     id: RolloutId,
     rollout: &Rollout,
     context: &EvaluationContext<'_, '_, '_>,
+    trace: &mut impl Trace,
 ) -> (Decision, Option<Memory>) {
     let stable = rollout.stable;
     let decided = |version, reason, judged| Decision {
@@ -132,104 +141,134 @@ fn decide_one(
         judged,
         upstream: None,
     };
+    trace.step(|| {
+        let text = if rollout.enabled { "yes" } else { "no: stable" };
+        Step::new("enabled", text)
+    });
     if !rollout.enabled {
         return (decided(stable, Reason::Disabled, false), None);
     }
     let mut memory = None;
-    let decision = if let Some(decision) = inherited(id, rollout, context) {
+    let decision = if let Some(decision) = inherited(id, rollout, context, trace) {
         decision
-    } else if let Some(rule) = rollout.rules.iter().find(|rule| applies(rule, context)) {
+    } else if let Some(rule) = first_rule(rollout, context, trace) {
         let judged = rule.percent.is_some() && rule.version != stable;
         decided(rule.version, Reason::Rule, judged)
     } else {
-        match strategy::choose(id, rollout, context) {
-            Ok(chosen) => {
-                memory = chosen.memory;
-                // Who follows a version that somebody asked for has been asked for as well.
-                let judged = !follows_forced(rollout, context);
-                decided(chosen.version, chosen.reason, judged)
+        let inputs = Inputs {
+            rollout: id,
+            versions: &rollout.versions,
+            stable,
+            sticky: rollout.sticky.as_ref(),
+            plan: rollout.plan.as_ref(),
+            context,
+        };
+        match rollout.strategy.choose(&inputs, trace) {
+            Ok(choice) => {
+                memory = choice.memory;
+                decided(choice.version, choice.reason, choice.judged)
             }
             Err(reason) => decided(stable, reason, false),
         }
     };
-    if decision.judged
+    let rolled_back = decision.judged
         && decision.version != stable
-        && rollout.is_rolled_back(id, decision.version, context.request.environment())
-    {
+        && rollout.is_rolled_back(id, decision.version, context.request.environment());
+    if rollout.plan.as_ref().is_some_and(|plan| plan.is_guarded()) {
+        trace.step(|| {
+            let text = match (rolled_back, decision.judged) {
+                (true, _) => "the version is rolled back: stable",
+                (false, true) => "the response counts; no rollback of this version is known",
+                (false, false) => "the response does not count",
+            };
+            Step::new("guardrail", text)
+        });
+    }
+    if rolled_back {
         return (decided(stable, Reason::RolledBack, false), memory);
     }
     (decision, memory)
 }
 
-/// What a trusted proxy upstream has decided for a version that this rollout has.
+/// The decision of a trusted upstream proxy for a version of this rollout.
 fn inherited(
     id: RolloutId,
     rollout: &Rollout,
     context: &EvaluationContext<'_, '_, '_>,
+    trace: &mut impl Trace,
 ) -> Option<Decision> {
-    let member = context.upstream.get(&rollout.name)?;
+    let member = context.upstream.get(&rollout.name);
+    let version = member.and_then(|member| version_of_member(rollout, member));
+    trace.step(|| {
+        let text = match (member, version) {
+            (None, _) => "no trusted proxy decided".to_owned(),
+            (Some(member), Some(_)) => format!("a trusted proxy decided {}", member.text),
+            (Some(member), None) => {
+                format!(
+                    "a trusted proxy decided {}, not a version here",
+                    member.text
+                )
+            }
+        };
+        Step::new("upstream", text)
+    });
+    let (member, version) = (member?, version?);
     Some(Decision {
         rollout: id,
-        version: of_member(rollout, member)?,
+        version,
         reason: Reason::Inherited,
         judged: member.reason.is_some_and(Reason::is_chosen),
         upstream: member.reason,
     })
 }
 
-/// Whether the rollout that this one follows was forced by a rule.
-fn follows_forced(rollout: &Rollout, context: &EvaluationContext<'_, '_, '_>) -> bool {
-    let Strategy::Follow { leader, here } = &rollout.strategy else {
-        return false;
-    };
-    let mut decisions = context.decisions.iter();
-    let leading = here
-        .as_ref()
-        .and_then(|(here, _)| decisions.find(|decision| decision.rollout == *here));
-    match leading {
-        Some(decision) => match decision.reason {
-            Reason::Follow | Reason::Rule | Reason::Inherited => !decision.judged,
-            _ => false,
-        },
-        None => match context.upstream.get(leader) {
-            Some(member) => !member.reason.is_some_and(Reason::is_chosen),
-            None => false,
-        },
-    }
+/// The first rule that matches the request and, if it has a percentage, admits its user.
+fn first_rule<'p>(
+    rollout: &'p Rollout,
+    context: &EvaluationContext<'_, '_, '_>,
+    trace: &mut impl Trace,
+) -> Option<&'p Rule> {
+    rollout.rules.iter().find(|rule| {
+        let holds = rule.when.holds(context);
+        let admitted = holds
+            && rule.percent.as_ref().is_none_or(|gate| {
+                let identity = context.visitor.any_identity();
+                identity.is_some_and(|identity| gate.admits(identity))
+            });
+        trace.step(|| rule_step(rule, rollout, context, (holds, admitted)));
+        admitted
+    })
 }
 
-fn applies(rule: &Rule, context: &EvaluationContext<'_, '_, '_>) -> bool {
-    let lets_in = |gate: &Gate| {
-        context
-            .visitor
-            .any_identity()
-            .is_some_and(|who| gate.admits(who))
+fn rule_step(
+    rule: &Rule,
+    rollout: &Rollout,
+    context: &EvaluationContext<'_, '_, '_>,
+    (holds, admitted): (bool, bool),
+) -> Step {
+    let version = rollout.version(rule.version);
+    let version = version.map_or("", |version| &version.name);
+    let result = match (holds, admitted) {
+        (_, true) => format!("matches: {version}"),
+        (true, false) => "matches, but its percent does not admit the user".to_owned(),
+        (false, false) => "does not match".to_owned(),
     };
-    rule.when.holds(context) && rule.percent.as_ref().is_none_or(lets_in)
-}
-
-/// Which version gets a copy: by the rollout that owns the route, and none where it serves
-/// the request itself, nothing was decided, or it was taken back.
-fn mirrored(
-    policy: &Policy,
-    decisions: &[Decision],
-    request: &Request<'_>,
-    visitor: &Visitor<'_, '_>,
-) -> Option<(RolloutId, VersionId)> {
-    let owner = policy.owner(decisions)?;
-    let rollout = policy.rollout(owner.rollout)?;
-    let mirror = rollout.mirror.as_ref()?;
-    let method = |method: &[u8]| Some(method) == request.method;
-    let silent = matches!(owner.reason, Reason::Disabled | Reason::Error)
-        || owner.version == mirror.version
-        || !(mirror.methods.is_empty() || mirror.methods.iter().any(|copied| method(copied)))
-        || rollout.is_rolled_back(owner.rollout, mirror.version, request.environment());
-    if silent {
-        return None;
+    let mut step = Step::new("rule", format!("{} {result}", rule.name));
+    // An identity of its own: the report also reads parts that the decision skipped, and the
+    // outcome has an identity only if the decision read it.
+    let context = &EvaluationContext {
+        visitor: &context.visitor.unread(),
+        ..*context
+    };
+    step.condition = Some(ConditionTrace::new(&rule.when, context));
+    match rule.percent.as_ref().filter(|_| holds) {
+        Some(gate) => {
+            let position = context
+                .visitor
+                .any_identity()
+                .map(|identity| gate.position(identity));
+            step.at(position).below(gate.share())
+        }
+        None => step,
     }
-    let admitted = match mirror.gate.foregone() {
-        Some(admitted) => admitted,
-        None => mirror.gate.admits(visitor.any_identity()?),
-    };
-    admitted.then_some((owner.rollout, mirror.version))
 }

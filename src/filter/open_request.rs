@@ -97,7 +97,7 @@ impl<H: Host> OpenRequest<H> {
                 vm.host.increment(id);
             }
         }
-        let tells = active.policy.rare.tells_clients;
+        let tells = active.policy.features.response_headers;
         (counted || judged || tells || !cookies.is_empty()).then(|| Self {
             configuration: Rc::clone(configuration),
             decisions,
@@ -154,7 +154,7 @@ impl<H: Host> OpenRequest<H> {
         }
         self.set_cookies(exchange);
         let policy = &self.configuration.active.policy;
-        if policy.rare.tells_clients {
+        if policy.features.response_headers {
             // The response is forwarded whether or not its headers could be changed.
             let mut buffer = self.configuration.buffer.take();
             output::change_response(policy, &self.decisions, &mut buffer, |change| {
@@ -299,7 +299,7 @@ fn assign<H: Host>(configuration: &Configuration<H>, exchange: &impl Exchange) -
         let mut buffer = configuration.buffer.take();
         output::change_request(policy, &request, &outcome, &mut buffer, change);
         configuration.buffer.set(buffer);
-        if policy.rare.gives_cookies {
+        if policy.features.sets_cookies {
             assigned.cookies = output::cookies(policy, &outcome);
         }
         assigned.grpc = request.is_grpc();
@@ -334,7 +334,7 @@ fn fall_back(policy: &Policy, exchange: &impl Exchange, assigned: &mut Assigned)
 
 /// Removes those of divvy's headers that the request has.
 fn strip_present(policy: &Policy, exchange: &impl Exchange) {
-    for header in &policy.owned {
+    for header in &policy.reserved_headers {
         if !exchange.lacks(Message::Request, &header.name) {
             let _ = exchange.remove(Message::Request, &header.name);
         }

@@ -82,6 +82,8 @@ pub struct Arm(pub u16);
 impl Arm {
     /// The version that others are compared with and fall back to.
     pub const STABLE: Self = Self(0);
+    /// The only guarded version of a plan with a ramp.
+    pub const RAMPED: Self = Self(1);
 }
 
 /// Configuration of a rollout with guarded versions or a ramp.

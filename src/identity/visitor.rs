@@ -39,6 +39,11 @@ impl<'a, 'r> Visitor<'a, 'r> {
         }
     }
 
+    /// The same visitor, of whom nothing has been looked up.
+    pub const fn unread(&self) -> Self {
+        Self::new(self.request, self.identification, self.mint)
+    }
+
     /// The request.
     pub const fn request(&self) -> &'a Request<'r> {
         self.request

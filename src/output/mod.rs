@@ -12,7 +12,7 @@ use crate::assignment::{write_decision, write_member};
 use crate::decide::Outcome;
 use crate::decision::Decision;
 use crate::identity::Origin;
-use crate::policy::{Policy, Role, Version};
+use crate::policy::{HeaderRole, Policy, Version};
 use crate::request::{HeaderId, Request};
 
 /// A change to one header.
@@ -35,7 +35,7 @@ pub fn change_request<'p>(
     mut change: impl FnMut(HeaderChange<'p, '_>),
 ) {
     let mut came = request.header_ids();
-    if came.any(|id| policy.owned(id).is_some()) {
+    if came.any(|id| policy.reserved_header(id).is_some()) {
         replace(policy, request, outcome, text, change);
     } else {
         set(policy, outcome, text, |_, made| change(made));
@@ -59,7 +59,7 @@ fn replace<'p>(
         changed.push(id);
     });
     for id in request.header_ids() {
-        if let Some(header) = policy.owned(id)
+        if let Some(header) = policy.reserved_header(id)
             && !changed.contains(&id)
         {
             change(HeaderChange::Remove(&header.name));
@@ -78,14 +78,14 @@ fn set<'p>(
     if outcome.decisions.is_empty() && outcome.forwarded.is_empty() {
         return;
     }
-    for (role, id) in &policy.written {
-        if let Some(header) = policy.owned(*id)
+    for (role, id) in &policy.written_headers {
+        if let Some(header) = policy.reserved_header(*id)
             && let Some(value) = value(policy, outcome, *role, text)
         {
             change(*id, HeaderChange::Set(&header.name, value));
         }
     }
-    if policy.rare.exposes {
+    if policy.features.exposes {
         for shown in exposed(policy, &outcome.decisions) {
             change(shown.id, HeaderChange::Set(shown.name, shown.text));
         }
@@ -101,9 +101,9 @@ pub fn change_blindly<'p>(
     mut change: impl FnMut(HeaderChange<'p, '_>),
 ) {
     let exposed = exposed(policy, &outcome.decisions);
-    for header in &policy.owned {
-        let mut written = policy.written.iter();
-        let role = written.find(|(role, id)| *id == header.id && *role != Role::Route);
+    for header in &policy.reserved_headers {
+        let mut written = policy.written_headers.iter();
+        let role = written.find(|(role, id)| *id == header.id && *role != HeaderRole::Route);
         let mut text = Vec::new();
         let said = role.and_then(|(role, _)| value(policy, outcome, *role, &mut text));
         let shown = || exposed.iter().find(|shown| shown.id == header.id);
@@ -116,7 +116,7 @@ pub fn change_blindly<'p>(
 
 /// Takes it all back: each header of divvy's is removed, whether or not it is there.
 pub fn strip<'p>(policy: &'p Policy, change: impl FnMut(HeaderChange<'p, 'static>)) {
-    let removed = policy.owned.iter();
+    let removed = policy.reserved_headers.iter();
     removed
         .map(|header| HeaderChange::Remove(&header.name))
         .for_each(change);
@@ -127,18 +127,18 @@ pub fn strip<'p>(policy: &'p Policy, change: impl FnMut(HeaderChange<'p, 'static
 fn value<'v>(
     policy: &'v Policy,
     outcome: &'v Outcome<'_>,
-    role: Role,
+    role: HeaderRole,
     text: &'v mut Vec<u8>,
 ) -> Option<&'v [u8]> {
     match role {
-        Role::Route => Some(route(policy, &outcome.decisions)?.as_bytes()),
-        Role::Assignment => {
+        HeaderRole::Route => Some(route(policy, &outcome.decisions)?.as_bytes()),
+        HeaderRole::Assignment => {
             text.clear();
             whole_assignment(policy, outcome, text);
             (!text.is_empty()).then_some(text)
         }
-        Role::Mirror => Some(mirror(policy, outcome)?.as_bytes()),
-        Role::Identity => identity(outcome),
+        HeaderRole::Mirror => Some(mirror(policy, outcome)?.as_bytes()),
+        HeaderRole::Identity => identity(outcome),
     }
 }
 
@@ -165,7 +165,7 @@ fn exposed<'p>(policy: &'p Policy, decisions: &[Decision]) -> Vec<Shown<'p>> {
             let Some(id) = id.filter(|id| all.iter().all(|shown| shown.id != *id)) else {
                 continue;
             };
-            all.extend(policy.owned(id).map(|header| Shown {
+            all.extend(policy.reserved_header(id).map(|header| Shown {
                 id,
                 name: &header.name,
                 text: text.as_bytes(),
@@ -210,7 +210,9 @@ pub fn change_response<'p>(
 
 /// What the route header says.
 pub fn route<'p>(policy: &'p Policy, decisions: &[Decision]) -> Option<&'p str> {
-    version(policy, policy.owner(decisions)?)?.target.as_deref()
+    version(policy, policy.route_owner(decisions)?)?
+        .target
+        .as_deref()
 }
 
 /// What the mirror header says.

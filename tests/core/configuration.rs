@@ -207,7 +207,7 @@ fn a_refused_configuration_still_says_which_headers_to_strip() {
     let owned = |text: &str| -> Vec<String> {
         let policy = inert(text.as_bytes());
         policy
-            .owned
+            .reserved_headers
             .iter()
             .map(|header| header.name.to_string())
             .collect()
@@ -258,7 +258,11 @@ fn what_a_refused_configuration_exposes_is_stripped_as_well() {
     let mut config = valid();
     config["rollouts"][0]["stable"] = json!("v9");
     let policy = inert(config.to_string().as_bytes());
-    let names: Vec<_> = policy.owned.iter().map(|header| &*header.name).collect();
+    let names: Vec<_> = policy
+        .reserved_headers
+        .iter()
+        .map(|header| &*header.name)
+        .collect();
     assert_eq!(
         names,
         [

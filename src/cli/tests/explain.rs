@@ -22,7 +22,7 @@ fn the_output_lists_the_steps_of_a_decision() {
 checkout → v1, split
   match      entry 0 fits
   enabled    yes
-  upstream   nothing was decided upstream by anybody trusted
+  upstream   no trusted proxy decided
   rule       testers does not match
     false header x-canary exact \"true\"  (is missing)
   rule       staff-preview does not match

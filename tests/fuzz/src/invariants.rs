@@ -5,7 +5,7 @@ use divvy::decide::{self, Outcome};
 use divvy::decision::{Decision, Reason};
 use divvy::identity::{Identity, MAX_BYTES, Origin};
 use divvy::output::{self, HeaderChange};
-use divvy::policy::{Policy, Role, RolloutId};
+use divvy::policy::{Policy, HeaderRole, RolloutId};
 use divvy::request::Request;
 
 use crate::Pair;
@@ -32,7 +32,7 @@ pub fn hold_for(policy: &Policy, lines: &[Pair<'_>]) -> Vec<Decision> {
     if policy.inheritance.is_some() {
         return outcome.decisions.to_vec();
     }
-    let owned = |name: &[u8]| policy.owned.iter().any(|own| own.name.as_bytes() == name);
+    let owned = |name: &[u8]| policy.reserved_headers.iter().any(|own| own.name.as_bytes() == name);
     let honest = headers.iter().copied().filter(|(name, _)| !owned(name));
     let honest = Request::from_headers(&policy.names, honest).with_environment(&told);
     assert_eq!(outcome, decide::decide(policy, &honest), "forged headers");
@@ -157,10 +157,10 @@ fn of_assignment(policy: &Policy, decisions: &[Decision]) {
 /// Divvy's headers are replaced or removed, each once, and no others are touched.
 fn of_changes(policy: &Policy, request: &Request<'_>, outcome: &Outcome<'_>) {
     let identity = policy
-        .written
+        .written_headers
         .iter()
-        .find(|(role, _)| *role == Role::Identity);
-    let identity = identity.and_then(|(_, id)| policy.owned(*id));
+        .find(|(role, _)| *role == HeaderRole::Identity);
+    let identity = identity.and_then(|(_, id)| policy.reserved_header(*id));
     let mut touched = Vec::new();
     output::change_request(policy, request, outcome, &mut Vec::new(), |change| {
         let (HeaderChange::Set(name, _) | HeaderChange::Remove(name)) = change;
@@ -170,7 +170,7 @@ fn of_changes(policy: &Policy, request: &Request<'_>, outcome: &Outcome<'_>) {
         }
         touched.push(name);
     });
-    for header in &policy.owned {
+    for header in &policy.reserved_headers {
         let times = touched
             .iter()
             .filter(|name| **name == &*header.name)
@@ -179,7 +179,7 @@ fn of_changes(policy: &Policy, request: &Request<'_>, outcome: &Outcome<'_>) {
         let came = request.lines(header.id).next().is_some();
         assert!(times == 1 || !came, "{} is left", header.name);
     }
-    touched.retain(|name| policy.owned.iter().all(|header| &*header.name != *name));
+    touched.retain(|name| policy.reserved_headers.iter().all(|header| &*header.name != *name));
     assert!(touched.is_empty(), "{touched:?} are not divvy's");
 }
 
@@ -187,7 +187,7 @@ fn of_changes(policy: &Policy, request: &Request<'_>, outcome: &Outcome<'_>) {
 fn of_response(policy: &Policy, decisions: &[Decision]) {
     output::change_response(policy, decisions, &mut Vec::new(), |change| match change {
         HeaderChange::Set(name, value) => {
-            let shown = policy.owned.iter().any(|header| &*header.name == name);
+            let shown = policy.reserved_headers.iter().any(|header| &*header.name == name);
             assert!(
                 shown || policy.response_header.as_deref() == Some(name),
                 "{name}"
@@ -209,7 +209,7 @@ fn of_unread(policy: &Policy) {
     }
     let mut blind = 0;
     output::change_blindly(policy, &unread, |_| blind += 1);
-    assert_eq!(blind, policy.owned.len());
+    assert_eq!(blind, policy.reserved_headers.len());
 }
 
 /// A value that every proxy passes on as it is. An identity is the client's, whose bytes may

@@ -1,6 +1,6 @@
-//! Why a condition holds or not, part by part. What holds, the core says.
+//! Why a condition holds or not, part by part, as the core recorded it.
 
-use divvy::condition::{Condition, EvaluationContext, Source};
+use divvy::trace::ConditionTrace;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -19,61 +19,29 @@ pub struct ConditionReport {
     pub parts: Vec<Self>,
 }
 
-/// What becomes of a condition that was written as `raw`.
-pub fn truth(
-    condition: &Condition,
-    raw: &Value,
-    context: &EvaluationContext<'_, '_, '_>,
-) -> ConditionReport {
-    let list = |key: &str, parts: &[Condition]| {
-        let written = raw.get(key).and_then(Value::as_array);
-        let written = written.map_or(&[][..], Vec::as_slice).iter();
-        parts
-            .iter()
-            .zip(written)
-            .map(|(part, raw)| truth(part, raw, context))
-            .collect()
+/// The report of a recorded condition that was written as `raw`.
+pub fn truth(trace: ConditionTrace, raw: &Value) -> ConditionReport {
+    let list = |key: &str| raw.get(key).and_then(Value::as_array);
+    let (text, written): (_, Vec<&Value>) = match (list("all"), list("any"), raw.get("not")) {
+        (Some(parts), ..) => ("all of".to_owned(), parts.iter().collect()),
+        (_, Some(parts), _) => ("any of".to_owned(), parts.iter().collect()),
+        (_, _, Some(inner)) => ("not".to_owned(), vec![inner]),
+        _ => (words(raw), Vec::new()),
     };
-    let (text, found, parts) = match condition {
-        Condition::All(parts) => ("all of".to_owned(), Vec::new(), list("all", parts)),
-        Condition::Any(parts) => ("any of".to_owned(), Vec::new(), list("any", parts)),
-        Condition::Not(inner) => {
-            let inner = truth(inner, raw.get("not").unwrap_or(&Value::Null), context);
-            ("not".to_owned(), Vec::new(), vec![inner])
-        }
-        Condition::Leaf(source, _) => (words(raw), values(source, context), Vec::new()),
-        Condition::Assigned(_) => (words(raw), Vec::new(), Vec::new()),
-    };
+    let found = trace.values.iter();
     ConditionReport {
         text,
-        holds: condition.holds(context),
-        found,
-        parts,
+        holds: trace.holds,
+        found: found
+            .map(|value| String::from_utf8_lossy(value).into_owned())
+            .collect(),
+        parts: trace
+            .parts
+            .into_iter()
+            .zip(written)
+            .map(|(part, raw)| truth(part, raw))
+            .collect(),
     }
-}
-
-/// What a source has in this request.
-fn values(source: &Source, context: &EvaluationContext<'_, '_, '_>) -> Vec<String> {
-    let request = context.request;
-    let one: Option<&[u8]> = match source {
-        Source::Header(id) => return shown(request.lines(*id)),
-        Source::Label(id) => return shown(request.label(*id)),
-        Source::Claim(id) => return shown(request.claim(*id)),
-        Source::Cookie(id) => request.cookie(*id),
-        Source::Query(id) => request.query_value(*id),
-        Source::Path => request.path(),
-        Source::Method => request.method,
-        Source::Host => request.host(),
-        Source::SourceIp => request.source().map(|address| address.text.as_bytes()),
-        Source::Identity => context.visitor.carried_identity(),
-    };
-    shown(one.into_iter())
-}
-
-fn shown<'v>(values: impl Iterator<Item = &'v [u8]>) -> Vec<String> {
-    values
-        .map(|value| String::from_utf8_lossy(value).into_owned())
-        .collect()
 }
 
 /// A leaf as it was written, without the braces: `header x-canary exact "true"`.

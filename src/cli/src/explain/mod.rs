@@ -1,7 +1,8 @@
 //! `divvy explain`: why did this user get that version?
+//!
+//! Prints the trace that the core's own decision, [`divvy::decide::decide_traced`], records.
 
 mod condition;
-mod experiment;
 pub mod input;
 mod show;
 mod steps;
@@ -19,6 +20,7 @@ use divvy::identity::Origin;
 use divvy::output::{self, HeaderChange};
 use divvy::policy::Metrics;
 use divvy::request::Request;
+use divvy::trace::Recorder;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -159,10 +161,12 @@ impl LoadedConfig {
         let headers = headers.map(|(name, value)| (&**name, &**value));
         let request = Request::from_headers(&policy.names, headers);
         let request = request.with_environment(&input.environment);
-        let outcome = decide::decide(policy, &request);
+        let mut recorder = Recorder::default();
+        let outcome = decide::decide_traced(policy, &request, &mut recorder);
         let mut explanation = self.effects(&request, &outcome);
         if with_steps {
-            explanation.rollouts = steps::all(policy, &self.raw, &request, &outcome.decisions);
+            let decisions = &outcome.decisions;
+            explanation.rollouts = steps::all(policy, &self.raw, &request, decisions, recorder);
         }
         explanation
     }

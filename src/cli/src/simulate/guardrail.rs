@@ -6,7 +6,7 @@ use std::time::Duration;
 use divvy::bucket::Share;
 use divvy::guardrail::Plan;
 use divvy::guardrail::simulate::{Behaviour, Pace, Process, Setup};
-use divvy::policy::{Policy, Rollout, Strategy};
+use divvy::policy::{Policy, Rollout};
 use serde::Serialize;
 
 use super::SimulateArgs;
@@ -61,9 +61,9 @@ pub fn run(
     let one = |(index, rollout, plan): (usize, &Rollout, &Plan)| {
         let others = shares[index].iter();
         let others = others.filter(|(version, _)| *version != rollout.stable);
-        let weight = match rollout.strategy {
-            Strategy::BlueGreen { .. } => Share::ALL,
-            _ => others.map(|(_, share)| *share).max().unwrap_or(Share::NONE),
+        let weight = match rollout.strategy.sole_version() {
+            Some(_) => Share::ALL,
+            None => others.map(|(_, share)| *share).max().unwrap_or(Share::NONE),
         };
         let behaviour = |errors: f64, millis: f64| Behaviour {
             errors: errors / 100.0,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
-use divvy::policy::{Policy, Strategy, Weight};
+use divvy::policy::Policy;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
@@ -83,18 +83,12 @@ pub fn draw(
 fn ramps(policy: &Policy, now: u64) -> Vec<Curve> {
     let mut curves = Vec::new();
     for (id, rollout) in policy.numbered() {
-        if !matches!(
-            rollout.strategy,
-            Strategy::Canary {
-                weight: Weight::Clock,
-                ..
-            }
-        ) {
+        if rollout.strategy.ramped_version().is_none() {
             continue;
         }
         let share = |minute: u64| {
             let time = now + minute * MINUTE;
-            let share = rollout.clocked(id, Some(time), &GivenEnvironment::at(time));
+            let share = rollout.ramp_share(id, Some(time), &GivenEnvironment::at(time));
             share.map_or(0.0, percent)
         };
         let grows = |minute: &u64| share(*minute) > share(minute - 1);

@@ -1,7 +1,7 @@
 //! The share of users that each version gets, compared with the configured one.
 
 use divvy::decision::Reason;
-use divvy::policy::{Policy, Rollout, RolloutId, Strategy};
+use divvy::policy::{Policy, Rollout, RolloutId};
 use serde::Serialize;
 
 use super::statistics::{interval, p_value};
@@ -118,10 +118,8 @@ pub fn sample(
                         continue;
                     }
                     sample.versions[number] = u8::try_from(decision.version.0).ok();
-                    sample.enrolled[number] = match rollout.strategy {
-                        Strategy::Canary { .. } => decision.version != rollout.stable,
-                        _ => decision.reason == Reason::Split,
-                    };
+                    let enrolled = rollout.strategy.is_enrolled(decision, rollout.stable);
+                    sample.enrolled[number] = enrolled;
                 }
             });
         }
@@ -177,8 +175,8 @@ impl PopulationSample {
     /// The overlap of each pair of rollouts that choose by identity.
     pub fn overlaps(&self, policy: &Policy) -> Vec<Overlap> {
         let experiments = policy.numbered();
-        let experiments =
-            experiments.filter(|(_, rollout)| rollout.enabled && rollout.strategy.needs_identity());
+        let experiments = experiments
+            .filter(|(_, rollout)| rollout.enabled && rollout.strategy.needed_identity().is_some());
         let experiments: Vec<_> = experiments.collect();
         let pairs = experiments.iter().enumerate().flat_map(|(nth, one)| {
             let others = experiments[nth + 1..].iter();
@@ -194,9 +192,8 @@ impl PopulationSample {
         (other, second): (RolloutId, &Rollout),
     ) -> Overlap {
         let [one, other] = [one, other].map(|id| &self.rollouts[usize::from(id.0)]);
-        // Stable is an outcome of a canary; of an A/B test only the arms are.
-        let [first_is_canary, second_is_canary] =
-            [first, second].map(|rollout| matches!(rollout.strategy, Strategy::Canary { .. }));
+        let [first_compares, second_compares] =
+            [first, second].map(|rollout| rollout.strategy.compares_with_all());
         let mut table = vec![vec![0_usize; second.versions.len()]; first.versions.len()];
         let (mut all, mut both, mut in_one, mut in_other) = (0_usize, 0_usize, 0_usize, 0_usize);
         for user in 0..one.versions.len() {
@@ -208,7 +205,7 @@ impl PopulationSample {
             in_one += usize::from(enrolled);
             in_other += usize::from(also);
             both += usize::from(enrolled && also);
-            if (enrolled || first_is_canary) && (also || second_is_canary) {
+            if (enrolled || first_compares) && (also || second_compares) {
                 table[usize::from(row)][usize::from(column)] += 1;
             }
         }

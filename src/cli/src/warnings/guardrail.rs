@@ -2,7 +2,7 @@
 
 use divvy::bucket::Share;
 use divvy::environment::Empty;
-use divvy::policy::{Policy, Rollout, Strategy, Weight};
+use divvy::policy::{Policy, Rollout};
 use serde_json::Value;
 
 use super::{Warning, each};
@@ -21,9 +21,7 @@ pub(super) fn find(policy: &Policy, raw: &Value, rps: Option<f64>, found: &mut V
             continue;
         };
         let stable = compiled.stable;
-        if let Strategy::BlueGreen { active } = compiled.strategy
-            && active == stable
-        {
+        if compiled.strategy.sole_version() == Some(stable) {
             let message = "is stable, which the guardrail does not watch: there is no version to \
                            fall back to";
             found.push(Warning::new(
@@ -72,13 +70,7 @@ pub(super) fn find(policy: &Policy, raw: &Value, rps: Option<f64>, found: &mut V
 
 /// The largest share of a canary that grows over time.
 fn most(compiled: &Rollout, raw: &Value) -> Option<Share> {
-    let Strategy::Canary {
-        weight: Weight::Clock,
-        ..
-    } = compiled.strategy
-    else {
-        return None;
-    };
+    compiled.strategy.ramped_version()?;
     let canary = raw.pointer("/strategy/canary")?;
     let ramp = ["/ramp/to", "/ramp/then"].map(|place| canary.pointer(place));
     let steps = crate::list(canary, "steps").iter();

@@ -1,6 +1,6 @@
 //! Two experiments with the same salt, which assign users alike.
 
-use divvy::policy::{Policy, Strategy};
+use divvy::policy::Policy;
 use serde_json::Value;
 
 use super::{Warning, each};
@@ -9,11 +9,7 @@ use crate::{salt, text};
 pub(super) fn find(policy: &Policy, raw: &Value, found: &mut Vec<Warning>) {
     let mut before: Vec<(&str, &str, Option<&Value>)> = Vec::new();
     for ((path, rollout), compiled) in each(raw, "", "rollouts").iter().zip(&policy.rollouts) {
-        let draws = matches!(
-            compiled.strategy,
-            Strategy::Canary { .. } | Strategy::AbTest(_)
-        ) && compiled.strategy.needs_identity()
-            && compiled.enabled;
+        let draws = compiled.strategy.needed_identity().is_some() && compiled.enabled;
         if !draws {
             continue;
         }

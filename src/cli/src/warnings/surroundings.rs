@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use divvy::policy::{Policy, Role};
+use divvy::policy::{HeaderRole, Policy};
 use serde_json::Value;
 
 use super::{Warning, each};
@@ -76,10 +76,10 @@ impl Surroundings {
 
     /// Targets without a cluster or route.
     fn targets(&self, policy: &Policy, raw: &Value, found: &mut Vec<Warning>) {
-        let mut written = policy.written.iter();
-        let route = written.find(|(role, _)| *role == Role::Route);
+        let mut written = policy.written_headers.iter();
+        let route = written.find(|(role, _)| *role == HeaderRole::Route);
         let header = route
-            .and_then(|(_, id)| policy.owned(*id))
+            .and_then(|(_, id)| policy.reserved_header(*id))
             .map(|header| &*header.name);
         let asked = self
             .routed

@@ -30,7 +30,7 @@ fn ramp(start: u64, steps: Value) -> Value {
 /// What the library says v2 has at this instant, in parts per million.
 fn share(policy: &Policy, at: u64) -> Result<u64> {
     let rollout = policy.rollout(RolloutId(0)).context("a rollout")?;
-    let share = rollout.clocked(RolloutId(0), Some(at), &At(at));
+    let share = rollout.ramp_share(RolloutId(0), Some(at), &At(at));
     Ok(u64::from(share.context("a share")?.ppm()))
 }
 

@@ -1,0 +1,36 @@
+//! Which version gets a copy of a request.
+
+use crate::decision::{Decision, Reason, RolloutId, VersionId};
+use crate::identity::Visitor;
+use crate::policy::Policy;
+use crate::request::Request;
+
+/// The mirror of the rollout that owns the route. None if that version serves the request
+/// itself or is rolled back, or if nothing was decided.
+pub(super) fn mirrored(
+    policy: &Policy,
+    decisions: &[Decision],
+    request: &Request<'_>,
+    visitor: &Visitor<'_, '_>,
+) -> Option<(RolloutId, VersionId)> {
+    let owner = policy.route_owner(decisions)?;
+    let rollout = policy.rollout(owner.rollout)?;
+    let mirror = rollout.mirror.as_ref()?;
+    let copies_method = mirror.methods.is_empty()
+        || mirror
+            .methods
+            .iter()
+            .any(|method| Some(&**method) == request.method);
+    if matches!(owner.reason, Reason::Disabled | Reason::Error)
+        || owner.version == mirror.version
+        || !copies_method
+        || rollout.is_rolled_back(owner.rollout, mirror.version, request.environment())
+    {
+        return None;
+    }
+    let admitted = match mirror.gate.foregone() {
+        Some(admitted) => admitted,
+        None => mirror.gate.admits(visitor.any_identity()?),
+    };
+    admitted.then_some((owner.rollout, mirror.version))
+}

@@ -1,0 +1,171 @@
+//! A compiled rollout.
+
+use crate::bucket::{Gate, Share};
+use crate::condition::Condition;
+use crate::cookies::Sticky;
+use crate::decision::{RolloutId, Version, VersionId, find_version};
+use crate::environment::Environment;
+use crate::guardrail::{self, Arm, Plan, Standing};
+use crate::request::HeaderId;
+use crate::strategy::{ShareInputs, Shares, Strategy, ramp_share};
+
+/// One decision about one service.
+#[derive(Clone, Debug)]
+pub struct Rollout {
+    /// Its name, a key in the assignment.
+    pub name: Box<str>,
+    /// `false`: every user gets stable.
+    pub enabled: bool,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Its versions.
+    pub versions: Vec<Version>,
+    /// The version that every doubt falls back to.
+    pub stable: VersionId,
+    /// In order; the first match wins.
+    pub rules: Vec<Rule>,
+    /// How it chooses if no rule matches.
+    pub strategy: Strategy,
+    /// Whether its versions have targets, so that it can own the route of a request.
+    pub routes: bool,
+    /// The cookie of a sticky rollout.
+    pub sticky: Option<Sticky>,
+    /// The users whose requests are mirrored, and where to.
+    pub mirror: Option<Mirror>,
+    /// Headers of this rollout alone.
+    pub expose: Option<Expose>,
+    /// Its guardrail and ramp.
+    pub plan: Option<Plan>,
+    /// By version: its arm in the plan.
+    pub arms: Vec<Option<Arm>>,
+}
+
+/// What is counted for a rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Metrics {
+    /// Nothing.
+    Off,
+    /// Requests.
+    Requests,
+    /// Requests, responses and durations.
+    Responses,
+}
+
+/// Copies of requests to a version that does not serve them.
+#[derive(Clone, Debug)]
+pub struct Mirror {
+    /// The version that gets the copies.
+    pub version: VersionId,
+    /// The users whose requests are copied.
+    pub gate: Gate,
+    /// The methods that are copied; empty: all.
+    pub methods: Vec<Box<[u8]>>,
+}
+
+/// Headers of one rollout.
+#[derive(Clone, Debug)]
+pub struct Expose {
+    /// The header of the version's name.
+    pub group: Option<HeaderId>,
+    /// The header of [`Expose::label`].
+    pub id: Option<HeaderId>,
+    /// `<rollout>@<revision>`
+    pub label: Box<str>,
+    /// Whether the response gets them as well.
+    pub response: bool,
+}
+
+/// A condition that forces a version.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Its name.
+    pub name: Box<str>,
+    /// The requests that match.
+    pub when: Condition,
+    /// The version.
+    pub version: VersionId,
+    /// The share of the matching users that gets it; the others go on to the next rule.
+    pub percent: Option<Gate>,
+}
+
+impl Rollout {
+    /// A version by its number.
+    pub fn version(&self, id: VersionId) -> Option<&Version> {
+        self.versions.get(usize::from(id.0))
+    }
+
+    /// The names of its versions, in their order.
+    pub fn version_names(&self) -> impl Iterator<Item = &str> {
+        self.versions.iter().map(|version| &*version.name)
+    }
+
+    /// The version with a name.
+    pub fn version_of_name(&self, name: &str) -> Option<VersionId> {
+        find_version(&self.versions, name.as_bytes())
+    }
+
+    /// The arm of a version in the plan.
+    pub fn arm(&self, version: VersionId) -> Option<Arm> {
+        *self.arms.get(usize::from(version.0))?
+    }
+
+    /// The guardrail that takes samples of a version: of a guarded one, and of stable if the
+    /// limits compare with it.
+    pub fn guarded(&self, version: VersionId) -> Option<(&Plan, Arm)> {
+        let (plan, arm) = (self.plan.as_ref()?, self.arm(version)?);
+        let judged = plan.is_guarded() && (arm != Arm::STABLE || plan.compares_with_stable());
+        judged.then_some((plan, arm))
+    }
+
+    /// Whether the guardrail has rolled a version back.
+    pub fn is_rolled_back(
+        &self,
+        id: RolloutId,
+        version: VersionId,
+        environment: &dyn Environment,
+    ) -> bool {
+        let (Some(plan), Some(arm)) = (&self.plan, self.arm(version)) else {
+            return false;
+        };
+        let state = environment.guardrail_state(id);
+        guardrail::standing(plan, state.as_deref(), arm) == Standing::RolledBack
+    }
+
+    /// The share that the ramp of a canary has reached at `now`, in milliseconds since 1970.
+    /// `None` without a ramp or a clock.
+    pub fn ramp_share(
+        &self,
+        id: RolloutId,
+        now: Option<u64>,
+        environment: &dyn Environment,
+    ) -> Option<Share> {
+        self.strategy.ramped_version()?;
+        ramp_share(id, self.plan.as_ref(), now, environment)
+    }
+
+    /// The shares of its versions in force. `leader`: those of the followed rollout.
+    pub(super) fn shares(
+        &self,
+        id: RolloutId,
+        environment: &dyn Environment,
+        leader: Option<&Shares>,
+    ) -> Shares {
+        let mut shares = Shares::new();
+        if self.enabled {
+            let ramped = self.strategy.ramped_version().is_some();
+            let now = if ramped { environment.now() } else { None };
+            let ramp = self.ramp_share(id, now, environment);
+            shares = self.strategy.shares(&ShareInputs { ramp, leader });
+        }
+        // Stable has the rest: its own arm, users who are not admitted, and those of versions
+        // that were rolled back.
+        shares.retain(|(version, _)| {
+            *version != self.stable && !self.is_rolled_back(id, *version, environment)
+        });
+        let others = shares
+            .iter()
+            .fold(Share::NONE, |sum, (_, share)| sum.plus(*share));
+        shares.push((self.stable, others.rest()));
+        shares
+    }
+}

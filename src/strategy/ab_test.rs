@@ -1,0 +1,197 @@
+//! An A/B test: the users that it admits are split between its arms, the others get stable.
+
+use super::choice::{AnswerInputs, Behaviour, Choice, Inputs, NeededIdentity, ShareInputs, Shares};
+use crate::bucket::{Gate, Share, Span, Split};
+use crate::decision::{Reason, VersionId};
+use crate::trace::{Step, Trace, percent};
+
+/// An A/B test.
+#[derive(Clone, Debug)]
+pub struct AbTest {
+    /// The users kept out of this test and all others that obey the holdout.
+    pub holdout: Option<Gate>,
+    /// The range of its layer whose users may take part.
+    pub layer: Option<Span>,
+    /// The users admitted of those.
+    pub traffic: Gate,
+    /// The arms.
+    pub split: Split<VersionId>,
+}
+
+impl AbTest {
+    /// The share of all users that takes part.
+    pub fn share(&self) -> Share {
+        let holdout = self.holdout.as_ref().map_or(Share::NONE, Gate::share);
+        let layer = self.layer.as_ref().map_or(Share::ALL, Span::share);
+        self.traffic.share().of(layer).of(holdout.rest())
+    }
+
+    /// Takes part only with a lasting identity: an experiment means nothing for a user with a
+    /// new random identity per request.
+    pub(super) fn choose(
+        &self,
+        inputs: &Inputs<'_, '_, '_>,
+        trace: &mut impl Trace,
+    ) -> Result<Choice, Reason> {
+        if self.is_held_out(inputs, trace)? {
+            return Ok(Choice::new(inputs.stable, Reason::Holdout));
+        }
+        if self.is_outside_layer(inputs, trace)? {
+            return Ok(Choice::new(inputs.stable, Reason::Excluded));
+        }
+        let cookie = inputs.remembered(trace);
+        let open = self.traffic.share() > Share::NONE;
+        let kept = cookie
+            .version()
+            .filter(|version| open && self.split.has(*version));
+        if let Some(version) = kept {
+            if self.needs_identity() {
+                inputs.lasting_identity(trace).ok_or(Reason::NoIdentity)?;
+            }
+            return Ok(Choice::new(version, Reason::Sticky));
+        }
+        let depends = self.traffic.foregone().is_none() || (cookie.is_sticky && open);
+        let position = match cookie.position() {
+            None if depends => inputs
+                .lasting_identity(trace)
+                .map(|identity| self.traffic.position(identity)),
+            known => known,
+        };
+        let share = self.traffic.share();
+        let admitted = match self.traffic.foregone() {
+            Some(admitted) => admitted,
+            None => share.admits(position.ok_or(Reason::NoIdentity)?),
+        };
+        trace.step(|| {
+            let text = format!("{} are admitted: {}", percent(share), yes_no(admitted));
+            Step::new("traffic", text).at(position).below(share)
+        });
+        if !admitted {
+            let choice = Choice::new(inputs.stable, Reason::NotEnrolled);
+            return Ok(choice.remembering(&cookie, None, position));
+        }
+        let version = self.arm(inputs, trace).ok_or(Reason::NoIdentity)?;
+        let choice = Choice::new(version, Reason::Split);
+        Ok(choice.remembering(&cookie, Some(version), position))
+    }
+
+    fn is_held_out(
+        &self,
+        inputs: &Inputs<'_, '_, '_>,
+        trace: &mut impl Trace,
+    ) -> Result<bool, Reason> {
+        let Some(holdout) = &self.holdout else {
+            return Ok(false);
+        };
+        let (held_out, identity) = match holdout.foregone() {
+            Some(all) => (all, None),
+            None => {
+                let identity = inputs.lasting_identity(trace).ok_or(Reason::NoIdentity)?;
+                (holdout.admits(identity), Some(identity))
+            }
+        };
+        trace.step(|| {
+            let share = holdout.share();
+            let text = format!("{} are kept out: {}", percent(share), yes_no(held_out));
+            let position = identity.map(|identity| holdout.position(identity));
+            Step::new("holdout", text).at(position).below(share)
+        });
+        Ok(held_out)
+    }
+
+    fn is_outside_layer(
+        &self,
+        inputs: &Inputs<'_, '_, '_>,
+        trace: &mut impl Trace,
+    ) -> Result<bool, Reason> {
+        let Some(layer) = self.layer.as_ref().filter(|layer| !layer.is_whole()) else {
+            return Ok(false);
+        };
+        let identity = inputs.lasting_identity(trace).ok_or(Reason::NoIdentity)?;
+        let inside = layer.admits(identity);
+        trace.step(|| {
+            let (from, to) = layer.ends();
+            let (from, to) = (percent(from), percent(to));
+            let text = format!("from {from} to {to}: {}", yes_no(inside));
+            Step::new("layer", text).at(Some(layer.position(identity)))
+        });
+        Ok(!inside)
+    }
+
+    fn arm(&self, inputs: &Inputs<'_, '_, '_>, trace: &mut impl Trace) -> Option<VersionId> {
+        if let Some(version) = self.split.foregone() {
+            trace.step(|| {
+                let name = inputs.name(version);
+                Step::new("strategy", format!("split: {name} is the only arm"))
+            });
+            return Some(version);
+        }
+        let identity = inputs.lasting_identity(trace)?;
+        trace.step(|| {
+            let scores = self.split.scores(identity);
+            let scores: Vec<_> = scores
+                .map(|(version, score)| format!("{} {score:.6}", inputs.name(version)))
+                .collect();
+            let text = format!("split, the smallest score wins: {}", scores.join(", "));
+            Step::new("strategy", text)
+        });
+        self.split.pick(identity)
+    }
+
+    fn needs_identity(&self) -> bool {
+        if let Some(holdout) = &self.holdout {
+            match holdout.foregone() {
+                None => return true,
+                Some(true) => return false,
+                Some(false) => {}
+            }
+        }
+        if self.layer.as_ref().is_some_and(|layer| !layer.is_whole()) {
+            return true;
+        }
+        match self.traffic.foregone() {
+            Some(false) => false,
+            Some(true) => self.split.foregone().is_none(),
+            None => true,
+        }
+    }
+}
+
+impl Behaviour for AbTest {
+    fn needed_identity(&self) -> Option<NeededIdentity> {
+        self.needs_identity().then_some(NeededIdentity::Lasting)
+    }
+
+    fn shares(&self, _: &ShareInputs<'_>) -> Shares {
+        let admitted = self.share();
+        let arms = self.split.shares();
+        arms.map(|(arm, share)| (arm, share.of(admitted))).collect()
+    }
+
+    fn add_answers(&self, inputs: &AnswerInputs, answers: &mut Vec<(VersionId, Reason)>) {
+        let holdout = self.holdout.as_ref();
+        match holdout.map_or(Some(false), Gate::foregone) {
+            Some(false) => {}
+            None => answers.push((inputs.stable, Reason::Holdout)),
+            Some(true) => return answers.push((inputs.stable, Reason::Holdout)),
+        }
+        if self.layer.as_ref().is_some_and(|layer| !layer.is_whole()) {
+            answers.push((inputs.stable, Reason::Excluded));
+        }
+        if self.traffic.foregone() != Some(true) {
+            answers.push((inputs.stable, Reason::NotEnrolled));
+        }
+        if self.traffic.foregone() != Some(false) {
+            for (arm, _) in self.split.shares() {
+                answers.push((arm, Reason::Split));
+                if inputs.is_sticky {
+                    answers.push((arm, Reason::Sticky));
+                }
+            }
+        }
+    }
+}
+
+const fn yes_no(answer: bool) -> &'static str {
+    if answer { "yes" } else { "no" }
+}

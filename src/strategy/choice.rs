@@ -1,0 +1,214 @@
+//! What every strategy reads and answers. Must not depend on a particular strategy.
+
+use crate::bucket::{Position, Share};
+use crate::condition::EvaluationContext;
+use crate::cookies::{Memory, Sticky};
+use crate::decision::{Decision, Reason, RolloutId, Version, VersionId, find_version};
+use crate::guardrail::Plan;
+use crate::trace::{Step, Trace};
+
+/// What a strategy reads to choose a version for one request.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'i, 'a, 'r> {
+    /// The rollout.
+    pub rollout: RolloutId,
+    /// Its versions.
+    pub versions: &'i [Version],
+    /// Its stable version.
+    pub stable: VersionId,
+    /// Its cookie, if it is sticky.
+    pub sticky: Option<&'i Sticky>,
+    /// Its ramp and guardrail.
+    pub plan: Option<&'i Plan>,
+    /// The request, its identity, earlier and upstream decisions.
+    pub context: &'i EvaluationContext<'i, 'a, 'r>,
+}
+
+impl<'i> Inputs<'i, '_, '_> {
+    fn version_names(&self) -> impl Iterator<Item = &'i str> {
+        self.versions.iter().map(|version| &*version.name)
+    }
+
+    /// The name of a version.
+    pub(super) fn name(&self, version: VersionId) -> &'i str {
+        let version = self.versions.get(usize::from(version.0));
+        version.map_or("", |version| &version.name)
+    }
+
+    /// The version with a name.
+    pub(super) fn find(&self, name: &str) -> Option<VersionId> {
+        find_version(self.versions, name.as_bytes())
+    }
+
+    /// The identity, which may be random.
+    pub(super) fn any_identity(&self, trace: &mut impl Trace) -> Option<&'i [u8]> {
+        let identity = self.context.visitor.any_identity();
+        trace.step(|| Step::identity(identity));
+        identity
+    }
+
+    /// The identity, if the next request of the same user has the same one.
+    pub(super) fn lasting_identity(&self, trace: &mut impl Trace) -> Option<&'i [u8]> {
+        let identity = self.context.visitor.lasting_identity();
+        trace.step(|| Step::identity(identity));
+        identity
+    }
+
+    /// Reads the sticky cookie.
+    pub(super) fn remembered(&self, trace: &mut impl Trace) -> Remembered {
+        let Some(sticky) = self.sticky else {
+            return Remembered::default();
+        };
+        let memory = sticky.recall(self.context.request, self.version_names());
+        trace.step(|| {
+            let cookie = &sticky.set.name;
+            let text = match memory.map(|memory| memory.version) {
+                None => format!("no cookie {cookie} of this revision"),
+                Some(None) => format!("cookie {cookie} remembers a user outside the test"),
+                Some(Some(version)) => format!("cookie {cookie} remembers {}", self.name(version)),
+            };
+            Step::new("sticky", text).at(memory.map(|memory| memory.position))
+        });
+        Remembered {
+            is_sticky: true,
+            memory,
+        }
+    }
+}
+
+/// What the cookie of a rollout remembers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Remembered {
+    /// Whether the rollout is sticky.
+    pub is_sticky: bool,
+    memory: Option<Memory>,
+}
+
+impl Remembered {
+    pub(super) fn position(&self) -> Option<Position> {
+        self.memory.map(|memory| memory.position)
+    }
+
+    pub(super) fn version(&self) -> Option<VersionId> {
+        self.memory?.version
+    }
+}
+
+/// The version that a strategy chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// The version.
+    pub version: VersionId,
+    /// Why.
+    pub reason: Reason,
+    /// What the client's cookie has to remember, unless it does already.
+    pub memory: Option<Memory>,
+    /// Whether the response counts for the guardrail.
+    pub judged: bool,
+}
+
+impl Choice {
+    pub(super) const fn new(version: VersionId, reason: Reason) -> Self {
+        Self {
+            version,
+            reason,
+            memory: None,
+            judged: true,
+        }
+    }
+
+    /// The same choice, to be remembered in the cookie of a sticky rollout; `version` is `None`
+    /// for a user outside an A/B test. Without a position nothing depended on the user.
+    pub(super) fn remembering(
+        self,
+        before: &Remembered,
+        version: Option<VersionId>,
+        position: Option<Position>,
+    ) -> Self {
+        let memory = position.map(|position| Memory { version, position });
+        let memory = memory.filter(|_| before.is_sticky);
+        Self {
+            memory: memory.filter(|_| memory != before.memory),
+            ..self
+        }
+    }
+}
+
+/// The identity that a strategy needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NeededIdentity {
+    /// Any, also a random one.
+    Any,
+    /// One that the next request of the same user has as well.
+    Lasting,
+}
+
+/// The shares of some versions of all users.
+pub type Shares = Vec<(VersionId, Share)>;
+
+/// What the shares of a strategy depend on beside the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct ShareInputs<'s> {
+    /// The share that a ramp has reached.
+    pub ramp: Option<Share>,
+    /// The shares of the followed rollout.
+    pub leader: Option<&'s Shares>,
+}
+
+/// What the possible answers of a strategy depend on beside the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct AnswerInputs {
+    /// The stable version.
+    pub stable: VersionId,
+    /// Number of versions.
+    pub versions: usize,
+    /// Whether the rollout is sticky.
+    pub is_sticky: bool,
+    /// Whether upstream decisions are inherited.
+    pub inherits: bool,
+}
+
+/// What other modules ask a strategy beside its choice. The defaults are those of a strategy
+/// that serves every user the same version.
+pub(super) trait Behaviour {
+    /// The identity without which it cannot choose.
+    fn needed_identity(&self) -> Option<NeededIdentity> {
+        None
+    }
+
+    /// The shares of its versions; those of stable are ignored. Guardrails come later.
+    fn shares(&self, inputs: &ShareInputs<'_>) -> Shares;
+
+    /// Appends every answer that [`super::Strategy::choose`] can give.
+    fn add_answers(&self, inputs: &AnswerInputs, answers: &mut Vec<(VersionId, Reason)>);
+
+    /// The version whose share grows by a ramp.
+    fn ramped_version(&self) -> Option<VersionId> {
+        None
+    }
+
+    /// The version that serves every user.
+    fn sole_version(&self) -> Option<VersionId> {
+        None
+    }
+
+    /// The earlier rollout that it follows.
+    fn leader(&self) -> Option<RolloutId> {
+        None
+    }
+
+    /// Why it cannot be sticky.
+    fn sticky_refusal(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Whether a decision puts the user into the experiment.
+    fn is_enrolled(&self, decision: &Decision, _stable: VersionId) -> bool {
+        decision.reason == Reason::Split
+    }
+
+    /// Whether the users outside the experiment are its control group.
+    fn compares_with_all(&self) -> bool {
+        false
+    }
+}
