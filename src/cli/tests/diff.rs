@@ -159,13 +159,8 @@ fn only_the_minimum_of_users_moves_unless_users_are_assigned_again() {
         let salts =
             [&old, &new].map(|rollout| rollout.get("salt").unwrap_or(&rollout["name"]).clone());
         let kinds = [&old, &new].map(|rollout| {
-            rollout["strategy"]
-                .as_object()
-                .unwrap()
-                .keys()
-                .next()
-                .unwrap()
-                .clone()
+            let strategy = rollout["strategy"].as_object().unwrap();
+            strategy.keys().next().unwrap().clone()
         });
         let files = [old, new].map(|rollout| file(".json", &config_of(rollout).to_string()));
         let report = json(&[
@@ -218,17 +213,12 @@ fn the_report_names_new_removed_renamed_and_reassigned_rollouts() {
         new.to_str().unwrap(),
     ];
     let report = json(&args);
-    let statuses: Vec<_> = report["rollouts"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|change| {
-            (
-                change["rollout"].as_str().unwrap(),
-                change["status"].as_str().unwrap(),
-            )
-        })
-        .collect();
+    let changes = report["rollouts"].as_array().unwrap().iter();
+    let statuses = changes.map(|change| {
+        let part = |key: &str| change[key].as_str().unwrap();
+        (part("rollout"), part("status"))
+    });
+    let statuses: Vec<_> = statuses.collect();
     assert_eq!(
         statuses,
         [

@@ -23,6 +23,13 @@ fn header() -> Value {
     json!({"header": "x-user-id"})
 }
 
+/// The arguments of `divvy simulate` with these options.
+fn arguments<'a>(config: &'a tempfile::TempPath, options: &'a str) -> Vec<&'a str> {
+    let mut arguments = vec!["simulate", "-c", config.to_str().unwrap()];
+    arguments.extend(options.split(' '));
+    arguments
+}
+
 #[test]
 fn users_get_the_configured_shares_with_every_identity_source() {
     for identity in [
@@ -35,18 +42,9 @@ fn users_get_the_configured_shares_with_every_identity_source() {
         json!({"concat": [{"header": "a"}, {"cookie": "b"}]}),
     ] {
         let config = config(&identity, &[rollout("a", "s", &canary(20))]);
-        let path = config.to_str().unwrap();
         for population in ["seq", "uuid"] {
-            let args = [
-                "simulate",
-                "-c",
-                path,
-                "--users",
-                "20000",
-                "--population",
-                population,
-            ];
-            let report = json(&args);
+            let options = format!("--users 20000 --population {population}");
+            let report = json(&arguments(&config, &options));
             let one = &report["rollouts"][0];
             assert_eq!(one["users"], 20_000);
             let v2 = &one["versions"][1];
@@ -80,13 +78,8 @@ fn users_who_are_not_a_random_sample_are_a_mismatch_with_exit_code_1() {
         }
     }
     let list = file(".txt", &users);
-    let args = [
-        "simulate",
-        "-c",
-        path,
-        "--population",
-        list.to_str().unwrap(),
-    ];
+    let options = format!("--population {}", list.display());
+    let args = arguments(&fair, &options);
     let output = divvy(&args);
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(
@@ -102,13 +95,7 @@ fn users_of_a_rule_do_not_cause_a_mismatch() {
     let mut ruled = rollout("a", "s", &canary(50));
     ruled["rules"] = json!([{"name": "r", "use": "v2", "when": {"identity": true, "suffix": "7"}}]);
     let config = config(&header(), &[ruled]);
-    let report = json(&[
-        "simulate",
-        "-c",
-        config.to_str().unwrap(),
-        "--users",
-        "10000",
-    ]);
+    let report = json(&arguments(&config, "--users 10000"));
     let one = &report["rollouts"][0];
     assert_eq!(
         (&one["users"], &one["byRule"]),
@@ -133,13 +120,7 @@ fn salts_and_layers_determine_the_overlap_of_experiments() {
             rollout("right", "r", &test(50)),
         ],
     );
-    let report = json(&[
-        "simulate",
-        "-c",
-        config.to_str().unwrap(),
-        "--users",
-        "50000",
-    ]);
+    let report = json(&arguments(&config, "--users 50000"));
     let pair = |one: &str, other: &str| {
         let mut all = report["overlaps"].as_array().unwrap().iter();
         all.find(|pair| pair["rollouts"] == json!([one, other]))
@@ -158,24 +139,12 @@ fn a_guardrail_rolls_back_a_failing_version_and_keeps_a_healthy_one() {
     let mut guarded = rollout("a", "s", &canary(50));
     guarded["guardrail"] = json!({"errors": {"max": 1}});
     let config = config(&header(), &[guarded]);
-    let ask = |errors: &str| {
-        json(&[
-            "simulate",
-            "-c",
-            config.to_str().unwrap(),
-            "--users",
-            "10",
-            "--guardrail",
-            "--rps",
-            "40",
-            "--seconds",
-            "900",
-            "--canary-errors",
-            errors,
-        ])["guardrails"][0]
-            .clone()
+    let run = |errors: &str| {
+        let traffic = "--users 10 --guardrail --rps 40 --seconds 900 --canary-errors";
+        let report = json(&arguments(&config, &format!("{traffic} {errors}")));
+        report["guardrails"][0].clone()
     };
-    let bad = ask("10");
+    let bad = run("10");
     let event = &bad["events"][0];
     assert!(
         event["text"]
@@ -186,7 +155,7 @@ fn a_guardrail_rolls_back_a_failing_version_and_keeps_a_healthy_one() {
     );
     assert!(event["second"].as_u64().unwrap() < 60, "{bad}");
     assert_eq!(bad["shares"].as_array().unwrap().last().unwrap()[1], 0.0);
-    assert_eq!(ask("0.2")["events"], json!([]));
+    assert_eq!(run("0.2")["events"], json!([]));
 }
 
 #[test]
@@ -201,21 +170,10 @@ fn the_plot_shows_shares_ramps_and_guardrails() {
     let config = config(&header(), &[growing]);
     let folder = tempfile::tempdir().unwrap();
     let plot = folder.path().join("out.svg");
-    let args = [
-        "simulate",
-        "-c",
-        config.to_str().unwrap(),
-        "--users",
-        "1000",
-        "--at",
-        "2030-01-01T00:30:00Z",
-        "--guardrail",
-        "--seconds",
-        "600",
-        "--plot",
-        plot.to_str().unwrap(),
-    ];
-    assert_eq!(divvy(&args).status.code(), Some(0));
+    let options = "--users 1000 --at 2030-01-01T00:30:00Z --guardrail --seconds 600 --plot";
+    let options = format!("{options} {}", plot.display());
+    let output = divvy(&arguments(&config, &options));
+    assert_eq!(output.status.code(), Some(0));
     let drawn = std::fs::read_to_string(plot).unwrap();
     for panel in [
         "Shares of the versions",
