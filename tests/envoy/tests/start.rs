@@ -221,6 +221,22 @@ async fn a_strict_filter_refuses_a_bad_configuration_at_the_start() -> Result<()
 }
 
 #[tokio::test]
+async fn without_a_wasm_file_everyone_gets_500_until_another_plugin_file_arrives() -> Result<()> {
+    let missing = |plugin: Plugin| plugin.with_wasm("no-such-file.wasm");
+    let edge = Setup::of_anything(&good().to_string())?
+        .plugin(missing)
+        .start()
+        .await?;
+    for _ in 0..4 {
+        assert_eq!(edge.raw_get("/", &[""; 0]).await?.status, 500);
+    }
+    let plugin = Plugin::load("envoy/plugin.yaml")?.with_configuration(&good().to_string());
+    let pushed = edge.envoy.push(&plugin).await?;
+    assert!(matches!(pushed, Push::Accepted), "{pushed:?}");
+    assert_decides(&edge).await
+}
+
+#[tokio::test]
 async fn strict_is_1_and_nothing_else() -> Result<()> {
     for value in ["0", "", "true"] {
         let lenient = |plugin: Plugin| plugin.with_env("DIVVY_STRICT", value);
