@@ -14,6 +14,8 @@ WASM := target/divvy.wasm
 CARGO_TARGET := $(or $(CARGO_TARGET_DIR),target)
 # CI uses the committed lock file; elsewhere a new dependency may change it.
 LOCKED := $(if $(CI),--locked)
+# Tests print their results and errors only; V=1 also prints what cargo compiles and each test's name.
+QUIET := $(if $(V),,--quiet)
 
 FETCHED_ENVOY := target/envoy/$(ENVOY_VERSION)/envoy
 # For the demo and the tests. If ENVOY is set, nothing is fetched.
@@ -38,7 +40,7 @@ FUZZ_TARGETS := $(basename $(notdir $(wildcard tests/fuzz/src/bin/*.rs)))
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help build install image push lab test-istio run-istio envoy run check run-func-e demo run-built tour-built test $(PARTS) test-matrix test-demo soak \
+.PHONY: help build install image push lab test-istio run-istio envoy run check run-func-e demo run-built tour-built test test-fast bless $(PARTS) test-matrix test-demo soak \
   bench probes guardrail-table fuzz build-fuzz ci fmt clean toolchain
 
 help: ## print this list
@@ -122,36 +124,47 @@ $(BUILT_FUNC_E):
 test: toolchain ## formatting, lints and all suites, with a summary
 	@.ci/parts $(PARTS)
 
+# The quick check after each change.
+test-fast: toolchain ## unit and native filter tests, less than a minute
+	cargo test $(QUIET) $(LOCKED) --package divvy --lib --test core
+
+bless: $(WASM) ## rewrite all committed tables that tests compare with
+	DIVVY_BLESS=1 $(TEST) --test cli --test host -- schema:: costs:: thousand::
+
 test-format: toolchain ## check the formatting
 	cargo fmt --all --check
 	cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
 
 test-lints: toolchain ## clippy on all native code
-	cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
+	cargo clippy $(QUIET) $(LOCKED) --workspace --all-targets -- -D warnings
 
 test-lints-wasm: toolchain ## clippy on the WebAssembly build
-	cargo clippy $(LOCKED) --package divvy --lib --target $(WASM_TARGET) -- -D warnings
-	cargo clippy $(LOCKED) --package divvy-bench --examples --target $(WASM_TARGET) -- -D warnings
+	cargo clippy $(QUIET) $(LOCKED) --package divvy --lib --target $(WASM_TARGET) -- -D warnings
+	cargo clippy $(QUIET) $(LOCKED) --package divvy-bench --examples --target $(WASM_TARGET) -- -D warnings
 
 test-lints-fuzz: toolchain ## clippy on the fuzz targets (a separate workspace)
-	cargo clippy $(LOCKED) --manifest-path tests/fuzz/Cargo.toml --target-dir $(CARGO_TARGET) \
+	cargo clippy $(QUIET) $(LOCKED) --manifest-path tests/fuzz/Cargo.toml --target-dir $(CARGO_TARGET) \
 	  --no-default-features -- -D warnings
 
-test-unit: toolchain ## unit and doc tests of the filter and the tools
-	cargo test $(LOCKED) --no-fail-fast --package divvy --package divvy-slim
+# Each part selects targets of the whole workspace, so that all parts share one build of the
+# dependencies: cargo unites the features that the selected packages ask for.
+TEST = cargo test $(QUIET) $(LOCKED) --no-fail-fast --workspace
+
+test-unit: toolchain ## unit and doc tests of all packages, tests of the library
+	$(TEST) --lib --bins --test core
+	$(TEST) --doc
 
 test-cli: toolchain ## tests of the command line
-	cargo test $(LOCKED) --no-fail-fast --package divvy-cli
+	$(TEST) --test cli
 
 test-host: $(WASM) ## tests of the built filter in wasmtime
-	cargo test $(LOCKED) --no-fail-fast --package divvy-host-tests
+	$(TEST) --test host
 
-test-lab: $(WASM) $(NEEDS_ENVOY) probes ## tests of the lab, the demo and a small bench
-	$(WITH_ENVOY) cargo test $(LOCKED) --no-fail-fast --package divvy-lab --package divvy-demo \
-	  --package divvy-bench
+test-lab: $(WASM) $(NEEDS_ENVOY) probes ## tests of the lab and a small bench
+	$(WITH_ENVOY) $(TEST) --test lab --test smoke
 
 test-envoy: $(WASM) $(NEEDS_ENVOY) ## tests of the built filter in a real Envoy
-	$(WITH_ENVOY) cargo test $(LOCKED) --no-fail-fast --package divvy-envoy-tests
+	$(WITH_ENVOY) $(TEST) --test envoy
 
 lab: $(LAB)/ready ## build a whole Istio in target/istio: needs Go 1.26, takes minutes
 
@@ -177,7 +190,7 @@ $(LAB_BIN)/crane: tests/istio/go.mod
 	cd tests/istio && GOFLAGS=-mod=readonly GOTOOLCHAIN=local go build -buildvcs=false -ldflags='-s -w' -o '$(abspath $@)' github.com/google/go-containerregistry/cmd/crane
 
 test-istio: $(IMAGE_LAYOUT)/index.json $(LAB)/ready $(NEEDS_ENVOY) ## tests of the files of istio/ on a real Istio
-	$(WITH_ENVOY) cargo test $(LOCKED) --package divvy-istio-tests
+	$(WITH_ENVOY) $(TEST) --test istio
 
 run-istio: $(IMAGE_LAYOUT)/index.json $(LAB)/ready $(NEEDS_ENVOY) ## start the shop on a real Istio, for kubectl; Ctrl-C stops it
 	cargo build $(LOCKED) --package divvy-istio-tests
@@ -197,8 +210,7 @@ test-demo-%:
 	@ENVOY= ENVOY_VERSION=$* .ci/demo
 
 soak: $(WASM) $(NEEDS_ENVOY) ## long versions of the tests
-	DIVVY_SOAK=1 $(WITH_ENVOY) cargo test $(LOCKED) --no-fail-fast \
-	  --package divvy --package divvy-host-tests --package divvy-envoy-tests -- --include-ignored
+	DIVVY_SOAK=1 $(WITH_ENVOY) $(TEST) --lib --test core --test host --test envoy -- --include-ignored
 
 # For comparison in the bench: filters written by hand and with the SDK.
 probes: toolchain
