@@ -1,5 +1,6 @@
 //! Configuration errors: what is wrong, and at which path. A leaf: depends on no other module.
 
+use std::cell::Cell;
 use std::fmt;
 
 /// Maximum number of errors that are kept. A configuration of 1 MiB can have more errors than
@@ -83,39 +84,12 @@ pub struct Errors {
 }
 
 impl Errors {
-    /// Adds an error.
-    pub(crate) fn add(&mut self, at: Path<'_>, message: impl fmt::Display) {
-        self.push(at, ErrorKind::Invalid, format_args!("{message}"));
-    }
-
-    /// Adds an error of a kind that code reacts to.
-    pub(crate) fn add_kind(&mut self, at: Path<'_>, kind: ErrorKind, message: impl fmt::Display) {
-        self.push(at, kind, format_args!("{message}"));
-    }
-
-    /// Adds the error that a string is not one of a list.
-    pub(crate) fn add_unknown_name<'n>(
-        &mut self,
-        at: Path<'_>,
-        name: &str,
-        known: impl Iterator<Item = &'n str>,
-    ) {
-        let known: Vec<_> = known.map(|known| shorten(&known, MAX_NAME_BYTES)).collect();
-        let message = format!("{name:?} is not one of {}", known.join(", "));
-        let name = shorten(&name, MAX_NAME_BYTES);
-        self.add_kind(at, ErrorKind::UnknownName { name, known }, message);
-    }
-
-    fn push(&mut self, at: Path<'_>, kind: ErrorKind, message: fmt::Arguments<'_>) {
-        if self.kept.len() >= MAX_ERRORS {
+    fn push(&mut self, error: impl FnOnce() -> ConfigError) {
+        if self.kept.len() < MAX_ERRORS {
+            self.kept.push(error());
+        } else {
             self.further = self.further.saturating_add(1);
-            return;
         }
-        self.kept.push(ConfigError {
-            path: shorten(&at, MAX_PATH_BYTES),
-            kind,
-            message: shorten(&message, MAX_MESSAGE_BYTES),
-        });
     }
 
     /// Whether there are none.
@@ -193,42 +167,123 @@ fn shorten(value: &dyn fmt::Display, bytes: usize) -> String {
     buffer.text
 }
 
-/// The path of a value in a configuration. It is written out only when there is an error.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Path<'a> {
+/// The path of a value in a configuration, and the list to which its errors are added. The text
+/// of the path is written only for an error.
+#[derive(Clone, Copy)]
+pub(crate) struct Path<'a> {
+    /// `None`: errors are dropped.
+    errors: Option<&'a Cell<Errors>>,
+    step: Step<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Step<'a> {
     /// The whole configuration.
     Root,
     /// A field of an object.
-    Field(&'a Path<'a>, &'a str),
+    Field(&'a Step<'a>, &'a str),
     /// An element of a list.
-    Index(&'a Path<'a>, usize),
+    Index(&'a Step<'a>, usize),
     /// A written path below another one.
-    Below(&'a Path<'a>, &'a str),
+    Below(&'a Step<'a>, &'a str),
 }
 
 impl<'a> Path<'a> {
+    /// A path whose errors are dropped.
+    pub(crate) const SILENT: Self = Self {
+        errors: None,
+        step: Step::Root,
+    };
+
+    /// The path of the whole configuration.
+    pub(crate) const fn root(errors: &'a Cell<Errors>) -> Self {
+        Self {
+            errors: Some(errors),
+            step: Step::Root,
+        }
+    }
+
+    const fn with(&self, step: Step<'a>) -> Self {
+        Self {
+            errors: self.errors,
+            step,
+        }
+    }
+
     pub(crate) const fn field(&'a self, name: &'a str) -> Self {
-        Self::Field(self, name)
+        self.with(Step::Field(&self.step, name))
     }
 
     pub(crate) const fn index(&'a self, index: usize) -> Self {
-        Self::Index(self, index)
+        self.with(Step::Index(&self.step, index))
     }
 
     /// The empty path is this value itself.
     pub(crate) fn below(&'a self, path: &'a str) -> Self {
         match path {
             "" => *self,
-            path => Self::Below(self, path),
+            path => self.with(Step::Below(&self.step, path)),
         }
+    }
+
+    /// The index of an element of a list.
+    pub(crate) const fn last_index(&self) -> Option<usize> {
+        match self.step {
+            Step::Index(_, index) => Some(index),
+            _ => None,
+        }
+    }
+
+    /// Adds an error about this value.
+    pub(crate) fn error(&self, message: impl fmt::Display) {
+        self.error_of_kind(ErrorKind::Invalid, message);
+    }
+
+    /// Adds an error that code reacts to.
+    pub(crate) fn error_of_kind(&self, kind: ErrorKind, message: impl fmt::Display) {
+        self.push(kind, &message);
+    }
+
+    fn push(&self, kind: ErrorKind, message: &dyn fmt::Display) {
+        let Some(cell) = self.errors else { return };
+        let mut errors = cell.take();
+        errors.push(|| ConfigError {
+            path: shorten(&self.step, MAX_PATH_BYTES),
+            kind,
+            message: shorten(message, MAX_MESSAGE_BYTES),
+        });
+        cell.set(errors);
+    }
+
+    /// Adds the error that a string is not one of a list of names.
+    pub(crate) fn unknown_name<'n>(&self, name: &str, known: impl Iterator<Item = &'n str>) {
+        let known: Vec<_> = known.map(|known| shorten(&known, MAX_NAME_BYTES)).collect();
+        let message = format!("{name:?} is not one of {}", known.join(", "));
+        let name = shorten(&name, MAX_NAME_BYTES);
+        self.error_of_kind(ErrorKind::UnknownName { name, known }, message);
+    }
+
+    /// The number of errors so far, of all paths.
+    pub(crate) fn error_count(&self) -> usize {
+        let Some(cell) = self.errors else { return 0 };
+        let errors = cell.take();
+        let count = errors.count();
+        cell.set(errors);
+        count
     }
 }
 
 impl fmt::Display for Path<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.step.fmt(f)
+    }
+}
+
+impl fmt::Display for Step<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Root => Ok(()),
-            Self::Field(Path::Root, name) | Self::Below(Path::Root, name) => f.write_str(name),
+            Self::Field(Step::Root, name) | Self::Below(Step::Root, name) => f.write_str(name),
             Self::Index(parent, index) => write!(f, "{parent}[{index}]"),
             Self::Below(parent, path) if path.starts_with('[') => write!(f, "{parent}{path}"),
             Self::Field(parent, name) | Self::Below(parent, name) => write!(f, "{parent}.{name}"),

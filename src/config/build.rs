@@ -6,7 +6,7 @@ use super::limits::MAX_REGEXES;
 use super::registry::Registry;
 use super::{names, read};
 use crate::bucket::{Gate, Share};
-use crate::error::{Errors, Path};
+use crate::error::Path;
 use crate::policy::{RolloutId, VersionId};
 
 /// A share of users without a way to tell users apart is nobody's share: to accept it
@@ -60,28 +60,28 @@ impl Build {
     }
 
     /// Notes that something needs users to be told apart, if only for a request.
-    pub(super) fn needs_anybody(&self, at: Path<'_>, errors: &mut Errors) {
+    pub(super) fn needs_anybody(&self, at: Path<'_>) {
         if self.identity == IdentityKind::None {
-            errors.add(at, NO_IDENTITY);
+            at.error(NO_IDENTITY);
         }
     }
 
     /// Notes that something needs users to be the same with the next request.
-    pub(super) fn needs_somebody(&self, at: Path<'_>, errors: &mut Errors) {
+    pub(super) fn needs_somebody(&self, at: Path<'_>) {
         match self.identity {
-            IdentityKind::None => errors.add(at, NO_IDENTITY),
-            IdentityKind::Random => errors.add(at, ONLY_RANDOM),
+            IdentityKind::None => at.error(NO_IDENTITY),
+            IdentityKind::Random => at.error(ONLY_RANDOM),
             IdentityKind::Lasting => {}
         }
     }
 
     /// Counts a regular expression: each may take 64 KiB of every VM.
-    pub(super) fn count_regex(&mut self, at: Path<'_>, errors: &mut Errors) -> bool {
+    pub(super) fn count_regex(&mut self, at: Path<'_>) -> bool {
         self.regexes = self.regexes.saturating_add(1);
         if self.regexes == MAX_REGEXES.saturating_add(1) {
             let message =
                 format_args!("is one regular expression too many: the maximum is {MAX_REGEXES}");
-            errors.add(at, message);
+            at.error(message);
         }
         self.regexes <= MAX_REGEXES
     }
@@ -128,16 +128,14 @@ impl EarlierRollouts {
         at: Path<'_>,
         name: &str,
         chained: bool,
-        errors: &mut Errors,
     ) -> Result<&EarlierRollout, NotHere> {
         let found = self.by_name.get(name);
         if found.is_none() && chained {
-            names::rollout(at, name, errors);
+            names::rollout(at, name);
         } else if found.is_none() && !self.gaps {
-            errors.add(
-                at,
-                format_args!("{name:?} is not the name of a rollout earlier in the list"),
-            );
+            at.error(format_args!(
+                "{name:?} is not the name of a rollout earlier in the list"
+            ));
         }
         found.ok_or(NotHere)
     }
@@ -148,17 +146,12 @@ pub(super) struct NotHere;
 
 impl EarlierRollout {
     /// The number of one of its versions.
-    pub(super) fn version(
-        &self,
-        at: Path<'_>,
-        name: &str,
-        errors: &mut Errors,
-    ) -> Option<VersionId> {
+    pub(super) fn version(&self, at: Path<'_>, name: &str) -> Option<VersionId> {
         let versions = self.versions.as_ref()?;
         let found = (0..).zip(versions).find(|(_, version)| ***version == *name);
         if found.is_none() {
             let names = versions.iter().map(|version| &**version);
-            errors.add_unknown_name(at, name, names);
+            at.unknown_name(name, names);
         }
         found.map(|(number, _)| VersionId(number))
     }
@@ -186,7 +179,6 @@ impl LayerRanges {
         layer: &str,
         (from, to): (Share, Share),
         rollout: &str,
-        errors: &mut Errors,
     ) {
         let taken = self.taken.entry(layer.into()).or_default();
         let in_the_way = taken
@@ -198,7 +190,7 @@ impl LayerRanges {
             let message = format_args!(
                 "overlaps the range {begin} to {end} of rollout {by:?} in layer {layer:?}"
             );
-            errors.add(at, message);
+            at.error(message);
             return;
         }
         let by = rollout.to_owned();

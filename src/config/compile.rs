@@ -9,7 +9,7 @@ use super::registry::{HeaderUse, Registry};
 use super::rollout::CompiledRollout;
 use super::spec::{self, Items};
 use super::{identity, names, rollout, trust, values};
-use crate::error::{Errors, Path};
+use crate::error::Path;
 use crate::identity::Identification;
 use crate::json::Tree;
 use crate::policy::{Features, Policy, Rollout};
@@ -17,11 +17,11 @@ use crate::scope::ScopeIndex;
 
 /// Compiles what was read; `None` when it has not the shape of a configuration. An error
 /// of shape at the top hides the lists below it, so they are read by themselves then.
-pub(super) fn compile(tree: &Tree<'_>, errors: &mut Errors) -> Option<Policy> {
+pub(super) fn compile(root: Path<'_>, tree: &Tree<'_>) -> Option<Policy> {
     match read::read(tree) {
-        Ok(config) => Some(compile_config(config, true, errors)),
+        Ok(config) => Some(compile_config(root, config, true)),
         Err(error) => {
-            error.report(Path::Root, errors);
+            error.report(root);
             let lists = spec::ConfigSpec {
                 version: None,
                 identity: list(tree.get("identity")),
@@ -32,7 +32,7 @@ pub(super) fn compile(tree: &Tree<'_>, errors: &mut Errors) -> Option<Policy> {
                 response_header: None,
                 rollouts: list(tree.get("rollouts")),
             };
-            compile_config(lists, false, errors);
+            compile_config(root, lists, false);
             None
         }
     }
@@ -44,45 +44,42 @@ fn list<'t, T: Read<'t>>(value: Option<&'t Tree<'t>>) -> Option<T> {
 
 /// `whole` is false when only the lists could be read: then nothing may be concluded
 /// from what is missing.
-fn compile_config(config: spec::ConfigSpec<'_>, whole: bool, errors: &mut Errors) -> Policy {
-    let root = Path::Root;
-    let mut build = Build::new(Registry::new(config.headers, errors));
+fn compile_config(root: Path<'_>, config: spec::ConfigSpec<'_>, whole: bool) -> Policy {
+    let mut build = Build::new(Registry::new(root.field("headers"), config.headers));
     // Whatever is divvy's own has to be known before anything is read: no condition can
     // look at a header that is stripped. What is wrong with one is said where it stands.
     if let Some(rollouts) = &config.rollouts {
         for expose in rollouts.raw().filter_map(|rollout| rollout.get("expose")) {
             for (field, wanted) in [("group", HeaderUse::Group), ("id", HeaderUse::Id)] {
                 let name = expose.get(field).and_then(Tree::text).unwrap_or_default();
-                build
-                    .headers
-                    .own(Path::Root, name, wanted, &mut Errors::default());
+                build.headers.own(Path::SILENT, name, wanted);
             }
         }
     }
     let response_header = config.response_header.and_then(|name| {
         let at = root.field("responseHeader");
-        let name = names::own_header(at, name, errors)?;
+        let name = names::own_header(at, name)?;
         if matches!(
             build.headers.find(&name),
             Some((_, HeaderUse::Group | HeaderUse::Id))
         ) {
-            errors.add(at, format_args!("{name:?} already has another purpose"));
+            at.error(format_args!("{name:?} already has another purpose"));
         }
         Some(name)
     });
-    let (sources, mint) = identity::sources(config.identity, &mut build, errors);
+    let (sources, mint) = identity::sources(root.field("identity"), config.identity, &mut build);
     let identification = Identification {
         sources,
-        ignored: identity::ignored(config.ignore_identities, errors),
+        ignored: identity::ignored(root.field("ignoreIdentities"), config.ignore_identities),
     };
     build.chained = config.trust.is_some() || !whole;
-    let inheritance = trust::compile(config.trust, &build, errors);
+    let inheritance = trust::compile(root.field("trust"), config.trust, &build);
     if !whole {
         build.identity = IdentityKind::Lasting;
     }
     build.has_holdout = config.holdout.is_some() || !whole;
-    build.holdout = identity::holdout(config.holdout, errors);
-    let (rollouts, scopes) = rollouts(config.rollouts, &mut build, errors);
+    build.holdout = identity::holdout(root.field("holdout"), config.holdout);
+    let (rollouts, scopes) = rollouts(root.field("rollouts"), config.rollouts, &mut build);
     let (names, reserved_headers, written_headers) = build.headers.into_parts();
     let features = Features::of(&rollouts, mint.as_ref(), response_header.as_deref());
     Policy {
@@ -102,24 +99,22 @@ fn compile_config(config: spec::ConfigSpec<'_>, whole: bool, errors: &mut Errors
 }
 
 fn rollouts(
+    at: Path<'_>,
     list: Option<Items<'_, spec::RolloutSpec<'_>>>,
     build: &mut Build,
-    errors: &mut Errors,
 ) -> (Vec<Rollout>, ScopeIndex) {
-    let root = Path::Root;
-    let at = root.field("rollouts");
     let mut index = ScopeIndex::default();
     let Some(list) = list else {
         return (Vec::new(), index);
     };
-    let list = list.at_most(MAX_ROLLOUTS, "rollouts", at, errors);
+    let list = list.at_most(MAX_ROLLOUTS, "rollouts", at);
     let mut seen = FxHashSet::default();
-    let rollouts = list.each(at, errors, |at, raw, errors| {
-        values::unique(at.field("name"), raw.name, &mut seen, errors);
+    let rollouts = list.each(at, |at, raw| {
+        values::unique(at.field("name"), raw.name, &mut seen);
         let name = raw.name;
         let id = build.earlier.next();
-        build.earlier.gaps = matches!(at, Path::Index(_, place) if place > usize::from(id.0));
-        let compiled = rollout::compile(at, &raw, build, errors);
+        build.earlier.gaps = at.last_index() > Some(usize::from(id.0));
+        let compiled = rollout::compile(at, &raw, build);
         let sound = compiled.as_ref().filter(|compiled| compiled.complete);
         let versions = sound.map(|compiled| {
             let versions = compiled.rollout.versions.iter();

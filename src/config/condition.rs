@@ -8,7 +8,7 @@ use super::registry::ClaimSpec;
 use super::spec::{self, Items, OperatorSpec};
 use super::values::{no_claim, only_true};
 use crate::condition::{Assigned, Condition, Source};
-use crate::error::{Errors, Path};
+use crate::error::Path;
 
 /// Compiles a condition that stands `depth` others deep.
 pub(super) fn compile(
@@ -16,58 +16,53 @@ pub(super) fn compile(
     raw: &spec::ConditionSpec<'_>,
     depth: usize,
     build: &mut Build,
-    errors: &mut Errors,
 ) -> Option<Condition> {
     if depth >= MAX_DEPTH {
         let message = format_args!("is nested too deeply: the maximum is {MAX_DEPTH} conditions");
-        errors.add(at, message);
+        at.error(message);
         return None;
     }
     let deeper = depth.saturating_add(1);
     let mut whole: Vec<Option<Condition>> = Vec::new();
     if let Some(parts) = raw.all {
-        let parts = list(at.field("all"), parts, deeper, build, errors);
+        let parts = list(at.field("all"), parts, deeper, build);
         whole.push(parts.map(Condition::All));
     }
     if let Some(parts) = raw.any {
-        let parts = list(at.field("any"), parts, deeper, build, errors);
+        let parts = list(at.field("any"), parts, deeper, build);
         whole.push(parts.map(Condition::Any));
     }
     if let Some(inner) = &raw.not {
-        let inner = compile(at.field("not"), inner, deeper, build, errors);
+        let inner = compile(at.field("not"), inner, deeper, build);
         whole.push(inner.map(|inner| Condition::Not(Box::new(inner))));
     }
     if let Some(raw) = &raw.assigned {
-        whole.push(assigned(at.field("assigned"), raw, build, errors));
+        whole.push(assigned(at.field("assigned"), raw, build));
     }
     if raw.jwt_claim.is_none() {
-        no_claim(at, raw.jwt_payload, raw.claim_type, errors);
+        no_claim(at, raw.jwt_payload, raw.claim_type);
     }
-    let (sources, operator) = sources(at, raw, build, errors);
+    let (sources, operator) = sources(at, raw, build);
     match (whole.len(), sources.len()) {
         (1, 0) => {
-            no_operator(at, operator, errors);
+            no_operator(at, operator);
             whole.pop().flatten()
         }
         (0, 1) => {
             let source = sources.into_iter().next().flatten();
             let kind = source.as_ref().map_or(ValueKind::Text, kind_of);
-            let test = operator::compile(at, operator, kind, build, errors);
+            let test = operator::compile(at, operator, kind, build);
             Some(Condition::Leaf(source?, test?))
         }
         (0, 0) => {
-            errors.add(
-                at,
+            at.error(
                 "has no source: write one of header, cookie, query, label, jwtClaim, path, method, \
                  host, sourceIp, identity, assigned, all, any, not",
             );
             None
         }
         _ => {
-            errors.add(
-                at,
-                "has several sources: combine conditions with all or any",
-            );
+            at.error("has several sources: combine conditions with all or any");
             None
         }
     }
@@ -78,33 +73,23 @@ fn list(
     parts: Items<'_, spec::ConditionSpec<'_>>,
     depth: usize,
     build: &mut Build,
-    errors: &mut Errors,
 ) -> Option<Vec<Condition>> {
     if parts.is_empty() {
-        errors.add(at, "is empty");
+        at.error("is empty");
         return None;
     }
-    let parts = parts.each(at, errors, |at, part, errors| {
-        compile(at, &part, depth, build, errors)
-    });
+    let parts = parts.each(at, |at, part| compile(at, &part, depth, build));
     Some(parts)
 }
 
-fn assigned(
-    at: Path<'_>,
-    raw: &spec::AssignedSpec<'_>,
-    build: &Build,
-    errors: &mut Errors,
-) -> Option<Condition> {
+fn assigned(at: Path<'_>, raw: &spec::AssignedSpec<'_>, build: &Build) -> Option<Condition> {
     let place = at.field("rollout");
-    let found = build
-        .earlier
-        .find(place, raw.rollout, build.chained, errors);
+    let found = build.earlier.find(place, raw.rollout, build.chained);
     let at = at.field("version");
     let here = match found {
-        Ok(rollout) => Some((rollout.id, rollout.version(at, raw.version, errors)?)),
+        Ok(rollout) => Some((rollout.id, rollout.version(at, raw.version)?)),
         Err(NotHere) if build.chained => {
-            names::other(at, raw.version, errors);
+            names::other(at, raw.version);
             None
         }
         Err(NotHere) => return None,
@@ -116,11 +101,12 @@ fn assigned(
     }))
 }
 
-fn no_operator(at: Path<'_>, operator: &OperatorSpec, errors: &mut Errors) {
+fn no_operator(at: Path<'_>, operator: &OperatorSpec) {
     if let Some(given) = operator::given(operator).first() {
-        errors.add(at.field(given), "is an operator without a source");
+        at.field(given).error("is an operator without a source");
     } else if operator.ignore_case.is_some() {
-        errors.add(at.field("ignoreCase"), "has no effect here: leave it out");
+        at.field("ignoreCase")
+            .error("has no effect here: leave it out");
     }
 }
 
@@ -130,24 +116,23 @@ fn sources<'t>(
     at: Path<'_>,
     raw: &'t spec::ConditionSpec<'t>,
     build: &mut Build,
-    errors: &mut Errors,
 ) -> (Vec<Option<Source>>, &'t OperatorSpec<'t>) {
     let mut found = Vec::new();
     let headers = &mut build.headers;
     if let Some(name) = &raw.header {
-        let id = headers.read(at.field("header"), name, errors);
+        let id = headers.read(at.field("header"), name);
         found.push(id.map(Source::Header));
     }
     if let Some(name) = &raw.cookie {
-        let id = headers.cookie(at.field("cookie"), name, errors);
+        let id = headers.cookie(at.field("cookie"), name);
         found.push(id.map(Source::Cookie));
     }
     if let Some(key) = &raw.query {
-        let id = headers.query(at.field("query"), key, errors);
+        let id = headers.query(at.field("query"), key);
         found.push(id.map(Source::Query));
     }
     if let Some(label) = &raw.label {
-        let id = headers.label(at.field("label"), label, errors);
+        let id = headers.label(at.field("label"), label);
         found.push(id.map(Source::Label));
     }
     if let Some(path) = raw.jwt_claim {
@@ -156,11 +141,11 @@ fn sources<'t>(
             payload: raw.jwt_payload,
             kind: raw.claim_type,
         };
-        let claim = headers.claim(at, raw, errors);
+        let claim = headers.claim(at, raw);
         found.push(claim.map(|(id, _)| Source::Claim(id)));
     }
     if raw.identity.is_some() {
-        build.needs_somebody(at.field("identity"), errors);
+        build.needs_somebody(at.field("identity"));
     }
     let flags = [
         ("path", raw.path, Source::Path),
@@ -171,7 +156,7 @@ fn sources<'t>(
     ];
     for (field, flag, source) in flags {
         if let Some(flag) = flag {
-            only_true(at.field(field), flag, errors);
+            only_true(at.field(field), flag);
             found.push(Some(source));
         }
     }

@@ -6,7 +6,7 @@ use super::spec::{self, AttributesSpec};
 use super::values::duration;
 use super::{condition, names};
 use crate::cookies::{MintedCookie, SetCookie, Sticky};
-use crate::error::{Errors, Path};
+use crate::error::Path;
 use crate::strategy::Strategy;
 
 /// How visitors get an identity in this cookie.
@@ -15,17 +15,10 @@ pub(super) fn mint(
     cookie: &str,
     raw: &spec::MintSpec<'_>,
     build: &mut Build,
-    errors: &mut Errors,
 ) -> Option<MintedCookie> {
-    let set = given(at, at, cookie, &raw.attributes, build, errors);
+    let set = given(at, at, cookie, &raw.attributes, build);
     let when = match &raw.when {
-        Some(when) => Some(condition::compile(
-            at.field("when"),
-            when,
-            0,
-            build,
-            errors,
-        )?),
+        Some(when) => Some(condition::compile(at.field("when"), when, 0, build)?),
         None => None,
     };
     Some(MintedCookie { set: set?, when })
@@ -38,23 +31,15 @@ pub(super) fn sticky(
     (salt, revision): (&str, &str),
     strategy: Option<&Strategy>,
     build: &mut Build,
-    errors: &mut Errors,
 ) -> Option<Sticky> {
     if let Some(refusal) = strategy.and_then(Strategy::sticky_refusal) {
-        errors.add(at, refusal);
+        at.error(refusal);
     } else if build.draws {
         let message = "is not possible with a random identity, which changes with every request";
-        errors.add(at, message);
+        at.error(message);
     }
     let cookie = raw.cookie;
-    let set = given(
-        at,
-        at.field("cookie"),
-        cookie,
-        &raw.attributes,
-        build,
-        errors,
-    )?;
+    let set = given(at, at.field("cookie"), cookie, &raw.attributes, build)?;
     Some(Sticky::new(set, salt, revision))
 }
 
@@ -65,14 +50,13 @@ fn given(
     name: &str,
     raw: &AttributesSpec<'_>,
     build: &mut Build,
-    errors: &mut Errors,
 ) -> Option<SetCookie> {
-    let id = build.headers.cookie(named, name, errors);
+    let id = build.headers.cookie(named, name);
     if !build.given_cookies.insert(name.into()) {
         let message = format_args!("{name:?} is a cookie that divvy already sets");
-        errors.add(named, message);
+        named.error(message);
     }
-    let attributes = attributes(at, name, raw, errors);
+    let attributes = attributes(at, name, raw);
     Some(SetCookie {
         id: id?,
         name: name.into(),
@@ -81,39 +65,32 @@ fn given(
 }
 
 /// What stands behind a cookie's value.
-fn attributes(
-    at: Path<'_>,
-    name: &str,
-    raw: &AttributesSpec<'_>,
-    errors: &mut Errors,
-) -> Option<Box<str>> {
-    let before = errors.count();
+fn attributes(at: Path<'_>, name: &str, raw: &AttributesSpec<'_>) -> Option<Box<str>> {
+    let before = at.error_count();
     let path = raw.path.unwrap_or("/");
     let sound = |byte: u8| matches!(byte, b' '..=b'~') && byte != b';';
     if !path.starts_with('/') || !path.bytes().all(sound) {
-        errors.add(
-            at.field("path"),
-            format_args!("{path:?} is not a cookie path: it must begin with /"),
-        );
+        at.field("path").error(format_args!(
+            "{path:?} is not a cookie path: it must begin with /"
+        ));
     }
     let mut text = format!("; Path={path}");
     if let Some(age) = &raw.max_age {
-        let age = duration(at.field("maxAge"), age, MAX_AGE, errors);
+        let age = duration(at.field("maxAge"), age, MAX_AGE);
         text.push_str(&format!("; Max-Age={}", age.unwrap_or_default().as_secs()));
     }
     if let Some(domain) = &raw.domain {
         if !names::is_domain(domain) {
-            errors.add(
-                at.field("domain"),
-                format_args!("{domain:?} is not a domain"),
-            );
+            at.field("domain")
+                .error(format_args!("{domain:?} is not a domain"));
         }
         text.push_str("; Domain=");
         text.push_str(domain);
     }
     let same_site = raw.same_site.unwrap_or("Lax");
     if !SAME_SITE.contains(&same_site) {
-        errors.add_unknown_name(at.field("sameSite"), same_site, SAME_SITE.into_iter());
+        at.field("sameSite")
+            .unknown_name(same_site, SAME_SITE.into_iter());
     }
     text.push_str("; SameSite=");
     text.push_str(same_site);
@@ -126,23 +103,20 @@ fn attributes(
     }
     // Browsers drop a cookie that breaks these rules, without a word.
     if !secure && same_site == "None" {
-        errors.add(at.field("secure"), "must be true if sameSite is None");
+        at.field("secure").error("must be true if sameSite is None");
     }
     let prefixed = |prefix: &str| {
         let begin = name.get(..prefix.len());
         begin.is_some_and(|begin| begin.eq_ignore_ascii_case(prefix))
     };
     if !secure && (prefixed("__Secure-") || prefixed("__Host-")) {
-        errors.add(
-            at.field("secure"),
-            format_args!("must be true for the cookie name {name:?}"),
-        );
+        at.field("secure")
+            .error(format_args!("must be true for the cookie name {name:?}"));
     }
     if prefixed("__Host-") && (raw.domain.is_some() || path != "/") {
-        errors.add(
-            at,
-            format_args!("must have no domain and the path / for the cookie name {name:?}"),
-        );
+        at.error(format_args!(
+            "must have no domain and the path / for the cookie name {name:?}"
+        ));
     }
-    (errors.count() == before).then(|| text.into())
+    (at.error_count() == before).then(|| text.into())
 }

@@ -6,7 +6,7 @@ use super::limits;
 use super::read;
 use super::spec;
 use super::values::{count, duration, percent};
-use crate::error::{Errors, Path};
+use crate::error::Path;
 use crate::guardrail::{ErrorLimit, Guardrail, LatencyLimit, OnBreach};
 
 const MIN_REQUESTS: u32 = 20;
@@ -18,41 +18,37 @@ pub(super) fn compile(
     at: Path<'_>,
     raw: &spec::GuardrailSpec<'_>,
     ramps: bool,
-    errors: &mut Errors,
 ) -> Option<Guardrail> {
-    let before = errors.count();
+    let before = at.error_count();
     let limits = [
         raw.errors.is_some(),
         raw.latency.is_some(),
         raw.consecutive_errors.is_some(),
     ];
     if !limits.contains(&true) {
-        errors.add(
-            at,
-            "has no limit: write errors, latency or consecutiveErrors",
-        );
+        at.error("has no limit: write errors, latency or consecutiveErrors");
     }
     let min_requests = raw.min_requests.map_or(Some(MIN_REQUESTS), |number| {
-        count(at.field("minRequests"), number, limits::REQUESTS, errors)
+        count(at.field("minRequests"), number, limits::REQUESTS)
     });
     let error_limit = raw
         .errors
         .as_ref()
-        .map(|raw| error_limit(at.field("errors"), raw, errors));
+        .map(|raw| error_limit(at.field("errors"), raw));
     let latency = raw
         .latency
         .as_ref()
-        .map(|raw| latency_limit(at.field("latency"), raw, errors));
+        .map(|raw| latency_limit(at.field("latency"), raw));
     let consecutive = raw.consecutive_errors.map(|number| {
         let at = at.field("consecutiveErrors");
-        count(at, number, limits::REQUESTS, errors)
+        count(at, number, limits::REQUESTS)
     });
-    let on_breach = on_breach(at.field("onBreach"), raw.on_breach, ramps, errors);
+    let on_breach = on_breach(at.field("onBreach"), raw.on_breach, ramps);
     let recover_after = raw.recover_after.map(|text| {
         let at = at.field("recoverAfter");
-        duration(at, text, limits::RECOVERY, errors)
+        duration(at, text, limits::RECOVERY)
     });
-    if errors.count() > before {
+    if at.error_count() > before {
         return None;
     }
     Some(Guardrail {
@@ -65,89 +61,72 @@ pub(super) fn compile(
     })
 }
 
-fn error_limit(
-    at: Path<'_>,
-    raw: &spec::ErrorLimitSpec<'_>,
-    errors: &mut Errors,
-) -> Option<ErrorLimit> {
+fn error_limit(at: Path<'_>, raw: &spec::ErrorLimitSpec<'_>) -> Option<ErrorLimit> {
     if raw.max.is_none() && raw.over_stable.is_none() {
-        errors.add(at, "has no limit: write max, overStable or both");
+        at.error("has no limit: write max, overStable or both");
     }
-    let mut share = |field, number: Option<f64>| {
-        number.and_then(|number| percent(at.field(field), number, errors))
-    };
+    let share =
+        |field, number: Option<f64>| number.and_then(|number| percent(at.field(field), number));
     let (max, over_stable) = (share("max", raw.max), share("overStable", raw.over_stable));
     Some(ErrorLimit {
         max,
         over_stable,
-        window: window(at, raw.window, ERROR_WINDOW, errors)?,
+        window: window(at, raw.window, ERROR_WINDOW)?,
     })
 }
 
-fn latency_limit(
-    at: Path<'_>,
-    raw: &spec::LatencyLimitSpec<'_>,
-    errors: &mut Errors,
-) -> Option<LatencyLimit> {
+fn latency_limit(at: Path<'_>, raw: &spec::LatencyLimitSpec<'_>) -> Option<LatencyLimit> {
     if raw.max.is_none() && raw.times_stable.is_none() {
-        errors.add(at, "has no limit: write max, timesStable or both");
+        at.error("has no limit: write max, timesStable or both");
     }
     if !limits::QUANTILE.contains(&raw.quantile) {
         let number = read::shown(raw.quantile);
         let message = format_args!(
             "{number} is not a quantile: write a number from 0.5 to 0.999, such as 0.95"
         );
-        errors.add(at.field("quantile"), message);
+        at.field("quantile").error(message);
     }
     let max = raw
         .max
         .as_ref()
-        .and_then(|text| duration(at.field("max"), text, limits::LATENCY, errors));
+        .and_then(|text| duration(at.field("max"), text, limits::LATENCY));
     if let Some(times) = raw.times_stable
         && !limits::TIMES_STABLE.contains(&times)
     {
         let number = read::shown(times);
         let message =
             format_args!("{number} is not a factor: write a number from 1.01 to 100, such as 1.2");
-        errors.add(at.field("timesStable"), message);
+        at.field("timesStable").error(message);
     }
     let lasting = raw.lasting.as_ref().map_or(Some(Duration::ZERO), |text| {
-        duration(at.field("for"), text, limits::WINDOW, errors)
+        duration(at.field("for"), text, limits::WINDOW)
     });
     Some(LatencyLimit {
         quantile: raw.quantile,
         max,
         times_stable: raw.times_stable,
-        window: window(at, raw.window, LATENCY_WINDOW, errors)?,
+        window: window(at, raw.window, LATENCY_WINDOW)?,
         lasting: lasting?,
     })
 }
 
-fn window(
-    at: Path<'_>,
-    raw: Option<&str>,
-    default: Duration,
-    errors: &mut Errors,
-) -> Option<Duration> {
+fn window(at: Path<'_>, raw: Option<&str>, default: Duration) -> Option<Duration> {
     raw.map_or(Some(default), |text| {
-        duration(at.field("window"), text, limits::WINDOW, errors)
+        duration(at.field("window"), text, limits::WINDOW)
     })
 }
 
-fn on_breach(at: Path<'_>, raw: Option<&str>, ramps: bool, errors: &mut Errors) -> OnBreach {
+fn on_breach(at: Path<'_>, raw: Option<&str>, ramps: bool) -> OnBreach {
     match raw {
         None | Some("rollback") => OnBreach::Rollback,
         Some("observe") => OnBreach::Observe,
         Some("freeze") if ramps => OnBreach::Freeze,
         Some("freeze") => {
-            errors.add(
-                at,
-                "freeze needs a canary with steps or ramp: write rollback or observe",
-            );
+            at.error("freeze needs a canary with steps or ramp: write rollback or observe");
             OnBreach::Rollback
         }
         Some(other) => {
-            errors.add_unknown_name(at, other, limits::ON_BREACH.into_iter());
+            at.unknown_name(other, limits::ON_BREACH.into_iter());
             OnBreach::Rollback
         }
     }

@@ -8,7 +8,7 @@ use super::values::{no_claim, only_true, percent};
 use super::{cookies, names};
 use crate::bucket::{Gate, Key, Purpose};
 use crate::cookies::MintedCookie;
-use crate::error::{Errors, Path};
+use crate::error::Path;
 use crate::identity::IdentitySource;
 use crate::request::ClaimType;
 
@@ -19,43 +19,37 @@ const ONE_SOURCE: &str =
     "must have exactly one source: header, cookie, query, jwtClaim, sourceIp, concat or random";
 
 pub(super) fn sources(
+    at: Path<'_>,
     list: Option<Items<'_, spec::IdentitySpec<'_>>>,
     build: &mut Build,
-    errors: &mut Errors,
 ) -> (Vec<IdentitySource>, Option<MintedCookie>) {
-    let root = Path::Root;
-    let at = root.field("identity");
     let Some(list) = list else {
         return (Vec::new(), None);
     };
-    let list = list.at_most(MAX_IDENTITY_SOURCES, "sources", at, errors);
+    let list = list.at_most(MAX_IDENTITY_SOURCES, "sources", at);
     let count = list.len();
     let random = |source: &IdentitySource| matches!(source, IdentitySource::Random);
     // Who is only now given a cookie may be asked whether they have another identity.
     build.identity = IdentityKind::Lasting;
     let mut mint = None;
-    let sources = list.each(at, errors, |at, mut raw, errors| {
-        let last = matches!(at, Path::Index(_, place) if place.saturating_add(1) == count);
+    let sources = list.each(at, |at, mut raw| {
+        let last = at
+            .last_index()
+            .is_some_and(|index| index.saturating_add(1) == count);
         if let Some(raw_mint) = raw.mint.take() {
             let place = at.field("mint");
             match &raw.cookie {
-                Some(name) => mint = cookies::mint(place, name, &raw_mint, build, errors),
-                None => errors.add(place, "needs a cookie in the same source"),
+                Some(name) => mint = cookies::mint(place, name, &raw_mint, build),
+                None => place.error("needs a cookie in the same source"),
             }
             if !last {
-                errors.add(
-                    place,
-                    "must be in the last source, because it always yields an identity",
-                );
+                place.error("must be in the last source, because it always yields an identity");
             }
         }
-        let source = source(at, &raw, true, build, errors)?;
+        let source = source(at, &raw, true, build)?;
         build.draws |= random(&source);
         if random(&source) && !last {
-            errors.add(
-                at,
-                "must be the last source, because random always yields an identity",
-            );
+            at.error("must be the last source, because random always yields an identity");
         }
         Some(source)
     });
@@ -76,7 +70,6 @@ fn source(
     raw: &spec::IdentitySpec<'_>,
     outermost: bool,
     build: &mut Build,
-    errors: &mut Errors,
 ) -> Option<IdentitySource> {
     let named = [
         raw.header.is_some(),
@@ -88,26 +81,26 @@ fn source(
         raw.random.is_some(),
     ];
     if named.iter().filter(|named| **named).count() != 1 {
-        errors.add(at, ONE_SOURCE);
+        at.error(ONE_SOURCE);
         return None;
     }
     if raw.mint.is_some() {
-        errors.add(at.field("mint"), "is not allowed in a concat");
+        at.field("mint").error("is not allowed in a concat");
     }
     if raw.jwt_claim.is_none() {
-        no_claim(at, raw.jwt_payload, raw.claim_type, errors);
+        no_claim(at, raw.jwt_payload, raw.claim_type);
     }
     let headers = &mut build.headers;
     if let Some(name) = raw.header {
-        let id = headers.read(at.field("header"), name, errors)?;
+        let id = headers.read(at.field("header"), name)?;
         return Some(IdentitySource::Header(id));
     }
     if let Some(name) = raw.cookie {
-        let id = headers.cookie(at.field("cookie"), name, errors)?;
+        let id = headers.cookie(at.field("cookie"), name)?;
         return Some(IdentitySource::Cookie(id));
     }
     if let Some(key) = raw.query {
-        let id = headers.query(at.field("query"), key, errors)?;
+        let id = headers.query(at.field("query"), key)?;
         return Some(IdentitySource::Query(id));
     }
     if let Some(path) = raw.jwt_claim {
@@ -116,66 +109,53 @@ fn source(
             payload: raw.jwt_payload,
             kind: raw.claim_type,
         };
-        let (id, kind) = headers.claim(at, raw, errors)?;
+        let (id, kind) = headers.claim(at, raw)?;
         if kind == ClaimType::List {
-            errors.add(
-                at.field("type"),
-                "a list is not an identity: write string, number or bool",
-            );
+            at.field("type")
+                .error("a list is not an identity: write string, number or bool");
         }
         return Some(IdentitySource::Claim(id));
     }
     if let Some(flag) = raw.source_ip {
-        only_true(at.field("sourceIp"), flag, errors);
+        only_true(at.field("sourceIp"), flag);
         return Some(IdentitySource::SourceIp);
     }
     if let Some(flag) = raw.random {
-        only_true(at.field("random"), flag, errors);
+        only_true(at.field("random"), flag);
         if !outermost {
-            errors.add(at.field("random"), "is not allowed in a concat");
+            at.field("random").error("is not allowed in a concat");
         }
         return Some(IdentitySource::Random);
     }
     let parts = raw.concat?;
     let at = at.field("concat");
     if !outermost {
-        errors.add(
-            at,
-            "is a concat in a concat: write its sources into the outer one",
-        );
+        at.error("is a concat in a concat: write its sources into the outer one");
         return None;
     }
-    let parts = parts.at_most(MAX_CONCAT, "sources", at, errors);
+    let parts = parts.at_most(MAX_CONCAT, "sources", at);
     if parts.len() < 2 {
-        errors.add(at, "needs two or more sources");
+        at.error("needs two or more sources");
     }
-    let parts = parts.each(at, errors, |at, raw, errors| {
-        source(at, &raw, false, build, errors)
-    });
+    let parts = parts.each(at, |at, raw| source(at, &raw, false, build));
     Some(IdentitySource::Concat(parts))
 }
 
-pub(super) fn ignored(list: Option<Items<'_, &str>>, errors: &mut Errors) -> Vec<Box<[u8]>> {
+pub(super) fn ignored(at: Path<'_>, list: Option<Items<'_, &str>>) -> Vec<Box<[u8]>> {
     let Some(list) = list else {
         return IGNORED
             .iter()
             .map(|value| value.as_bytes().into())
             .collect();
     };
-    let root = Path::Root;
-    let at = root.field("ignoreIdentities");
-    let list = list.at_most(MAX_IGNORED, "values", at, errors);
+    let list = list.at_most(MAX_IGNORED, "values", at);
     // IdentityKind are trimmed before they are held against these.
-    list.each(at, errors, |_, value, _| {
-        Some(value.as_bytes().trim_ascii().into())
-    })
+    list.each(at, |_, value| Some(value.as_bytes().trim_ascii().into()))
 }
 
-pub(super) fn holdout(raw: Option<spec::HoldoutSpec<'_>>, errors: &mut Errors) -> Option<Gate> {
+pub(super) fn holdout(at: Path<'_>, raw: Option<spec::HoldoutSpec<'_>>) -> Option<Gate> {
     let raw = raw?;
-    let root = Path::Root;
-    let at = root.field("holdout");
-    names::other(at.field("name"), raw.name, errors);
-    let share = percent(at.field("percent"), raw.percent, errors)?;
+    names::other(at.field("name"), raw.name);
+    let share = percent(at.field("percent"), raw.percent)?;
     Some(Gate::new(Key::new(Purpose::Holdout, raw.name), share))
 }

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use super::read::{self, Mistakes, Read};
-use crate::error::{Errors, Path};
+use crate::error::Path;
 use crate::json::Tree;
 
 /// A list whose elements are read one by one, when they are compiled: one that has the
@@ -37,17 +37,11 @@ impl<'t, T> Items<'t, T> {
     }
 
     /// The list, cut to the most that is allowed when it is longer.
-    pub(super) fn at_most(
-        mut self,
-        most: usize,
-        what: &str,
-        at: Path<'_>,
-        errors: &mut Errors,
-    ) -> Self {
+    pub(super) fn at_most(mut self, most: usize, what: &str, at: Path<'_>) -> Self {
         let count = self.len();
         if count > most {
             let message = format_args!("has {count} {what}: the maximum is {most}");
-            errors.add(at, message);
+            at.error(message);
             self.values = self.values.get(..most).unwrap_or_default();
         }
         self
@@ -60,19 +54,18 @@ impl<'t, T: Read<'t>> Items<'t, T> {
     pub(super) fn each<U>(
         self,
         at: Path<'_>,
-        errors: &mut Errors,
-        mut compile: impl FnMut(Path<'_>, T, &mut Errors) -> Option<U>,
+        mut compile: impl FnMut(Path<'_>, T) -> Option<U>,
     ) -> Vec<U> {
         let mut list = Vec::new();
         for (index, value) in self.values.iter().enumerate() {
             let at = at.index(index);
             match read::read(value) {
                 Ok(value) => {
-                    if let Some(compiled) = compile(at, value, errors) {
+                    if let Some(compiled) = compile(at, value) {
                         list.push(compiled);
                     }
                 }
-                Err(error) => error.report(at, errors),
+                Err(error) => error.report(at),
             }
         }
         list
@@ -117,12 +110,12 @@ impl<'t> Read<'t> for OneOrMany<'t> {
 
 impl<'t> OneOrMany<'t> {
     /// The strings; `None` if some of them are none.
-    pub(super) fn into_list(self, at: Path<'_>, errors: &mut Errors) -> Option<Vec<&'t str>> {
+    pub(super) fn into_list(self, at: Path<'_>) -> Option<Vec<&'t str>> {
         match self {
             Self::One(text) => Some(vec![text]),
             Self::Many(items) => {
                 let count = items.len();
-                let list = items.each(at, errors, |_, text, _| Some(text));
+                let list = items.each(at, |_, text| Some(text));
                 (list.len() == count).then_some(list)
             }
         }

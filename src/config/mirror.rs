@@ -6,7 +6,7 @@ use super::values::percent;
 use super::versions::Versions;
 use super::{operator, spec};
 use crate::bucket::{Gate, Key, Purpose};
-use crate::error::{Errors, Path};
+use crate::error::Path;
 use crate::policy::{HeaderRole, Mirror};
 
 pub(super) fn compile(
@@ -15,21 +15,20 @@ pub(super) fn compile(
     salt: &str,
     versions: &Versions,
     build: &Build,
-    errors: &mut Errors,
 ) -> Option<Mirror> {
-    let version = versions.find(at.field("version"), raw.version, errors);
+    let version = versions.find(at.field("version"), raw.version);
     let untargeted = versions.list.iter().all(|version| version.target.is_none());
     if untargeted && versions.complete {
-        errors.add(at, "needs a target, but no version has one");
+        at.error("needs a target, but no version has one");
     }
     if !build.headers.has(HeaderRole::Mirror) {
-        errors.add(at, "needs a header: name it in headers.mirror");
+        at.error("needs a header: name it in headers.mirror");
     }
-    let share = percent(at.field("percent"), raw.percent, errors);
+    let share = percent(at.field("percent"), raw.percent);
     if share.is_some_and(|share| share.foregone().is_none()) {
-        build.needs_anybody(at.field("percent"), errors);
+        build.needs_anybody(at.field("percent"));
     }
-    let methods = some_of(at.field("methods"), raw.methods, errors, operator::method);
+    let methods = some_of(at.field("methods"), raw.methods, operator::method);
     Some(Mirror {
         version: version?,
         gate: Gate::new(Key::new(Purpose::Mirror, salt), share?),

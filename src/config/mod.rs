@@ -32,6 +32,8 @@ pub use crate::error::{ConfigError, ErrorKind, Errors};
 #[cfg(not(target_arch = "wasm32"))]
 pub use spec::schema;
 
+use std::cell::Cell;
+
 use crate::error::Path;
 use crate::json::{self, Tree};
 use crate::policy::Policy;
@@ -52,33 +54,32 @@ pub fn parse(bytes: &[u8]) -> Result<Policy, Errors> {
     if bytes.is_empty() {
         return Ok(Policy::default());
     }
-    let mut errors = Errors::default();
-    let Some(tree) = read_text(bytes, &mut errors) else {
-        return Err(errors);
-    };
-    let fingerprint = folded(tree.hash());
-    let policy = compile::compile(&tree, &mut errors);
-    let policy = errors.into_result(policy)?;
-    Ok(Policy {
-        fingerprint,
-        ..policy
-    })
+    let errors = Cell::default();
+    let root = Path::root(&errors);
+    let policy = read_text(root, bytes).and_then(|tree| {
+        let fingerprint = folded(tree.hash());
+        let policy = compile::compile(root, &tree)?;
+        Some(Policy {
+            fingerprint,
+            ..policy
+        })
+    });
+    errors.into_inner().into_result(policy)
 }
 
 /// Parses the JSON text; `None` when it is too long or not JSON.
-fn read_text<'j>(bytes: &'j [u8], errors: &mut Errors) -> Option<Tree<'j>> {
+fn read_text<'j>(at: Path<'_>, bytes: &'j [u8]) -> Option<Tree<'j>> {
     if bytes.len() > MAX_BYTES {
         let message = format_args!("has {} bytes: the maximum is {MAX_BYTES}", bytes.len());
-        errors.add(Path::Root, message);
+        at.error(message);
         return None;
     }
-    let error = match json::parse(bytes, errors) {
+    let error = match json::parse(bytes, at) {
         Ok(tree) => return Some(tree),
         Err(error) => error,
     };
     if is_protobuf_struct(bytes) {
-        errors.add(
-            Path::Root,
+        at.error(
             "is a google.protobuf.Struct, which arrives as raw protobuf: write the \
              configuration as JSON text in a google.protobuf.StringValue",
         );
@@ -90,7 +91,7 @@ fn read_text<'j>(bytes: &'j [u8], errors: &mut Errors) -> Option<Tree<'j>> {
         "; write a JSON object, not YAML"
     };
     let message = format_args!("is not JSON: {}{hint}", error.message);
-    errors.add_kind(Path::Root, error.kind, message);
+    at.error_of_kind(error.kind, message);
     None
 }
 
@@ -105,7 +106,7 @@ fn is_protobuf_struct(bytes: &[u8]) -> bool {
 /// rollouts, and removes the default headers of divvy and those that the configuration names
 /// under `headers` and `expose`, if it is JSON.
 pub fn inert(bytes: &[u8]) -> Policy {
-    let tree = read_text(bytes, &mut Errors::default());
+    let tree = read_text(Path::SILENT, bytes);
     let hash = tree
         .as_ref()
         .map_or_else(|| json::hash(0, bytes), Tree::hash);

@@ -1,7 +1,7 @@
 //! Which names, header names and targets are allowed.
 
 use super::limits::{self, MAX_HOST, MAX_NAME, MAX_TARGET};
-use crate::error::{Errors, Path};
+use crate::error::Path;
 
 const TOO_LONG: &str = "is longer than 1024 bytes, the maximum of a target";
 
@@ -52,26 +52,26 @@ const NOT_OURS: [&str; 28] = [
 ];
 
 /// Checks the name of a rollout, which is also a key of the assignment.
-pub(super) fn rollout(at: Path<'_>, name: &str, errors: &mut Errors) {
+pub(super) fn rollout(at: Path<'_>, name: &str) {
     let valid = is_name(
         name,
         |first| first.is_ascii_lowercase(),
         |rest| !rest.is_ascii_uppercase(),
     );
-    check(at, name, valid, limits::ROLLOUT_NAME, errors);
-    not_cut(at, name, errors);
+    check(at, name, valid, limits::ROLLOUT_NAME);
+    not_cut(at, name);
 }
 
 /// Checks the name of a version.
-pub(super) fn version(at: Path<'_>, name: &str, errors: &mut Errors) {
-    other(at, name, errors);
-    not_cut(at, name, errors);
+pub(super) fn version(at: Path<'_>, name: &str) {
+    other(at, name);
+    not_cut(at, name);
 }
 
 /// Checks the name of a rule or a salt, which are no labels.
-pub(super) fn other(at: Path<'_>, name: &str, errors: &mut Errors) {
+pub(super) fn other(at: Path<'_>, name: &str) {
     let valid = is_name(name, |first| first.is_ascii_alphanumeric(), |_| true);
-    check(at, name, valid, limits::NAME, errors);
+    check(at, name, valid, limits::NAME);
 }
 
 fn is_name(name: &str, first: fn(u8) -> bool, others: fn(u8) -> bool) -> bool {
@@ -86,44 +86,43 @@ const fn in_alphabet(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-')
 }
 
-fn check(at: Path<'_>, name: &str, valid: bool, pattern: &str, errors: &mut Errors) {
+fn check(at: Path<'_>, name: &str, valid: bool, pattern: &str) {
     if !valid {
-        errors.add(
-            at,
-            format_args!("{name:?} is not a valid name: it must match {pattern}"),
-        );
+        at.error(format_args!(
+            "{name:?} is not a valid name: it must match {pattern}"
+        ));
     }
 }
 
 /// Checks that a name can be a label.
-fn not_cut(at: Path<'_>, name: &str, errors: &mut Errors) {
+fn not_cut(at: Path<'_>, name: &str) {
     if let Some(part) = CUT_BY_ISTIO.iter().find(|part| place(name, part).is_some()) {
         let message =
             format_args!("{name:?} contains {part:?}, at which Istio splits the names of metrics");
-        errors.add(at, message);
+        at.error(message);
     }
 }
 
 /// Checks the name of a header to read, and puts it in lower case.
-pub(super) fn header(at: Path<'_>, name: &str, errors: &mut Errors) -> Option<String> {
+pub(super) fn header(at: Path<'_>, name: &str) -> Option<String> {
     if name.starts_with(':') {
         let message = format_args!("{name:?} is a pseudo-header: use path, method or host");
-        errors.add(at, message);
+        at.error(message);
         return None;
     }
     if name.eq_ignore_ascii_case("host") {
-        errors.add(at, "\"host\" arrives as :authority in Envoy: use host");
+        at.error("\"host\" arrives as :authority in Envoy: use host");
         return None;
     }
     if name.is_empty() || !name.bytes().all(is_token) {
-        errors.add(at, format_args!("{name:?} is not a header name"));
+        at.error(format_args!("{name:?} is not a header name"));
         return None;
     }
     Some(name.to_ascii_lowercase())
 }
 
 /// Checks the name of a header to write, and puts it in lower case.
-pub(super) fn own_header(at: Path<'_>, name: &str, errors: &mut Errors) -> Option<String> {
+pub(super) fn own_header(at: Path<'_>, name: &str) -> Option<String> {
     let pseudo = name.starts_with(':');
     if pseudo
         || NOT_OURS
@@ -132,17 +131,17 @@ pub(super) fn own_header(at: Path<'_>, name: &str, errors: &mut Errors) -> Optio
     {
         let message =
             format_args!("{name:?} is a standard header: choose one that only divvy writes");
-        errors.add(at, message);
+        at.error(message);
         return None;
     }
-    header(at, name, errors)
+    header(at, name)
 }
 
 /// Checks the name of a cookie.
-pub(super) fn cookie(at: Path<'_>, name: &str, errors: &mut Errors) -> bool {
+pub(super) fn cookie(at: Path<'_>, name: &str) -> bool {
     let valid = !name.is_empty() && name.bytes().all(is_token);
     if !valid {
-        errors.add(at, format_args!("{name:?} is not a cookie name"));
+        at.error(format_args!("{name:?} is not a cookie name"));
     }
     valid
 }
@@ -161,46 +160,37 @@ pub(super) fn is_domain(name: &str) -> bool {
 }
 
 /// Checks the key of a query parameter, which is compared as it stands in the URL.
-pub(super) fn query_key(at: Path<'_>, key: &str, errors: &mut Errors) -> bool {
+pub(super) fn query_key(at: Path<'_>, key: &str) -> bool {
     let valid = !key.is_empty() && !key.contains(['&', '=', '#', ' ']);
     if !valid {
-        errors.add(
-            at,
-            format_args!(
-                "{key:?} is not a query key: it may not be empty nor contain &, =, # or a space"
-            ),
-        );
+        at.error(format_args!(
+            "{key:?} is not a query key: it may not be empty nor contain &, =, # or a space"
+        ));
     }
     valid
 }
 
 /// Checks the key of a label, which stands between `;` and `=`.
-pub(super) fn label_key(at: Path<'_>, key: &str, errors: &mut Errors) -> bool {
+pub(super) fn label_key(at: Path<'_>, key: &str) -> bool {
     let valid = !key.is_empty() && !key.contains([';', '=']) && key.trim() == key;
     if !valid {
-        errors.add(
-            at,
-            format_args!("{key:?} is not a label key: it may not be empty nor contain ; or ="),
-        );
+        at.error(format_args!(
+            "{key:?} is not a label key: it may not be empty nor contain ; or ="
+        ));
     }
     valid
 }
 
 /// Checks a revision, which may be empty.
-pub(super) fn revision(at: Path<'_>, revision: &str, errors: &mut Errors) {
+pub(super) fn revision(at: Path<'_>, revision: &str) {
     let valid = revision.is_empty() || is_name(revision, |_| true, |_| true);
-    check(at, revision, valid, limits::REVISION, errors);
+    check(at, revision, valid, limits::REVISION);
 }
 
 /// Puts the version into a target's template and checks that the result can be sent.
-pub(super) fn target(
-    at: Path<'_>,
-    template: &str,
-    version: &str,
-    errors: &mut Errors,
-) -> Option<Box<str>> {
+pub(super) fn target(at: Path<'_>, template: &str, version: &str) -> Option<Box<str>> {
     if template.len() > MAX_TARGET {
-        errors.add(at, TOO_LONG);
+        at.error(TOO_LONG);
         return None;
     }
     // What is wrong with such a name is said where it stands.
@@ -209,24 +199,20 @@ pub(super) fn target(
     }
     let target = filled(template, version);
     if target.len() > MAX_TARGET {
-        errors.add(at, TOO_LONG);
+        at.error(TOO_LONG);
         return None;
     }
     if target.contains(['{', '}']) {
-        errors.add(
-            at,
-            format_args!(
-                "{template:?} has a brace that is not part of {{version}}, the only placeholder"
-            ),
-        );
+        at.error(format_args!(
+            "{template:?} has a brace that is not part of {{version}}, the only placeholder"
+        ));
         return None;
     }
     let visible = target.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     if target.is_empty() || !visible || target.trim() != target {
-        errors.add(
-            at,
-            format_args!("{target:?} is not a target: write visible ASCII characters"),
-        );
+        at.error(format_args!(
+            "{target:?} is not a target: write visible ASCII characters"
+        ));
         return None;
     }
     Some(target.into())

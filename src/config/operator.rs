@@ -13,7 +13,7 @@ use crate::condition::cidr::{Networks, network};
 use crate::condition::range::Range;
 use crate::condition::regex::Regex;
 use crate::condition::semver::VersionRequirement;
-use crate::error::{Errors, Path};
+use crate::error::Path;
 use crate::request::host::normalized;
 
 /// What the values of a source are like, as far as operators care.
@@ -50,16 +50,12 @@ pub(super) fn compile(
     operator: &OperatorSpec<'_>,
     kind: ValueKind,
     build: &mut Build,
-    errors: &mut Errors,
 ) -> Option<Matcher> {
     let name = match given(operator).as_slice() {
         [name] => *name,
         [] => {
-            errors.add(
-                at,
-                "has no operator: write one of exact, prefix, suffix, contains, in, present, regex, \
-                 semver, range, cidr",
-            );
+            at.error("has no operator: write one of exact, prefix, suffix, contains, in, present, regex, \
+                 semver, range, cidr");
             return None;
         }
         several => {
@@ -67,20 +63,18 @@ pub(super) fn compile(
                 "has several operators, {}: write one",
                 several.join(" and ")
             );
-            errors.add(at, message);
+            at.error(message);
             return None;
         }
     };
     let ignore_case = operator.ignore_case == Some(true);
     if operator.ignore_case.is_some() && matches!(name, "present" | "semver" | "range" | "cidr") {
-        errors.add(
-            at.field("ignoreCase"),
-            format_args!("has no effect on {name}: leave it out"),
-        );
+        at.field("ignoreCase")
+            .error(format_args!("has no effect on {name}: leave it out"));
     }
     let text = TextOperand { kind, ignore_case };
     let at = at.field(name);
-    let test = text_operator(at, operator, &text, build, errors)?;
+    let test = text_operator(at, operator, &text, build)?;
     Some(if ignore_case && !matches!(test, Matcher::Regex(_)) {
         Matcher::IgnoreCase(Box::new(test))
     } else {
@@ -93,80 +87,72 @@ fn text_operator(
     operator: &OperatorSpec<'_>,
     text: &TextOperand,
     build: &mut Build,
-    errors: &mut Errors,
 ) -> Option<Matcher> {
     if let Some(value) = operator.exact {
-        return text.whole(at, value, errors).map(Matcher::Exact);
+        return text.whole(at, value).map(Matcher::Exact);
     }
     if let Some(value) = operator.prefix {
         if text.kind == ValueKind::Path {
-            return text.whole(at, value, errors).map(Matcher::PathPrefix);
+            return text.whole(at, value).map(Matcher::PathPrefix);
         }
-        return text.part(at, value, false, errors).map(Matcher::Prefix);
+        return text.part(at, value, false).map(Matcher::Prefix);
     }
     if let Some(value) = operator.suffix {
-        return text.part(at, value, true, errors).map(Matcher::Suffix);
+        return text.part(at, value, true).map(Matcher::Suffix);
     }
     if let Some(value) = operator.contains {
-        let needle = text.part(at, value, false, errors)?;
+        let needle = text.part(at, value, false)?;
         return Some(Matcher::Contains(Box::new(
             Finder::new(&needle).into_owned(),
         )));
     }
     if let Some(list) = operator.r#in {
         if list.is_empty() {
-            errors.add(at, "is empty");
+            at.error("is empty");
         }
-        let list = list.each(at, errors, |at, value, errors| {
-            text.whole(at, value, errors)
-        });
+        let list = list.each(at, |at, value| text.whole(at, value));
         return Some(Matcher::In(list.iter().map(|value| &**value).collect()));
     }
     if let Some(present) = operator.present {
         return Some(Matcher::Present(present));
     }
     if let Some(pattern) = operator.regex {
-        if !build.count_regex(at, errors) {
+        if !build.count_regex(at) {
             return None;
         }
-        let pattern = told(at, Regex::new(pattern, text.ignore_case), errors)?;
+        let pattern = told(at, Regex::new(pattern, text.ignore_case))?;
         return Some(Matcher::Regex(Box::new(pattern)));
     }
     if let Some(requirement) = operator.semver {
-        let requirement = told(at, VersionRequirement::parse(requirement), errors)?;
+        let requirement = told(at, VersionRequirement::parse(requirement))?;
         return Some(Matcher::Semver(Box::new(requirement)));
     }
     if let Some(ends) = &operator.range {
-        return range(at, ends, errors).map(Matcher::Range);
+        return range(at, ends).map(Matcher::Range);
     }
     let networks = match operator.cidr? {
-        OneOrMany::One(text) => told(at, network(text), errors).into_iter().collect(),
+        OneOrMany::One(text) => told(at, network(text)).into_iter().collect(),
         OneOrMany::Many(list) => {
             if list.is_empty() {
-                errors.add(at, "is empty");
+                at.error("is empty");
             }
-            list.each(at, errors, |at, text, errors| {
-                told(at, network(text), errors)
-            })
+            list.each(at, |at, text| told(at, network(text)))
         }
     };
     Some(Matcher::Cidr(Networks::new(networks)))
 }
 
 /// The value, or a note of what is wrong with it.
-fn told<T>(at: Path<'_>, result: Result<T, String>, errors: &mut Errors) -> Option<T> {
-    result.map_err(|message| errors.add(at, &message)).ok()
+fn told<T>(at: Path<'_>, result: Result<T, String>) -> Option<T> {
+    result.map_err(|message| at.error(&message)).ok()
 }
 
-fn range(at: Path<'_>, raw: &spec::RangeSpec, errors: &mut Errors) -> Option<Range> {
+fn range(at: Path<'_>, raw: &spec::RangeSpec) -> Option<Range> {
     let spec::RangeSpec { min, max } = *raw;
     match (min, max) {
-        (None, None) => errors.add(at, "has no bound: write min, max or both"),
+        (None, None) => at.error("has no bound: write min, max or both"),
         (Some(min), Some(max)) if min >= max => {
-            errors.add(
-                at,
-                "is empty: min must be less than max, which is exclusive",
-            );
+            at.error("is empty: min must be less than max, which is exclusive");
         }
         _ => return Some(Range { min, max }),
     }
@@ -181,62 +167,45 @@ struct TextOperand {
 
 impl TextOperand {
     /// A value that is compared from its beginning.
-    fn whole(&self, at: Path<'_>, text: &str, errors: &mut Errors) -> Option<Box<[u8]>> {
+    fn whole(&self, at: Path<'_>, text: &str) -> Option<Box<[u8]>> {
         match self.kind {
             ValueKind::Path if text.len() > MAX_PATH => {
-                errors.add(
-                    at,
-                    format_args!("is longer than {MAX_PATH} bytes, the maximum of a path"),
-                );
+                at.error(format_args!(
+                    "is longer than {MAX_PATH} bytes, the maximum of a path"
+                ));
                 None
             }
             ValueKind::Path if !text.starts_with('/') && text != "*" => {
-                errors.add(
-                    at,
-                    format_args!("{text:?} is not a path: it must begin with /"),
-                );
+                at.error(format_args!("{text:?} is not a path: it must begin with /"));
                 None
             }
             ValueKind::Address => match text.parse::<IpAddr>() {
                 Ok(address) => Some(address.to_canonical().to_string().into_bytes().into()),
                 Err(_) => {
-                    errors.add(
-                        at,
-                        format_args!("{text:?} is not an IP address: use cidr for a network"),
-                    );
+                    at.error(format_args!(
+                        "{text:?} is not an IP address: use cidr for a network"
+                    ));
                     None
                 }
             },
-            _ => self.checked(at, text, true, errors),
+            _ => self.checked(at, text, true),
         }
     }
 
     /// A value that is cut out of another, `at_end` or anywhere else.
-    fn part(
-        &self,
-        at: Path<'_>,
-        text: &str,
-        at_end: bool,
-        errors: &mut Errors,
-    ) -> Option<Box<[u8]>> {
+    fn part(&self, at: Path<'_>, text: &str, at_end: bool) -> Option<Box<[u8]>> {
         if text.is_empty() {
-            errors.add(at, "is empty and would match every value: use present");
+            at.error("is empty and would match every value: use present");
             return None;
         }
-        self.checked(at, text, at_end, errors)
+        self.checked(at, text, at_end)
     }
 
-    fn checked(
-        &self,
-        at: Path<'_>,
-        text: &str,
-        at_end: bool,
-        errors: &mut Errors,
-    ) -> Option<Box<[u8]>> {
+    fn checked(&self, at: Path<'_>, text: &str, at_end: bool) -> Option<Box<[u8]>> {
         let value: Box<[u8]> = match self.kind {
             ValueKind::Path if text.contains('?') => {
                 let message = format_args!("{text:?} contains ?, which ends a path: use query");
-                errors.add(at, message);
+                at.error(message);
                 return None;
             }
             // Compared in the form in which a request's host is.
@@ -246,16 +215,14 @@ impl TextOperand {
                     let message = format_args!(
                         "{text:?} has a port or a final dot: hosts are compared without"
                     );
-                    errors.add(at, message);
+                    at.error(message);
                     return None;
                 }
                 host.into()
             }
             ValueKind::Host => text.to_ascii_lowercase().into_bytes().into(),
-            ValueKind::Method if self.ignore_case => {
-                method(at, &text.to_ascii_uppercase(), errors)?
-            }
-            ValueKind::Method => method(at, text, errors)?,
+            ValueKind::Method if self.ignore_case => method(at, &text.to_ascii_uppercase())?,
+            ValueKind::Method => method(at, text)?,
             _ => text.as_bytes().into(),
         };
         Some(if self.ignore_case {
@@ -267,20 +234,17 @@ impl TextOperand {
 }
 
 /// Checks a method, which is case-sensitive.
-pub(super) fn method(at: Path<'_>, text: &str, errors: &mut Errors) -> Option<Box<[u8]>> {
+pub(super) fn method(at: Path<'_>, text: &str) -> Option<Box<[u8]>> {
     const KNOWN: [&str; 9] = [
         "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
     ];
     let upper = text.to_ascii_uppercase();
     if text.is_empty() || !text.bytes().all(names::is_token) {
-        errors.add(at, format_args!("{text:?} is not a method"));
+        at.error(format_args!("{text:?} is not a method"));
         return None;
     }
     if upper != text && KNOWN.contains(&upper.as_str()) {
-        errors.add(
-            at,
-            format_args!("{text:?} is not a method: write {upper:?}"),
-        );
+        at.error(format_args!("{text:?} is not a method: write {upper:?}"));
         return None;
     }
     Some(text.as_bytes().into())

@@ -3,49 +3,45 @@
 use super::limits::{HOLD, MAX_STEPS};
 use super::spec;
 use super::values::{duration, instant, percent};
-use crate::error::{Errors, Path};
+use crate::error::Path;
 use crate::guardrail::Ramp;
 use crate::guardrail::ramp::{Even, Flaw, Step};
 use crate::strategy::Weight;
 
 /// What a canary says of its weight, and its ramp if it has one.
-pub(super) fn weight(
-    at: Path<'_>,
-    raw: &spec::CanarySpec<'_>,
-    errors: &mut Errors,
-) -> Option<(Weight, Option<Ramp>)> {
+pub(super) fn weight(at: Path<'_>, raw: &spec::CanarySpec<'_>) -> Option<(Weight, Option<Ramp>)> {
     match (raw.weight, raw.steps, &raw.ramp) {
         (Some(weight), None, None) => {
             if raw.start.is_some() {
                 let message = "has no effect with weight: leave it out";
-                errors.add(at.field("start"), message);
+                at.field("start").error(message);
             }
-            let share = percent(at.field("weight"), weight, errors)?;
+            let share = percent(at.field("weight"), weight)?;
             Some((Weight::Fixed(share), None))
         }
         (None, Some(steps), None) => {
-            let start = beginning(at, raw.start, errors);
+            let start = beginning(at, raw.start);
             let at = at.field("steps");
             let count = steps.len();
-            let steps = steps.at_most(MAX_STEPS, "steps", at, errors);
-            let steps = steps.each(at, errors, step);
+            let steps = steps.at_most(MAX_STEPS, "steps", at);
+            let steps = steps.each(at, step);
             if steps.len() < count {
                 return None;
             }
-            by_clock(at, start, Ok(steps), errors)
+            by_clock(at, start, Ok(steps))
         }
         (None, None, Some(ramp)) => {
-            let start = beginning(at, raw.start, errors);
+            let start = beginning(at, raw.start);
             let at = at.field("ramp");
-            let steps = even(at, ramp, errors)?.steps();
-            by_clock(at, start, steps, errors)
+            let steps = even(at, ramp)?.steps();
+            by_clock(at, start, steps)
         }
         (None, None, None) => {
-            errors.add(at, "has no weight: write weight, steps or ramp");
+            at.error("has no weight: write weight, steps or ramp");
             None
         }
         _ => {
-            errors.add(at, "has several weights: write one of weight, steps, ramp");
+            at.error("has several weights: write one of weight, steps, ramp");
             None
         }
     }
@@ -55,31 +51,30 @@ fn by_clock(
     at: Path<'_>,
     start: Option<u64>,
     steps: Result<Vec<Step>, Flaw>,
-    errors: &mut Errors,
 ) -> Option<(Weight, Option<Ramp>)> {
     // What is wrong with the steps is told without knowing when they begin.
     match steps.and_then(|steps| Ramp::new(start.unwrap_or_default(), steps)) {
         Ok(ramp) => start.map(|_| (Weight::Ramp, Some(ramp))),
         Err(flaw) => {
-            report(at, flaw, errors);
+            report(at, flaw);
             None
         }
     }
 }
 
-fn beginning(at: Path<'_>, start: Option<&str>, errors: &mut Errors) -> Option<u64> {
+fn beginning(at: Path<'_>, start: Option<&str>) -> Option<u64> {
     let Some(start) = start else {
         let message = "has no start: write the instant at which the first step begins";
-        errors.add(at, message);
+        at.error(message);
         return None;
     };
-    instant(at.field("start"), start, errors)
+    instant(at.field("start"), start)
 }
 
-fn step(at: Path<'_>, raw: spec::StepSpec<'_>, errors: &mut Errors) -> Option<Step> {
-    let weight = percent(at.field("weight"), raw.weight, errors);
+fn step(at: Path<'_>, raw: spec::StepSpec<'_>) -> Option<Step> {
+    let weight = percent(at.field("weight"), raw.weight);
     let hold = match raw.hold {
-        Some(hold) => Some(duration(at.field("hold"), hold, HOLD, errors)?),
+        Some(hold) => Some(duration(at.field("hold"), hold, HOLD)?),
         None => None,
     };
     Some(Step {
@@ -88,13 +83,13 @@ fn step(at: Path<'_>, raw: spec::StepSpec<'_>, errors: &mut Errors) -> Option<St
     })
 }
 
-fn even(at: Path<'_>, raw: &spec::RampSpec<'_>, errors: &mut Errors) -> Option<Even> {
-    let from = percent(at.field("from"), raw.from, errors);
-    let by = percent(at.field("by"), raw.by, errors);
-    let to = percent(at.field("to"), raw.to, errors);
-    let every = duration(at.field("every"), raw.every, HOLD, errors);
+fn even(at: Path<'_>, raw: &spec::RampSpec<'_>) -> Option<Even> {
+    let from = percent(at.field("from"), raw.from);
+    let by = percent(at.field("by"), raw.by);
+    let to = percent(at.field("to"), raw.to);
+    let every = duration(at.field("every"), raw.every, HOLD);
     let then = match raw.then {
-        Some(then) => Some(percent(at.field("then"), then, errors)?),
+        Some(then) => Some(percent(at.field("then"), then)?),
         None => None,
     };
     Some(Even {
@@ -106,30 +101,28 @@ fn even(at: Path<'_>, raw: &spec::RampSpec<'_>, errors: &mut Errors) -> Option<E
     })
 }
 
-fn report(at: Path<'_>, flaw: Flaw, errors: &mut Errors) {
+fn report(at: Path<'_>, flaw: Flaw) {
     match flaw {
-        Flaw::Empty => errors.add(at, "is empty"),
+        Flaw::Empty => at.error("is empty"),
         Flaw::TooMany => {
             let message = format_args!("has too many steps: the maximum is {MAX_STEPS}");
-            errors.add(at, message);
+            at.error(message);
         }
         Flaw::Shrinks(index) => {
             let at = at.index(index);
             let message = "is less than the weight of the step before: weights must not decrease";
-            errors.add(at.field("weight"), message);
+            at.field("weight").error(message);
         }
         Flaw::NoHold(index) => {
             let at = at.index(index);
-            errors.add(at.field("hold"), "is 0: write a duration above 0");
+            at.field("hold").error("is 0: write a duration above 0");
         }
-        Flaw::NoStride => errors.add(at.field("by"), "is 0: write a percentage above 0"),
-        Flaw::Backwards => errors.add(
-            at.field("to"),
-            "is less than from: weights must not decrease",
-        ),
-        Flaw::FallsBack => errors.add(
-            at.field("then"),
-            "is less than to: weights must not decrease",
-        ),
+        Flaw::NoStride => at.field("by").error("is 0: write a percentage above 0"),
+        Flaw::Backwards => at
+            .field("to")
+            .error("is less than from: weights must not decrease"),
+        Flaw::FallsBack => at
+            .field("then")
+            .error("is less than to: weights must not decrease"),
     }
 }

@@ -3,7 +3,7 @@
 //! By hand, because serde's derive for all 31 specs was tried: 150 more lines, 67 to 125 KB more
 //! code, and `flatten` cannot refuse unknown fields.
 
-use crate::error::{ErrorKind, Errors, Path};
+use crate::error::{ErrorKind, Path};
 use crate::json::Tree;
 
 /// A type that can be read from a value of a tree.
@@ -37,8 +37,8 @@ pub(super) struct Mistake {
 }
 
 impl Mistake {
-    pub(super) fn report(self, at: Path<'_>, errors: &mut Errors) {
-        errors.add_kind(at.below(&self.path), self.kind, self.message);
+    pub(super) fn report(self, at: Path<'_>) {
+        at.below(&self.path).error_of_kind(self.kind, self.message);
     }
 }
 

@@ -3,7 +3,7 @@
 use super::limits::{CLAIM_TYPES, MAX_CLAIM_DEPTH, MAX_CLAIMS, MAX_STRIPPED};
 use super::names;
 use super::spec::{self, OneOrMany};
-use crate::error::{Errors, Path};
+use crate::error::Path;
 use crate::json::Tree;
 use crate::policy::{DEFAULT_HEADERS, HeaderRole, ReservedHeader};
 use crate::request::{Claim, ClaimId, ClaimType, CookieId, HeaderId, LabelId, Names, QueryId};
@@ -37,7 +37,7 @@ pub(super) enum HeaderUse {
 impl Registry {
     /// The headers that the configuration gives divvy: without `headers` the default
     /// ones, with it only those that are named. The default names are owned in any case.
-    pub(super) fn new(raw: Option<spec::HeadersSpec<'_>>, errors: &mut Errors) -> Self {
+    pub(super) fn new(at: Path<'_>, raw: Option<spec::HeadersSpec<'_>>) -> Self {
         let mut headers = Self {
             names: Names::default(),
             owned: Vec::new(),
@@ -46,8 +46,6 @@ impl Registry {
             too_many_claims: false,
         };
         let written_by_default = raw.is_none();
-        let root = Path::Root;
-        let at = root.field("headers");
         let named = raw.map(|raw| {
             [
                 ("route", raw.route, HeaderRole::Route),
@@ -59,7 +57,7 @@ impl Registry {
         for (field, name, role) in named.into_iter().flatten() {
             let Some(name) = name else { continue };
             if headers
-                .own(at.field(field), name, HeaderUse::Written(role), errors)
+                .own(at.field(field), name, HeaderUse::Written(role))
                 .is_none()
             {
                 headers.misnamed.push(role);
@@ -81,7 +79,7 @@ impl Registry {
     /// What must be stripped whatever else is wrong: the default names, and the valid
     /// ones that a refused configuration gives under `headers` and `expose`.
     pub(super) fn to_strip(config: &Tree<'_>) -> Self {
-        let mut headers = Self::new(None, &mut Errors::default());
+        let mut headers = Self::new(Path::SILENT, None);
         let rollouts = config.get("rollouts").map_or(&[][..], Tree::elements);
         let exposed = rollouts.iter().map(|rollout| rollout.get("expose"));
         let objects = [config.get("headers")].into_iter().chain(exposed);
@@ -90,7 +88,7 @@ impl Registry {
                 break;
             }
             let name = name.text().unwrap_or_default();
-            let valid = names::own_header(Path::Root, name, &mut Errors::default());
+            let valid = names::own_header(Path::SILENT, name);
             if let Some(name) = valid
                 && headers.find(&name).is_none()
             {
@@ -104,14 +102,8 @@ impl Registry {
     }
 
     /// Takes a header for divvy alone. All of them have to be taken before any is read.
-    pub(super) fn own(
-        &mut self,
-        at: Path<'_>,
-        name: &str,
-        wanted: HeaderUse,
-        errors: &mut Errors,
-    ) -> Option<HeaderId> {
-        let name = names::own_header(at, name, errors)?;
+    pub(super) fn own(&mut self, at: Path<'_>, name: &str, wanted: HeaderUse) -> Option<HeaderId> {
+        let name = names::own_header(at, name)?;
         match self.find(&name) {
             None => Some(self.add(&name, wanted)),
             Some((id, HeaderUse::Strip)) => {
@@ -125,7 +117,7 @@ impl Registry {
                 Some(id)
             }
             Some(_) => {
-                errors.add(at, format_args!("{name:?} already has another purpose"));
+                at.error(format_args!("{name:?} already has another purpose"));
                 None
             }
         }
@@ -162,54 +154,34 @@ impl Registry {
     }
 
     /// The number of a header to read.
-    pub(super) fn read(
-        &mut self,
-        at: Path<'_>,
-        name: &str,
-        errors: &mut Errors,
-    ) -> Option<HeaderId> {
-        let name = names::header(at, name, errors)?;
+    pub(super) fn read(&mut self, at: Path<'_>, name: &str) -> Option<HeaderId> {
+        let name = names::header(at, name)?;
         if self.find(&name).is_some() {
             let message = format_args!(
                 "{name:?} cannot be read: divvy writes it and removes it from requests"
             );
-            errors.add(at, message);
+            at.error(message);
             return None;
         }
         Some(self.names.header(&name))
     }
 
     /// The number of a cookie to read.
-    pub(super) fn cookie(
-        &mut self,
-        at: Path<'_>,
-        name: &str,
-        errors: &mut Errors,
-    ) -> Option<CookieId> {
-        let valid = names::cookie(at, name, errors);
+    pub(super) fn cookie(&mut self, at: Path<'_>, name: &str) -> Option<CookieId> {
+        let valid = names::cookie(at, name);
         valid.then(|| self.names.cookie(name))
     }
 
     /// The number of a query parameter to read.
-    pub(super) fn query(
-        &mut self,
-        at: Path<'_>,
-        key: &str,
-        errors: &mut Errors,
-    ) -> Option<QueryId> {
-        let valid = names::query_key(at, key, errors);
+    pub(super) fn query(&mut self, at: Path<'_>, key: &str) -> Option<QueryId> {
+        let valid = names::query_key(at, key);
         valid.then(|| self.names.query(key))
     }
 
     /// The number of a label to read.
-    pub(super) fn label(
-        &mut self,
-        at: Path<'_>,
-        raw: &spec::LabelSpec<'_>,
-        errors: &mut Errors,
-    ) -> Option<LabelId> {
-        let header = self.read(at.field("header"), raw.header, errors);
-        let valid = names::label_key(at.field("key"), raw.key, errors);
+    pub(super) fn label(&mut self, at: Path<'_>, raw: &spec::LabelSpec<'_>) -> Option<LabelId> {
+        let header = self.read(at.field("header"), raw.header);
+        let valid = names::label_key(at.field("key"), raw.key);
         let header = header.filter(|_| valid)?;
         Some(self.names.label(header, raw.key))
     }
@@ -219,14 +191,13 @@ impl Registry {
         &mut self,
         at: Path<'_>,
         raw: ClaimSpec<'_>,
-        errors: &mut Errors,
     ) -> Option<(ClaimId, ClaimType)> {
-        let before = errors.count();
+        let before = at.error_count();
         let place = at.field("jwtClaim");
-        let path = raw.path.into_list(place, errors)?;
+        let path = raw.path.into_list(place)?;
         if path.is_empty() || path.len() > MAX_CLAIM_DEPTH {
             let message = format_args!("is not a path of 1 to {MAX_CLAIM_DEPTH} names");
-            errors.add(place, message);
+            place.error(message);
         }
         let payload = raw.payload.unwrap_or(PAYLOAD);
         // The proxy takes the path apart at NULs.
@@ -234,10 +205,11 @@ impl Registry {
             .iter()
             .any(|name| name.is_empty() || name.contains('\0'))
         {
-            errors.add(place, "has a name that is empty or contains a NUL byte");
+            place.error("has a name that is empty or contains a NUL byte");
         }
         if payload.is_empty() || payload.contains('\0') {
-            errors.add(at.field("jwtPayload"), "is empty or contains a NUL byte");
+            at.field("jwtPayload")
+                .error("is empty or contains a NUL byte");
         }
         let kind = match raw.kind {
             None | Some("string") => ClaimType::String,
@@ -245,11 +217,12 @@ impl Registry {
             Some("bool") => ClaimType::Bool,
             Some("list") => ClaimType::List,
             Some(other) => {
-                errors.add_unknown_name(at.field("type"), other, CLAIM_TYPES.into_iter());
+                at.field("type")
+                    .unknown_name(other, CLAIM_TYPES.into_iter());
                 return None;
             }
         };
-        if errors.count() > before {
+        if at.error_count() > before {
             return None;
         }
         let path = path.iter().copied();
@@ -258,7 +231,7 @@ impl Registry {
         if id.is_none() && !self.too_many_claims {
             self.too_many_claims = true;
             let message = format_args!("is one token claim too many: the maximum is {MAX_CLAIMS}");
-            errors.add(place, message);
+            place.error(message);
         }
         Some((id?, kind))
     }

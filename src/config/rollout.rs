@@ -11,7 +11,7 @@ use super::values::{percent, unique};
 use super::versions::Versions;
 use super::{condition, cookies, guardrail, mirror, names, scope};
 use crate::bucket::{Gate, Key};
-use crate::error::{Errors, Path};
+use crate::error::Path;
 use crate::guardrail::{Arm, Guardrail, Plan, Ramp};
 use crate::policy::{Expose, HeaderRole, Metrics, Rollout, Rule, Version, VersionId};
 use crate::scope::Scope;
@@ -31,72 +31,62 @@ pub(super) fn compile(
     at: Path<'_>,
     raw: &spec::RolloutSpec<'_>,
     build: &mut Build,
-    errors: &mut Errors,
 ) -> Option<CompiledRollout> {
-    names::rollout(at.field("name"), raw.name, errors);
+    names::rollout(at.field("name"), raw.name);
     if let Some(salt) = &raw.salt {
-        names::other(at.field("salt"), salt, errors);
+        names::other(at.field("salt"), salt);
     }
     let salt = raw.salt.unwrap_or(raw.name);
-    let versions = Versions::compile(at, raw.name, raw.target, raw.versions, errors);
+    let versions = Versions::compile(at, raw.name, raw.target, raw.versions);
     let routes = versions.list.iter().any(|version| version.target.is_some());
     if routes && !build.headers.has(HeaderRole::Route) {
         let at_target = at.field("target");
-        errors.add(at_target, "needs a header: name it in headers.route");
+        at_target.error("needs a header: name it in headers.route");
     }
-    let stable = versions.find(at.field("stable"), raw.stable, errors);
+    let stable = versions.find(at.field("stable"), raw.stable);
     let scopes = raw.scopes.map(|scopes| {
         let at = at.field("match");
         if scopes.is_empty() {
-            errors.add(at, "is empty: leave it out to match every request");
+            at.error("is empty: leave it out to match every request");
         }
-        scopes.each(at, errors, |at, raw, errors| {
-            scope::compile(at, &raw, build, errors)
-        })
+        scopes.each(at, |at, raw| scope::compile(at, &raw, build))
     });
     // A ramp with something wrong is one all the same.
     let canary = raw.strategy.canary.as_ref();
     let ramps = canary.is_some_and(|canary| canary.steps.is_some() || canary.ramp.is_some());
     let rules = raw
         .rules
-        .map(|rules| compile_rules(at.field("rules"), rules, salt, &versions, build, errors));
+        .map(|rules| compile_rules(at.field("rules"), rules, salt, &versions, build));
     let around = RolloutContext {
         rollout: raw.name,
         salt,
         stable: raw.stable,
         versions: &versions,
     };
-    let strategy = strategy::compile(at.field("strategy"), &raw.strategy, &around, build, errors);
+    let strategy = strategy::compile(at.field("strategy"), &raw.strategy, &around, build);
     let (strategy, ramp) = strategy.map_or((None, None), |(strategy, ramp)| (Some(strategy), ramp));
     let revision = raw.revision.unwrap_or_default();
-    names::revision(at.field("revision"), revision, errors);
+    names::revision(at.field("revision"), revision);
     let label = format!("{}@{revision}", raw.name);
     let expose = raw
         .expose
         .as_ref()
-        .map(|raw| expose(at.field("expose"), raw, label, build, errors));
+        .map(|raw| expose(at.field("expose"), raw, label, build));
     let sticky = raw.sticky.as_ref().map(|raw| {
         let of = (salt, revision);
-        cookies::sticky(
-            at.field("sticky"),
-            raw,
-            of,
-            strategy.as_ref(),
-            build,
-            errors,
-        )
+        cookies::sticky(at.field("sticky"), raw, of, strategy.as_ref(), build)
     });
     let mirror = raw
         .mirror
         .as_ref()
-        .map(|raw| mirror::compile(at.field("mirror"), raw, salt, &versions, build, errors));
+        .map(|raw| mirror::compile(at.field("mirror"), raw, salt, &versions, build));
     let guardrail = raw
         .guardrail
         .as_ref()
-        .map(|raw| guardrail::compile(at.field("guardrail"), raw, ramps, errors));
+        .map(|raw| guardrail::compile(at.field("guardrail"), raw, ramps));
     if guardrail.is_some() && versions.list.len() == 1 && versions.complete {
         let message = "needs a version other than stable";
-        errors.add(at.field("guardrail"), message);
+        at.field("guardrail").error(message);
     }
     let plan = plan(
         revision,
@@ -106,7 +96,7 @@ pub(super) fn compile(
         strategy.as_ref(),
         &versions,
     );
-    let metrics = metrics(at.field("metrics"), raw.metrics, errors);
+    let metrics = metrics(at.field("metrics"), raw.metrics);
     let complete = versions.complete;
     let rollout = Rollout {
         name: raw.name.into(),
@@ -130,19 +120,12 @@ pub(super) fn compile(
     })
 }
 
-fn expose(
-    at: Path<'_>,
-    raw: &spec::ExposeSpec<'_>,
-    label: String,
-    build: &mut Build,
-    errors: &mut Errors,
-) -> Expose {
+fn expose(at: Path<'_>, raw: &spec::ExposeSpec<'_>, label: String, build: &mut Build) -> Expose {
     if raw.group.is_none() && raw.id.is_none() {
-        errors.add(at, "has no header: write group, id or both");
+        at.error("has no header: write group, id or both");
     }
-    let mut own = |field, name: Option<&str>, wanted| {
-        build.headers.own(at.field(field), name?, wanted, errors)
-    };
+    let mut own =
+        |field, name: Option<&str>, wanted| build.headers.own(at.field(field), name?, wanted);
     Expose {
         group: own("group", raw.group, HeaderUse::Group),
         id: own("id", raw.id, HeaderUse::Id),
@@ -182,13 +165,13 @@ fn arms_of(plan: Option<&Plan>, versions: &[Version]) -> Vec<Option<Arm>> {
     arms.collect()
 }
 
-fn metrics(at: Path<'_>, raw: Option<&str>, errors: &mut Errors) -> Metrics {
+fn metrics(at: Path<'_>, raw: Option<&str>) -> Metrics {
     match raw {
         None | Some("responses") => Metrics::Responses,
         Some("requests") => Metrics::Requests,
         Some("off") => Metrics::Off,
         Some(other) => {
-            errors.add_unknown_name(at, other, METRICS.into_iter());
+            at.unknown_name(other, METRICS.into_iter());
             Metrics::Responses
         }
     }
@@ -200,19 +183,18 @@ fn compile_rules(
     salt: &str,
     versions: &Versions,
     build: &mut Build,
-    errors: &mut Errors,
 ) -> Vec<Rule> {
-    let raw = raw.at_most(MAX_RULES, "rules", at, errors);
+    let raw = raw.at_most(MAX_RULES, "rules", at);
     let mut seen = FxHashSet::default();
-    raw.each(at, errors, |at, rule, errors| {
-        names::other(at.field("name"), rule.name, errors);
-        unique(at.field("name"), rule.name, &mut seen, errors);
-        let when = condition::compile(at.field("when"), &rule.when, 0, build, errors);
-        let version = versions.find(at.field("use"), rule.version, errors);
+    raw.each(at, |at, rule| {
+        names::other(at.field("name"), rule.name);
+        unique(at.field("name"), rule.name, &mut seen);
+        let when = condition::compile(at.field("when"), &rule.when, 0, build);
+        let version = versions.find(at.field("use"), rule.version);
         let percent = match rule.percent {
             Some(number) => {
-                build.needs_anybody(at.field("percent"), errors);
-                let share = percent(at.field("percent"), number, errors)?;
+                build.needs_anybody(at.field("percent"));
+                let share = percent(at.field("percent"), number)?;
                 Some(Gate::new(Key::rule(salt, rule.name), share))
             }
             None => None,

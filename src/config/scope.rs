@@ -5,29 +5,22 @@ use super::limits::MAX_HOST;
 use super::operator;
 use super::operator::{ValueKind, compile as compile_operator};
 use super::spec::{self, Items};
-use crate::error::{Errors, Path};
+use crate::error::Path;
 use crate::scope::{HostPattern, Scope};
 
 /// Compiles one entry of `match`.
-pub(super) fn compile(
-    at: Path<'_>,
-    raw: &spec::ScopeSpec<'_>,
-    build: &mut Build,
-    errors: &mut Errors,
-) -> Option<Scope> {
+pub(super) fn compile(at: Path<'_>, raw: &spec::ScopeSpec<'_>, build: &mut Build) -> Option<Scope> {
     if raw.hosts.is_none() && raw.path.is_none() && raw.methods.is_none() {
-        errors.add(
-            at,
-            "has no hosts, path or methods: leave match out to match every request",
-        );
+        at.error("has no hosts, path or methods: leave match out to match every request");
     }
-    let path = raw.path.as_ref().map(|operator| {
-        compile_operator(at.field("path"), operator, ValueKind::Path, build, errors)
-    });
+    let path = raw
+        .path
+        .as_ref()
+        .map(|operator| compile_operator(at.field("path"), operator, ValueKind::Path, build));
     Some(Scope {
-        hosts: some_of(at.field("hosts"), raw.hosts, errors, host),
+        hosts: some_of(at.field("hosts"), raw.hosts, host),
         path: path.flatten(),
-        methods: some_of(at.field("methods"), raw.methods, errors, operator::method),
+        methods: some_of(at.field("methods"), raw.methods, operator::method),
     })
 }
 
@@ -35,19 +28,18 @@ pub(super) fn compile(
 pub(super) fn some_of<T>(
     at: Path<'_>,
     list: Option<Items<'_, &str>>,
-    errors: &mut Errors,
-    element: fn(Path<'_>, &str, &mut Errors) -> Option<T>,
+    element: fn(Path<'_>, &str) -> Option<T>,
 ) -> Vec<T> {
     let Some(list) = list else {
         return Vec::new();
     };
     if list.is_empty() {
-        errors.add(at, "is empty and would match no request");
+        at.error("is empty and would match no request");
     }
-    list.each(at, errors, element)
+    list.each(at, element)
 }
 
-fn host(at: Path<'_>, text: &str, errors: &mut Errors) -> Option<HostPattern> {
+fn host(at: Path<'_>, text: &str) -> Option<HostPattern> {
     let lower = text.to_ascii_lowercase();
     let lower = lower.strip_suffix('.').unwrap_or(&lower);
     let (name, below) = match lower.strip_prefix("*.") {
@@ -60,10 +52,9 @@ fn host(at: Path<'_>, text: &str, errors: &mut Errors) -> Option<HostPattern> {
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte));
     if name.is_empty() || name.len() > MAX_HOST || !(bracketed || plain) {
-        errors.add(
-            at,
-            format_args!("{text:?} is not a host: write a name without port, or *. and a name"),
-        );
+        at.error(format_args!(
+            "{text:?} is not a host: write a name without port, or *. and a name"
+        ));
         return None;
     }
     Some(if below {

@@ -9,7 +9,7 @@ use super::values::{percent, unique, weight};
 use super::versions::Versions;
 use super::{names, ramp};
 use crate::bucket::{Gate, Key, Purpose, Share, Span, Split};
-use crate::error::{Errors, Path};
+use crate::error::Path;
 use crate::guardrail::Ramp;
 use crate::strategy::{AbTest, BlueGreen, Canary, Follow, Leader, NeededIdentity, Strategy};
 
@@ -29,7 +29,6 @@ pub(super) fn compile(
     raw: &spec::StrategySpec<'_>,
     around: &RolloutContext<'_>,
     build: &mut Build,
-    errors: &mut Errors,
 ) -> Option<CompiledStrategy> {
     let spec::StrategySpec {
         canary,
@@ -38,22 +37,20 @@ pub(super) fn compile(
         follow,
     } = raw;
     let (strategy, ramp) = match (canary, ab_test, blue_green, follow) {
-        (Some(raw), None, None, None) => canary_of(at.field("canary"), raw, around, errors)?,
+        (Some(raw), None, None, None) => canary_of(at.field("canary"), raw, around)?,
         (None, Some(raw), None, None) => {
-            let test = ab_test_of(at.field("abTest"), raw, around, build, errors)?;
+            let test = ab_test_of(at.field("abTest"), raw, around, build)?;
             (Strategy::AbTest(test), None)
         }
         (None, None, Some(raw), None) => {
             let at = at.field("blueGreen");
-            let active = around
-                .versions
-                .find(at.field("active"), raw.active, errors)?;
+            let active = around.versions.find(at.field("active"), raw.active)?;
             (Strategy::BlueGreen(BlueGreen { active }), None)
         }
         (None, None, None, Some(raw)) => {
             let at = at.field("follow");
             let at = at.field("rollout");
-            let found = build.earlier.find(at, raw.rollout, build.chained, errors);
+            let found = build.earlier.find(at, raw.rollout, build.chained);
             let leader = match found {
                 Ok(leader) => {
                     let own = |name: &str| around.versions.position(name);
@@ -69,20 +66,17 @@ pub(super) fn compile(
             (Strategy::Follow(Follow { name, leader }), None)
         }
         (None, None, None, None) => {
-            errors.add(
-                at,
-                "has no strategy: write canary, abTest, blueGreen or follow",
-            );
+            at.error("has no strategy: write canary, abTest, blueGreen or follow");
             return None;
         }
         _ => {
-            errors.add(at, "has several strategies: write one");
+            at.error("has several strategies: write one");
             return None;
         }
     };
     match strategy.needed_identity() {
-        Some(NeededIdentity::Any) => build.needs_anybody(at, errors),
-        Some(NeededIdentity::Lasting) => build.needs_somebody(at, errors),
+        Some(NeededIdentity::Any) => build.needs_anybody(at),
+        Some(NeededIdentity::Lasting) => build.needs_somebody(at),
         None => {}
     }
     Some((strategy, ramp))
@@ -92,19 +86,16 @@ fn canary_of(
     at: Path<'_>,
     raw: &spec::CanarySpec<'_>,
     around: &RolloutContext<'_>,
-    errors: &mut Errors,
 ) -> Option<CompiledStrategy> {
-    let version = around
-        .versions
-        .find(at.field("version"), raw.version, errors);
+    let version = around.versions.find(at.field("version"), raw.version);
     if raw.version == around.stable {
         let message = format_args!(
             "{:?} is the stable version: choose another one",
             raw.version
         );
-        errors.add(at.field("version"), message);
+        at.field("version").error(message);
     }
-    let (weight, ramp) = ramp::weight(at, raw, errors)?;
+    let (weight, ramp) = ramp::weight(at, raw)?;
     let canary = Canary {
         version: version?,
         line: Key::new(Purpose::Gate, around.salt),
@@ -118,18 +109,15 @@ fn ab_test_of(
     raw: &spec::AbTestSpec<'_>,
     around: &RolloutContext<'_>,
     build: &mut Build,
-    errors: &mut Errors,
 ) -> Option<AbTest> {
     let place = at.field("split");
     let complete = raw.split.len();
     let mut seen = FxHashSet::default();
-    let arms = raw.split.at_most(MAX_VERSIONS, "arms", place, errors);
-    let arms = arms.each(place, errors, |at, arm, errors| {
-        let version = around
-            .versions
-            .find(at.field("version"), arm.version, errors);
-        unique(at.field("version"), arm.version, &mut seen, errors);
-        let weight = weight(at.field("weight"), arm.weight, errors);
+    let arms = raw.split.at_most(MAX_VERSIONS, "arms", place);
+    let arms = arms.each(place, |at, arm| {
+        let version = around.versions.find(at.field("version"), arm.version);
+        unique(at.field("version"), arm.version, &mut seen);
+        let weight = weight(at.field("weight"), arm.weight);
         Some((arm.version, version?, weight?))
     });
     let all_there = arms.len() == complete;
@@ -138,21 +126,19 @@ fn ab_test_of(
         .map(|(name, version, weight)| (*name, *version, *weight));
     let split = Split::new(around.salt, named);
     if split.is_none() && all_there {
-        errors.add(place, "has no weight above 0");
+        place.error("has no weight above 0");
     }
     let share = match raw.traffic {
-        Some(number) => percent(at.field("traffic"), number, errors),
+        Some(number) => percent(at.field("traffic"), number),
         None => Some(Share::ALL),
     };
     let layer = raw
         .layer
         .as_ref()
-        .map(|layer| layer_of(at.field("layer"), layer, around, build, errors));
+        .map(|layer| layer_of(at.field("layer"), layer, around, build));
     if raw.holdout == Some(true) && !build.has_holdout {
-        errors.add(
-            at.field("holdout"),
-            "needs a holdout: define it at the top level",
-        );
+        at.field("holdout")
+            .error("needs a holdout: define it at the top level");
     }
     let obeys = raw.holdout.unwrap_or(true);
     Some(AbTest {
@@ -171,20 +157,16 @@ fn layer_of(
     raw: &spec::LayerSpec<'_>,
     around: &RolloutContext<'_>,
     build: &mut Build,
-    errors: &mut Errors,
 ) -> Option<Span> {
-    names::other(at.field("name"), raw.name, errors);
-    let from = percent(at.field("from"), raw.from, errors);
-    let to = percent(at.field("to"), raw.to, errors);
+    names::other(at.field("name"), raw.name);
+    let from = percent(at.field("from"), raw.from);
+    let to = percent(at.field("to"), raw.to);
     let (from, to) = (from?, to?);
     if from >= to {
-        errors.add(
-            at,
-            "is empty: from must be less than to, which is exclusive",
-        );
+        at.error("is empty: from must be less than to, which is exclusive");
         return None;
     }
     let layers = &mut build.layers;
-    layers.take(at, raw.name, (from, to), around.rollout, errors);
+    layers.take(at, raw.name, (from, to), around.rollout);
     Some(Span::new(Key::new(Purpose::Layer, raw.name), from, to))
 }

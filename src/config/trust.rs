@@ -5,40 +5,35 @@ use super::limits::MAX_PRINCIPALS;
 use super::values::only_true;
 use super::{names, spec};
 use crate::assignment::{Inheritance, Principal, Trust};
-use crate::error::{Errors, Path};
+use crate::error::Path;
 use crate::policy::HeaderRole;
 
 const NO_URI: &str =
     "is not the URI of a peer, such as spiffe://cluster.local/ns/istio-system/sa/gateway";
 
 pub(super) fn compile(
+    at: Path<'_>,
     raw: Option<spec::TrustSpec<'_>>,
     build: &Build,
-    errors: &mut Errors,
 ) -> Option<Inheritance> {
     let raw = raw?;
-    let root = Path::Root;
-    let at = root.field("trust");
     if raw.principals.is_none() && raw.workload.is_none() {
-        errors.add(
-            at,
-            "has no one to trust: write principals, workload or both",
-        );
+        at.error("has no one to trust: write principals, workload or both");
     }
     let principals = raw.principals.map(|list| {
         let at = at.field("principals");
         if list.is_empty() {
-            errors.add(at, "is empty: leave it out to trust no peer");
+            at.error("is empty: leave it out to trust no peer");
         }
-        let list = list.at_most(MAX_PRINCIPALS, "principals", at, errors);
-        list.each(at, errors, principal)
+        let list = list.at_most(MAX_PRINCIPALS, "principals", at);
+        list.each(at, principal)
     });
     if let Some(flag) = raw.workload {
-        only_true(at.field("workload"), flag, errors);
+        only_true(at.field("workload"), flag);
     }
     let header = build.headers.written(HeaderRole::Assignment);
     if header.is_none() && !build.headers.has(HeaderRole::Assignment) {
-        errors.add(at, "needs a header: name it in headers.assignment");
+        at.error("needs a header: name it in headers.assignment");
     }
     let trust = Trust {
         principals: principals.unwrap_or_default(),
@@ -50,21 +45,20 @@ pub(super) fn compile(
     })
 }
 
-fn principal(at: Path<'_>, text: &str, errors: &mut Errors) -> Option<Principal> {
+fn principal(at: Path<'_>, text: &str) -> Option<Principal> {
     let (prefix, open) = match text.strip_suffix('*') {
         Some(prefix) => (prefix, true),
         None => (text, false),
     };
     let visible = prefix.bytes().all(|byte| byte.is_ascii_graphic());
     let Some((scheme, rest)) = names::divided(prefix, "://").filter(|_| visible) else {
-        errors.add(at, format_args!("{text:?} {NO_URI}"));
+        at.error(format_args!("{text:?} {NO_URI}"));
         return None;
     };
     if prefix.contains('*') {
-        errors.add(
-            at,
-            format_args!("{text:?} has a * that is not its last character"),
-        );
+        at.error(format_args!(
+            "{text:?} has a * that is not its last character"
+        ));
         return None;
     }
     // `spiffe://cluster.local*` is also the beginning of a domain of somebody else's.
@@ -77,7 +71,7 @@ fn principal(at: Path<'_>, text: &str, errors: &mut Errors) -> Option<Principal>
         } else {
             format_args!("{text:?} {NO_URI}")
         };
-        errors.add(at, message);
+        at.error(message);
         return None;
     }
     Some(if open {

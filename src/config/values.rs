@@ -8,47 +8,42 @@ use std::time::{Duration, SystemTime};
 use super::limits::WEIGHT;
 use super::read;
 use crate::bucket::Share;
-use crate::error::{Errors, Path};
+use crate::error::Path;
 
 /// A percentage as a share.
-pub(super) fn percent(at: Path<'_>, number: f64, errors: &mut Errors) -> Option<Share> {
+pub(super) fn percent(at: Path<'_>, number: f64) -> Option<Share> {
     let share = Share::from_percent(number);
     if share.is_none() {
         let number = read::shown(number);
         let message = format_args!(
             "{number} is not a percentage: write a number from 0 to 100 with at most 4 decimals"
         );
-        errors.add(at, message);
+        at.error(message);
     }
     share
 }
 
 /// The weight of an arm.
-pub(super) fn weight(at: Path<'_>, number: f64, errors: &mut Errors) -> Option<u32> {
+pub(super) fn weight(at: Path<'_>, number: f64) -> Option<u32> {
     let weight = whole(number, &WEIGHT);
     if weight.is_none() {
         let number = read::shown(number);
         let most = WEIGHT.end();
         let message =
             format_args!("{number} is not a weight: write a whole number from 0 to {most}");
-        errors.add(at, message);
+        at.error(message);
     }
     weight
 }
 
 /// A whole number within these bounds.
-pub(super) fn count(
-    at: Path<'_>,
-    number: f64,
-    bounds: RangeInclusive<u32>,
-    errors: &mut Errors,
-) -> Option<u32> {
+pub(super) fn count(at: Path<'_>, number: f64, bounds: RangeInclusive<u32>) -> Option<u32> {
     let count = whole(number, &bounds);
     if count.is_none() {
         let [low, high] = [bounds.start(), bounds.end()];
         let number = read::shown(number);
         let message = format_args!("{number} is not a whole number from {low} to {high}");
-        errors.add(at, message);
+        at.error(message);
     }
     count
 }
@@ -68,7 +63,6 @@ pub(super) fn duration(
     at: Path<'_>,
     text: &str,
     bounds: RangeInclusive<Duration>,
-    errors: &mut Errors,
 ) -> Option<Duration> {
     let found = humantime::parse_duration(text).ok();
     let found = found.filter(|duration| bounds.contains(duration));
@@ -76,7 +70,7 @@ pub(super) fn duration(
         let [low, high] = [bounds.start(), bounds.end()].map(|end| as_written(*end));
         let message =
             format_args!("{text:?} is not a duration from {low} to {high}, such as 90s or 10m");
-        errors.add(at, message);
+        at.error(message);
     }
     found
 }
@@ -94,50 +88,38 @@ fn as_written(duration: Duration) -> String {
 }
 
 /// An instant such as `2026-12-01T09:00:00Z`, in milliseconds since 1970.
-pub(super) fn instant(at: Path<'_>, text: &str, errors: &mut Errors) -> Option<u64> {
+pub(super) fn instant(at: Path<'_>, text: &str) -> Option<u64> {
     let found = humantime::parse_rfc3339(text).ok();
     let since = found.and_then(|instant| instant.duration_since(SystemTime::UNIX_EPOCH).ok());
     let found = since.and_then(|since| u64::try_from(since.as_millis()).ok());
     if found.is_none() {
         let message =
             format_args!("{text:?} is not an instant: write it in UTC as 2026-12-01T09:00:00Z");
-        errors.add(at, message);
+        at.error(message);
     }
     found
 }
 
 /// Notes a name that was there before.
-pub(super) fn unique(
-    at: Path<'_>,
-    name: &str,
-    seen: &mut FxHashSet<Box<str>>,
-    errors: &mut Errors,
-) {
+pub(super) fn unique(at: Path<'_>, name: &str, seen: &mut FxHashSet<Box<str>>) {
     if !seen.insert(name.into()) {
-        errors.add(at, format_args!("{name:?} is a duplicate"));
+        at.error(format_args!("{name:?} is a duplicate"));
     }
 }
 
 /// Flags are written to name something, so there is nothing that `false` could mean.
-pub(super) fn only_true(at: Path<'_>, flag: bool, errors: &mut Errors) {
+pub(super) fn only_true(at: Path<'_>, flag: bool) {
     if !flag {
-        errors.add(at, "is false: write true or leave the field out");
+        at.error("is false: write true or leave the field out");
     }
 }
 
 /// What belongs to a `jwtClaim` stands without one.
-pub(super) fn no_claim(
-    at: Path<'_>,
-    payload: Option<&str>,
-    kind: Option<&str>,
-    errors: &mut Errors,
-) {
+pub(super) fn no_claim(at: Path<'_>, payload: Option<&str>, kind: Option<&str>) {
     for (field, given) in [("jwtPayload", payload), ("type", kind)] {
         if given.is_some() {
-            errors.add(
-                at.field(field),
-                "has no effect without jwtClaim: leave it out",
-            );
+            at.field(field)
+                .error("has no effect without jwtClaim: leave it out");
         }
     }
 }

@@ -7,7 +7,7 @@ use super::names;
 use super::spec::{self, Items};
 use super::values::unique;
 use crate::assignment::member_prefix;
-use crate::error::{Errors, Path};
+use crate::error::Path;
 use crate::policy::{Version, VersionId};
 
 /// The versions of a rollout, of which other parts speak by name.
@@ -24,26 +24,25 @@ impl Versions {
         rollout: &str,
         common: Option<&str>,
         raw: Items<'_, spec::VersionSpec<'_>>,
-        errors: &mut Errors,
     ) -> Self {
         let place = at.field("versions");
         let count = raw.len();
         if count == 0 {
-            errors.add(place, "is empty");
+            place.error("is empty");
         }
-        let raw = raw.at_most(MAX_VERSIONS, "versions", place, errors);
+        let raw = raw.at_most(MAX_VERSIONS, "versions", place);
         let mut seen = FxHashSet::default();
         let mut without_target = Vec::new();
-        let list = raw.each(place, errors, |at, version, errors| {
+        let list = raw.each(place, |at, version| {
             let name = version.name;
-            names::version(at.field("name"), name, errors);
-            unique(at.field("name"), name, &mut seen, errors);
+            names::version(at.field("name"), name);
+            unique(at.field("name"), name, &mut seen);
             let target = match (&version.target, common) {
-                (Some(own), _) => names::target(at.field("target"), own, name, errors),
+                (Some(own), _) => names::target(at.field("target"), own, name),
                 // What is wrong with the common one is reported once, below.
-                (None, Some(common)) => names::target(at, common, name, &mut Errors::default()),
+                (None, Some(common)) => names::target(Path::SILENT, common, name),
                 (None, None) => {
-                    without_target.push(at.to_string());
+                    without_target.extend(at.last_index());
                     None
                 }
             };
@@ -54,13 +53,13 @@ impl Versions {
             })
         });
         if let Some(common) = common {
-            names::target(at.field("target"), common, "v", errors);
+            names::target(at.field("target"), common, "v");
         }
         if without_target.len() < list.len() {
-            for path in without_target {
-                errors.add(
-                    Path::Root.below(&path),
-                    "has no target, but other versions have: write one for each or one for the rollout",
+            for index in without_target {
+                place.index(index).error(
+                    "has no target, but other versions have: write one for each or one for the \
+                     rollout",
                 );
             }
         }
@@ -70,11 +69,11 @@ impl Versions {
         }
     }
 
-    pub(super) fn find(&self, at: Path<'_>, name: &str, errors: &mut Errors) -> Option<VersionId> {
+    pub(super) fn find(&self, at: Path<'_>, name: &str) -> Option<VersionId> {
         let found = self.position(name);
         if found.is_none() && self.complete && !self.list.is_empty() {
             let names = self.list.iter().map(|version| &*version.name);
-            errors.add_unknown_name(at, name, names);
+            at.unknown_name(name, names);
         }
         found
     }

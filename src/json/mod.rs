@@ -13,7 +13,7 @@ use std::fmt;
 use rustc_hash::FxHashSet;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use crate::error::{ErrorKind, Errors, Path};
+use crate::error::{ErrorKind, Path};
 
 const DUPLICATE_KEY: &str = "is a duplicate key";
 
@@ -25,17 +25,13 @@ pub(crate) struct SyntaxError {
     pub kind: ErrorKind,
 }
 
-/// Parses JSON text. Duplicate keys are added to the errors.
+/// Parses JSON text. Duplicate keys are errors at their paths below `at`.
 ///
 /// # Errors
 /// When the text is not JSON.
-pub(crate) fn parse<'j>(text: &'j [u8], errors: &mut Errors) -> Result<Tree<'j>, SyntaxError> {
+pub(crate) fn parse<'j>(text: &'j [u8], at: Path<'_>) -> Result<Tree<'j>, SyntaxError> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let root = TreeSeed {
-        at: Path::Root,
-        errors,
-    };
-    let tree = root.deserialize(&mut deserializer);
+    let tree = TreeSeed { at }.deserialize(&mut deserializer);
     let tree = tree.and_then(|tree| deserializer.end().map(|()| tree));
     tree.map_err(|error| {
         let (line, column) = (error.line(), error.column());
@@ -54,7 +50,7 @@ pub(crate) fn parse<'j>(text: &'j [u8], errors: &mut Errors) -> Result<Tree<'j>,
 
 /// A number as JSON writes it.
 pub(crate) fn number(text: &[u8]) -> Option<f64> {
-    match parse(text, &mut Errors::default()) {
+    match parse(text, Path::SILENT) {
         Ok(Tree::Number(number)) => Some(number),
         _ => None,
     }
@@ -63,7 +59,6 @@ pub(crate) fn number(text: &[u8]) -> Option<f64> {
 /// Reads the value at a path.
 struct TreeSeed<'a> {
     at: Path<'a>,
-    errors: &'a mut Errors,
 }
 
 impl<'de> DeserializeSeed<'de> for TreeSeed<'_> {
@@ -119,7 +114,6 @@ impl<'de> Visitor<'de> for TreeSeed<'_> {
         loop {
             let element = TreeSeed {
                 at: self.at.index(list.len()),
-                errors: self.errors,
             };
             match elements.next_element_seed(element)? {
                 Some(value) => list.push(value),
@@ -134,13 +128,9 @@ impl<'de> Visitor<'de> for TreeSeed<'_> {
         while let Some(key) = members.next_key_seed(KeySeed)? {
             let at = self.at.field(&key);
             if seen.contains(&object, &key) {
-                self.errors
-                    .add_kind(at, ErrorKind::DuplicateKey, DUPLICATE_KEY);
+                at.error_of_kind(ErrorKind::DuplicateKey, DUPLICATE_KEY);
             }
-            let value = members.next_value_seed(TreeSeed {
-                at,
-                errors: self.errors,
-            })?;
+            let value = members.next_value_seed(TreeSeed { at })?;
             object.push((key, value));
         }
         Ok(Tree::Object(object))
