@@ -28,17 +28,20 @@ impl Scope {
         self.allows_method(request) && self.allows_path(request) && self.allows_host(request)
     }
 
-    pub(super) fn allows_host(&self, request: &Request<'_>) -> bool {
+    /// Whether the host is one of the entry.
+    pub fn allows_host(&self, request: &Request<'_>) -> bool {
         self.hosts.is_empty()
             || (request.host()).is_some_and(|name| self.hosts.iter().any(|host| host.matches(name)))
     }
 
-    pub(super) fn allows_path(&self, request: &Request<'_>) -> bool {
+    /// Whether the path is one of the entry.
+    pub fn allows_path(&self, request: &Request<'_>) -> bool {
         let path = request.path().into_iter();
         (self.path.as_ref()).is_none_or(|test| test.accepts_one_of(path))
     }
 
-    pub(super) fn allows_method(&self, request: &Request<'_>) -> bool {
+    /// Whether the method is one of the entry.
+    pub fn allows_method(&self, request: &Request<'_>) -> bool {
         let asked = request.method;
         self.methods.is_empty()
             || asked.is_some_and(|asked| self.methods.iter().any(|method| &**method == asked))

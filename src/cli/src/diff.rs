@@ -20,8 +20,8 @@ use crate::{Format, exit_code, percent, print_json, salt, text, time_or_now};
 /// Lists the users who change version when one configuration replaces another
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Both configurations decide about the same users. Each request is one that the rollout looks at and
-that no rule asks for. The minimum is the share of users who must change version to reach the new
+Both configurations decide about the same users. Each user sends one request that matches the
+rollout but none of its rules. The minimum is the share of users who must change version to reach the new
 shares; more than that means that users were assigned again at random.
 
 Exit code 0; 1 if more than --max-moved percent of a rollout's users change version.

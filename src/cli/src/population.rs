@@ -1,5 +1,6 @@
-//! Users, and the requests that they send to a rollout.
+//! Users, and their requests to a rollout.
 
+use std::borrow::Cow;
 use std::fs;
 use std::net::Ipv6Addr;
 
@@ -14,7 +15,6 @@ use serde_json::{Value, json};
 use uuid::Builder;
 
 use crate::environment::GivenEnvironment;
-use crate::explain::input::HeaderList;
 use crate::text;
 
 /// Where the names of users come from.
@@ -63,18 +63,19 @@ impl Population {
     }
 }
 
-/// Makes the requests with which a user comes to a rollout.
+/// Makes the requests of users to a rollout.
 #[derive(Clone, Debug)]
 pub struct Visitor {
-    headers: HeaderList,
+    /// Names and values of the request headers.
+    headers: Vec<(String, String)>,
     /// The identity source that contains the user's name; for `concat` all its parts.
     sources: Vec<Value>,
     environment: GivenEnvironment,
 }
 
 impl Visitor {
-    /// Requests that match the first entry of the rollout's `match`, and that contain nothing
-    /// else that a rule could ask for.
+    /// Requests that match the first entry of the rollout's `match`, without anything else that a
+    /// rule could match.
     pub fn new(config: &Value, rollout: &Value, now: Option<u64>) -> Self {
         let scope = rollout.pointer("/match/0").unwrap_or(&Value::Null);
         let first = |field: &str| scope.get(field)?.get(0)?.as_str();
@@ -116,19 +117,22 @@ impl Visitor {
         user: &str,
         then: impl FnOnce(&Outcome<'_>) -> T,
     ) -> T {
-        let (mut headers, mut environment) = (self.headers.clone(), self.environment.clone());
+        let mut environment = self.environment.clone();
+        let headers = self.headers.iter();
+        let headers = headers.map(|(name, value)| (name.as_str().into(), value.as_str().into()));
+        let mut headers: Vec<(Cow<'_, str>, Cow<'_, str>)> = headers.collect();
         for source in &self.sources {
             let name = |key: &str| Some(text(source, key)).filter(|name| !name.is_empty());
             if let Some(name) = name("header") {
                 headers.push((name.to_ascii_lowercase().into(), user.into()));
             } else if let Some(name) = name("cookie") {
-                headers.push((b"cookie".into(), format!("{name}={user}").into()));
+                headers.push(("cookie".into(), format!("{name}={user}").into()));
             } else if let Some(key) = name("query") {
-                let path = headers.iter_mut().filter(|(name, _)| name == b":path");
+                let path = headers.iter_mut().filter(|(name, _)| name == ":path");
                 path.for_each(|(_, path)| {
-                    let separator = if path.contains(&b'?') { '&' } else { '?' };
+                    let separator = if path.contains('?') { '&' } else { '?' };
                     let user = utf8_percent_encode(user, NON_ALPHANUMERIC);
-                    path.extend(format!("{separator}{key}={user}").into_bytes());
+                    path.to_mut().push_str(&format!("{separator}{key}={user}"));
                 });
             } else if let Some(claim) = source.get("jwtClaim") {
                 let path = claim.as_array().cloned();
@@ -143,7 +147,8 @@ impl Visitor {
                 environment.random = Some(bits.to_be_bytes());
             }
         }
-        let headers = headers.iter().map(|(name, value)| (&**name, &**value));
+        let headers = headers.iter();
+        let headers = headers.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         let request = Request::from_headers(&policy.names, headers).with_environment(&environment);
         then(&decide::decide(policy, &request))
     }

@@ -20,7 +20,7 @@ fn the_output_lists_the_steps_of_a_decision() {
     ]);
     let expected = "\
 checkout → v1, split
-  match      entry 0 fits
+  match      entry 0 matches
   enabled    yes
   upstream   no trusted proxy decided
   rule       testers does not match

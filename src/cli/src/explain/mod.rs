@@ -94,7 +94,7 @@ pub struct ExplainArgs {
 pub struct Explanation {
     /// The user, if a decision depended on it.
     pub identity: Option<IdentityReport>,
-    /// The decisions of the rollouts that look at the request.
+    /// The decisions of the rollouts that match the request.
     pub decisions: Vec<DecisionReport>,
     /// Changes to the request headers.
     pub request: HeaderEdits,
@@ -165,8 +165,7 @@ impl LoadedConfig {
         let outcome = decide::decide_traced(policy, &request, &mut recorder);
         let mut explanation = self.effects(&request, &outcome);
         if with_steps {
-            let decisions = &outcome.decisions;
-            explanation.rollouts = steps::all(policy, &self.raw, &request, decisions, recorder);
+            explanation.rollouts = steps::all(self, &request, &outcome.decisions, recorder);
         }
         explanation
     }

@@ -35,7 +35,7 @@ fn heading(text: &str, out: &mut impl Write) -> io::Result<()> {
 fn steps(rollout: &RolloutSteps, out: &mut impl Write) -> io::Result<()> {
     let text = match (&rollout.version, rollout.reason) {
         (Some(version), Some(reason)) => format!("{} → {version}, {reason}", rollout.rollout),
-        _ => format!("{}: does not look at this request", rollout.rollout),
+        _ => format!("{}: does not match this request", rollout.rollout),
     };
     heading(&text, out)?;
     for step in &rollout.steps {

@@ -25,7 +25,7 @@ use shares::{MISMATCH, Overlap, RolloutShares};
 /// Decides about many users, and reports the share of each version
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Each user sends each rollout one request that it looks at. Intervals have a confidence of 95 %. A
+Each user sends one request that matches to each rollout. Intervals have a confidence of 95 %. A
 sample-ratio mismatch is a difference that chance alone causes once in a thousand runs; the exit
 code is then 1. Users whose version a rule forces are counted separately.
 

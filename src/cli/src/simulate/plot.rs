@@ -181,7 +181,7 @@ fn curves(
             .label(&curve.name)
             .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
     }
-    let style = FAILURE.stroke_width(1);
+    let style = FAILURE.stroke_width(2);
     let lines = events.iter();
     let lines = lines.map(|(x, _)| PathElement::new(vec![(*x, 0.0), (*x, top)], style));
     let lines = chart.draw_series(lines)?;
@@ -194,7 +194,8 @@ fn curves(
         // Texts of events that are close together are one below the other.
         let y = top * (0.98 - 0.07 * (index % 6) as f64);
         let text = text.split(['(', ':']).next().unwrap_or_default();
-        chart.draw_series([Text::new(format!(" {text}"), (*x, y), SMALL)])?;
+        let x = x + right * 0.005;
+        chart.draw_series([Text::new(text.to_owned(), (x, y), SMALL)])?;
     }
     chart
         .configure_series_labels()

@@ -45,7 +45,7 @@ pub struct VersionShare {
     pub percent: f64,
     /// Interval of the percentage with a confidence of 95 %.
     pub interval: (f64, f64),
-    /// Percentage that the configuration asks for.
+    /// Percentage in the configuration.
     pub configured: f64,
 }
 
@@ -79,8 +79,8 @@ struct RolloutSample {
     by_rule: usize,
 }
 
-/// Decides about all users, for each rollout with requests that it looks at; calls `tick` for
-/// each decision.
+/// Decides about all users, for each rollout with requests that match it; calls `tick` for each
+/// decision.
 pub fn sample(
     config: &LoadedConfig,
     users: &[String],
@@ -94,7 +94,7 @@ pub fn sample(
         by_rule: 0,
     };
     let mut rollouts = vec![empty; policy.rollouts.len()];
-    // One request for all rollouts that look at the same requests.
+    // One request for all rollouts with the same `match`.
     let mut groups: Vec<(Visitor, Vec<usize>)> = Vec::new();
     for (index, rollout) in config.rollouts().iter().enumerate() {
         let visitor = Visitor::new(&config.raw, rollout, Some(now));

@@ -107,7 +107,7 @@ fn covers(wider: &Value, narrow: &Value) -> bool {
     }
 }
 
-/// Why a condition can never hold for a request that the rollout looks at.
+/// Why a condition can never hold for a request that matches the rollout.
 fn impossible(when: &Value, rollout: &Value) -> Option<&'static str> {
     let parts = |key: &str| when.get(key).and_then(Value::as_array);
     if let Some(any) = parts("any") {
