@@ -184,6 +184,27 @@ fn covers(whole: &Value, part: &Value) -> bool {
     }
 }
 
+/// A name in capitals, as in `src/strategy/NAME.rs`, stands for any.
+#[test]
+fn every_file_that_a_document_names_exists() -> Result<()> {
+    let folders = ["src/", "tests/", "envoy/", "istio/"];
+    let placeholders = ["NAME", "SUBJECT", "VERSION"];
+    let mut missing = Vec::new();
+    for document in documents()? {
+        let text = read(&document)?;
+        let code = text.split('`').skip(1).step_by(2);
+        for name in code.filter(|code| folders.iter().any(|folder| code.starts_with(folder))) {
+            let is_path = !name.contains([' ', ':', '*']);
+            let is_placeholder = placeholders.iter().any(|word| name.contains(word));
+            if is_path && !is_placeholder && !workspace_root().join(name).exists() {
+                missing.push(format!("{document}: {name}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+    Ok(())
+}
+
 /// What the headings of a page can be linked by: small letters, hyphens for spaces, no punctuation.
 fn anchors(text: &str) -> BTreeSet<String> {
     let headings = text.lines().filter(|line| line.starts_with('#'));
