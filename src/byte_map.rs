@@ -44,7 +44,6 @@ impl<V> ByteMap<V> {
     }
 
     /// Whether a key of this length with this last byte may exist.
-    #[inline]
     pub fn may_contain(&self, length: usize, last: u8) -> bool {
         let (row, bit) = place(length, last);
         self.lengths.get(row).is_some_and(|row| row & bit != 0)

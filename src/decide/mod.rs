@@ -23,7 +23,7 @@ pub use possible::possible;
 use crate::assignment::{AssignmentMember, UpstreamDecisions};
 use crate::condition::EvaluationContext;
 use crate::cookies::Memory;
-use crate::decision::{Decision, Decisions, Reason, RolloutId, VersionId};
+use crate::decision::{Decision, Reason, RolloutId, VersionId};
 use crate::identity::Identity;
 use crate::policy::{Policy, Rollout, Rule};
 use crate::request::Request;
@@ -34,7 +34,7 @@ use crate::trace::{ConditionTrace, Step, Trace, Untraced};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome<'a> {
     /// One decision per rollout that matches the request, in their order.
-    pub decisions: Decisions,
+    pub decisions: Vec<Decision>,
     /// The identity, if a decision needed it.
     pub identity: Option<Identity<'a>>,
     /// What the client's cookies have to remember and do not yet.

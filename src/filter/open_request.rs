@@ -8,7 +8,7 @@ use super::facts::RequestFacts;
 use super::host::{Exchange, HeaderLines, Host, Message, Refused};
 use crate::cookies::is_shared;
 use crate::decide;
-use crate::decision::{Decisions, Reason};
+use crate::decision::{Decision, Reason};
 use crate::output::{self, HeaderChange};
 use crate::policy::Policy;
 use crate::request::Request;
@@ -19,7 +19,7 @@ const NANOS_PER_MILLI: u64 = 1_000_000;
 /// A request whose response is still to be changed or counted.
 pub struct OpenRequest<H> {
     configuration: Rc<Configuration<H>>,
-    decisions: Decisions,
+    decisions: Vec<Decision>,
     /// Values of `set-cookie` for the client.
     cookies: Vec<String>,
     /// Whether responses are counted for one of the decisions.
@@ -56,7 +56,7 @@ struct ResponseStart {
 /// Decisions for a request, after its headers have been changed.
 #[derive(Default)]
 struct Assigned {
-    decisions: Decisions,
+    decisions: Vec<Decision>,
     cookies: Vec<String>,
     grpc: bool,
 }

@@ -6,8 +6,6 @@ pub use series::{
     duration_series, guardrail_series, request_series, response_series, series, weight_series,
 };
 
-use smallvec::SmallVec;
-
 use crate::assignment::{write_decision, write_member};
 use crate::decide::Outcome;
 use crate::decision::Decision;
@@ -43,8 +41,6 @@ pub fn change_request<'p>(
 }
 
 /// The same where one of divvy's headers came in.
-#[cold]
-#[inline(never)]
 fn replace<'p>(
     policy: &'p Policy,
     request: &Request<'_>,
@@ -53,7 +49,7 @@ fn replace<'p>(
     mut change: impl FnMut(HeaderChange<'p, '_>),
 ) {
     // What was changed is not changed again: a header may have come in several lines.
-    let mut changed: SmallVec<[HeaderId; 8]> = SmallVec::new();
+    let mut changed: Vec<HeaderId> = Vec::new();
     set(policy, outcome, text, |id, made| {
         change(made);
         changed.push(id);

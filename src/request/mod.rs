@@ -18,12 +18,7 @@ use names::first_of_each;
 pub use names::{ClaimId, CookieId, HeaderId, LabelId, Names, QueryId};
 pub use pairs::{Malformed, Pairs};
 
-use smallvec::SmallVec;
-
 use crate::environment::{Empty, Environment};
-
-/// So many lines of headers that are asked for need no memory of their own.
-const MANY: usize = 8;
 
 /// What a decision can look at.
 #[derive(Clone, Debug)]
@@ -34,7 +29,7 @@ pub struct Request<'a> {
     target: Option<&'a [u8]>,
     authority: Option<&'a [u8]>,
     names: &'a Names,
-    lines: SmallVec<[(HeaderId, &'a [u8]); MANY]>,
+    lines: Vec<(HeaderId, &'a [u8])>,
     environment: &'a dyn Environment,
     // Everything below is worked out at most once, and only if somebody asks: 60 KB of
     // cookies are not read for each condition on one of them.
@@ -65,7 +60,7 @@ impl<'a> Request<'a> {
             target: None,
             authority: None,
             names,
-            lines: SmallVec::new(),
+            lines: Vec::new(),
             environment: &Empty,
             mark: OnceCell::new(),
             host: OnceCell::new(),

@@ -40,7 +40,6 @@ impl<'a> Pairs<'a> {
 
     /// The next pair whose name is wanted, by its length and last byte. Of all others only
     /// their form is looked at.
-    #[inline(always)]
     pub(super) fn next_if(
         &mut self,
         wanted: impl Fn(usize, u8) -> bool,
@@ -62,7 +61,6 @@ impl<'a> Pairs<'a> {
     }
 
     /// The next name, NUL, value, NUL, with the length of the name.
-    #[inline(always)]
     fn take(&mut self, name: [u8; 4], value: [u8; 4]) -> Option<(usize, &'a [u8])> {
         let [name, value] = [name, value].map(|length| u64::from(u32::from_le_bytes(length)));
         let length = usize::try_from(name.wrapping_add(value).wrapping_add(2)).ok()?;
@@ -75,7 +73,6 @@ impl<'a> Pairs<'a> {
 impl<'a> Iterator for Pairs<'a> {
     type Item = Result<Pair<'a>, Malformed>;
 
-    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         self.next_if(|_, _| true)
     }

@@ -4,9 +4,7 @@
 //! operators on paths are held against the request one by one, and of those only the ones
 //! under the request's host.
 
-use std::ops::Deref;
-
-use smallvec::SmallVec;
+use std::borrow::Cow;
 
 use super::Scope;
 use super::host::{self, HostPattern};
@@ -18,28 +16,6 @@ use crate::request::Request;
 /// Up to so many paths of one scope are looked up under each of its hosts: the table has an
 /// entry for each pair of them.
 const MAX_PAIRS: usize = 64;
-
-/// The rollouts that look at a request.
-#[derive(Debug)]
-pub enum Found<'p> {
-    /// All, where none has a `match`.
-    Everywhere(&'p [RolloutId]),
-    /// Those that were looked for: up to sixteen without memory of their own.
-    Some(Ids),
-}
-
-type Ids = SmallVec<[RolloutId; 16]>;
-
-impl Deref for Found<'_> {
-    type Target = [RolloutId];
-
-    fn deref(&self) -> &[RolloutId] {
-        match self {
-            Self::Everywhere(all) => all,
-            Self::Some(some) => some,
-        }
-    }
-}
 
 /// The `match` of all rollouts.
 #[derive(Clone, Debug, Default)]
@@ -99,15 +75,15 @@ impl ScopeIndex {
     }
 
     /// The rollouts that look at this request, in the order of the configuration.
-    pub fn find(&self, request: &Request<'_>) -> Found<'_> {
+    pub fn find(&self, request: &Request<'_>) -> Cow<'_, [RolloutId]> {
         if self.scopes.is_empty() {
-            return Found::Everywhere(&self.everywhere);
+            return Cow::Borrowed(&self.everywhere);
         }
-        Found::Some(self.look(request))
+        Cow::Owned(self.look(request))
     }
 
-    fn look(&self, request: &Request<'_>) -> Ids {
-        let mut found = Ids::from_slice(&self.everywhere);
+    fn look(&self, request: &Request<'_>) -> Vec<RolloutId> {
+        let mut found = self.everywhere.clone();
         if !self.any_host.is_empty() {
             self.look_in(&self.any_host, request, &mut found);
         }
@@ -132,7 +108,7 @@ impl ScopeIndex {
         found
     }
 
-    fn look_in(&self, paths: &Paths, request: &Request<'_>, found: &mut Ids) {
+    fn look_in(&self, paths: &Paths, request: &Request<'_>, found: &mut Vec<RolloutId>) {
         for number in &paths.others {
             self.take(*number, true, request, found);
         }
@@ -159,7 +135,7 @@ impl ScopeIndex {
         paths: &Paths,
         prefix: Option<&[u8]>,
         request: &Request<'_>,
-        found: &mut Ids,
+        found: &mut Vec<RolloutId>,
     ) {
         let numbers = prefix.and_then(|prefix| paths.prefix.get(prefix));
         for number in numbers.into_iter().flatten() {
@@ -169,7 +145,13 @@ impl ScopeIndex {
 
     /// Takes a scope whose host fits, and its path unless `check_path`, if the rest of it
     /// fits as well.
-    fn take(&self, number: usize, check_path: bool, request: &Request<'_>, found: &mut Ids) {
+    fn take(
+        &self,
+        number: usize,
+        check_path: bool,
+        request: &Request<'_>,
+        found: &mut Vec<RolloutId>,
+    ) {
         let Some((rollout, scope)) = self.scopes.get(number) else {
             return;
         };
@@ -179,7 +161,10 @@ impl ScopeIndex {
         // A handful at most, and mostly in order.
         let place = found.partition_point(|other| other < rollout);
         if found.get(place) != Some(rollout) {
-            found.insert(place, *rollout);
+            found.push(*rollout);
+            if let Some(after) = found.get_mut(place..) {
+                after.rotate_right(1);
+            }
         }
     }
 }
