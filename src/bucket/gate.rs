@@ -1,10 +1,9 @@
-//! Who is let in: up to a point of a line, or between two points of it.
+//! Gates and spans: which positions are admitted. Must not depend on splits.
 
-use super::{Key, Position, Share};
+use super::key::Key;
+use super::position::{Position, Share};
 
-/// A share of users, chosen by their position on a line.
-///
-/// Raising the share only ever adds users.
+/// Share of users, selected by position. A larger share keeps all users of a smaller one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gate {
     key: Key,
@@ -12,34 +11,34 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// The gate that lets `share` of the users on the line of `key` pass.
+    /// Admits `share` of the users by their positions for `key`.
     pub const fn new(key: Key, share: Share) -> Self {
         Self { key, share }
     }
 
-    /// How many users pass.
+    /// Share of admitted users.
     pub const fn share(&self) -> Share {
         self.share
     }
 
-    /// The answer where it is the same for everybody.
-    pub fn foregone(&self) -> Option<bool> {
-        self.share.foregone()
+    /// Whether users are admitted, if that is the same for all users.
+    pub fn constant(&self) -> Option<bool> {
+        self.share.constant()
     }
 
-    /// Where this user lies on the gate's line.
+    /// Position of a user.
     pub fn position(&self, identity: &[u8]) -> Position {
         self.key.position(identity)
     }
 
-    /// Whether this user passes.
+    /// Whether a user is admitted.
     pub fn admits(&self, identity: &[u8]) -> bool {
         self.share.admits(self.position(identity))
     }
 }
 
-/// A stretch of a line: from one share of it up to another. Several of them that do not
-/// overlap have no user in common, which is what a layer is for.
+/// Range of positions, such as a test's part of a layer. Spans that do not overlap have no user in
+/// common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Span {
     key: Key,
@@ -48,32 +47,32 @@ pub struct Span {
 }
 
 impl Span {
-    /// The stretch from `from`, which is in, to `to`, which is not.
+    /// Range from `from` (inclusive) to `to` (exclusive).
     pub const fn new(key: Key, from: Share, to: Share) -> Self {
         Self { key, from, to }
     }
 
-    /// How many users are in.
+    /// Share of users in the range.
     pub const fn share(&self) -> Share {
         Share(self.to.0.saturating_sub(self.from.0))
     }
 
-    /// Where it begins, which is in, and where it ends, which is not.
+    /// Start (inclusive) and end (exclusive).
     pub const fn ends(&self) -> (Share, Share) {
         (self.from, self.to)
     }
 
-    /// Where this user lies on its line.
+    /// Position of a user.
     pub fn position(&self, identity: &[u8]) -> Position {
         self.key.position(identity)
     }
 
-    /// Whether everybody is in, so that nobody has to be asked who they are.
+    /// Whether the range contains all positions; no identity is needed then.
     pub fn is_whole(&self) -> bool {
         self.share() == Share::ALL
     }
 
-    /// Whether this user is in.
+    /// Whether a user is in the range.
     pub fn admits(&self, identity: &[u8]) -> bool {
         self.contains(self.position(identity))
     }
@@ -86,10 +85,10 @@ impl Span {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bucket::Purpose;
+    use crate::bucket::key::Purpose;
 
     #[test]
-    fn a_span_begins_with_its_first_position_and_ends_before_its_last() {
+    fn a_span_includes_its_start_and_excludes_its_end() {
         let percent = |number| Share::from_percent(number).unwrap();
         let key = Key::new(Purpose::Layer, "page");
         let span = Span::new(key, percent(20.0), percent(50.0));

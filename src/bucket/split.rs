@@ -1,20 +1,21 @@
-//! A choice between several versions.
+//! Weighted choice between versions. Must not depend on gates.
 
-use super::{Key, POSITIONS, Share};
+use super::key::Key;
+use super::position::{POSITIONS, Share};
 
 /// A weighted choice between versions.
 ///
-/// Weighted rendezvous: every version draws a score from the user's hash, and the
-/// smallest wins. So the order of the list does not matter, equal ratios are equal
-/// answers, and raising one weight moves users into that version only.
+/// Weighted rendezvous: every version has a score for each user, and the smallest score wins. The
+/// order of the list and a common factor of the weights have no effect, and a larger weight moves
+/// users to that version only.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Split<V> {
-    arms: Vec<Arm<V>>,
+    arms: Vec<WeightedVersion<V>>,
     total: u64,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct Arm<V> {
+struct WeightedVersion<V> {
     version: V,
     name: Box<str>,
     key: Key,
@@ -22,13 +23,12 @@ struct Arm<V> {
 }
 
 impl<V: Copy + PartialEq> Split<V> {
-    /// A split of the given versions (name, what to answer, weight). `None` where all
-    /// weights are 0.
+    /// `arms`: name, value and weight of each version. `None` if all weights are 0.
     pub fn new<'n>(salt: &str, arms: impl IntoIterator<Item = (&'n str, V, u32)>) -> Option<Self> {
         let arms: Vec<_> = arms
             .into_iter()
             .filter(|(_, _, weight)| *weight > 0)
-            .map(|(name, version, weight)| Arm {
+            .map(|(name, version, weight)| WeightedVersion {
                 version,
                 name: name.into(),
                 key: Key::version(salt, name),
@@ -39,8 +39,8 @@ impl<V: Copy + PartialEq> Split<V> {
         (!arms.is_empty()).then_some(Self { arms, total })
     }
 
-    /// The version that everybody gets, where there is only one.
-    pub fn foregone(&self) -> Option<V> {
+    /// The version of all users, if there is only one.
+    pub fn constant(&self) -> Option<V> {
         match self.arms.as_slice() {
             [only] => Some(only.version),
             _ => None,
@@ -52,7 +52,7 @@ impl<V: Copy + PartialEq> Split<V> {
         self.arms.iter().any(|arm| arm.version == version)
     }
 
-    /// The versions that can be chosen, each with its share of the users.
+    /// Versions with a weight above 0, and their shares of the users.
     pub fn shares(&self) -> impl Iterator<Item = (V, Share)> {
         self.arms.iter().map(|arm| {
             let scaled = u64::from(arm.weight).saturating_mul(u64::from(POSITIONS));
@@ -62,19 +62,19 @@ impl<V: Copy + PartialEq> Split<V> {
         })
     }
 
-    /// How each version fares with this user: the smallest score wins.
+    /// Scores of the versions for a user; the smallest one wins.
     pub fn scores(&self, identity: &[u8]) -> impl Iterator<Item = (V, f64)> {
-        let score = |arm: &Arm<V>| arm.key.score(identity, f64::from(arm.weight));
+        let score = |arm: &WeightedVersion<V>| arm.key.score(identity, f64::from(arm.weight));
         self.arms.iter().map(move |arm| (arm.version, score(arm)))
     }
 
-    /// This user's version.
+    /// Version of a user.
     pub fn pick(&self, identity: &[u8]) -> Option<V> {
-        let mut best: Option<(&Arm<V>, f64)> = None;
+        let mut best: Option<(&WeightedVersion<V>, f64)> = None;
         for arm in &self.arms {
             let score = arm.key.score(identity, f64::from(arm.weight));
             let wins = best.is_none_or(|(other, smallest)| {
-                // Ties go to the smaller name.
+                // The smaller name wins a tie.
                 score < smallest || (score <= smallest && arm.name < other.name)
             });
             if wins {
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_split_ignores_the_order_of_its_list_and_common_factors_of_its_weights() {
+    fn the_order_of_versions_and_a_common_factor_of_weights_have_no_effect() {
         let one = Split::new("s", [("a", 'a', 1), ("b", 'b', 3)]).unwrap();
         let other = Split::new("s", [("b", 'b', 300), ("a", 'a', 100), ("c", 'c', 0)]).unwrap();
         for user in 0..10_000 {
@@ -100,20 +100,20 @@ mod tests {
     }
 
     #[test]
-    fn of_equal_scores_the_smaller_name_wins() {
-        // Two arms with one key have one score.
+    fn the_smaller_name_wins_a_tie() {
+        // Two versions with the same key have the same score.
         let mut split = Split::new("s", [("b", 'b', 1), ("a", 'a', 1)]).unwrap();
         split.arms[0].key = split.arms[1].key.clone();
-        assert_eq!(split.pick(b"anybody"), Some('a'));
+        assert_eq!(split.pick(b"user"), Some('a'));
         split.arms.reverse();
-        assert_eq!(split.pick(b"anybody"), Some('a'));
+        assert_eq!(split.pick(b"user"), Some('a'));
     }
 
     #[test]
-    fn a_split_without_weight_is_none_and_one_with_a_single_arm_is_foregone() {
+    fn a_split_needs_a_weight_and_is_constant_with_a_single_version() {
         assert_eq!(Split::new("s", [("a", 'a', 0)]), None);
         let single = Split::new("s", [("a", 'a', 0), ("b", 'b', 7)]).unwrap();
-        assert_eq!(single.foregone(), Some('b'));
-        assert_eq!(single.pick(b"anybody"), Some('b'));
+        assert_eq!(single.constant(), Some('b'));
+        assert_eq!(single.pick(b"user"), Some('b'));
     }
 }

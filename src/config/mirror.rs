@@ -25,7 +25,7 @@ pub(super) fn compile(
         at.error("needs a header: name it in headers.mirror");
     }
     let share = percent(at.field("percent"), raw.percent);
-    if share.is_some_and(|share| share.foregone().is_none()) {
+    if share.is_some_and(|share| share.constant().is_none()) {
         build.needs_anybody(at.field("percent"));
     }
     let methods = some_of(at.field("methods"), raw.methods, operator::method);

@@ -28,7 +28,7 @@ pub(super) fn mirrored(
     {
         return None;
     }
-    let admitted = match mirror.gate.foregone() {
+    let admitted = match mirror.gate.constant() {
         Some(admitted) => admitted,
         None => mirror.gate.admits(visitor.any_identity()?),
     };

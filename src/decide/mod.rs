@@ -62,7 +62,7 @@ pub fn decide_traced<'a>(
     if found.is_empty() && policy.inheritance.is_none() {
         return Outcome::default();
     }
-    let mut decisions = Decisions::with_capacity(found.len());
+    let mut decisions = Vec::with_capacity(found.len());
     let mut memories = Vec::new();
     for id in found.iter().copied() {
         let Some(rollout) = policy.rollout(id) else {

@@ -50,7 +50,7 @@ impl AbTest {
             }
             return Ok(Choice::new(version, Reason::Sticky));
         }
-        let depends = self.traffic.foregone().is_none() || (cookie.is_sticky && open);
+        let depends = self.traffic.constant().is_none() || (cookie.is_sticky && open);
         let position = match cookie.position() {
             None if depends => inputs
                 .lasting_identity(trace)
@@ -58,7 +58,7 @@ impl AbTest {
             known => known,
         };
         let share = self.traffic.share();
-        let admitted = match self.traffic.foregone() {
+        let admitted = match self.traffic.constant() {
             Some(admitted) => admitted,
             None => share.admits(position.ok_or(Reason::NoIdentity)?),
         };
@@ -83,7 +83,7 @@ impl AbTest {
         let Some(holdout) = &self.holdout else {
             return Ok(false);
         };
-        let (held_out, identity) = match holdout.foregone() {
+        let (held_out, identity) = match holdout.constant() {
             Some(all) => (all, None),
             None => {
                 let identity = inputs.lasting_identity(trace).ok_or(Reason::NoIdentity)?;
@@ -119,7 +119,7 @@ impl AbTest {
     }
 
     fn arm(&self, inputs: &Inputs<'_, '_, '_>, trace: &mut impl Trace) -> Option<VersionId> {
-        if let Some(version) = self.split.foregone() {
+        if let Some(version) = self.split.constant() {
             trace.step(|| {
                 let name = inputs.name(version);
                 Step::new("strategy", format!("split: {name} is the only arm"))
@@ -140,7 +140,7 @@ impl AbTest {
 
     fn needs_identity(&self) -> bool {
         if let Some(holdout) = &self.holdout {
-            match holdout.foregone() {
+            match holdout.constant() {
                 None => return true,
                 Some(true) => return false,
                 Some(false) => {}
@@ -149,9 +149,9 @@ impl AbTest {
         if self.layer.as_ref().is_some_and(|layer| !layer.is_whole()) {
             return true;
         }
-        match self.traffic.foregone() {
+        match self.traffic.constant() {
             Some(false) => false,
-            Some(true) => self.split.foregone().is_none(),
+            Some(true) => self.split.constant().is_none(),
             None => true,
         }
     }
@@ -170,7 +170,7 @@ impl Behaviour for AbTest {
 
     fn add_answers(&self, inputs: &AnswerInputs, answers: &mut Vec<(VersionId, Reason)>) {
         let holdout = self.holdout.as_ref();
-        match holdout.map_or(Some(false), Gate::foregone) {
+        match holdout.map_or(Some(false), Gate::constant) {
             Some(false) => {}
             None => answers.push((inputs.stable, Reason::Holdout)),
             Some(true) => return answers.push((inputs.stable, Reason::Holdout)),
@@ -178,10 +178,10 @@ impl Behaviour for AbTest {
         if self.layer.as_ref().is_some_and(|layer| !layer.is_whole()) {
             answers.push((inputs.stable, Reason::Excluded));
         }
-        if self.traffic.foregone() != Some(true) {
+        if self.traffic.constant() != Some(true) {
             answers.push((inputs.stable, Reason::NotEnrolled));
         }
-        if self.traffic.foregone() != Some(false) {
+        if self.traffic.constant() != Some(false) {
             for (arm, _) in self.split.shares() {
                 answers.push((arm, Reason::Split));
                 if inputs.is_sticky {

@@ -47,14 +47,14 @@ impl Canary {
         }
         // A sticky canary of 100 % remembers positions as well, so that its users keep it
         // when the share shrinks.
-        let depends = share.foregone().is_none() || (cookie.is_sticky && share > Share::NONE);
+        let depends = share.constant().is_none() || (cookie.is_sticky && share > Share::NONE);
         let position = match cookie.position() {
             None if depends => inputs
                 .any_identity(trace)
                 .map(|identity| self.line.position(identity)),
             known => known,
         };
-        let admitted = match share.foregone() {
+        let admitted = match share.constant() {
             Some(admitted) => admitted,
             None => share.admits(position.ok_or(Reason::NoIdentity)?),
         };
@@ -93,7 +93,7 @@ pub fn ramp_share(
 impl Behaviour for Canary {
     fn needed_identity(&self) -> Option<NeededIdentity> {
         let depends = match self.weight {
-            Weight::Fixed(share) => share.foregone().is_none(),
+            Weight::Fixed(share) => share.constant().is_none(),
             Weight::Ramp => true,
         };
         depends.then_some(NeededIdentity::Any)
