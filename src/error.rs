@@ -92,6 +92,11 @@ impl Errors {
         }
     }
 
+    /// The first error.
+    pub(crate) fn into_first(self) -> Option<ConfigError> {
+        self.kept.into_iter().next()
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.kept.is_empty()
@@ -184,8 +189,6 @@ enum Step<'a> {
     Field(&'a Step<'a>, &'a str),
     /// An element of a list.
     Index(&'a Step<'a>, usize),
-    /// A written path below another one.
-    Below(&'a Step<'a>, &'a str),
 }
 
 impl<'a> Path<'a> {
@@ -218,11 +221,14 @@ impl<'a> Path<'a> {
         self.with(Step::Index(&self.step, index))
     }
 
-    /// The empty path is this value itself.
-    pub(crate) fn below(&'a self, path: &'a str) -> Self {
-        match path {
-            "" => *self,
-            path => self.with(Step::Below(&self.step, path)),
+    /// The same path, whose errors are added to another list.
+    pub(crate) const fn collecting_in<'b>(&self, errors: &'b Cell<Errors>) -> Path<'b>
+    where
+        'a: 'b,
+    {
+        Path {
+            errors: Some(errors),
+            step: self.step,
         }
     }
 
@@ -239,20 +245,34 @@ impl<'a> Path<'a> {
         self.error_of_kind(ErrorKind::Invalid, message);
     }
 
-    /// Adds an error that code reacts to.
+    /// Adds an error of a kind that code reacts to.
     pub(crate) fn error_of_kind(&self, kind: ErrorKind, message: impl fmt::Display) {
         self.push(kind, &message);
     }
 
     fn push(&self, kind: ErrorKind, message: &dyn fmt::Display) {
-        let Some(cell) = self.errors else { return };
-        let mut errors = cell.take();
-        errors.push(|| ConfigError {
-            path: shorten(&self.step, MAX_PATH_BYTES),
-            kind,
-            message: shorten(message, MAX_MESSAGE_BYTES),
+        self.update(|errors| {
+            errors.push(|| ConfigError {
+                path: shorten(&self.step, MAX_PATH_BYTES),
+                kind,
+                message: shorten(message, MAX_MESSAGE_BYTES),
+            });
         });
+    }
+
+    /// Adds an error of another list.
+    pub(crate) fn add(&self, error: ConfigError) {
+        self.update(|errors| errors.push(|| error));
+    }
+
+    fn update<T: Default>(&self, change: impl FnOnce(&mut Errors) -> T) -> T {
+        let Some(cell) = self.errors else {
+            return T::default();
+        };
+        let mut errors = cell.take();
+        let result = change(&mut errors);
         cell.set(errors);
+        result
     }
 
     /// Adds the error that a string is not one of a list of names.
@@ -263,19 +283,9 @@ impl<'a> Path<'a> {
         self.error_of_kind(ErrorKind::UnknownName { name, known }, message);
     }
 
-    /// The number of errors so far, of all paths.
+    /// The number of errors of all paths so far.
     pub(crate) fn error_count(&self) -> usize {
-        let Some(cell) = self.errors else { return 0 };
-        let errors = cell.take();
-        let count = errors.count();
-        cell.set(errors);
-        count
-    }
-}
-
-impl fmt::Display for Path<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.step.fmt(f)
+        self.update(|errors| errors.count())
     }
 }
 
@@ -283,10 +293,9 @@ impl fmt::Display for Step<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Root => Ok(()),
-            Self::Field(Step::Root, name) | Self::Below(Step::Root, name) => f.write_str(name),
+            Self::Field(Step::Root, name) => f.write_str(name),
+            Self::Field(parent, name) => write!(f, "{parent}.{name}"),
             Self::Index(parent, index) => write!(f, "{parent}[{index}]"),
-            Self::Below(parent, path) if path.starts_with('[') => write!(f, "{parent}{path}"),
-            Self::Field(parent, name) | Self::Below(parent, name) => write!(f, "{parent}.{name}"),
         }
     }
 }

@@ -4,7 +4,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::limits::MAX_REGEXES;
 use super::registry::Registry;
-use super::{names, read};
+use super::{names, values};
 use crate::bucket::{Gate, Share};
 use crate::error::Path;
 use crate::policy::{RolloutId, VersionId};
@@ -200,5 +200,5 @@ impl LayerRanges {
 
 /// A share as the percentage that it was.
 fn shown(share: Share) -> String {
-    read::shown(f64::from(share.ppm()) / 10_000.0)
+    values::shown(f64::from(share.ppm()) / 10_000.0)
 }

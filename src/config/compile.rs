@@ -18,28 +18,25 @@ use crate::scope::ScopeIndex;
 /// Compiles what was read; `None` when it has not the shape of a configuration. An error
 /// of shape at the top hides the lists below it, so they are read by themselves then.
 pub(super) fn compile(root: Path<'_>, tree: &Tree<'_>) -> Option<Policy> {
-    match read::read(tree) {
-        Ok(config) => Some(compile_config(root, config, true)),
-        Err(error) => {
-            error.report(root);
-            let lists = spec::ConfigSpec {
-                version: None,
-                identity: list(tree.get("identity")),
-                ignore_identities: None,
-                trust: None,
-                holdout: None,
-                headers: None,
-                response_header: None,
-                rollouts: list(tree.get("rollouts")),
-            };
-            compile_config(root, lists, false);
-            None
-        }
+    if let Some(config) = read::read(tree, root) {
+        return Some(compile_config(root, config, true));
     }
+    let lists = spec::ConfigSpec {
+        version: None,
+        identity: list(tree.get("identity")),
+        ignore_identities: None,
+        trust: None,
+        holdout: None,
+        headers: None,
+        response_header: None,
+        rollouts: list(tree.get("rollouts")),
+    };
+    compile_config(root, lists, false);
+    None
 }
 
 fn list<'t, T: Read<'t>>(value: Option<&'t Tree<'t>>) -> Option<T> {
-    read::read(value?).ok()
+    read::read(value?, Path::SILENT)
 }
 
 /// `whole` is false when only the lists could be read: then nothing may be concluded

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use super::limits;
-use super::read;
 use super::spec;
-use super::values::{count, duration, percent};
+use super::values::{self, count, duration, percent};
 use crate::error::Path;
 use crate::guardrail::{ErrorLimit, Guardrail, LatencyLimit, OnBreach};
 
@@ -80,7 +79,7 @@ fn latency_limit(at: Path<'_>, raw: &spec::LatencyLimitSpec<'_>) -> Option<Laten
         at.error("has no limit: write max, timesStable or both");
     }
     if !limits::QUANTILE.contains(&raw.quantile) {
-        let number = read::shown(raw.quantile);
+        let number = values::shown(raw.quantile);
         let message = format_args!(
             "{number} is not a quantile: write a number from 0.5 to 0.999, such as 0.95"
         );
@@ -93,7 +92,7 @@ fn latency_limit(at: Path<'_>, raw: &spec::LatencyLimitSpec<'_>) -> Option<Laten
     if let Some(times) = raw.times_stable
         && !limits::TIMES_STABLE.contains(&times)
     {
-        let number = read::shown(times);
+        let number = values::shown(times);
         let message =
             format_args!("{number} is not a factor: write a number from 1.01 to 100, such as 1.2");
         at.field("timesStable").error(message);

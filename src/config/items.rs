@@ -2,16 +2,16 @@
 
 use std::marker::PhantomData;
 
-use super::read::{self, Mistakes, Read};
+use super::read::{self, Read};
 use crate::error::Path;
 use crate::json::Tree;
 
-/// A list whose elements are read one by one, when they are compiled: one that has the
-/// wrong shape does not hide what is wrong with the others.
+/// A list whose elements are read one by one when they are compiled, so that an element that does
+/// not fit does not hide the errors of the others.
 #[derive(Debug)]
 pub(super) struct Items<'t, T> {
     values: &'t [Tree<'t>],
-    shape: PhantomData<T>,
+    element: PhantomData<T>,
 }
 
 impl<T> Clone for Items<'_, T> {
@@ -49,41 +49,29 @@ impl<'t, T> Items<'t, T> {
 }
 
 impl<'t, T: Read<'t>> Items<'t, T> {
-    /// Compiles each element that has the right shape, and notes what is wrong with the
-    /// shape of the others.
+    /// Reads and compiles each element; the elements that do not fit add errors.
     pub(super) fn each<U>(
         self,
         at: Path<'_>,
         mut compile: impl FnMut(Path<'_>, T) -> Option<U>,
     ) -> Vec<U> {
-        let mut list = Vec::new();
-        for (index, value) in self.values.iter().enumerate() {
+        let elements = self.values.iter().enumerate();
+        let compiled = elements.filter_map(|(index, value)| {
             let at = at.index(index);
-            match read::read(value) {
-                Ok(value) => {
-                    if let Some(compiled) = compile(at, value) {
-                        list.push(compiled);
-                    }
-                }
-                Err(error) => error.report(at),
-            }
-        }
-        list
+            compile(at, read::read(value, at)?)
+        });
+        compiled.collect()
     }
 }
 
 impl<'t, T> Read<'t> for Items<'t, T> {
-    fn read(value: Option<&'t Tree<'t>>, mistakes: &mut Mistakes) -> Self {
-        let values = match value {
-            Some(Tree::List(values)) => values.as_slice(),
-            other => {
-                mistakes.wrong_type(other, "a list");
-                &[]
-            }
-        };
+    fn read(value: Option<&'t Tree<'t>>, at: Path<'_>) -> Self {
+        if !matches!(value, Some(Tree::List(_))) {
+            read::wrong_type(value, "a list", at);
+        }
         Self {
-            values,
-            shape: PhantomData,
+            values: value.map_or(&[], Tree::elements),
+            element: PhantomData,
         }
     }
 }
@@ -96,12 +84,12 @@ pub(super) enum OneOrMany<'t> {
 }
 
 impl<'t> Read<'t> for OneOrMany<'t> {
-    fn read(value: Option<&'t Tree<'t>>, mistakes: &mut Mistakes) -> Self {
+    fn read(value: Option<&'t Tree<'t>>, at: Path<'_>) -> Self {
         match value {
             Some(Tree::Text(text)) => Self::One(text),
-            Some(Tree::List(_)) => Self::Many(Items::read(value, mistakes)),
+            Some(Tree::List(_)) => Self::Many(Items::read(value, at)),
             other => {
-                mistakes.wrong_type(other, "a string or a list of strings");
+                read::wrong_type(other, "a string or a list of strings", at);
                 Self::One("")
             }
         }
