@@ -1,4 +1,4 @@
-//! `divvy check`: is this configuration right?
+//! `divvy check`: errors and warnings in configurations.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::source::{self, FoundConfig, LineIndex, SourceFile};
 use crate::warnings::{self, Surroundings};
 use crate::{Format, exit_code, near, print_json};
 
-/// Reports all errors and warnings about configurations
+/// Arguments of `divvy check`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Finds divvy configurations in plain YAML or JSON, in WasmPlugin and TrafficExtension resources and

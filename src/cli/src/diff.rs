@@ -1,4 +1,4 @@
-//! `divvy diff`: what happens if this is merged?
+//! `divvy diff`: the users who change version when one configuration replaces another.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -13,16 +13,16 @@ use serde_json::Value;
 
 use crate::environment::GivenEnvironment;
 use crate::palette::BOLD;
-use crate::population::{Population, Visitor};
+use crate::population::{Population, RequestTemplate};
 use crate::source::LoadedConfig;
 use crate::{Format, exit_code, percent, print_json, salt, text, time_or_now};
 
-/// Lists the users who change version when one configuration replaces another
+/// Arguments of `divvy diff`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Both configurations decide about the same users. Each user sends one request that matches the
-rollout but none of its rules. The minimum is the share of users who must change version to reach the new
-shares; more than that means that users were assigned again at random.
+rollout but none of its rules. The minimum is the share of users who must change version to reach
+the new shares; more than that means that users are assigned again at random.
 
 Exit code 0; 1 if more than --max-moved percent of a rollout's users change version.
 
@@ -139,10 +139,10 @@ impl<'c> Located<'c> {
         named.collect()
     }
 
-    fn version(self, visitor: &Visitor, user: &str) -> Option<&'c str> {
+    fn version(self, template: &RequestTemplate, user: &str) -> Option<&'c str> {
         let policy = &self.config.policy;
         let id = RolloutId(u16::try_from(self.index).ok()?);
-        let version = visitor.decide(policy, user, |outcome| {
+        let version = template.decide(policy, user, |outcome| {
             let mut decisions = outcome.decisions.iter();
             let decision = decisions.find(|decision| decision.rollout == id)?;
             Some(decision.version)
@@ -191,12 +191,12 @@ fn report(old: &LoadedConfig, new: &LoadedConfig, users: &[String], now: u64) ->
 }
 
 fn change(before: Located<'_>, after: Located<'_>, users: &[String], now: u64) -> RolloutChange {
-    let visitors =
-        [before, after].map(|side| Visitor::new(&side.config.raw, side.raw(), Some(now)));
+    let templates =
+        [before, after].map(|side| RequestTemplate::new(&side.config.raw, side.raw(), Some(now)));
     let mut moves: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for user in users {
-        let from = before.version(&visitors[0], user);
-        let to = after.version(&visitors[1], user);
+        let from = before.version(&templates[0], user);
+        let to = after.version(&templates[1], user);
         if let (Some(from), Some(to)) = (from, to)
             && from != to
         {

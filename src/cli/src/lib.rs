@@ -61,19 +61,19 @@ pub enum Format {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Is this configuration right?
+    /// Reports errors and warnings in configurations
     Check(check::CheckArgs),
-    /// Why did this user get that version?
+    /// Shows the version of a request, and each step of the decision
     Explain(explain::ExplainArgs),
-    /// What happens if this is merged?
+    /// Lists the users who change version when one configuration replaces another
     Diff(diff::DiffArgs),
-    /// Which versions will many users get?
+    /// Reports the versions of many users, and simulates guardrails
     Simulate(simulate::SimulateArgs),
     /// Prints the JSON Schema of a configuration, for editors
     Schema(schema::SchemaArgs),
-    /// What do the proxies do right now?
+    /// Shows traffic, shares and guardrails of running proxies
     Top(top::TopArgs),
-    /// Prints the completions for a shell
+    /// Prints completions for a shell
     Completions {
         /// The shell
         shell: clap_complete::Shell,

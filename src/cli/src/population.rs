@@ -65,7 +65,7 @@ impl Population {
 
 /// Makes the requests of users to a rollout.
 #[derive(Clone, Debug)]
-pub struct Visitor {
+pub struct RequestTemplate {
     /// Names and values of the request headers.
     headers: Vec<(String, String)>,
     /// The identity source that contains the user's name; for `concat` all its parts.
@@ -73,7 +73,7 @@ pub struct Visitor {
     environment: GivenEnvironment,
 }
 
-impl Visitor {
+impl RequestTemplate {
     /// Requests that match the first entry of the rollout's `match`, without anything else that a
     /// rule could match.
     pub fn new(config: &Value, rollout: &Value, now: Option<u64>) -> Self {

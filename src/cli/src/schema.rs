@@ -19,7 +19,7 @@ const PAGES: [&str; 4] = [
     include_str!("../../../envoy/docs/PEOPLE.md"),
 ];
 
-/// Prints the JSON Schema of a configuration, for editors and other programs
+/// Arguments of `divvy schema`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 /// Line and column, from 1.
-pub type Place = (usize, usize);
+pub type LineColumn = (usize, usize);
 
 /// A text with the positions of its values and keys by their paths.
 #[derive(Default)]
 pub struct Written {
     pub text: String,
-    pub values: BTreeMap<String, Place>,
-    pub keys: BTreeMap<String, Place>,
+    pub values: BTreeMap<String, LineColumn>,
+    pub keys: BTreeMap<String, LineColumn>,
 }
 
 impl Written {
@@ -25,7 +25,7 @@ impl Written {
         }
     }
 
-    fn here(&self) -> Place {
+    fn here(&self) -> LineColumn {
         let line = self.text.matches('\n').count() + 1;
         let column = self
             .text
@@ -113,7 +113,7 @@ impl Written {
 
     /// The position of an error: of the unknown key, of the value, or of the object around a
     /// missing value.
-    pub fn place(&self, path: &str, message: &str) -> Place {
+    pub fn place(&self, path: &str, message: &str) -> LineColumn {
         if let Some(rest) = message.strip_prefix("unknown field `") {
             let key = rest.split('`').next().unwrap();
             return self.keys[&Self::below(path, key)];

@@ -1,4 +1,4 @@
-//! `divvy explain`: why did this user get that version?
+//! `divvy explain`: the version of a request, the steps of the decision, and its effects.
 //!
 //! Prints the trace that the core's own decision, [`divvy::decide::decide_traced`], records.
 
@@ -31,7 +31,7 @@ pub use condition::ConditionReport;
 use input::RequestInput;
 pub use steps::{RolloutSteps, StepReport};
 
-/// Shows which version a request gets, step by step, and the headers and metrics that follow
+/// Arguments of `divvy explain`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Only a running proxy knows what a guardrail has rolled back, and the share of a canary that it

@@ -1,4 +1,4 @@
-//! `divvy simulate`: which versions will many users get, and what would a guardrail do?
+//! `divvy simulate`: the versions of many users, and guardrails under simulated traffic.
 
 mod guardrail;
 mod plot;
@@ -22,10 +22,10 @@ use crate::{Format, exit_code, print_json, time_or_now};
 use guardrail::GuardrailRun;
 use shares::{MISMATCH, Overlap, RolloutShares};
 
-/// Decides about many users, and reports the share of each version
+/// Arguments of `divvy simulate`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Each user sends one request that matches to each rollout. Intervals have a confidence of 95 %. A
+Each user sends each rollout one request that matches it. Intervals have a confidence of 95 %. A
 sample-ratio mismatch is a difference that chance alone causes once in a thousand runs; the exit
 code is then 1. Users whose version a rule forces are counted separately.
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::statistics::{interval, p_value};
 use crate::environment::GivenEnvironment;
 use crate::percent;
-use crate::population::Visitor;
+use crate::population::RequestTemplate;
 use crate::source::LoadedConfig;
 
 /// A p-value below this is a sample-ratio mismatch.
@@ -95,18 +95,21 @@ pub fn sample(
     };
     let mut rollouts = vec![empty; policy.rollouts.len()];
     // One request for all rollouts with the same `match`.
-    let mut groups: Vec<(Visitor, Vec<usize>)> = Vec::new();
+    let mut groups: Vec<(RequestTemplate, Vec<usize>)> = Vec::new();
     for (index, rollout) in config.rollouts().iter().enumerate() {
-        let visitor = Visitor::new(&config.raw, rollout, Some(now));
-        match groups.iter_mut().find(|(other, _)| other.is_like(&visitor)) {
+        let template = RequestTemplate::new(&config.raw, rollout, Some(now));
+        match groups
+            .iter_mut()
+            .find(|(other, _)| other.is_like(&template))
+        {
             Some((_, group)) => group.push(index),
-            None => groups.push((visitor, vec![index])),
+            None => groups.push((template, vec![index])),
         }
     }
-    for (visitor, group) in &groups {
+    for (template, group) in &groups {
         for (number, user) in users.iter().enumerate() {
             tick();
-            visitor.decide(policy, user, |outcome| {
+            template.decide(policy, user, |outcome| {
                 for decision in &outcome.decisions {
                     let index = usize::from(decision.rollout.0);
                     if !group.contains(&index) {

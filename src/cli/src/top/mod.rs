@@ -1,4 +1,4 @@
-//! `divvy top`: what do the proxies do right now?
+//! `divvy top`: traffic, shares and guardrails of running proxies.
 //!
 //! Reads `/stats/prometheus` of one or more Envoys, adds up their counters, and compares their
 //! configurations.
@@ -18,7 +18,7 @@ use crate::{Format, exit_code};
 use scrape::Scrape;
 pub use view::{FleetView, ProxyView, RolloutView, VersionView};
 
-/// Shows configured and actual shares, requests, latency and guardrails of one or more proxies
+/// Arguments of `divvy top`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -35,7 +35,7 @@ pub struct TopArgs {
     /// Prints the counts since the proxies started, and exits
     #[arg(long)]
     once: bool,
-    /// Time between two requests to a proxy; Envoy updates its histograms every five seconds
+    /// Time between two updates; Envoy updates its histograms every five seconds
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
     every: Duration,
 }

@@ -2,9 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::view::{FleetView, VersionView};
+use anstyle::Style;
+
+use super::view::{FleetView, RolloutView, VersionView};
 use crate::palette::{BAD, BOLD, DIM, GOOD, version as version_style};
 
+/// Width of a bar for all requests.
 const BAR: usize = 20;
 
 /// The view as lines with colours.
@@ -19,36 +22,23 @@ pub fn text(view: &FleetView) -> String {
         };
         let _ = writeln!(out, "{style}{state}{style:#}  {DIM}{}{DIM:#}", proxy.url);
     }
-    let of = match view.seconds {
-        Some(seconds) => format!("last {seconds:.1} s"),
-        None => "since the proxies started".to_owned(),
+    let (period, count) = match view.seconds {
+        Some(seconds) => (format!("last {seconds:.1} s"), "req/s"),
+        None => ("since the proxies started".to_owned(), "requests"),
     };
-    let _ = writeln!(out, "{DIM}{of}{DIM:#}");
+    let _ = writeln!(out, "{DIM}{period}{DIM:#}");
     for (name, rollout) in &view.rollouts {
         let _ = writeln!(
             out,
-            "\n{BOLD}{name:<22}{BOLD:#} {:>8} {:>8}  {:<BAR$} {:>9} {:>7} {:>8} {:>8}",
-            "weight",
-            "requests",
-            "",
-            if view.seconds.is_some() {
-                "req/s"
-            } else {
-                "requests"
-            },
-            "errors",
-            "p50",
-            "p95",
+            "\n{BOLD}{name:<22}{BOLD:#} {:>8} {:>8}  {:<BAR$} {count:>9} {:>7} {:>8} {:>8}",
+            "weight", "traffic", "", "errors", "p50", "p95",
         );
         for (index, (name, version)) in rollout.versions.iter().enumerate() {
-            let _ = writeln!(out, "{}", line(index, name, version));
+            let _ = writeln!(out, "{}", line(name, version, version_style(index)));
         }
-        let reasons = rollout.reasons.iter().filter(|(_, count)| **count > 0.0);
-        let reasons: Vec<_> = reasons
-            .map(|(reason, count)| format!("{reason} {count:.0}"))
-            .collect();
+        let reasons = reasons(rollout);
         if !reasons.is_empty() {
-            let _ = writeln!(out, "  {DIM}{}{DIM:#}", reasons.join(", "));
+            let _ = writeln!(out, "  {DIM}reasons: {reasons}{DIM:#}");
         }
     }
     let findings = view.findings();
@@ -61,24 +51,24 @@ pub fn text(view: &FleetView) -> String {
     out
 }
 
-fn line(index: usize, name: &str, version: &VersionView) -> String {
-    let style = version_style(index);
+fn reasons(rollout: &RolloutView) -> String {
+    let counts = rollout.reasons.iter().filter(|(_, count)| **count > 0.0);
+    let counts = counts.map(|(reason, count)| format!("{reason} {count:.0}"));
+    counts.collect::<Vec<_>>().join(", ")
+}
+
+fn line(name: &str, version: &VersionView, style: Style) -> String {
+    let optional = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let percent = |share: f64| format!("{share:.2} %");
+    let millis = |value: f64| format!("{value:.1} ms");
     let filled = (version.seen / 100.0 * BAR as f64).round() as usize;
     let filled = filled.min(BAR);
     let bar = "█".repeat(filled) + &"░".repeat(BAR - filled);
-    let answered: f64 = version.classes.values().sum();
-    let failed: f64 = ["5xx", "grpc_error", "reset"]
-        .iter()
-        .filter_map(|class| version.classes.get(*class))
-        .sum();
-    let errors = if answered > 0.0 {
-        percent(failed / answered * 100.0)
-    } else {
-        "-".to_owned()
+    let errors = version.error_percent();
+    let alarm = match errors {
+        Some(errors) if errors > 0.0 => BAD,
+        _ => Style::new(),
     };
-    let millis =
-        |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.1} ms"));
     let count = match version.rate {
         Some(rate) => format!("{rate:.1}"),
         None => format!("{:.0}", version.requests),
@@ -89,11 +79,12 @@ fn line(index: usize, name: &str, version: &VersionView) -> String {
         _ => format!("  {BAD}rolled back{BAD:#}"),
     };
     format!(
-        "  {style}{name:<20}{style:#} {:>8} {:>8}  {style}{bar}{style:#} {count:>9} {errors:>7} {:>8} \
-         {:>8}{state}",
-        version.weight.map_or("-".to_owned(), percent),
+        "  {style}{name:<20}{style:#} {:>8} {:>8}  {style}{bar}{style:#} {count:>9} \
+         {alarm}{:>7}{alarm:#} {:>8} {:>8}{state}",
+        optional(version.weight.map(percent)),
         percent(version.seen),
-        millis(version.p50),
-        millis(version.p95),
+        optional(errors.map(percent)),
+        optional(version.p50.map(millis)),
+        optional(version.p95.map(millis)),
     )
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use divvy::response::ResponseClass;
 use serde::Serialize;
 
 use super::scrape::{Scrape, SeriesLabels};
@@ -63,96 +64,91 @@ pub struct VersionView {
     pub frozen: u32,
     /// Number of proxies whose guardrail has rolled it back.
     pub rolled_back: u32,
+    /// Shares in percent, one for each proxy.
+    #[serde(skip)]
+    weights: Vec<f64>,
+    /// Cumulative counts of durations by the bits of the upper bounds.
+    #[serde(skip)]
+    buckets: BTreeMap<u64, f64>,
+}
+
+impl VersionView {
+    /// Failed responses in percent of all; `None` without responses.
+    pub fn error_percent(&self) -> Option<f64> {
+        use ResponseClass::{GrpcError, Reset, ServerError};
+        let count = |class: ResponseClass| self.classes.get(class.name()).copied();
+        let failed = [ServerError, GrpcError, Reset].into_iter();
+        let failed: f64 = failed.filter_map(count).fold(0.0, |sum, count| sum + count);
+        let all: f64 = self.classes.values().sum();
+        (all > 0.0).then(|| failed / all * 100.0)
+    }
 }
 
 impl FleetView {
     /// The counts of these scrapes, or their growth since earlier scrapes.
     pub fn new(scrapes: &[Scrape], before: Option<(Duration, &[Scrape])>) -> Self {
         let proxies: Vec<_> = scrapes.iter().map(ProxyView::new).collect();
-        let hashes: BTreeSet<_> = proxies
-            .iter()
-            .filter_map(|proxy| proxy.hash.as_ref())
-            .collect();
-        let agree = hashes.len() <= 1;
-        let seconds = before.map(|(time, _)| time.as_secs_f64());
+        let hashes = proxies.iter().filter_map(|proxy| proxy.hash.as_ref());
+        let agree = hashes.collect::<BTreeSet<_>>().len() <= 1;
         let mut view = Self {
+            proxies,
             agree,
             rollouts: BTreeMap::new(),
-            seconds,
-            proxies,
+            seconds: before.map(|(time, _)| time.as_secs_f64()),
         };
-        let mut weights: BTreeMap<(String, String), Vec<f64>> = BTreeMap::new();
-        let mut buckets: BTreeMap<(String, String), BTreeMap<u64, f64>> = BTreeMap::new();
         for scrape in scrapes {
             let earlier = before.and_then(|(_, all)| all.iter().find(|old| old.url == scrape.url));
-            view.count(scrape, earlier);
-            for (labels, value) in scrape.series("divvy_weight_ppm") {
-                weights
-                    .entry(place(labels))
-                    .or_default()
-                    .push(*value / 10_000.0);
-            }
-            for (labels, value) in scrape.series("divvy_guardrail_state") {
-                let version = view.version(labels);
-                version.frozen += u32::from(*value == 1.0);
-                version.rolled_back += u32::from(*value == 2.0);
-            }
-            for (labels, value) in grown(scrape, earlier, "divvy_request_duration_ms_bucket") {
-                // `+Inf` or a number that a float holds exactly.
-                let bound: f64 = labels
-                    .get("le")
-                    .and_then(|le| le.parse().ok())
-                    .unwrap_or(f64::INFINITY);
-                let of = buckets.entry(place(labels)).or_default();
-                *of.entry(bound.to_bits()).or_default() += value;
-            }
-        }
-        for ((rollout, version), all) in weights {
-            let mean = all.iter().sum::<f64>() / all.len() as f64;
-            let of = view.rollouts.entry(rollout).or_default();
-            of.versions.entry(version).or_default().weight = Some(mean);
-        }
-        for ((rollout, version), buckets) in buckets {
-            let of = view.rollouts.entry(rollout).or_default();
-            let version = of.versions.entry(version).or_default();
-            version.p50 = quantile(&buckets, 0.5);
-            version.p95 = quantile(&buckets, 0.95);
+            view.add(scrape, earlier);
         }
         for rollout in view.rollouts.values_mut() {
-            let all: f64 = rollout
-                .versions
-                .values()
-                .map(|version| version.requests)
-                .sum();
+            let all: f64 = rollout.versions.values().map(|one| one.requests).sum();
             for version in rollout.versions.values_mut() {
-                version.seen = if all > 0.0 {
-                    version.requests / all * 100.0
-                } else {
-                    0.0
-                };
-                version.rate = seconds.map(|seconds| version.requests / seconds);
+                let weights = &version.weights;
+                let mean = || weights.iter().sum::<f64>() / weights.len() as f64;
+                version.weight = (!weights.is_empty()).then(mean);
+                version.seen = 100.0 * version.requests / all.max(1.0);
+                version.rate = view.seconds.map(|seconds| version.requests / seconds);
+                version.p50 = quantile(&version.buckets, 0.5);
+                version.p95 = quantile(&version.buckets, 0.95);
             }
         }
         view
     }
 
-    fn count(&mut self, scrape: &Scrape, earlier: Option<&Scrape>) {
+    fn add(&mut self, scrape: &Scrape, earlier: Option<&Scrape>) {
         for (labels, value) in grown(scrape, earlier, "divvy_requests_total") {
             self.version(labels).requests += value;
-            let reason = labels.get("divvy_reason").cloned().unwrap_or_default();
-            let rollout = self.rollouts.entry(place(labels).0).or_default();
-            *rollout.reasons.entry(reason).or_default() += value;
+            let reasons = &mut self.rollout(labels).reasons;
+            *reasons.entry(label(labels, "divvy_reason")).or_default() += value;
         }
         for (labels, value) in grown(scrape, earlier, "divvy_responses_total") {
-            let class = labels.get("divvy_class").cloned().unwrap_or_default();
-            *self.version(labels).classes.entry(class).or_default() += value;
+            let classes = &mut self.version(labels).classes;
+            *classes.entry(label(labels, "divvy_class")).or_default() += value;
+        }
+        for (labels, value) in grown(scrape, earlier, "divvy_request_duration_ms_bucket") {
+            // `+Inf` or a number that a float holds exactly.
+            let bound = label(labels, "le").parse().unwrap_or(f64::INFINITY);
+            let buckets = &mut self.version(labels).buckets;
+            *buckets.entry(bound.to_bits()).or_default() += value;
+        }
+        for (labels, value) in scrape.series("divvy_weight_ppm") {
+            self.version(labels).weights.push(value / 1e4);
+        }
+        for (labels, value) in scrape.series("divvy_guardrail_state") {
+            let version = self.version(labels);
+            version.frozen += u32::from(*value == 1.0);
+            version.rolled_back += u32::from(*value == 2.0);
         }
     }
 
+    fn rollout(&mut self, labels: &SeriesLabels) -> &mut RolloutView {
+        let name = label(labels, "divvy_rollout");
+        self.rollouts.entry(name).or_default()
+    }
+
     fn version(&mut self, labels: &SeriesLabels) -> &mut VersionView {
-        let (rollout, version) = place(labels);
-        let rollout = self.rollouts.entry(rollout).or_default();
-        rollout.versions.entry(version).or_default()
+        let versions = &mut self.rollout(labels).versions;
+        versions.entry(label(labels, "divvy_version")).or_default()
     }
 
     /// Problems that need attention.
@@ -175,14 +171,11 @@ impl FleetView {
         }
         for (name, rollout) in &self.rollouts {
             for (version, state) in &rollout.versions {
-                for (count, what) in [(state.frozen, "frozen"), (state.rolled_back, "rolled back")]
-                {
-                    if count > 0 {
-                        let of = self.proxies.len();
-                        findings.push(format!(
-                            "{name} {version} is {what} in {count} of {of} proxies"
-                        ));
-                    }
+                let states = [(state.frozen, "frozen"), (state.rolled_back, "rolled back")];
+                for (count, state) in states.into_iter().filter(|(count, _)| *count > 0) {
+                    let proxies = self.proxies.len();
+                    let place = format!("in {count} of {proxies} proxies");
+                    findings.push(format!("{name} {version} is {state} {place}"));
                 }
             }
         }
@@ -202,9 +195,8 @@ impl ProxyView {
     }
 }
 
-fn place(labels: &SeriesLabels) -> (String, String) {
-    let get = |label: &str| labels.get(label).cloned().unwrap_or_default();
-    (get("divvy_rollout"), get("divvy_version"))
+fn label(labels: &SeriesLabels, name: &str) -> String {
+    labels.get(name).cloned().unwrap_or_default()
 }
 
 /// The growth of each series of a counter. A counter that became smaller has restarted from 0.
