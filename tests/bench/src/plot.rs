@@ -8,7 +8,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::statistics::{Row, Verdict};
-use crate::variants::{Group, UNIT};
+use crate::variants::Group;
 
 const WIDTH: u32 = 900;
 const LINE: u32 = 24;
@@ -66,8 +66,7 @@ pub fn draw(path: &Path, rows: &[Row]) -> Result<()> {
         }
         label(&root, row, nth, height, lines)?;
     }
-    let legend =
-        "dot: median of paired rounds; bar: its 95 % interval; orange: at most this was the goal";
+    let legend = "dot: median of paired rounds; bar: its 95 % interval; orange: goal, 1.3 times the hand-written twin";
     let style = ("sans-serif", 13).into_font().color(&BLACK);
     let style = style.pos(Pos::new(HPos::Center, VPos::Center));
     let below = (WIDTH.cast_signed() / 2, height.cast_signed() - 18);
@@ -76,9 +75,12 @@ pub fn draw(path: &Path, rows: &[Row]) -> Result<()> {
     Ok(())
 }
 
+/// The goal as a ratio to the empty SDK filter: a multiple of the ratio of the hand-written twin.
 fn goal(row: &Row) -> Option<f64> {
-    let mut goals = row.goals.iter().filter(|(goal, ..)| goal.than == UNIT);
-    goals.next().map(|(goal, ..)| goal.at_most)
+    let (_, twin) = row.by_hand.as_ref()?;
+    let mut goals = row.goals.iter();
+    let (goal, ..) = goals.find(|(goal, ..)| row.variant.by_hand == Some(goal.than))?;
+    Some(goal.at_most * twin.median)
 }
 
 /// The name, right of which its line begins, and the figure.

@@ -10,7 +10,7 @@ use crate::latency::{Load, Waits};
 use crate::rounds::Plan;
 use crate::starts::{Memory, Start};
 use crate::statistics::{Estimate, Row, Verdict, estimate};
-use crate::variants::{FLOOR, Goal, Group, UNIT};
+use crate::variants::{Goal, Group, UNIT};
 
 /// Everything that was measured.
 pub struct Report {
@@ -114,7 +114,7 @@ impl Report {
                          |---|--:|--:|--:|---|---|--:|--:|\n"
             .to_owned();
         for row in self.of(Group::Path) {
-            let goals: Vec<_> = row.goals.iter().map(|goal| self.goal(goal)).collect();
+            let goals: Vec<_> = row.goals.iter().map(|goal| self.goal(row, goal)).collect();
             let (goals, verdicts): (Vec<_>, Vec<_>) = goals.into_iter().unzip();
             writeln!(
                 table,
@@ -130,12 +130,13 @@ impl Report {
         table
     }
 
-    fn goal(&self, goal: &(Goal, Estimate, Verdict)) -> (String, String) {
+    /// A goal and its verdict. The ratio to the hand-written twin has a column of its own.
+    fn goal(&self, row: &Row, goal: &(Goal, Estimate, Verdict)) -> (String, String) {
         let (goal, ratio, verdict) = goal;
         let verdict = word(*verdict);
         let at_most = trimmed(goal.at_most);
-        if goal.than == UNIT {
-            return (format!("≤ {at_most}"), verdict.to_owned());
+        if row.variant.by_hand == Some(goal.than) {
+            return (format!("≤ {at_most} × by hand"), verdict.to_owned());
         }
         let mut rows = self.rows.iter();
         let other = rows.find(|row| row.variant.id == goal.than);
@@ -146,7 +147,6 @@ impl Report {
             .unwrap_or(other)
             .trim_start_matches("… and ");
         let short = match goal.than {
-            FLOOR => "the floor",
             "one_by_path" => "with one",
             _ => short,
         };

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{FLOOR, FULL, Filter, Group, UNIT, Variant};
+use super::{FULL, Filter, Group, Variant};
 use crate::check::{Expect, Versions};
 use crate::configurations as configuration;
 
@@ -13,23 +13,18 @@ pub(super) fn all() -> Vec<Variant> {
         Variant::new(id, name, Group::Path, Filter::Divvy(configuration))
     };
     vec![
-        path("empty", "everything switched off", json!({}))
-            .at_most(0.7, UNIT)
-            .by_hand("by_hand_looks"),
+        path("empty", "everything switched off", json!({})).by_hand("by_hand_looks"),
         path(
             "no_match",
             "rollouts there, none matches",
             configuration::none_matches(),
         )
-        .at_most(1.1, UNIT)
         .by_hand("by_hand_reads"),
         path(
             "one_canary",
             "one canary, `metrics: requests`, no assignment header",
             configuration::one_canary(),
         )
-        .at_most(1.45, UNIT)
-        .at_most(1.0, "lua")
         .by_hand("by_hand_canary")
         .expecting(
             Expect::default()
@@ -37,8 +32,6 @@ pub(super) fn all() -> Vec<Variant> {
                 .counting("divvy_requests_total", 1),
         ),
         path(FULL, "full edge path", configuration::full())
-            .at_most(2.3, UNIT)
-            .at_most(1.1, FLOOR)
             .by_hand("by_hand_tidy")
             .expecting(whole()),
         path(
@@ -46,7 +39,6 @@ pub(super) fn all() -> Vec<Variant> {
             "the same with a guardrail",
             configuration::guarded(),
         )
-        .at_most(2.7, UNIT)
         .by_hand("by_hand_guarded")
         .expecting(whole()),
         path(
@@ -54,7 +46,6 @@ pub(super) fn all() -> Vec<Variant> {
             "ten matching rollouts (layers, tags)",
             configuration::ten(),
         )
-        .at_most(3.0, UNIT)
         .by_hand("by_hand_ten")
         .expecting(ten()),
         path(
