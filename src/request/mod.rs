@@ -16,7 +16,7 @@ pub use address::Address;
 pub use claim::{Claim, ClaimType};
 use names::first_of_each;
 pub use names::{ClaimId, CookieId, HeaderId, LabelId, Names, QueryId};
-pub use pairs::{Malformed, Pairs};
+pub use pairs::{Malformed, Pairs, serialize_pairs};
 
 use crate::environment::{Empty, Environment};
 

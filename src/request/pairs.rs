@@ -1,4 +1,5 @@
-//! The host's serialized header map, read in place.
+//! The host's serialized map of headers or of a claim: read in place, and written for tools
+//! and tests.
 //!
 //! Little-endian: a count, then for each pair the lengths of name and value, then for
 //! each pair name, NUL, value, NUL.
@@ -85,21 +86,24 @@ fn split(block: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(count.checked_mul(8)?)
 }
 
+/// Serializes a map. The filter itself never does.
+pub fn serialize_pairs<N: AsRef<[u8]>, V: AsRef<[u8]>>(pairs: &[(N, V)]) -> Vec<u8> {
+    let length = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes();
+    let mut block = length(pairs.len()).to_vec();
+    for (name, value) in pairs {
+        block.extend(length(name.as_ref().len()));
+        block.extend(length(value.as_ref().len()));
+    }
+    for (name, value) in pairs {
+        block.extend([name.as_ref(), b"\0", value.as_ref(), b"\0"].concat());
+    }
+    block
+}
+
 #[cfg(test)]
 mod tests {
+    use super::serialize_pairs as block;
     use super::*;
-
-    fn block(pairs: &[(&[u8], &[u8])]) -> Vec<u8> {
-        let mut block = (pairs.len() as u32).to_le_bytes().to_vec();
-        for (name, value) in pairs {
-            block.extend((name.len() as u32).to_le_bytes());
-            block.extend((value.len() as u32).to_le_bytes());
-        }
-        for (name, value) in pairs {
-            block.extend([*name, b"\0", *value, b"\0"].concat());
-        }
-        block
-    }
 
     #[test]
     fn pairs_come_out_as_they_went_in() {
@@ -112,7 +116,7 @@ mod tests {
 
     #[test]
     fn whatever_is_cut_off_or_lies_about_its_length_is_malformed_and_ends() {
-        let whole = block(&[(b"name", b"value"), (b"n", b"v")]);
+        let whole = block(&[(&b"name"[..], &b"value"[..]), (b"n", b"v")]);
         for end in 1..whole.len() {
             let cut = &whole[..end];
             let read: Result<Vec<_>, _> = Pairs::new(cut).and_then(Iterator::collect);
@@ -127,7 +131,7 @@ mod tests {
     }
     #[test]
     fn a_name_or_value_that_does_not_end_is_malformed_whether_or_not_anybody_wants_it() {
-        let whole = block(&[(b"name", b"value"), (b"n", b"v")]);
+        let whole = block(&[(&b"name"[..], &b"value"[..]), (b"n", b"v")]);
         let data = 4 + 2 * 8;
         let ends: Vec<_> = (data..whole.len())
             .filter(|place| whole[*place] == 0)

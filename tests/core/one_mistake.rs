@@ -1,6 +1,6 @@
 //! A mistake is said once, where it is, and what is no mistake is not called one.
 use divvy::environment::Environment;
-use divvy::request::{Claim, Request};
+use divvy::request::{Claim, Request, serialize_pairs};
 use divvy::{config, decide};
 use serde_json::{Value, json};
 
@@ -111,15 +111,8 @@ struct Groups(Vec<String>);
 
 impl Environment for Groups {
     fn jwt_claim(&self, _: &Claim) -> Option<Vec<u8>> {
-        let number = |length: usize| u32::try_from(length).unwrap().to_le_bytes();
-        let mut bytes = number(self.0.len()).to_vec();
-        for group in &self.0 {
-            bytes.extend([number(group.len()), number(0)].concat());
-        }
-        for group in &self.0 {
-            bytes.extend([group.as_bytes(), b"\0\0"].concat());
-        }
-        Some(bytes)
+        let groups: Vec<_> = self.0.iter().map(|group| (group, "")).collect();
+        Some(serialize_pairs(&groups))
     }
 }
 

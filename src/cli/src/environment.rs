@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use divvy::environment::{Direction, Environment};
-use divvy::request::Claim;
+use divvy::request::{Claim, serialize_pairs};
 use serde_json::Value;
 
 /// Fixed answers for everything that a decision may ask the proxy.
@@ -88,16 +88,5 @@ fn serialized(value: &Value) -> Option<Vec<u8>> {
             map.iter().map(pair).collect()
         }
     };
-    let pairs = pairs?;
-    let size = |length: usize| u32::try_from(length).map(u32::to_le_bytes).ok();
-    let mut bytes = size(pairs.len())?.to_vec();
-    for (name, value) in &pairs {
-        bytes.extend(size(name.len())?);
-        bytes.extend(size(value.len())?);
-    }
-    for part in pairs.iter().flat_map(|(name, value)| [name, value]) {
-        bytes.extend(part);
-        bytes.push(0);
-    }
-    Some(bytes)
+    Some(serialize_pairs(&pairs?))
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use divvy::request::serialize_pairs;
 use serde_json::Value;
 
 const PAYLOAD: &str = "metadata\0filter_metadata\0envoy.filters.http.jwt_authn\0payload";
@@ -38,28 +39,13 @@ fn serialized(value: &Value) -> Option<Vec<u8>> {
             let elements = list
                 .iter()
                 .map(|value| Some((serialized(value)?, Vec::new())));
-            block(&elements.collect::<Option<Vec<_>>>()?)
+            serialize_pairs(&elements.collect::<Option<Vec<_>>>()?)
         }
         Value::Object(map) => {
             let members = map
                 .iter()
                 .map(|(name, value)| Some((name.clone().into_bytes(), serialized(value)?)));
-            block(&members.collect::<Option<Vec<_>>>()?)
+            serialize_pairs(&members.collect::<Option<Vec<_>>>()?)
         }
     })
-}
-
-/// A serialized map: a count, all lengths, all names and values with a NUL behind each.
-fn block(pairs: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
-    let size = |length: usize| u32::try_from(length).expect("it is short").to_le_bytes();
-    let mut bytes = size(pairs.len()).to_vec();
-    for (name, value) in pairs {
-        bytes.extend(size(name.len()));
-        bytes.extend(size(value.len()));
-    }
-    for part in pairs.iter().flat_map(|(name, value)| [name, value]) {
-        bytes.extend(part);
-        bytes.push(0);
-    }
-    bytes
 }

@@ -5,11 +5,11 @@ use divvy::decide::{self, Outcome};
 use divvy::decision::{Decision, Reason};
 use divvy::identity::{Identity, MAX_BYTES, Origin};
 use divvy::output::{self, HeaderChange};
-use divvy::policy::{Policy, HeaderRole, RolloutId};
-use divvy::request::Request;
+use divvy::policy::{HeaderRole, Policy, RolloutId};
+use divvy::request::{Request, serialize_pairs};
 
 use crate::Pair;
-use crate::text::{self, Told};
+use crate::text::Told;
 
 /// No host name is longer, in bytes, and a longer one belongs to nobody.
 pub const LONGEST_HOST: usize = 255;
@@ -18,7 +18,7 @@ pub const LONGEST_HOST: usize = 255;
 /// Lines that begin with `@` tell what is not in its headers.
 pub fn hold_for(policy: &Policy, lines: &[Pair<'_>]) -> Vec<Decision> {
     let (told, headers) = Told::apart(lines);
-    let block = text::block(&headers);
+    let block = serialize_pairs(&headers);
     let read = Request::from_block(&policy.names, &block).expect("the block is well formed");
     let read = read.with_environment(&told);
     let outcome = hold(policy, &read);

@@ -79,17 +79,3 @@ pub fn first_line(text: &[u8]) -> (&[u8], &[u8]) {
         None => (text, &[]),
     }
 }
-
-/// Headers as the host hands them over.
-pub fn block(headers: &[Pair<'_>]) -> Vec<u8> {
-    let number = |n: usize| u32::try_from(n).expect("inputs are small").to_le_bytes();
-    let mut block = number(headers.len()).to_vec();
-    for (name, value) in headers {
-        block.extend(number(name.len()));
-        block.extend(number(value.len()));
-    }
-    for (name, value) in headers {
-        block.extend([*name, b"\0", *value, b"\0"].concat());
-    }
-    block
-}

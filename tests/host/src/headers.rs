@@ -1,5 +1,7 @@
 //! A header map with the habits of Envoy's.
 
+use divvy::request::serialize_pairs;
+
 /// Headers in order: names in lower case, values any bytes.
 ///
 /// Unlike Envoy's, the map does not join repeated lines of the headers that
@@ -70,18 +72,7 @@ impl Headers {
     /// Appends the ABI's form: a count, the lengths of all names and values,
     /// then the bytes, each ended by NUL.
     pub(crate) fn serialize_into(&self, out: &mut Vec<u8>) {
-        let length = |bytes: &[u8]| (bytes.len() as u32).to_le_bytes();
-        out.extend_from_slice(&(self.0.len() as u32).to_le_bytes());
-        for (name, value) in &self.0 {
-            out.extend_from_slice(&length(name));
-            out.extend_from_slice(&length(value));
-        }
-        for (name, value) in &self.0 {
-            out.extend_from_slice(name);
-            out.push(0);
-            out.extend_from_slice(value);
-            out.push(0);
-        }
+        out.extend(serialize_pairs(&self.0));
     }
 
     /// The reverse; `None` where lengths and bytes do not agree.
