@@ -1,24 +1,24 @@
 //! divvy splits traffic between versions of a service, inside Envoy and Istio.
 //!
-//! This crate is the filter: built for `wasm32-wasip1` it is a proxy-wasm module, built
-//! natively it is the same decisions as a library, without any host. Data flows through
-//! the modules in this order:
+//! This crate is the filter. Built for `wasm32-wasip1` it is a proxy-wasm module; built
+//! natively it is a library with the same decisions. Data flows through the modules in this
+//! order:
 //!
-//! 1. [`config`] compiles a configuration into a [`policy`], or lists all that is wrong;
-//! 2. [`request`] is a borrowed view of a request's headers, as bytes; facts that
-//!    are not in them come from an [`environment`];
-//! 3. [`decide`] applies the policy to it: which rollouts look at it ([`scope`]), what a
-//!    proxy upstream has decided ([`assignment`]), who the user is ([`identity`]), where on the
-//!    line that is ([`bucket`]), what a cookie remembers of it ([`cookies`]), which version
-//!    that makes and for what reason ([`decision`]);
-//! 4. [`output`] says what follows: header changes and labels, as values;
-//! 5. [`filter`] handles configurations and requests with a host, which is a trait;
-//! 6. `wasm`, on wasm32 alone, is that host for proxy-wasm.
+//! 1. [`config`] compiles a configuration into a [`policy`], or returns all its errors.
+//! 2. [`request`] is a borrowed view of a request's headers, as bytes. Facts that are not in
+//!    them come from an [`environment`].
+//! 3. [`decide`] chooses a version per rollout: which rollouts match ([`scope`]), what an
+//!    upstream proxy decided ([`assignment`]), which rule matches ([`condition`]), how the
+//!    rollout chooses ([`strategy`]) by the user's [`identity`], hash position ([`bucket`]) and
+//!    [`cookies`]. The result is a [`decision`] with a reason.
+//! 4. [`output`] computes its effects as values: header changes, cookies, names of metrics.
+//! 5. [`filter`] handles configurations and requests of a host, which is a trait.
+//! 6. `wasm`, on wasm32 only, is that host for proxy-wasm.
 //!
-//! Beside it, [`guardrail`] watches how the versions do, holds back the ramps of canaries
-//! and sends a bad version's users back to stable.
+//! Beside it, [`guardrail`] judges the [`response`]s of each version, holds back ramps and rolls
+//! bad versions back to stable.
 //!
-//! Everything but `filter` and `wasm` is pure: no host calls, no clock, no randomness.
+//! All modules but `filter` and `wasm` are pure: no host calls, no clock, no randomness.
 //!
 //! ```
 //! use divvy::{config, decide, output, request::Request};
@@ -80,6 +80,5 @@ pub mod response;
 pub mod scope;
 pub mod shared_data;
 pub mod strategy;
-pub mod trace;
 #[cfg(target_arch = "wasm32")]
 mod wasm;

@@ -6,14 +6,14 @@
 //! 1. `enabled: false` → stable, `disabled`
 //! 2. a trusted upstream proxy decided for a version of this rollout → `inherited`
 //! 3. the first rule that matches → its version, `rule`
-//! 4. the [strategy](crate::strategy), which reads the identity only if a hash needs it: none →
+//! 4. the strategy, which reads the identity only if a hash needs it: none →
 //!    stable, `no_identity`. An A/B test: `holdout`, then its layer, `excluded`; the version of a
 //!    sticky cookie, `sticky`; its traffic, `not_enrolled`. Otherwise `split`, `active` or `follow`
 //! 5. a version that the guardrail has rolled back → stable, `rolled_back`; not if a rule
 //!    without `percent` forces it, because a person asks for that version on purpose
 //!
 //! This order is written once, in [`decide_traced`] and the strategies; `divvy explain` prints
-//! the [trace](crate::trace) that it records.
+//! the [trace] that it records.
 
 mod mirror;
 mod possible;
@@ -28,7 +28,8 @@ use crate::identity::Identity;
 use crate::policy::{Policy, Rollout, Rule};
 use crate::request::Request;
 use crate::strategy::Inputs;
-use crate::trace::{ConditionTrace, Step, Trace, Untraced};
+pub use crate::strategy::trace;
+use trace::{ConditionTrace, Step, Trace, Untraced};
 
 /// Everything decided for a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,4 +1,6 @@
-//! What follows from decisions: header changes and labels, as values.
+//! The effects of decisions as values: header changes, cookies, names of metrics.
+//!
+//! Depends on `decide` and `policy`; must not depend on `filter`, which applies the changes.
 
 mod series;
 
@@ -16,15 +18,15 @@ use crate::request::{HeaderId, Request};
 /// A change to one header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeaderChange<'p, 'v> {
-    /// Replace all lines of it with this one.
+    /// Replaces all lines of the header with this one.
     Set(&'p str, &'v [u8]),
-    /// Remove all lines of it.
+    /// Removes all lines of the header.
     Remove(&'p str),
 }
 
-/// The changes to the headers of a request, one by one: each header of divvy's is replaced,
-/// or removed if it came in, so that no client chooses a version by sending one. `text` is
-/// memory for what is put together, so that requests can share it.
+/// Passes the changes to a request's headers to `change`. Every reserved header that arrived is
+/// replaced or removed, so that no client chooses a version by sending one. `text` is a buffer
+/// that requests share.
 pub fn change_request<'p>(
     policy: &'p Policy,
     request: &Request<'_>,
@@ -32,15 +34,15 @@ pub fn change_request<'p>(
     text: &mut Vec<u8>,
     mut change: impl FnMut(HeaderChange<'p, '_>),
 ) {
-    let mut came = request.header_ids();
-    if came.any(|id| policy.reserved_header(id).is_some()) {
+    let mut arrived = request.header_ids();
+    if arrived.any(|id| policy.reserved_header(id).is_some()) {
         replace(policy, request, outcome, text, change);
     } else {
         set(policy, outcome, text, |_, made| change(made));
     }
 }
 
-/// The same where one of divvy's headers came in.
+/// Sets headers, and removes the other reserved headers that arrived.
 fn replace<'p>(
     policy: &'p Policy,
     request: &Request<'_>,
@@ -48,7 +50,7 @@ fn replace<'p>(
     text: &mut Vec<u8>,
     mut change: impl FnMut(HeaderChange<'p, '_>),
 ) {
-    // What was changed is not changed again: a header may have come in several lines.
+    // A header that arrived in several lines is changed once.
     let mut changed: Vec<HeaderId> = Vec::new();
     set(policy, outcome, text, |id, made| {
         change(made);
@@ -64,7 +66,7 @@ fn replace<'p>(
     }
 }
 
-/// What is set, with the numbers of the headers.
+/// Sets headers, with their numbers.
 fn set<'p>(
     policy: &'p Policy,
     outcome: &Outcome<'_>,
@@ -88,9 +90,9 @@ fn set<'p>(
     }
 }
 
-/// The same for a request whose headers are unknown: what is not set is removed blindly.
-/// Nothing is routed, since whose request it is cannot be known; the default route serves
-/// stable.
+/// The changes to a request whose headers cannot be read: every reserved header is set or
+/// removed, whether or not it arrived. The route header is never set: the rollout that owns the
+/// route is unknown, and the default route serves stable.
 pub fn change_blindly<'p>(
     policy: &'p Policy,
     outcome: &Outcome<'_>,
@@ -101,16 +103,16 @@ pub fn change_blindly<'p>(
         let mut written = policy.written_headers.iter();
         let role = written.find(|(role, id)| *id == header.id && *role != HeaderRole::Route);
         let mut text = Vec::new();
-        let said = role.and_then(|(role, _)| value(policy, outcome, *role, &mut text));
+        let own = role.and_then(|(role, _)| value(policy, outcome, *role, &mut text));
         let shown = || exposed.iter().find(|shown| shown.id == header.id);
-        change(match said.or_else(|| Some(shown()?.text)) {
+        change(match own.or_else(|| Some(shown()?.text)) {
             Some(value) => HeaderChange::Set(&header.name, value),
             None => HeaderChange::Remove(&header.name),
         });
     }
 }
 
-/// Takes it all back: each header of divvy's is removed, whether or not it is there.
+/// Removes every reserved header, whether or not it is there.
 pub fn strip<'p>(policy: &'p Policy, change: impl FnMut(HeaderChange<'p, 'static>)) {
     let removed = policy.reserved_headers.iter();
     removed
@@ -118,8 +120,7 @@ pub fn strip<'p>(policy: &'p Policy, change: impl FnMut(HeaderChange<'p, 'static
         .for_each(change);
 }
 
-/// What goes into a header that every request is given, if there is something to say. It may be
-/// put together in `text`.
+/// The value of a reserved header, if it has one for this outcome. `text` is a buffer for it.
 fn value<'v>(
     policy: &'v Policy,
     outcome: &'v Outcome<'_>,
@@ -138,19 +139,18 @@ fn value<'v>(
     }
 }
 
-/// What one rollout says in a header of its own.
-struct Shown<'p> {
+/// A header of one rollout.
+struct ExposedHeader<'p> {
     id: HeaderId,
     name: &'p str,
     text: &'p [u8],
-    /// Whether the client is told as well.
+    /// Whether the response gets it as well.
     response: bool,
 }
 
-/// The headers of the rollouts' own. The first rollout that has something to say in a
-/// header is heard.
-fn exposed<'p>(policy: &'p Policy, decisions: &[Decision]) -> Vec<Shown<'p>> {
-    let mut all: Vec<Shown<'p>> = Vec::new();
+/// The headers that rollouts expose. If several share a header, the first that decides sets it.
+fn exposed<'p>(policy: &'p Policy, decisions: &[Decision]) -> Vec<ExposedHeader<'p>> {
+    let mut all: Vec<ExposedHeader<'p>> = Vec::new();
     for decision in decisions {
         let rollout = policy.rollout(decision.rollout);
         let Some(expose) = rollout.and_then(|rollout| rollout.expose.as_ref()) else {
@@ -161,7 +161,7 @@ fn exposed<'p>(policy: &'p Policy, decisions: &[Decision]) -> Vec<Shown<'p>> {
             let Some(id) = id.filter(|id| all.iter().all(|shown| shown.id != *id)) else {
                 continue;
             };
-            all.extend(policy.reserved_header(id).map(|header| Shown {
+            all.extend(policy.reserved_header(id).map(|header| ExposedHeader {
                 id,
                 name: &header.name,
                 text: text.as_bytes(),
@@ -172,18 +172,17 @@ fn exposed<'p>(policy: &'p Policy, decisions: &[Decision]) -> Vec<Shown<'p>> {
     all
 }
 
-/// The identity as far as a header can carry it: what a client or a token gave, without
-/// control characters, which a query parameter may have; and what a visitor was given, who
-/// comes with it as a cookie from now on.
+/// The identity, if a header can carry it: one that a client or a token gave or that was minted,
+/// without control characters, which a query parameter can contain.
 fn identity<'o>(outcome: &'o Outcome<'_>) -> Option<&'o [u8]> {
     let identity = outcome.identity.as_ref()?;
     let given = matches!(identity.origin, Origin::Given | Origin::Minted);
-    let sound = given && !identity.bytes.iter().any(u8::is_ascii_control);
-    sound.then_some(&*identity.bytes)
+    let is_valid = given && !identity.bytes.iter().any(u8::is_ascii_control);
+    is_valid.then_some(&*identity.bytes)
 }
 
-/// The changes to the headers of the response to a request, one by one. `text` is memory for what
-/// is put together.
+/// Passes the changes to a response's headers to `change`. `text` is a buffer that requests
+/// share.
 pub fn change_response<'p>(
     policy: &'p Policy,
     decisions: &[Decision],
@@ -204,14 +203,14 @@ pub fn change_response<'p>(
     }
 }
 
-/// What the route header says.
+/// The value of the route header.
 pub fn route<'p>(policy: &'p Policy, decisions: &[Decision]) -> Option<&'p str> {
     version(policy, policy.route_owner(decisions)?)?
         .target
         .as_deref()
 }
 
-/// What the mirror header says.
+/// The value of the mirror header.
 fn mirror<'p>(policy: &'p Policy, outcome: &Outcome<'_>) -> Option<&'p str> {
     let (rollout, version) = outcome.mirror?;
     let version = policy.rollout(rollout)?.version(version)?;
@@ -248,7 +247,7 @@ pub fn assignment(policy: &Policy, decisions: &[Decision]) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// Adds a member for each decision.
+/// Appends a member for each decision.
 fn join<'d>(policy: &Policy, decisions: impl Iterator<Item = &'d Decision>, text: &mut Vec<u8>) {
     for decision in decisions {
         let Some(version) = version(policy, decision) else {
@@ -258,7 +257,7 @@ fn join<'d>(policy: &Policy, decisions: impl Iterator<Item = &'d Decision>, text
     }
 }
 
-/// The values of the `set-cookie` headers that the client is given.
+/// The values of the `set-cookie` headers of the response.
 pub fn cookies(policy: &Policy, outcome: &Outcome<'_>) -> Vec<String> {
     let mut lines = Vec::new();
     if let (Some(mint), Some(identity)) = (&policy.mint, &outcome.identity)
@@ -318,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn each_header_of_ours_is_set_or_removed_if_it_came() {
+    fn every_reserved_header_that_arrived_is_set_or_removed() {
         let policy = &policy(r#""match": [{"hosts": ["shop.example"]}],"#);
         let forged: [(&[u8], &[u8]); 4] = [
             (b":authority", b"shop.example"),
@@ -356,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_cannot_be_read_is_stable_for_whom_it_certainly_concerns() {
+    fn a_request_that_cannot_be_read_is_stable_for_rollouts_that_match_all_requests() {
         let policy = policy(r#""match": [{"hosts": ["shop.example"]}],"#);
         let decisions = decide_unread(&policy).decisions;
         let assignment = assignment(&policy, &decisions);

@@ -1,10 +1,10 @@
-//! The names of the series that are counted in.
+//! Names of metrics with their labels. A leaf but for reasons and response classes.
 
 use crate::decision::Reason;
 use crate::response::ResponseClass;
 
-/// The name of a series: labels first, then the metric, in the form that both Envoy's
-/// `stats_tags` and Istio's `extraStatTags` take apart.
+/// The name of a series: labels, then the metric, in the form that Envoy's `stats_tags` and
+/// Istio's `extraStatTags` parse.
 pub fn series(labels: &[(&str, &str)], metric: &str) -> String {
     let mut name = String::new();
     for (label, value) in labels {
@@ -16,14 +16,14 @@ pub fn series(labels: &[(&str, &str)], metric: &str) -> String {
     name
 }
 
-/// `divvy_requests_total` of one decision.
+/// `divvy_requests_total` of a decision.
 pub fn request_series(rollout: &str, version: &str, reason: Reason) -> String {
     let reason = ("divvy_reason", reason.name());
     let [rollout, version] = place(rollout, version);
     series(&[rollout, version, reason], "divvy_requests_total")
 }
 
-/// `divvy_responses_total` of one version and class.
+/// `divvy_responses_total` of a version and class.
 pub fn response_series(rollout: &str, version: &str, class: ResponseClass) -> String {
     let class = ("divvy_class", class.name());
     let [rollout, version] = place(rollout, version);

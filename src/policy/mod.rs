@@ -1,6 +1,7 @@
 //! The compiled configuration: plain data, with everything computed that does not depend on a
-//! request. [`crate::config`] makes it, [`crate::decide`] and [`crate::output`] read it; it must
-//! not depend on any of them.
+//! request.
+//!
+//! Must not depend on `config`, which makes it, or on `decide` and `output`, which read it.
 
 mod features;
 mod rollout;

@@ -1,9 +1,9 @@
 //! An A/B test: the users that it admits are split between its arms, the others get stable.
 
 use super::choice::{AnswerInputs, Behaviour, Choice, Inputs, NeededIdentity, ShareInputs, Shares};
+use super::trace::{Step, Trace, percent};
 use crate::bucket::{Gate, Share, Span, Split};
 use crate::decision::{Reason, VersionId};
-use crate::trace::{Step, Trace, percent};
 
 /// An A/B test.
 #[derive(Clone, Debug)]

@@ -1,9 +1,9 @@
 //! Blue/green: every user gets the active version.
 
 use super::choice::{AnswerInputs, Behaviour, Choice, Inputs, ShareInputs, Shares};
+use super::trace::{Step, Trace};
 use crate::bucket::Share;
 use crate::decision::{Reason, VersionId};
-use crate::trace::{Step, Trace};
 
 /// A blue/green pair.
 #[derive(Clone, Copy, Debug)]

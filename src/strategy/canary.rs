@@ -1,11 +1,11 @@
 //! A canary: a share of the users gets the new version, the others get stable.
 
 use super::choice::{AnswerInputs, Behaviour, Choice, Inputs, NeededIdentity, ShareInputs, Shares};
+use super::trace::{Step, Trace, percent};
 use crate::bucket::{Key, Share};
 use crate::decision::{Decision, Reason, RolloutId, VersionId};
 use crate::environment::Environment;
 use crate::guardrail::{self, Arm, Plan};
-use crate::trace::{Step, Trace, percent};
 
 /// A canary.
 #[derive(Clone, Debug)]

@@ -1,11 +1,11 @@
 //! What every strategy reads and answers. Must not depend on a particular strategy.
 
+use super::trace::{Step, Trace};
 use crate::bucket::{Position, Share};
 use crate::condition::EvaluationContext;
 use crate::cookies::{Memory, Sticky};
 use crate::decision::{Decision, Reason, RolloutId, Version, VersionId, find_version};
 use crate::guardrail::Plan;
-use crate::trace::{Step, Trace};
 
 /// What a strategy reads to choose a version for one request.
 #[derive(Clone, Copy, Debug)]

@@ -2,8 +2,8 @@
 //! that decided nothing, in a trusted proxy upstream. Stable, if there is no such version.
 
 use super::choice::{AnswerInputs, Behaviour, Choice, Inputs, ShareInputs, Shares};
+use super::trace::{Step, Trace};
 use crate::decision::{Decision, Reason, RolloutId, VersionId, find_decision};
-use crate::trace::{Step, Trace};
 
 /// A rollout that follows another one.
 #[derive(Clone, Debug)]

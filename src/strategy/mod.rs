@@ -10,6 +10,7 @@ mod blue_green;
 mod canary;
 mod choice;
 mod follow;
+pub mod trace;
 
 pub use ab_test::AbTest;
 pub use blue_green::BlueGreen;
@@ -19,7 +20,7 @@ pub use choice::{AnswerInputs, Choice, Inputs, NeededIdentity, ShareInputs, Shar
 pub use follow::{Follow, Leader};
 
 use crate::decision::{Decision, Reason, RolloutId, VersionId};
-use crate::trace::Trace;
+use trace::Trace;
 
 /// How a rollout chooses a version.
 #[derive(Clone, Debug)]

@@ -32,7 +32,12 @@ pub fn hold_for(policy: &Policy, lines: &[Pair<'_>]) -> Vec<Decision> {
     if policy.inheritance.is_some() {
         return outcome.decisions.to_vec();
     }
-    let owned = |name: &[u8]| policy.reserved_headers.iter().any(|own| own.name.as_bytes() == name);
+    let owned = |name: &[u8]| {
+        policy
+            .reserved_headers
+            .iter()
+            .any(|own| own.name.as_bytes() == name)
+    };
     let honest = headers.iter().copied().filter(|(name, _)| !owned(name));
     let honest = Request::from_headers(&policy.names, honest).with_environment(&told);
     assert_eq!(outcome, decide::decide(policy, &honest), "forged headers");
@@ -179,7 +184,12 @@ fn of_changes(policy: &Policy, request: &Request<'_>, outcome: &Outcome<'_>) {
         let came = request.lines(header.id).next().is_some();
         assert!(times == 1 || !came, "{} is left", header.name);
     }
-    touched.retain(|name| policy.reserved_headers.iter().all(|header| &*header.name != *name));
+    touched.retain(|name| {
+        policy
+            .reserved_headers
+            .iter()
+            .all(|header| &*header.name != *name)
+    });
     assert!(touched.is_empty(), "{touched:?} are not divvy's");
 }
 
@@ -187,7 +197,10 @@ fn of_changes(policy: &Policy, request: &Request<'_>, outcome: &Outcome<'_>) {
 fn of_response(policy: &Policy, decisions: &[Decision]) {
     output::change_response(policy, decisions, &mut Vec::new(), |change| match change {
         HeaderChange::Set(name, value) => {
-            let shown = policy.reserved_headers.iter().any(|header| &*header.name == name);
+            let shown = policy
+                .reserved_headers
+                .iter()
+                .any(|header| &*header.name == name);
             assert!(
                 shown || policy.response_header.as_deref() == Some(name),
                 "{name}"

@@ -1,6 +1,6 @@
 //! A condition as the configuration writes it, with the results that the core recorded.
 
-use divvy::trace::ConditionTrace;
+use divvy::decide::trace::ConditionTrace;
 use serde::Serialize;
 use serde_json::Value;
 

@@ -15,12 +15,12 @@ use std::{fs, io};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use divvy::decide::trace::Recorder;
 use divvy::decide::{self, Outcome};
 use divvy::identity::Origin;
 use divvy::output::{self, HeaderChange};
 use divvy::policy::Metrics;
 use divvy::request::Request;
-use divvy::trace::Recorder;
 use serde::Serialize;
 use serde_json::Value;
 

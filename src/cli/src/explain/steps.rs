@@ -2,10 +2,10 @@
 //! writes them.
 
 use divvy::bucket::Position;
+use divvy::decide::trace::{self, Recorder};
 use divvy::decision::{Decision, RolloutId};
 use divvy::policy::Policy;
 use divvy::request::Request;
-use divvy::trace::{self, Recorder};
 use serde::Serialize;
 use serde_json::Value;
 

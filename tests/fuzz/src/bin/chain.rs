@@ -5,8 +5,8 @@
 use std::sync::LazyLock;
 
 use divvy::decide::{Outcome, decide};
-use divvy::output::{self, HeaderChange};
 use divvy::environment::Environment;
+use divvy::output::{self, HeaderChange};
 use divvy::policy::Policy;
 use divvy::request::Request;
 use divvy_fuzz::invariants;

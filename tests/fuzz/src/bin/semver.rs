@@ -36,7 +36,8 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(reversed.accepts(version), accepted);
     // A comma is "and". Pre-releases pass where any comparator names one, so not for them.
     if !requirement.contains('-') {
-        let each = |one: &&str| VersionRequirement::parse(one).is_ok_and(|one| one.accepts(version));
+        let each =
+            |one: &&str| VersionRequirement::parse(one).is_ok_and(|one| one.accepts(version));
         assert_eq!(parts.iter().all(each), accepted);
     }
 });
@@ -70,7 +71,8 @@ fn of_numbers(bytes: &[u8]) {
         ("<", (x, y, z) < (a, b, c)),
         ("", (x, y, z) == (a, b, c)),
     ] {
-        let requirement = VersionRequirement::parse(&format!("{sign}{a}.{b}.{c}")).expect("it is one");
+        let requirement =
+            VersionRequirement::parse(&format!("{sign}{a}.{b}.{c}")).expect("it is one");
         assert_eq!(requirement.accepts(version.as_bytes()), holds, "{sign}");
     }
 }

@@ -1,7 +1,6 @@
 //! The steps of a decision, recorded for `divvy explain`.
 //!
-//! Depends on conditions and buckets; must not depend on `strategy` or `decide`, which record
-//! the steps. On the request path [`Untraced`] drops them at compile time.
+//! Must not depend on the strategies or on `decide`, which record the steps. On the request path [`Untraced`] drops them at compile time.
 
 use crate::bucket::{Position, Share};
 use crate::condition::{Condition, EvaluationContext, Source};
