@@ -69,7 +69,7 @@ pub struct Assigned {
 }
 
 /// All that a condition can look at.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct EvaluationContext<'f, 'a, 'r> {
     /// The request.
     pub request: &'a Request<'r>,

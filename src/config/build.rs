@@ -75,7 +75,7 @@ impl Build {
         }
     }
 
-    /// Counts a regular expression: each may take 64 KiB of every VM.
+    /// Counts a regular expression, of which there may be [`MAX_REGEXES`].
     pub(super) fn count_regex(&mut self, at: Path<'_>) -> bool {
         self.regexes = self.regexes.saturating_add(1);
         if self.regexes == MAX_REGEXES.saturating_add(1) {

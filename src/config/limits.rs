@@ -4,7 +4,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-pub use crate::condition::regex::MAX_SIZE as MAX_REGEX_BYTES;
+pub use crate::condition::regex::MAX_STATES as MAX_REGEX_STATES;
 pub use crate::guardrail::ramp::MAX_STEPS;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -22,7 +22,7 @@ pub const MAX_VERSIONS: usize = 32;
 pub const MAX_RULES: usize = 64;
 /// Maximum depth of nested conditions.
 pub const MAX_DEPTH: usize = 16;
-/// Maximum number of regular expressions: every VM may need 64 KiB for each.
+/// Maximum number of regular expressions: every VM may need several hundred KiB for each.
 pub const MAX_REGEXES: usize = 200;
 /// Maximum number of different token claims.
 pub const MAX_CLAIMS: usize = 200;

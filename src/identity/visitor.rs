@@ -2,19 +2,18 @@
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::fmt::Debug;
 
 use super::{Identification, Identity, Origin};
 use crate::request::Request;
 
 /// Decides whether a visitor without an identity is given a random one in a cookie.
-pub trait MintRule: Debug {
+// Not `Debug`, which would put the formatting of all conditions into the filter: 20 KB.
+pub trait MintRule {
     /// Whether this visitor is given an identity. Must not ask for one that is minted.
     fn mints(&self, visitor: &Visitor<'_, '_>) -> bool;
 }
 
 /// The sender of a request. Nothing is looked up until a decision needs it.
-#[derive(Debug)]
 pub struct Visitor<'a, 'r> {
     identification: &'a Identification,
     mint: Option<&'a dyn MintRule>,

@@ -8,7 +8,7 @@ use crate::decision::{Decision, Reason, RolloutId, Version, VersionId, find_vers
 use crate::guardrail::Plan;
 
 /// What a strategy reads to choose a version for one request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Inputs<'i, 'a, 'r> {
     /// The rollout.
     pub rollout: RolloutId,
