@@ -25,6 +25,10 @@ pub struct GuardrailRun {
     pub requests: [(u32, u32); 2],
     /// Second and share of the other version in percent, at regular times.
     pub shares: Vec<(u64, f64)>,
+    /// Second and failed requests in percent since the last point, of stable and of the other
+    /// version; for plots.
+    #[serde(skip)]
+    pub failures: [Vec<(u64, f64)>; 2],
 }
 
 /// An action of a guardrail.
@@ -85,13 +89,24 @@ pub fn run(
             seed: args.seed,
         });
         let mut curve = Vec::new();
-        let step = (args.seconds / 400).max(1);
+        let mut failures = [Vec::new(), Vec::new()];
+        let mut before = process.sent();
+        let [step, long_step] = [400, 40].map(|points| (args.seconds / points).max(1));
         for second in 0..args.seconds {
             if second % step == 0 {
                 curve.push((second, percent(process.share())));
             }
             process.tick();
             tick();
+            if (second + 1) % long_step == 0 {
+                let sent = process.sent();
+                for ((failures, sent), before) in failures.iter_mut().zip(&sent).zip(&before) {
+                    let all = f64::from(sent.all - before.all);
+                    let failed = f64::from(sent.bad - before.bad);
+                    failures.extend((all > 0.0).then(|| (second + 1, 100.0 * failed / all)));
+                }
+                before = sent;
+            }
         }
         curve.push((args.seconds, percent(process.share())));
         let events = process
@@ -106,6 +121,7 @@ pub fn run(
             events: events.collect(),
             requests: process.sent().map(|tally| (tally.all, tally.bad)),
             shares: curve,
+            failures,
         }
     };
     guarded(policy).map(one).collect()

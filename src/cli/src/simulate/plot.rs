@@ -26,6 +26,8 @@ type Panel<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 struct Curve {
     name: String,
     colour: RGBColor,
+    /// Dots rather than a line.
+    dotted: bool,
     points: Vec<(f64, f64)>,
 }
 
@@ -53,26 +55,7 @@ pub fn draw(
             curves(next()?, title, "hours from now", &ramps, &[])?;
         }
         for run in runs {
-            let title = format!("Guardrail of {}: share of the new version", run.rollout);
-            let minutes = |second: u64| second as f64 / 60.0;
-            let points = run
-                .shares
-                .iter()
-                .map(|(second, share)| (minutes(*second), *share));
-            let curve = Curve {
-                name: "share of the new version".to_owned(),
-                colour: VERSIONS[1],
-                points: points.collect(),
-            };
-            let events = run.events.iter();
-            let events = events.map(|event| (minutes(event.second), &*event.text));
-            curves(
-                next()?,
-                &title,
-                "minutes",
-                &[curve],
-                &events.collect::<Vec<_>>(),
-            )?;
+            guardrail(next()?, run)?;
         }
         Ok(root.present()?)
     };
@@ -103,11 +86,42 @@ fn ramps(policy: &Policy, now: u64) -> Vec<Curve> {
         points.push((hours(end), share(end)));
         curves.push(Curve {
             name: rollout.name.to_string(),
-            colour: VERSIONS[curves.len() % VERSIONS.len()],
+            colour: VERSIONS[(curves.len() + 1) % VERSIONS.len()],
+            dotted: false,
             points,
         });
     }
     curves
+}
+
+/// The share of the new version, the failures of both versions, and the guardrail's actions.
+fn guardrail(panel: &Panel<'_>, run: &GuardrailRun) -> Result<()> {
+    let minutes = |second: u64| second as f64 / 60.0;
+    let curve = |name: &str, colour, dotted, points: &[(u64, f64)]| Curve {
+        name: name.to_owned(),
+        colour,
+        dotted,
+        points: points
+            .iter()
+            .map(|(second, percent)| (minutes(*second), *percent))
+            .collect(),
+    };
+    let [stable, new] = &run.failures;
+    let lines = [
+        curve("share of the new version", VERSIONS[1], false, &run.shares),
+        curve("failed requests of stable", VERSIONS[0], true, stable),
+        curve("failed requests of the new version", FAILURE, true, new),
+    ];
+    let events = run.events.iter();
+    let events = events.map(|event| (minutes(event.second), &*event.text));
+    let title = format!("Guardrail of {}", run.rollout);
+    curves(
+        panel,
+        &title,
+        "minutes",
+        &lines,
+        &events.collect::<Vec<_>>(),
+    )
 }
 
 /// One bar for each rollout, divided between its versions.
@@ -129,16 +143,22 @@ fn bars(panel: &Panel<'_>, shares: &[RolloutShares]) -> Result<()> {
         .draw()?;
     for (index, rollout) in shares.iter().enumerate() {
         let bottom = (rows - index - 1) as f64;
-        let name = Text::new(rollout.rollout.clone(), (0.5, bottom + 0.98), SMALL);
-        chart.draw_series([name])?;
+        let versions = rollout.versions.iter();
+        let versions = versions.map(|one| format!("{} {:.2} %", one.version, one.percent));
+        let title = format!(
+            "{}: {}",
+            rollout.rollout,
+            versions.collect::<Vec<_>>().join(", ")
+        );
+        chart.draw_series([Text::new(title, (0.5, bottom + 0.95), SMALL)])?;
         let (mut left, mut configured) = (0.0, 0.0);
         for (version, colour) in rollout.versions.iter().zip(VERSIONS.iter().cycle()) {
             let right = left + version.percent;
             let corners = [(left, bottom + 0.12), (right, bottom + 0.72)];
             chart.draw_series([Rectangle::new(corners, colour.filled())])?;
             if version.percent > 4.0 {
-                let label = format!("{} {:.2} %", version.version, version.percent);
-                chart.draw_series([Text::new(label, (left + 0.5, bottom + 0.5), SMALL)])?;
+                let label = Text::new(version.version.clone(), (left + 0.5, bottom + 0.5), SMALL);
+                chart.draw_series([label])?;
             }
             configured += version.configured;
             let line = vec![(configured, bottom + 0.05), (configured, bottom + 0.79)];
@@ -149,7 +169,7 @@ fn bars(panel: &Panel<'_>, shares: &[RolloutShares]) -> Result<()> {
     Ok(())
 }
 
-/// Lines over time, and a vertical line with a text for each event.
+/// Curves over time, a vertical line with a text for each event, and a legend at the bottom.
 fn curves(
     panel: &Panel<'_>,
     title: &str,
@@ -161,47 +181,44 @@ fn curves(
     let (right, top) = points.fold((0.1_f64, 1.0_f64), |(x, y), point| {
         (x.max(point.0), y.max(point.1))
     });
-    let top = top * 1.2;
+    // Space for the texts of events.
+    let top = if events.is_empty() { 1.1 } else { 1.5 } * top;
     let mut chart = ChartBuilder::on(panel)
         .caption(title, ("sans-serif", 18))
         .margin(12)
         .margin_right(30)
+        .margin_bottom(26)
         .x_label_area_size(34)
         .y_label_area_size(60)
         .build_cartesian_2d(0.0..right, 0.0..top)?;
     let mut mesh = chart.configure_mesh();
-    mesh.x_desc(unit)
-        .y_desc("percent of the users")
-        .light_line_style(WHITE)
-        .draw()?;
+    mesh.x_desc(unit).y_desc("percent").light_line_style(WHITE);
+    mesh.draw()?;
+    let legend_y = i32::try_from(PANEL_HEIGHT)? - 16;
+    let mut legend_x = 60;
     for curve in curves {
         let style = curve.colour.stroke_width(2);
-        chart
-            .draw_series(LineSeries::new(curve.points.iter().copied(), style))?
-            .label(&curve.name)
-            .legend(move |(x, y)| PathElement::new(vec![(x, y), (x + 18, y)], style));
-    }
-    let style = FAILURE.stroke_width(2);
-    let lines = events.iter();
-    let lines = lines.map(|(x, _)| PathElement::new(vec![(*x, 0.0), (*x, top)], style));
-    let lines = chart.draw_series(lines)?;
-    if !events.is_empty() {
-        lines
-            .label("action of the guardrail")
-            .legend(move |(x, y)| PathElement::new(vec![(x + 9, y - 6), (x + 9, y + 6)], style));
+        let mark = [(legend_x, legend_y), (legend_x + 18, legend_y)];
+        if curve.dotted {
+            let dot = |point: (f64, f64)| Circle::new(point, 3, curve.colour.filled());
+            chart.draw_series(curve.points.iter().copied().map(dot))?;
+            panel.draw(&Circle::new((legend_x + 9, legend_y), 3, style.filled()))?;
+        } else {
+            chart.draw_series(LineSeries::new(curve.points.iter().copied(), style))?;
+            panel.draw(&PathElement::new(mark, style))?;
+        }
+        let name = (legend_x + 24, legend_y - 6);
+        panel.draw(&Text::new(curve.name.clone(), name, SMALL))?;
+        legend_x += 60 + 7 * i32::try_from(curve.name.len())?;
     }
     for (index, (x, text)) in events.iter().enumerate() {
+        let line = [(*x, 0.0), (*x, top)];
+        chart.draw_series([PathElement::new(line, BLACK.stroke_width(1))])?;
         // Texts of events that are close together are one below the other.
-        let y = top * (0.98 - 0.07 * (index % 6) as f64);
+        let y = top * (0.98 - 0.07 * (index % 5) as f64);
         let text = text.split(['(', ':']).next().unwrap_or_default();
-        let x = x + right * 0.005;
-        chart.draw_series([Text::new(text.to_owned(), (x, y), SMALL)])?;
+        let label = Text::new(text.to_owned(), (x + right * 0.005, y), SMALL);
+        chart.draw_series([label])?;
     }
-    chart
-        .configure_series_labels()
-        .background_style(WHITE.mix(0.8))
-        .border_style(BLACK.mix(0.3))
-        .position(SeriesLabelPosition::MiddleRight)
-        .draw()?;
     Ok(())
 }
