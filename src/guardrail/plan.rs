@@ -7,6 +7,9 @@ use super::ramp::Ramp;
 use super::units::{micros, millis};
 use crate::bucket::Share;
 
+/// Maximum factor by which a window stretches.
+pub(super) const STRETCH: u32 = 10;
+
 /// Limits on the versions of a rollout, and the consequence of a breach.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Guardrail {
@@ -169,6 +172,24 @@ impl Plan {
     /// Consequence of a breach.
     pub const fn on_breach(&self) -> OnBreach {
         self.guardrail.on_breach
+    }
+
+    /// Number of requests below which there is no verdict.
+    pub const fn min_requests(&self) -> u32 {
+        self.guardrail.min_requests
+    }
+
+    /// Length to which the longest window can stretch; 0 without a limit on errors or latency.
+    pub fn longest_window(&self) -> Duration {
+        let errors = self.guardrail.errors.as_ref().map(|limit| limit.window);
+        let latency = self.guardrail.latency.as_ref().map(|limit| limit.window);
+        let longest = errors.max(latency).unwrap_or_default();
+        longest.saturating_mul(STRETCH)
+    }
+
+    /// Share of the ramp's last step.
+    pub fn last_share(&self) -> Option<Share> {
+        self.ramp.as_ref().map(Ramp::last)
     }
 
     /// Name of a version.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::evidence::Tally;
 use super::latency::{Dense, Histogram};
+use super::plan::STRETCH;
 use super::units::millis;
 use super::wire::{BlobReader, BlobWriter};
 
@@ -15,8 +16,6 @@ use super::wire::{BlobReader, BlobWriter};
 const FINE: u64 = 7;
 /// Number of coarse slots: the current one and the four before it.
 const COARSE: u64 = 5;
-/// Maximum factor by which a window stretches.
-const STRETCH: u64 = 10;
 
 /// Counts of one slot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,7 +47,7 @@ impl SlotLengths {
         let window = millis(window).max(1);
         Self {
             fine: window.div_ceil(FINE.saturating_sub(1)),
-            coarse: window.saturating_mul(STRETCH).div_ceil(COARSE),
+            coarse: window.saturating_mul(u64::from(STRETCH)).div_ceil(COARSE),
         }
     }
 
