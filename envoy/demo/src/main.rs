@@ -1,10 +1,8 @@
-//! `make run`: the demo shop, three versions of it, behind a real Envoy with divvy in it.
+//! `make run`: three versions of the demo shop behind a real Envoy with divvy.
 //!
-//! Prints what runs and what to try, watches the configuration and reports what Envoy said of
-//! every save, until Ctrl-C or SIGTERM ends everything. Whatever goes wrong is one line.
+//! Prints addresses and commands to try, watches the configuration file and reports Envoy's verdict
+//! on each save, until Ctrl-C or SIGTERM. Every error is one line.
 
-mod args;
-mod screen;
 mod show;
 mod stage;
 mod tour;
@@ -12,31 +10,38 @@ mod watch;
 
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use clap::Parser;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use args::{Args, USAGE};
 use stage::{Stage, read_configuration};
+
+/// The demo shop behind a real Envoy with divvy.
+///
+/// ENVOY names the Envoy to run; the default is the one that `make envoy` fetched.
+#[derive(Debug, Parser)]
+#[command(name = "divvy-demo")]
+pub struct Args {
+    /// Configuration to serve and watch
+    #[arg(long, value_name = "FILE", default_value = "envoy/divvy.yaml")]
+    pub config: PathBuf,
+    /// func-e program that starts Envoy
+    #[arg(long, value_name = "PATH")]
+    pub func_e: Option<PathBuf>,
+    /// Send the commands, print their answers and exit
+    #[arg(long)]
+    pub check: bool,
+}
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let args = match Args::parse(std::env::args_os().skip(1)) {
-        Ok(Some(args)) => args,
-        Ok(None) => {
-            println!("{USAGE}");
-            return ExitCode::SUCCESS;
-        }
-        Err(mistake) => {
-            eprintln!("divvy-demo: {mistake}\n{USAGE}");
-            return ExitCode::from(2);
-        }
-    };
-    match run(&args).await {
+    match run(&Args::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // The causes in one line, and no backtrace whatever RUST_BACKTRACE says.
+            // All causes in one line, never a backtrace.
             eprintln!("divvy-demo: {error:#}");
             ExitCode::FAILURE
         }
@@ -49,7 +54,7 @@ async fn run(args: &Args) -> Result<()> {
     let bytes = fs::read(&args.config).with_context(|| format!("cannot read {file}"))?;
     let configuration = read_configuration(&bytes).with_context(|| file.to_string())?;
 
-    // Dropping a start that is under way kills what it had started.
+    // Dropping an unfinished start ends the processes that it started.
     let mut stage = tokio::select! {
         stage = Stage::start(args, &configuration) => stage?,
         () = signals.any() => return Ok(()),
@@ -61,13 +66,13 @@ async fn run(args: &Args) -> Result<()> {
     let exit = stage.envoy.exit();
     stage.stop().await;
     match (ending, exit) {
-        // Whatever failed then failed because of this.
+        // The end of Envoy is the cause of the error.
         (Err(error), Some(exit)) => Err(error.context(format!("Envoy ended with {exit}"))),
         (ending, _) => ending,
     }
 }
 
-/// The ways in which people and programs ask for the end.
+/// Signals that end the demo.
 struct Signals([Signal; 3]);
 
 impl Signals {

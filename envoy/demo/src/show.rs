@@ -1,59 +1,62 @@
-//! What somebody sees who runs the demo, in the order in which it appears.
+//! Output of the demo, in order of appearance.
 
 use std::io;
 
 use anyhow::{Result, bail, ensure};
+use divvy_demo::screen::{Look, Screen};
 
-use crate::args::Args;
-use crate::screen::{Look, Screen};
+use crate::Args;
 use crate::stage::{ACCESS_LOG, Stage, Verdict, read_configuration};
 use crate::tour::{Step, Tour};
 use crate::watch::Watch;
 
-/// Everything there is to see, until somebody ends it.
+/// Prints everything; runs until the demo is ended.
 pub async fn everything(
     args: &Args,
     stage: &mut Stage,
     configuration: &str,
     bytes: Vec<u8>,
 ) -> Result<()> {
-    let screen = Screen::new();
+    let screen = &mut Screen::new();
     let file = args.config.display().to_string();
-    introduce(&screen, stage, &file)?;
+    introduce(screen, stage, &file)?;
 
     let verdict = stage.first_verdict().await?;
     let accepted = verdict == Verdict::Accepted;
     let tour = Tour::new(stage.edge, configuration);
     let steps = tour.steps(&stage.envoy).await?;
-    report(&screen, stage, &file, configuration, verdict).await?;
+    report(screen, stage, &file, configuration, verdict).await?;
     if let Some(header) = tour.response_header() {
         screen.gap()?;
-        let hint = format!("Try these. With -i curl shows the decision as well ({header}).");
+        let hint =
+            format!("Try these commands. With -i, curl also prints the decision ({header}).");
         screen.text(Look::Plain, 0, &hint)?;
     }
     for step in &steps {
-        print(&screen, step)?;
+        print(screen, step)?;
     }
     screen.gap()?;
     if args.check {
-        ensure!(accepted, "{file} is not in force");
+        ensure!(accepted, "Envoy did not accept {file}");
         for step in steps {
             if let Some(fault) = step.fault {
                 bail!("{}: {fault}", step.title);
             }
         }
-        screen.line(Look::Good, "checked: all of this was really answered")?;
+        screen.line(Look::Good, "check passed: Envoy gave all of these answers")?;
         return Ok(());
     }
     screen.text(
         Look::Bold,
         0,
-        &format!("Edit {file}: Envoy's verdict on each save shows here. Ctrl-C ends it."),
+        &format!(
+            "Edit {file}: Envoy's verdict on each save is printed here. Ctrl-C ends the demo."
+        ),
     )?;
-    watch(&screen, stage, args, &file, bytes).await
+    watch(screen, stage, args, &file, bytes).await
 }
 
-fn print(screen: &Screen, step: &Step) -> io::Result<()> {
+fn print(screen: &mut Screen, step: &Step) -> io::Result<()> {
     screen.gap()?;
     screen.text(Look::Dim, 2, &format!("# {}", step.title))?;
     screen.line(Look::Bold, &format!("  {}", step.command))?;
@@ -63,7 +66,7 @@ fn print(screen: &Screen, step: &Step) -> io::Result<()> {
     Ok(())
 }
 
-fn introduce(screen: &Screen, stage: &Stage, file: &str) -> io::Result<()> {
+fn introduce(screen: &mut Screen, stage: &Stage, file: &str) -> io::Result<()> {
     let shops: Vec<_> = stage
         .shops
         .iter()
@@ -75,7 +78,7 @@ fn introduce(screen: &Screen, stage: &Stage, file: &str) -> io::Result<()> {
     screen.gap()?;
     for (what, value) in [
         ("shop", format!("http://{}", stage.edge)),
-        ("behind it", shops.join(", ")),
+        ("versions", shops.join(", ")),
         ("admin", format!("http://{}", stage.envoy.admin())),
         ("configuration", file.to_owned()),
         ("access log", format!("{ACCESS_LOG} (written every 10 s)")),
@@ -85,9 +88,9 @@ fn introduce(screen: &Screen, stage: &Stage, file: &str) -> io::Result<()> {
     screen.gap()
 }
 
-/// Reports every save, and ends when Envoy does.
+/// Reports every save; ends with Envoy.
 async fn watch(
-    screen: &Screen,
+    screen: &mut Screen,
     stage: &mut Stage,
     args: &Args,
     file: &str,
@@ -97,7 +100,7 @@ async fn watch(
     loop {
         let saved = tokio::select! {
             saved = watch.change() => saved,
-            () = stage.envoy.ended() => bail!("it was not we who stopped it"),
+            () = stage.envoy.ended() => bail!("Envoy stopped unexpectedly"),
         };
         screen.gap()?;
         let configuration = match read_configuration(saved) {
@@ -107,15 +110,15 @@ async fn watch(
                 screen.text(
                     Look::Plain,
                     2,
-                    "Nothing was pushed; what was in force still is.",
+                    "Nothing was pushed; the previous configuration stays active.",
                 )?;
                 continue;
             }
         };
         let verdict = stage.push(&configuration).await?;
         let accepted = verdict == Verdict::Accepted;
-        // Asked before the report: a configuration that Envoy takes up again shows itself in the
-        // gauges with the first request.
+        // Before the report: the gauges of a configuration that Envoy reactivates change with the
+        // first request.
         let split = match accepted {
             true => Some(Tour::new(stage.edge, &configuration).split().await?),
             false => None,
@@ -127,9 +130,9 @@ async fn watch(
     }
 }
 
-/// One verdict, in words.
+/// Prints a verdict.
 async fn report(
-    screen: &Screen,
+    screen: &mut Screen,
     stage: &Stage,
     file: &str,
     configuration: &str,
@@ -143,17 +146,17 @@ async fn report(
             (Look::Good, headline, Vec::new())
         }
         Verdict::Unchanged => {
-            let headline = "no change: it says what is in force already".to_owned();
+            let headline = "no change: equal to the active configuration".to_owned();
             (Look::Plain, headline, Vec::new())
         }
         Verdict::Inert(reasons) => {
-            let headline = "accepted, but inert: it is wrong, and this Envoy never had a good \
-                            one. divvy decides nothing, everybody is served stable \
+            let headline = "accepted, but inert: it has errors, and this Envoy has no earlier \
+                            valid one. divvy decides nothing, all users get stable \
                             (divvy_config_inert is 1).";
             (Look::Bad, headline.to_owned(), reasons)
         }
         Verdict::Refused(reasons) => {
-            let headline = "refused: what was in force still is.".to_owned();
+            let headline = "refused: the previous configuration stays active.".to_owned();
             (Look::Bad, headline, reasons)
         }
     };
@@ -164,11 +167,11 @@ async fn report(
     Ok(())
 }
 
-/// The version that the configuration gives itself.
+/// The `version` of the configuration.
 fn version_of(configuration: &str) -> String {
     let parsed: serde_json::Value = serde_json::from_str(configuration).unwrap_or_default();
     match parsed["version"].as_str() {
         Some(version) => format!("{version:?}"),
-        None => "not given".to_owned(),
+        None => "none".to_owned(),
     }
 }

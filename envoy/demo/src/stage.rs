@@ -1,4 +1,4 @@
-//! Everything that runs: three shops, an Envoy in front of them, divvy in it.
+//! Processes of the demo: three versions of the shop and an Envoy with divvy.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -13,48 +13,45 @@ use divvy_lab::upstream::Upstream;
 use divvy_lab::workspace_root;
 use serde_json::{Value, json};
 
-use crate::args::Args;
+use crate::Args;
 
-/// Where the access log goes, below the root of the workspace.
+/// Path of the access log below the workspace.
 pub const ACCESS_LOG: &str = "target/demo/access.log";
 const FILTER: &str = "target/divvy.wasm";
 const BOOTSTRAP: &str = "envoy/edge.yaml";
 
-/// What Envoy and divvy said of a configuration.
+/// Verdict of Envoy and divvy on a configuration.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is in force.
+    /// It is active.
     Accepted,
-    /// It says what the one in force says.
+    /// It equals the active one.
     Unchanged,
-    /// It is wrong, but the process never had a good one: divvy decides nothing, and the routes
-    /// serve stable. The reasons are divvy's; none when it gave them before.
+    /// It has errors and there is no earlier valid one: divvy decides nothing, and routes serve
+    /// stable. divvy's errors; empty if it logged them before.
     Inert(Vec<String>),
-    /// The last good one stays in force.
+    /// The previous one stays active.
     Refused(Vec<String>),
 }
 
-/// A running demo. Dropping it kills everything at once.
+/// A running demo. Dropping it kills all processes.
 pub struct Stage {
     /// The proxy.
     pub envoy: Envoy,
     /// Its version.
     pub version: String,
-    /// Where clients go.
+    /// Address for clients.
     pub edge: SocketAddr,
-    /// The shops behind it. Held so that they run.
+    /// Versions of the shop; they run until dropped.
     pub shops: Vec<Upstream>,
     plugin: Plugin,
 }
 
 impl Stage {
-    /// Starts everything with this configuration (JSON), or says in one line why not.
+    /// Starts all processes with this configuration (JSON).
     pub async fn start(args: &Args, configuration: &str) -> Result<Stage> {
         let filter = workspace_root().join(FILTER);
-        ensure!(
-            filter.exists(),
-            "there is no {FILTER} yet: run `make build`"
-        );
+        ensure!(filter.exists(), "{FILTER} does not exist: run `make build`");
         let binary = Binary::find()?;
         let ports = Ports::of(&fs::read_to_string(workspace_root().join(BOOTSTRAP))?)?;
         ports.are_free()?;
@@ -86,22 +83,22 @@ impl Stage {
         })
     }
 
-    /// What became of the configuration it was started with. To be refused is an error here: Envoy
-    /// has no filter then, and answers 500 to everything.
+    /// Verdict on the initial configuration. A refusal is an error: Envoy has no filter then and
+    /// answers 500 to all requests.
     pub async fn first_verdict(&self) -> Result<Verdict> {
         let said = self.envoy.verdict(self.plugin.name()).await?;
         match self.verdict(said, 0).await? {
             Verdict::Refused(reasons) => {
                 let log = self.envoy.log();
-                let why = log.iter().find_map(|line| complaint(line));
+                let why = log.iter().find_map(|line| refusal_reason(line));
                 let why = why.map_or_else(|| reasons.join("; "), str::to_owned);
-                bail!("this Envoy does not take the filter: {why}")
+                bail!("this Envoy does not accept the filter: {why}")
             }
             verdict => Ok(verdict),
         }
     }
 
-    /// Moves a configuration (JSON) into place and waits for the verdict.
+    /// Pushes a configuration (JSON) and waits for the verdict.
     pub async fn push(&mut self, configuration: &str) -> Result<Verdict> {
         let mark = self.envoy.log_mark();
         self.plugin = self.plugin.clone().with_configuration(configuration);
@@ -122,12 +119,12 @@ impl Stage {
         })
     }
 
-    /// The sum of a metric of divvy's.
+    /// Sum of a divvy metric over all labels.
     pub async fn gauge(&self, name: &str) -> Result<f64> {
         Ok(self.envoy.prometheus().await?.sum(name, &[]))
     }
 
-    /// Ends everything in order.
+    /// Stops all processes.
     pub async fn stop(self) {
         self.envoy.stop().await;
         for shop in self.shops {
@@ -136,13 +133,13 @@ impl Stage {
     }
 }
 
-/// Reads a divvy configuration and gives it as JSON; errors name the line.
+/// Converts a divvy configuration to JSON; errors name the line.
 pub fn read_configuration(bytes: &[u8]) -> Result<String> {
     let text = std::str::from_utf8(bytes).map_err(|error| anyhow!("not text: {error}"))?;
     from_yaml_or_json(text)
 }
 
-/// The addresses that the shipped bootstrap names.
+/// Addresses in the shipped bootstrap.
 #[derive(Debug, PartialEq, Eq)]
 struct Ports {
     edge: SocketAddr,
@@ -166,7 +163,7 @@ impl Ports {
         })
     }
 
-    /// Asked beforehand, so that the port that is taken is named, whoever would have used it.
+    /// Checked before the start, so that the error names the port that is in use.
     fn are_free(&self) -> Result<()> {
         let ours = [("Envoy", self.edge), ("Envoy's admin", self.admin)];
         let shops = self
@@ -177,7 +174,9 @@ impl Ports {
             TcpListener::bind(address).map_err(|error| match error.kind() {
                 ErrorKind::AddrInUse => {
                     let port = address.port();
-                    anyhow!("port {port} (for {whose}) is in use: stop what listens there")
+                    anyhow!(
+                        "port {port} (for {whose}) is in use: stop the process that listens on it"
+                    )
                 }
                 _ => anyhow!("cannot listen on {address} (for {whose}): {error}"),
             })?;
@@ -200,7 +199,7 @@ fn address(at: &Value) -> Result<SocketAddr> {
     Ok(SocketAddr::new(ip, port))
 }
 
-/// The terminal is for the demo's own words, so the access log goes to a file, in its own format.
+/// Writes the access log to a file instead of the terminal, in its own format.
 fn log_to_file(bootstrap: &mut Bootstrap) -> Result<()> {
     let path = workspace_root().join(ACCESS_LOG);
     fs::create_dir_all(path.parent().unwrap_or(Path::new("/")))?;
@@ -219,15 +218,15 @@ fn log_to_file(bootstrap: &mut Bootstrap) -> Result<()> {
     Ok(())
 }
 
-/// The words of `[…][error][wasm] […] wasm log divvy: <words>`.
+/// The message of `[…][error][wasm] […] wasm log divvy: <message>`.
 fn error_of_divvy(line: &str) -> Option<&str> {
     let (head, said) = line.split_once("wasm log ")?;
     let (_, words) = said.split_once(": ")?;
     head.contains("[error]").then_some(words)
 }
 
-/// The words of `[…][warning][wasm] [<file>] <words>`, in which Envoy says what it lacks.
-fn complaint(line: &str) -> Option<&str> {
+/// The message of `[…][warning][wasm] [<file>] <message>`, Envoy's reason to refuse a filter.
+fn refusal_reason(line: &str) -> Option<&str> {
     let (head, words) = line.split_once("[wasm] ")?;
     let serious = ["[warning]", "[error]", "[critical]"];
     let (_, words) = words.split_once("] ")?;
@@ -271,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn only_errors_of_the_filter_are_its_errors() {
+    fn only_error_lines_of_the_filter_are_reported() {
         let line =
             "[t][1][error][wasm] [context.cc:1157] wasm log divvy: rollouts[0].name: missing";
         assert_eq!(error_of_divvy(line), Some("rollouts[0].name: missing"));
@@ -283,12 +282,12 @@ mod tests {
     }
 
     #[test]
-    fn what_envoy_lacks_is_found_in_its_log() {
+    fn the_reason_of_a_refusal_is_found_in_envoys_log() {
         let line = "[t][1][warning][wasm] [source/wasm_vm.cc:102] Envoy was compiled without it";
-        assert_eq!(complaint(line), Some("Envoy was compiled without it"));
-        assert_eq!(complaint("[t][1][info][wasm] [x.cc:1] fine"), None);
+        assert_eq!(refusal_reason(line), Some("Envoy was compiled without it"));
+        assert_eq!(refusal_reason("[t][1][info][wasm] [x.cc:1] fine"), None);
         assert_eq!(
-            complaint("[t][1][error][wasm] [x.cc:1] wasm log divvy: no"),
+            refusal_reason("[t][1][error][wasm] [x.cc:1] wasm log divvy: no"),
             None
         );
     }

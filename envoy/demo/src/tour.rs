@@ -1,5 +1,5 @@
-//! The commands to try, with what they answer. Nothing here is known beforehand: each is sent to
-//! the running Envoy, so the answers are those of the configuration in force.
+//! Commands to try, with their answers. Each command is sent to the running Envoy, so the answers
+//! are those of the active configuration.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -10,34 +10,34 @@ use divvy_lab::envoy::Envoy;
 use serde_json::Value;
 
 const PATH: &str = "/checkout";
-/// How many users the split is shown of.
+/// Number of users in the displayed split.
 const USERS: u32 = 100;
 
-/// One command and what it answers.
+/// A command and its answer.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Step {
-    /// What it shows.
+    /// Title.
     pub title: String,
-    /// To be copied into a shell.
+    /// Shell command.
     pub command: String,
-    /// What comes back.
+    /// Lines of the answer.
     pub answer: Vec<String>,
-    /// Why that is not what a demo should show.
+    /// Reason why the answer is not the expected one.
     pub fault: Option<String>,
 }
 
 /// One answer of the shop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Answer {
-    /// The line of the shop that served.
+    /// Text of the shop's answer.
     line: String,
-    /// What divvy told the client, if it tells.
+    /// Value of the response header.
     assignment: Option<String>,
-    /// Why it is not what a demo should show.
+    /// Reason why the answer is not the expected one.
     fault: Option<String>,
 }
 
-/// Asks the shop in the name of users.
+/// Sends the commands to the shop.
 pub struct Tour {
     client: Http1,
     edge: SocketAddr,
@@ -45,9 +45,9 @@ pub struct Tour {
 }
 
 impl Tour {
-    /// For the shop at `edge`, with this configuration (JSON) in force.
+    /// Commands for the shop at `edge` with this active configuration (JSON).
     pub fn new(edge: SocketAddr, configuration: &str) -> Tour {
-        // An invalid configuration is not ours to judge: divvy serves stable then.
+        // With an invalid configuration divvy serves stable.
         let configuration: Value = serde_json::from_str(configuration).unwrap_or_default();
         Tour {
             client: Http1::new(edge),
@@ -56,16 +56,16 @@ impl Tour {
         }
     }
 
-    /// The header in which divvy tells clients, if it does.
+    /// Name of the response header with the decision.
     pub fn response_header(&self) -> Option<&str> {
         self.response_header.as_deref()
     }
 
-    /// All steps, each sent.
+    /// Sends all commands.
     pub async fn steps(&self, envoy: &Envoy) -> Result<Vec<Step>> {
         let users = self.users().await?;
         let first = &users[0];
-        // Somebody who is served differently shows more than a neighbour.
+        // Preferably a user with another version.
         let differs = users.iter().position(|answer| answer.line != first.line);
         let other = differs.unwrap_or(1);
         let tester = self.ask(&[("x-canary", "true")]).await?;
@@ -81,10 +81,18 @@ impl Tour {
                 &[("x-user-id", &(other + 1).to_string())],
                 &users[other],
             ),
-            self.step("a tester, by a header", &[("x-canary", "true")], &tester),
-            self.step("the first user, forging the route", &forged, &forger),
+            self.step(
+                "a tester, selected by a header",
+                &[("x-canary", "true")],
+                &tester,
+            ),
+            self.step(
+                "the first user with a forged route header",
+                &forged,
+                &forger,
+            ),
             Step {
-                title: format!("{USERS} users: how they are split"),
+                title: format!("{USERS} users: the split"),
                 command: format!(
                     "for i in $(seq {USERS}); do curl -s -H \"x-user-id: $i\" \\\n    \
                      {}{PATH}; done | sort | uniq -c",
@@ -97,14 +105,14 @@ impl Tour {
         ])
     }
 
-    /// How `USERS` users are split, in one line.
+    /// The split of [`USERS`] users in one line.
     pub async fn split(&self) -> Result<String> {
         let tally = tally(&self.users().await?);
         let parts: Vec<_> = tally.iter().map(|line| line.trim()).collect();
         Ok(format!("{USERS} users: {}", parts.join(", ")))
     }
 
-    /// What each user gets.
+    /// Answers to all users.
     async fn users(&self) -> Result<Vec<Answer>> {
         let mut users = Vec::new();
         for user in 1..=USERS {
@@ -113,7 +121,7 @@ impl Tour {
         Ok(users)
     }
 
-    /// An answer without success is one too: the configuration may name a cluster that is not there.
+    /// Sends one request. An error status is an answer too: the cluster may not exist.
     async fn ask(&self, headers: &[(&str, &str)]) -> Result<Answer> {
         let response = self.client.get_with(PATH, headers).await?;
         let text = response.text().trim().to_owned();
@@ -153,12 +161,12 @@ impl Tour {
         let text = envoy.get_admin(path).await?;
         let counters = text.lines().filter(|line| line.starts_with("divvy_"));
         let mut answer: Vec<_> = counters.map(str::to_owned).collect();
-        // No fault: a configuration may well be about other paths, or have no rollouts.
+        // Not a fault: the configuration may be about other paths or have no rollouts.
         if answer.is_empty() {
-            answer.push(format!("(nothing: no rollout looks at GET {PATH})"));
+            answer.push(format!("(none: no rollout matches GET {PATH})"));
         }
         Ok(Step {
-            title: "what divvy counted so far".to_owned(),
+            title: "divvy's counters so far".to_owned(),
             command: format!("curl -s '{}{path}'", envoy.admin()),
             fault: None,
             answer,
@@ -166,7 +174,7 @@ impl Tour {
     }
 }
 
-/// As `sort | uniq -c` prints it.
+/// Counts of equal answers in the format of `sort | uniq -c`.
 fn tally(answers: &[Answer]) -> Vec<String> {
     let mut counts = BTreeMap::new();
     for answer in answers {
@@ -195,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_can_be_copied_and_names_the_decision() {
+    fn a_step_has_a_command_and_the_decision() {
         let tour = tour(r#"{"responseHeader": "x-v"}"#);
         let step = tour.step("a", &[("x-user-id", "1")], &answer("shop", Some("c=v1")));
         assert_eq!(step.title, "a: c=v1");
@@ -207,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_that_tells_clients_nothing_is_fine() {
+    fn without_a_response_header_a_step_has_no_decision() {
         for configuration in ["{}", "{\"responseHeader\": 1}", "["] {
             let step = tour(configuration).step("a", &[], &answer("shop", None));
             assert_eq!(step.title, "a");
@@ -215,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tally_looks_like_uniq() {
+    fn a_tally_has_the_format_of_uniq() {
         let answers = [answer("b", None), answer("a", None), answer("b", Some("x"))];
         assert_eq!(tally(&answers), ["      1 a", "      2 b"]);
     }

@@ -1,4 +1,4 @@
-//! Notices that somebody saved the file.
+//! Detection of saves of a file.
 
 use std::fs;
 use std::path::Path;
@@ -6,26 +6,26 @@ use std::time::Duration;
 
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Soon enough for a person, seldom enough for the processor.
-const LOOK_EVERY: Duration = Duration::from_millis(150);
+/// Interval between two reads of the file.
+const INTERVAL: Duration = Duration::from_millis(150);
 
-/// Watches one file's content, because editors differ in all else: some write in place, some move
-/// a new file there, some touch it without a change.
+/// Watches the content of a file. Only the content, because some editors write in place, some
+/// replace the file, and some change its time alone.
 pub struct Watch<'a> {
     file: &'a Path,
     known: Vec<u8>,
 }
 
 impl Watch<'_> {
-    /// Begins with this content.
+    /// `known`: the current content.
     pub fn new(file: &Path, known: Vec<u8>) -> Watch<'_> {
         Watch { file, known }
     }
 
-    /// Waits for another content that stays for two looks in a row, so that half a save is not
-    /// mistaken for a whole one. A file that is gone is on its way.
+    /// Waits for a new content that two consecutive reads agree on, so that a partial save is not
+    /// reported. A missing file is ignored.
     pub async fn change(&mut self) -> &[u8] {
-        let mut looks = interval(LOOK_EVERY);
+        let mut looks = interval(INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut before = None;
         loop {
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_save_in_place_and_a_move_are_seen_and_a_mere_touch_is_not() {
+    async fn a_save_and_a_replacement_are_detected_and_an_equal_content_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("divvy.yaml");
         fs::write(&file, "1").unwrap();
@@ -70,7 +70,7 @@ mod tests {
         assert_eq!(change(&mut watch).await, b"3");
 
         fs::write(&file, "3").unwrap();
-        let nothing = timeout(LOOK_EVERY * 5, watch.change()).await;
+        let nothing = timeout(INTERVAL * 5, watch.change()).await;
         assert!(nothing.is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Users who keep coming, and what becomes of them.
+//! Continuous load of all users, and a record of the answers.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -9,36 +9,36 @@ use divvy_lab::client::Http1;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// How many connections the load comes over.
+/// Number of connections.
 const CONNECTIONS: u32 = 4;
-/// Each sends one request so often: 200 requests a second together.
-const EVERY: Duration = Duration::from_millis(20);
-/// How many users there are.
+/// Interval between the requests of one connection: 200 requests per second in total.
+const INTERVAL: Duration = Duration::from_millis(20);
+/// Number of users.
 pub const USERS: u32 = 200;
 
-/// Requests of all users in turn, until it is dropped.
+/// Sends requests of all users in turn until it is dropped.
 pub struct Load {
     seen: Arc<Mutex<Seen>>,
     _clients: JoinSet<()>,
 }
 
-/// What became of the users' requests.
+/// Record of the answers.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
-    /// How many requests were answered.
+    /// Number of requests.
     pub requests: u64,
-    /// Those that were not answered with 200.
+    /// Number of answers other than 200.
     pub failed: u64,
-    /// When the last of those came.
+    /// Time of the last failure.
     pub last_failure: Option<Instant>,
-    /// How many times a user had another version than before: `(v1, v2)`.
+    /// Number of changes of a user's version: `(before, after)`.
     pub moves: BTreeMap<(String, String), u64>,
-    /// What each user has.
+    /// Version of each user.
     versions: BTreeMap<u32, String>,
 }
 
 impl Load {
-    /// Begins at once.
+    /// Starts the load.
     pub fn start(edge: SocketAddr) -> Load {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let mut clients = JoinSet::new();
@@ -55,13 +55,13 @@ impl Load {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was seen up to now.
+    /// The record so far.
     pub fn seen(&self) -> Seen {
         self.lock().clone()
     }
 
-    /// Forgets failures and moves, and not who has what.
-    pub fn begin_anew(&self) {
+    /// Clears failures and changes; keeps the users' versions.
+    pub fn reset(&self) {
         let mut seen = self.lock();
         *seen = Seen {
             versions: std::mem::take(&mut seen.versions),
@@ -72,7 +72,7 @@ impl Load {
 
 async fn send(edge: SocketAddr, first: u32, seen: Arc<Mutex<Seen>>) {
     let client = Http1::new(edge);
-    let mut turns = interval(EVERY);
+    let mut turns = interval(INTERVAL);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut user = first;
     loop {
@@ -104,7 +104,7 @@ impl Seen {
         }
     }
 
-    /// How many of the users have which version.
+    /// Shares of the versions.
     pub fn shares(&self) -> Shares {
         let mut users = BTreeMap::new();
         for version in self.versions.values() {
@@ -113,14 +113,14 @@ impl Seen {
         Shares { users }
     }
 
-    /// How many users went from a version to another.
+    /// Number of changes from one version to another.
     pub fn moved(&self, from: &str, to: &str) -> u64 {
         let key = (from.to_owned(), to.to_owned());
         self.moves.get(&key).copied().unwrap_or_default()
     }
 }
 
-/// How many users have which version.
+/// Number of users per version.
 #[derive(Clone, Debug)]
 pub struct Shares {
     users: BTreeMap<String, u64>,
@@ -137,12 +137,12 @@ impl Shares {
         }
     }
 
-    /// How many there are.
+    /// Number of users.
     pub fn all(&self) -> u64 {
         self.users.values().sum()
     }
 
-    /// The share of those with this version, 0 to 1.
+    /// Share of users with this version, 0 to 1.
     pub fn of(&self, version: &str) -> f64 {
         let count = self.users.get(version).copied().unwrap_or_default();
         count as f64 / self.all().max(1) as f64

@@ -1,5 +1,5 @@
-//! The edge that most chapters are played on: a real Envoy, as shipped, with divvy in it, in front
-//! of three versions of the shop.
+//! Processes of most chapters: an Envoy with the shipped configuration and divvy, and three
+//! versions of the shop.
 
 use std::net::SocketAddr;
 
@@ -11,10 +11,10 @@ use divvy_lab::upstream::Upstream;
 use divvy_lab::workspace_root;
 use serde_json::{Value, json};
 
-/// What runs.
+/// Running processes.
 pub struct Stage {
     pub edge: SocketAddr,
-    /// The version that turns bad, and gets copies.
+    /// The version that fails and that receives copies.
     pub v2: Upstream,
     envoy: Envoy,
     plugin: Plugin,
@@ -22,10 +22,13 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Starts it with this strategy for the checkout.
+    /// Starts all processes with this strategy.
     pub async fn start(rollout: &Value) -> Result<Stage> {
         let wasm = workspace_root().join("target/divvy.wasm");
-        ensure!(wasm.exists(), "the filter is not built: run `make build`");
+        ensure!(
+            wasm.exists(),
+            "target/divvy.wasm does not exist: run `make build`"
+        );
         let plugin = Plugin::load("envoy/plugin.yaml")?;
         let plugin = plugin.with_configuration(&configuration(rollout).to_string());
         let mut bootstrap = Bootstrap::load("envoy/edge.yaml")?.without_access_log()?;
@@ -48,7 +51,7 @@ impl Stage {
         })
     }
 
-    /// Puts another strategy in force, and comes back once it is.
+    /// Pushes a strategy and waits until it is active.
     pub async fn put(&self, rollout: &Value) -> Result<()> {
         let configuration = configuration(rollout).to_string();
         let plugin = self.plugin.clone().with_configuration(&configuration);
@@ -59,7 +62,7 @@ impl Stage {
     }
 }
 
-/// A configuration of one rollout of v1 and v2. Visitors are given a cookie.
+/// Configuration with one rollout of v1 and v2 and a cookie for visitors without an identity.
 fn configuration(rollout: &Value) -> Value {
     let mut checkout = json!({
         "name": "checkout",
@@ -77,7 +80,7 @@ fn configuration(rollout: &Value) -> Value {
     })
 }
 
-/// So many percent get v2.
+/// Canary with this percentage for v2.
 pub fn canary(weight: u32) -> Value {
     json!({"strategy": {"canary": {"version": "v2", "weight": weight}}})
 }

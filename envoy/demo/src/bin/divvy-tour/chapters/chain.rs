@@ -1,27 +1,27 @@
-//! One assignment through three proxies.
+//! One assignment across three proxies.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use divvy_demo::screen::{Look, Screen};
 use divvy_lab::chain::{self, Chain, Door};
 use serde_json::{Value, json};
 
 use super::{Figure, begin};
-use crate::draw;
-use crate::screen::{Look, Screen};
+use crate::{draw, pause};
 
 const USERS: u32 = 60;
 
-fn hop(peer: &str, told: &str, rollout: Value) -> Value {
-    json!({"trust": {"principals": [peer]}, "responseHeader": told, "rollouts": [rollout]})
+fn hop(peer: &str, response_header: &str, rollout: Value) -> Value {
+    json!({"trust": {"principals": [peer]}, "responseHeader": response_header, "rollouts": [rollout]})
 }
 
 pub async fn chain(screen: &mut Screen) -> Result<Vec<Figure>> {
     begin(
         screen,
         "8  A chain of three proxies",
-        "The edge decides, and whoever sees its certificate follows.",
-    );
+        "The edge decides; proxies that verify its certificate follow.",
+    )?;
     let first = json!({
         "identity": [{"header": "x-user-id"}],
         "responseHeader": "x-first",
@@ -57,36 +57,35 @@ pub async fn chain(screen: &mut Screen) -> Result<Vec<Figure>> {
         let expected = if new { "v2" } else { "v1" };
         v2 += u32::from(new);
         together += u32::from(answer.header("x-shop-version") == Some(expected));
-        screen.frame(&format!("together   {}", draw::count(together, user)));
-        screen.pause(Duration::from_millis(100)).await;
+        screen.frame(&draw::count("consistent", together, user))?;
+        pause(Duration::from_millis(100)).await;
     }
-    let bar = draw::count(together, USERS);
-    screen.line(Look::Plain, &format!("  together   {bar}"));
+    screen.spans(draw::count("consistent", together, USERS))?;
     screen.line(
         Look::Plain,
         &format!("  {v2} of them have v2 at the edge and behind the third proxy"),
-    );
+    )?;
     let follows = async |door: Door| -> Result<bool> {
         let answer = proxies.through(door, "checkout=v2;reason=split").await?;
         Ok(answer.header("x-third") == Some("payments=v2;reason=follow"))
     };
-    // What the forgers say would be heeded if the gateway said it.
-    let heard = follows(Door::Gateway).await?;
-    let mut fooled = 0;
+    // The same header is effective from the gateway.
+    let trusted = follows(Door::Gateway).await?;
+    let mut effective = 0;
     for door in [Door::AnotherPrincipal, Door::NoCertificate] {
-        fooled += u32::from(follows(door).await?);
+        effective += u32::from(follows(door).await?);
     }
     let all = format!("{together} of {USERS}");
     Ok(vec![
         Figure::new(
-            "one version through the chain",
+            "users with one version in the chain",
             all,
             together == USERS && v2 > 10,
         ),
         Figure::new(
-            "forgers who had an effect",
-            format!("{fooled} of 2"),
-            heard && fooled == 0,
+            "forged assignments with an effect",
+            format!("{effective} of 2"),
+            trusted && effective == 0,
         ),
     ])
 }

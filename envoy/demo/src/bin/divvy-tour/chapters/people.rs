@@ -1,16 +1,16 @@
-//! Visitors, and copies of their requests.
+//! Visitors without an identity, and mirrored requests.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use divvy_demo::screen::{Look, Screen};
 use divvy_lab::client::{Http1, Response};
 use divvy_lab::eventually;
 use serde_json::json;
 
 use super::{Figure, begin};
-use crate::draw;
-use crate::screen::{Look, Screen};
 use crate::stage::Stage;
+use crate::{draw, pause};
 
 const VISITORS: u32 = 60;
 const READERS: u32 = 300;
@@ -19,8 +19,8 @@ pub async fn sign_in(screen: &mut Screen, stage: &Stage) -> Result<Vec<Figure>> 
     begin(
         screen,
         "6  Signing in",
-        "Visitors are nobody, get a cookie, and keep their version when they sign in.",
-    );
+        "Visitors get an identity as a cookie and keep their version when they sign in.",
+    )?;
     stage
         .put(&json!({
             "strategy": {"canary": {"version": "v2", "weight": 50}},
@@ -28,7 +28,7 @@ pub async fn sign_in(screen: &mut Screen, stage: &Stage) -> Result<Vec<Figure>> 
         }))
         .await?;
     let client = Http1::new(stage.edge);
-    let (mut kept, mut hashed_otherwise) = (0, 0);
+    let (mut kept, mut changed_without) = (0, 0);
     for visitor in 1..=VISITORS {
         let first = client.get("/").await?;
         let cookies = cookies(&first);
@@ -37,21 +37,20 @@ pub async fn sign_in(screen: &mut Screen, stage: &Stage) -> Result<Vec<Figure>> 
         let signed_in = client.get_with("/", &signed_in).await?;
         kept += u32::from(version(&signed_in)? == version(&first)?);
         let without = client.get_with("/", &[("x-user-id", &user)]).await?;
-        hashed_otherwise += u32::from(version(&without)? != version(&first)?);
-        screen.frame(&format!("kept it    {}", draw::count(kept, visitor)));
-        screen.pause(Duration::from_millis(100)).await;
+        changed_without += u32::from(version(&without)? != version(&first)?);
+        screen.frame(&draw::count("kept v1/v2", kept, visitor))?;
+        pause(Duration::from_millis(100)).await;
     }
-    let bar = draw::count(kept, VISITORS);
-    screen.line(Look::Plain, &format!("  kept it    {bar}"));
+    screen.spans(draw::count("kept v1/v2", kept, VISITORS))?;
     screen.line(
         Look::Plain,
-        &format!("  by their account alone {hashed_otherwise} would have changed"),
-    );
+        &format!("  without the cookie, {changed_without} would have changed version"),
+    )?;
     let seen = format!("{kept} of {VISITORS}");
-    // Where nobody would have changed without the cookie, it would prove nothing.
-    let proves = hashed_otherwise > 10;
+    // The cookie has an effect only if some visitors would change without it.
+    let proves = changed_without > 10;
     Ok(vec![Figure::new(
-        "kept their version",
+        "visitors who kept their version",
         seen,
         kept == VISITORS && proves,
     )])
@@ -60,9 +59,9 @@ pub async fn sign_in(screen: &mut Screen, stage: &Stage) -> Result<Vec<Figure>> 
 pub async fn shadow(screen: &mut Screen, stage: &Stage) -> Result<Vec<Figure>> {
     begin(
         screen,
-        "7  A shadow",
-        "v1 serves everybody, and v2 gets copies of what a third of the users read.",
-    );
+        "7  Mirroring",
+        "v1 serves all users, and v2 gets copies of the GET requests of 33 % of them.",
+    )?;
     stage
         .put(&json!({
             "strategy": {"canary": {"version": "v2", "weight": 0}},
@@ -77,11 +76,10 @@ pub async fn shadow(screen: &mut Screen, stage: &Stage) -> Result<Vec<Figure>> {
         let answer = client.get_with("/echo", &[("x-user-id", &id)]).await?;
         anyhow::ensure!(version(&answer)? == "v1", "a copy answered");
         expected += u32::from(answer.text().contains("x-divvy-mirror"));
-        screen.frame(&format!("copied     {}", draw::count(expected, user)));
-        screen.pause(Duration::from_millis(20)).await;
+        screen.frame(&draw::count("mirrored", expected, user))?;
+        pause(Duration::from_millis(20)).await;
     }
-    let bar = draw::count(expected, READERS);
-    screen.line(Look::Plain, &format!("  copied     {bar}"));
+    screen.spans(draw::count("mirrored", expected, READERS))?;
     let copied = || stage.v2.shadows().len() - before;
     eventually("the copies", Duration::from_secs(10), async || {
         (copied() == expected as usize).then_some(())
@@ -91,17 +89,17 @@ pub async fn shadow(screen: &mut Screen, stage: &Stage) -> Result<Vec<Figure>> {
     let share = copies as f64 / f64::from(READERS) * 100.0;
     screen.line(
         Look::Plain,
-        &format!("  {READERS} answers, all of v1's; {copies} copies arrived at v2"),
-    );
+        &format!("  {READERS} answers, all by v1; {copies} copies reached v2"),
+    )?;
     // 300 users: 33 ± 2.7 points is one standard error.
     Ok(vec![Figure::new(
-        "requests copied",
+        "mirrored requests",
         format!("{share:.1} %"),
         (share - 33.0).abs() < 10.0,
     )])
 }
 
-/// What a browser would send back.
+/// Cookies in the form in which a browser returns them.
 fn cookies(answer: &Response) -> String {
     let lines = answer.headers.get_all("set-cookie").iter();
     let pairs = lines.filter_map(|line| line.to_str().ok()?.split(';').next());
@@ -111,5 +109,5 @@ fn cookies(answer: &Response) -> String {
 fn version(answer: &Response) -> Result<&str> {
     answer
         .header("x-shop-version")
-        .context("no version answered")
+        .context("the answer names no version")
 }

@@ -1,24 +1,24 @@
-//! Who gets what, and who stays.
+//! Stable buckets, a growing canary, and blue/green.
 
 use std::time::Duration;
 
 use anyhow::Result;
+use divvy_demo::screen::Screen;
 use serde_json::{Value, json};
 
-use super::{Figure, begin, everybody_came, watch};
+use super::{Figure, all_users_sent, begin, watch};
 use crate::load::Load;
-use crate::screen::Screen;
 use crate::stage::{Stage, canary};
 
-pub async fn stable(screen: &mut Screen, load: &Load) -> Result<Vec<Figure>> {
+pub async fn stable_buckets(screen: &mut Screen, load: &Load) -> Result<Vec<Figure>> {
     begin(
         screen,
         "1  Stable buckets",
-        "A fifth of the users get v2, and the same ones with every request.",
-    );
-    watch(screen, load, "20 %", Duration::from_secs(12)).await;
-    everybody_came(load).await?;
-    everybody_came(load).await?;
+        "20 % of the users get v2, and each user gets the same version every time.",
+    )?;
+    watch(screen, load, "20 %", Duration::from_secs(12)).await?;
+    all_users_sent(load).await?;
+    all_users_sent(load).await?;
     let seen = load.seen();
     let share = seen.shares().of("v2") * 100.0;
     let moved: u64 = seen.moves.values().sum();
@@ -29,24 +29,28 @@ pub async fn stable(screen: &mut Screen, load: &Load) -> Result<Vec<Figure>> {
             format!("{share:.1} %"),
             (share - 20.0).abs() < 6.0,
         ),
-        Figure::new("users who changed version", moved.to_string(), moved == 0),
+        Figure::new("users whose version changed", moved.to_string(), moved == 0),
     ])
 }
 
-pub async fn growth(screen: &mut Screen, stage: &Stage, load: &Load) -> Result<Vec<Figure>> {
+pub async fn growing_canary(
+    screen: &mut Screen,
+    stage: &Stage,
+    load: &Load,
+) -> Result<Vec<Figure>> {
     begin(
         screen,
         "2  From 1 % to 50 %",
-        "A canary that grows only adds users: whoever has v2 keeps it.",
-    );
+        "A growing canary only adds users: users with v2 keep it.",
+    )?;
     stage.put(&canary(1)).await?;
-    everybody_came(load).await?;
-    load.begin_anew();
+    all_users_sent(load).await?;
+    load.reset();
     for weight in [1, 5, 10, 25, 50] {
         stage.put(&canary(weight)).await?;
-        watch(screen, load, &format!("{weight} %"), Duration::from_secs(6)).await;
+        watch(screen, load, &format!("{weight} %"), Duration::from_secs(6)).await?;
     }
-    everybody_came(load).await?;
+    all_users_sent(load).await?;
     let seen = load.seen();
     let back = seen.moved("v2", "v1");
     let forth = seen.moved("v1", "v2");
@@ -62,24 +66,27 @@ pub async fn growth(screen: &mut Screen, stage: &Stage, load: &Load) -> Result<V
     ])
 }
 
-pub async fn flip(screen: &mut Screen, stage: &Stage, load: &Load) -> Result<Vec<Figure>> {
+pub async fn blue_green(screen: &mut Screen, stage: &Stage, load: &Load) -> Result<Vec<Figure>> {
     begin(
         screen,
         "3  Blue/green",
-        "One push moves everybody to the other version, and no request fails.",
-    );
+        "One push moves all users to the other version without a failed request.",
+    )?;
     let active =
         |version: &str| -> Value { json!({"strategy": {"blueGreen": {"active": version}}}) };
-    load.begin_anew();
-    let mut flips = 0;
+    load.reset();
+    let mut switches = 0;
     for version in ["v1", "v2", "v1", "v2", "v1"] {
         stage.put(&active(version)).await?;
-        flips += 1;
-        watch(screen, load, version, Duration::from_secs(4)).await;
+        switches += 1;
+        watch(screen, load, version, Duration::from_secs(4)).await?;
     }
-    everybody_came(load).await?;
+    all_users_sent(load).await?;
     let seen = load.seen();
-    let failed = format!("{} of {} in {flips} flips", seen.failed, seen.requests);
+    let failed = format!(
+        "{} of {} in {switches} switches",
+        seen.failed, seen.requests
+    );
     let v1 = seen.shares().of("v1") * 100.0;
     Ok(vec![
         Figure::new("failed requests", failed, seen.failed == 0),
