@@ -1,4 +1,4 @@
-//! What the parts of a configuration have to know of one another while they are compiled.
+//! What the parts of a configuration need to know of each other during compilation.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -9,37 +9,37 @@ use crate::bucket::{Gate, Share};
 use crate::error::Path;
 use crate::policy::{RolloutId, VersionId};
 
-/// A share of users without a way to tell users apart is nobody's share: to accept it
-/// would be to serve stable to everyone in silence.
+/// Without this error the configuration would silently serve stable to all users.
 const NO_IDENTITY: &str = "needs an identity: add a source to identity";
 const ONLY_RANDOM: &str =
     "needs an identity that stays the same: add a source other than random to identity";
 
-/// The configuration as far as it has been read.
+/// The state of a compilation.
 pub(super) struct Build {
     pub headers: Registry,
     pub identity: IdentityKind,
     pub holdout: Option<Gate>,
-    /// Whether there is one, be it valid or not.
+    /// Whether the configuration has a holdout, valid or not.
     pub has_holdout: bool,
-    /// Whether one of the identity's sources is drawn for each request.
-    pub draws: bool,
-    /// Whether decisions of other proxies are honoured, so that a rollout may be theirs.
-    pub chained: bool,
-    /// The names of cookies that are given to clients.
-    pub given_cookies: FxHashSet<Box<str>>,
-    /// Rollouts that stand earlier in the list.
+    /// Whether `random` is one of the identity sources.
+    pub has_random: bool,
+    /// Whether decisions of other proxies are trusted, so that a rollout may be one of theirs.
+    pub has_trust: bool,
+    /// Names of the cookies that divvy sets.
+    pub set_cookies: FxHashSet<Box<str>>,
+    /// The rollouts before the current one.
     pub earlier: EarlierRollouts,
     pub layers: LayerRanges,
     regexes: usize,
 }
 
-/// What identity sources there are.
+/// Which identity sources the configuration has.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum IdentityKind {
     None,
-    /// Only one that is drawn for each request.
+    /// Only `random`, which changes with each request.
     Random,
+    /// At least one that stays the same between requests.
     Lasting,
 }
 
@@ -50,24 +50,24 @@ impl Build {
             identity: IdentityKind::None,
             holdout: None,
             has_holdout: false,
-            draws: false,
-            chained: false,
-            given_cookies: FxHashSet::default(),
+            has_random: false,
+            has_trust: false,
+            set_cookies: FxHashSet::default(),
             earlier: EarlierRollouts::default(),
             layers: LayerRanges::default(),
             regexes: 0,
         }
     }
 
-    /// Notes that something needs users to be told apart, if only for a request.
-    pub(super) fn needs_anybody(&self, at: Path<'_>) {
+    /// Adds an error if there is no identity, not even `random`.
+    pub(super) fn require_identity(&self, at: Path<'_>) {
         if self.identity == IdentityKind::None {
             at.error(NO_IDENTITY);
         }
     }
 
-    /// Notes that something needs users to be the same with the next request.
-    pub(super) fn needs_somebody(&self, at: Path<'_>) {
+    /// Adds an error if there is no identity that stays the same between requests.
+    pub(super) fn require_lasting_identity(&self, at: Path<'_>) {
         match self.identity {
             IdentityKind::None => at.error(NO_IDENTITY),
             IdentityKind::Random => at.error(ONLY_RANDOM),
@@ -75,7 +75,7 @@ impl Build {
         }
     }
 
-    /// Counts a regular expression, of which there may be [`MAX_REGEXES`].
+    /// Counts a regular expression; `false` if there are too many.
     pub(super) fn count_regex(&mut self, at: Path<'_>) -> bool {
         self.regexes = self.regexes.saturating_add(1);
         if self.regexes == MAX_REGEXES.saturating_add(1) {
@@ -87,65 +87,59 @@ impl Build {
     }
 }
 
-/// Rollouts by name, which later ones may follow or ask about.
+/// Rollouts by name, for `follow` and `assigned` of later ones.
 #[derive(Default)]
 pub(super) struct EarlierRollouts {
-    /// Whether an element of the list had not the shape of a rollout: a name that is not
-    /// found may be its name.
-    pub gaps: bool,
+    /// Whether an element of the list could not be read as a rollout: an unknown name may be its
+    /// name.
+    pub has_gaps: bool,
     by_name: FxHashMap<Box<str>, EarlierRollout>,
     next: u16,
 }
 
-/// A rollout that stands earlier in the list; empty if something is wrong with it, which
-/// is said where it stands.
+/// A rollout earlier in the list.
 pub(super) struct EarlierRollout {
     pub id: RolloutId,
+    /// The names of its versions; `None` if the rollout has errors.
     pub versions: Option<Vec<Box<str>>>,
 }
 
 impl EarlierRollouts {
-    /// The number of the rollout that comes next.
+    /// The ID of the next rollout.
     pub(super) const fn next(&self) -> RolloutId {
         RolloutId(self.next)
     }
 
     pub(super) fn add(&mut self, name: &str, versions: Option<Vec<Box<str>>>) {
         let id = self.next();
-        // A name that is there already is a mistake, and noted as one.
-        let leader = || EarlierRollout { id, versions };
-        self.by_name.entry(name.into()).or_insert_with(leader);
+        // Duplicate names have an error of their own.
+        let rollout = || EarlierRollout { id, versions };
+        self.by_name.entry(name.into()).or_insert_with(rollout);
         self.next = self.next.saturating_add(1);
     }
 
-    /// The rollout of this name.
-    ///
-    /// # Errors
-    /// `Err` where there is none: then it is one of a proxy upstream if those are honoured,
-    /// else a mistake, which is noted.
+    /// The rollout of this name. With `has_trust`, `None` is a rollout of an upstream proxy;
+    /// without, it is an error.
     pub(super) fn find(
         &self,
         at: Path<'_>,
         name: &str,
-        chained: bool,
-    ) -> Result<&EarlierRollout, NotHere> {
+        has_trust: bool,
+    ) -> Option<&EarlierRollout> {
         let found = self.by_name.get(name);
-        if found.is_none() && chained {
+        if found.is_none() && has_trust {
             names::rollout(at, name);
-        } else if found.is_none() && !self.gaps {
+        } else if found.is_none() && !self.has_gaps {
             at.error(format_args!(
                 "{name:?} is not the name of a rollout earlier in the list"
             ));
         }
-        found.ok_or(NotHere)
+        found
     }
 }
 
-/// There is no such rollout here.
-pub(super) struct NotHere;
-
 impl EarlierRollout {
-    /// The number of one of its versions.
+    /// The ID of one of its versions.
     pub(super) fn version(&self, at: Path<'_>, name: &str) -> Option<VersionId> {
         let versions = self.versions.as_ref()?;
         let found = (0..).zip(versions).find(|(_, version)| ***version == *name);
@@ -157,11 +151,10 @@ impl EarlierRollout {
     }
 }
 
-/// The ranges of each layer that are taken.
+/// The ranges that the rollouts have in each layer.
 #[derive(Default)]
 pub(super) struct LayerRanges {
-    /// By layer. A range of each rollout at most, so they are simply gone through.
-    taken: FxHashMap<Box<str>, Vec<TakenRange>>,
+    by_layer: FxHashMap<Box<str>, Vec<TakenRange>>,
 }
 
 struct TakenRange {
@@ -171,8 +164,7 @@ struct TakenRange {
 }
 
 impl LayerRanges {
-    /// Takes a range for a rollout. Ranges of one layer have no user in common, or tests in
-    /// it would not be apart.
+    /// Takes a range for a rollout. Ranges of one layer must not have users in common.
     pub(super) fn take(
         &mut self,
         at: Path<'_>,
@@ -180,11 +172,11 @@ impl LayerRanges {
         (from, to): (Share, Share),
         rollout: &str,
     ) {
-        let taken = self.taken.entry(layer.into()).or_default();
-        let in_the_way = taken
+        let taken = self.by_layer.entry(layer.into()).or_default();
+        let overlapping = taken
             .iter()
             .filter(|other| other.from < to && from < other.to);
-        if let Some(first) = in_the_way.min_by_key(|other| other.to) {
+        if let Some(first) = overlapping.min_by_key(|other| other.to) {
             let [begin, end] = [first.from, first.to].map(shown);
             let by = &first.by;
             let message = format_args!(
@@ -198,7 +190,7 @@ impl LayerRanges {
     }
 }
 
-/// A share as the percentage that it was.
+/// A share as the percentage in the configuration.
 fn shown(share: Share) -> String {
     values::shown(f64::from(share.ppm()) / 10_000.0)
 }

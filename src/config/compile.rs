@@ -15,8 +15,8 @@ use crate::json::Tree;
 use crate::policy::{Features, Policy, Rollout};
 use crate::scope::ScopeIndex;
 
-/// Compiles what was read; `None` when it has not the shape of a configuration. An error
-/// of shape at the top hides the lists below it, so they are read by themselves then.
+/// Compiles a configuration; `None` if a top-level field does not fit. The lists are then read by
+/// themselves, to report their errors too.
 pub(super) fn compile(root: Path<'_>, tree: &Tree<'_>) -> Option<Policy> {
     if let Some(config) = read::read(tree, root) {
         return Some(compile_config(root, config, true));
@@ -39,12 +39,11 @@ fn list<'t, T: Read<'t>>(value: Option<&'t Tree<'t>>) -> Option<T> {
     read::read(value?, Path::SILENT)
 }
 
-/// `whole` is false when only the lists could be read: then nothing may be concluded
-/// from what is missing.
+/// `whole` is false if only the lists could be read: then an absent field is not an error.
 fn compile_config(root: Path<'_>, config: spec::ConfigSpec<'_>, whole: bool) -> Policy {
     let mut build = Build::new(Registry::new(root.field("headers"), config.headers));
-    // Whatever is divvy's own has to be known before anything is read: no condition can
-    // look at a header that is stripped. What is wrong with one is said where it stands.
+    // The headers that divvy writes must be known before any condition is compiled, because none
+    // may read them. Their errors are added later, with their rollout.
     if let Some(rollouts) = &config.rollouts {
         for expose in rollouts.raw().filter_map(|rollout| rollout.get("expose")) {
             for (field, wanted) in [("group", HeaderUse::Group), ("id", HeaderUse::Id)] {
@@ -69,7 +68,7 @@ fn compile_config(root: Path<'_>, config: spec::ConfigSpec<'_>, whole: bool) -> 
         sources,
         ignored: identity::ignored(root.field("ignoreIdentities"), config.ignore_identities),
     };
-    build.chained = config.trust.is_some() || !whole;
+    build.has_trust = config.trust.is_some() || !whole;
     let inheritance = trust::compile(root.field("trust"), config.trust, &build);
     if !whole {
         build.identity = IdentityKind::Lasting;
@@ -110,7 +109,7 @@ fn rollouts(
         values::unique(at.field("name"), raw.name, &mut seen);
         let name = raw.name;
         let id = build.earlier.next();
-        build.earlier.gaps = at.last_index() > Some(usize::from(id.0));
+        build.earlier.has_gaps = at.last_index() > Some(usize::from(id.0));
         let compiled = rollout::compile(at, &raw, build);
         let sound = compiled.as_ref().filter(|compiled| compiled.complete);
         let versions = sound.map(|compiled| {

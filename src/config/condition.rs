@@ -1,6 +1,6 @@
-//! Conditions: combinations, sources, and the operators that belong to them.
+//! Conditions: combinations and sources.
 
-use super::build::{Build, NotHere};
+use super::build::Build;
 use super::limits::MAX_DEPTH;
 use super::names;
 use super::operator::{self, ValueKind};
@@ -10,7 +10,7 @@ use super::values::{no_claim, only_true};
 use crate::condition::{Assigned, Condition, Source};
 use crate::error::Path;
 
-/// Compiles a condition that stands `depth` others deep.
+/// Compiles a condition that is nested in `depth` others.
 pub(super) fn compile(
     at: Path<'_>,
     raw: &spec::ConditionSpec<'_>,
@@ -84,15 +84,15 @@ fn list(
 
 fn assigned(at: Path<'_>, raw: &spec::AssignedSpec<'_>, build: &Build) -> Option<Condition> {
     let place = at.field("rollout");
-    let found = build.earlier.find(place, raw.rollout, build.chained);
+    let found = build.earlier.find(place, raw.rollout, build.has_trust);
     let at = at.field("version");
     let here = match found {
-        Ok(rollout) => Some((rollout.id, rollout.version(at, raw.version)?)),
-        Err(NotHere) if build.chained => {
+        Some(rollout) => Some((rollout.id, rollout.version(at, raw.version)?)),
+        None if build.has_trust => {
             names::other(at, raw.version);
             None
         }
-        Err(NotHere) => return None,
+        None => return None,
     };
     Some(Condition::Assigned(Assigned {
         here,
@@ -110,8 +110,7 @@ fn no_operator(at: Path<'_>, operator: &OperatorSpec) {
     }
 }
 
-/// The sources that are named, `None` for one with something wrong; and what they are held
-/// against.
+/// The sources of a condition, `None` for one with an error, and its operator.
 fn sources<'t>(
     at: Path<'_>,
     raw: &'t spec::ConditionSpec<'t>,
@@ -145,7 +144,7 @@ fn sources<'t>(
         found.push(claim.map(|(id, _)| Source::Claim(id)));
     }
     if raw.identity.is_some() {
-        build.needs_somebody(at.field("identity"));
+        build.require_lasting_identity(at.field("identity"));
     }
     let flags = [
         ("path", raw.path, Source::Path),

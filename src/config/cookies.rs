@@ -34,7 +34,7 @@ pub(super) fn sticky(
 ) -> Option<Sticky> {
     if let Some(refusal) = strategy.and_then(Strategy::sticky_refusal) {
         at.error(refusal);
-    } else if build.draws {
+    } else if build.has_random {
         let message = "is not possible with a random identity, which changes with every request";
         at.error(message);
     }
@@ -52,7 +52,7 @@ fn given(
     build: &mut Build,
 ) -> Option<SetCookie> {
     let id = build.headers.cookie(named, name);
-    if !build.given_cookies.insert(name.into()) {
+    if !build.set_cookies.insert(name.into()) {
         let message = format_args!("{name:?} is a cookie that divvy already sets");
         named.error(message);
     }
@@ -64,7 +64,7 @@ fn given(
     })
 }
 
-/// What stands behind a cookie's value.
+/// The attributes behind a cookie's value.
 fn attributes(at: Path<'_>, name: &str, raw: &AttributesSpec<'_>) -> Option<Box<str>> {
     let before = at.error_count();
     let path = raw.path.unwrap_or("/");

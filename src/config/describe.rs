@@ -1,16 +1,15 @@
-//! The shape of a configuration as a JSON Schema, made from the types that it is read into.
-//! Natively only: for editors and for the command line, not for the filter.
+//! The JSON Schema of the types that a configuration is read into. Not in the filter.
 
 use serde_json::{Map, Value, json};
 
 use super::items::{Items, OneOrMany};
 
-/// A type that says which JSON it is read from.
+/// A type with a JSON Schema.
 pub(super) trait Describe {
-    /// Whether it has to be there.
+    /// Whether a field of this type must be present.
     const REQUIRED: bool = true;
 
-    /// Its schema; those of objects are added to the definitions.
+    /// The schema. Schemas of objects are added to the definitions.
     fn describe(definitions: &mut Map<String, Value>) -> Value;
 }
 
@@ -61,7 +60,7 @@ impl Describe for OneOrMany<'_> {
     }
 }
 
-/// An object: the first that asks adds its definition, the others refer to it.
+/// A reference to the definition of an object, which is added the first time.
 pub(super) fn object(
     name: &str,
     definitions: &mut Map<String, Value>,
@@ -70,7 +69,7 @@ pub(super) fn object(
     // The definition of `CanarySpec` is `Canary`.
     let name = name.strip_suffix("Spec").unwrap_or(name);
     if !definitions.contains_key(name) {
-        // A condition may stand in a condition.
+        // The placeholder ends the recursion: a condition can contain conditions.
         definitions.insert(name.to_owned(), Value::Null);
         let mut found = FieldSchemas {
             definitions,

@@ -1,4 +1,4 @@
-//! Who the user is: sources of identities, values that are none, and the holdout.
+//! Identity sources, ignored identities, and the holdout.
 
 use super::build::{Build, IdentityKind};
 use super::limits::{MAX_CONCAT, MAX_IDENTITY_SOURCES, MAX_IGNORED};
@@ -47,7 +47,7 @@ pub(super) fn sources(
             }
         }
         let source = source(at, &raw, true, build)?;
-        build.draws |= random(&source);
+        build.has_random |= random(&source);
         if random(&source) && !last {
             at.error("must be the last source, because random always yields an identity");
         }

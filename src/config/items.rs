@@ -97,7 +97,7 @@ impl<'t> Read<'t> for OneOrMany<'t> {
 }
 
 impl<'t> OneOrMany<'t> {
-    /// The strings; `None` if some of them are none.
+    /// The strings; `None` if an element is not a string.
     pub(super) fn into_list(self, at: Path<'_>) -> Option<Vec<&'t str>> {
         match self {
             Self::One(text) => Some(vec![text]),

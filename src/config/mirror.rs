@@ -26,7 +26,7 @@ pub(super) fn compile(
     }
     let share = percent(at.field("percent"), raw.percent);
     if share.is_some_and(|share| share.constant().is_none()) {
-        build.needs_anybody(at.field("percent"));
+        build.require_identity(at.field("percent"));
     }
     let methods = some_of(at.field("methods"), raw.methods, operator::method);
     Some(Mirror {

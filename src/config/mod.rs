@@ -1,8 +1,8 @@
-//! From the bytes of a configuration to a [`Policy`], or to everything that is wrong.
+//! Compiles the text of a configuration into a [`Policy`], or into the list of all its errors.
 //!
-//! Three steps: `json` reads the text, `shape` and `read` say which fields there
-//! are, and `compile` checks what they mean. All errors are collected, each with the path of
-//! what it is about, since whoever reads them wants to mend the file once.
+//! [`crate::json`] parses the text, `spec` has the fields and their types, `read` reads a spec
+//! from the tree, and `compile` and the files for each subject check what the values mean. It
+//! depends on the modules whose values it makes; none of them depends on it.
 
 mod build;
 mod compile;

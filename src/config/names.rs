@@ -18,9 +18,8 @@ const CUT_BY_ISTIO: [&str; 8] = [
     "_rq_",
 ];
 
-/// Headers that carry the message itself, or that somebody else writes: to overwrite one
-/// breaks the request, or whoever relies on it.
-const NOT_OURS: [&str; 28] = [
+/// Headers that others write. Overwriting one breaks the request or its receiver.
+const STANDARD_HEADERS: [&str; 28] = [
     "accept",
     "authorization",
     "cache-control",
@@ -125,7 +124,7 @@ pub(super) fn header(at: Path<'_>, name: &str) -> Option<String> {
 pub(super) fn own_header(at: Path<'_>, name: &str) -> Option<String> {
     let pseudo = name.starts_with(':');
     if pseudo
-        || NOT_OURS
+        || STANDARD_HEADERS
             .iter()
             .any(|other| other.eq_ignore_ascii_case(name))
     {
@@ -159,7 +158,7 @@ pub(super) fn is_domain(name: &str) -> bool {
     name.len() <= MAX_HOST && name.split('.').all(label)
 }
 
-/// Checks the key of a query parameter, which is compared as it stands in the URL.
+/// Checks the key of a query parameter, which is compared without decoding.
 pub(super) fn query_key(at: Path<'_>, key: &str) -> bool {
     let valid = !key.is_empty() && !key.contains(['&', '=', '#', ' ']);
     if !valid {
@@ -170,7 +169,7 @@ pub(super) fn query_key(at: Path<'_>, key: &str) -> bool {
     valid
 }
 
-/// Checks the key of a label, which stands between `;` and `=`.
+/// Checks the key of a label, which is between `;` and `=`.
 pub(super) fn label_key(at: Path<'_>, key: &str) -> bool {
     let valid = !key.is_empty() && !key.contains([';', '=']) && key.trim() == key;
     if !valid {
@@ -193,7 +192,7 @@ pub(super) fn target(at: Path<'_>, template: &str, version: &str) -> Option<Box<
         at.error(TOO_LONG);
         return None;
     }
-    // What is wrong with such a name is said where it stands.
+    // The name has an error of its own.
     if version.len() > MAX_NAME {
         return None;
     }
@@ -222,7 +221,7 @@ fn filled(template: &str, version: &str) -> String {
     const PLACE: &str = "{version}";
     let mut filled = String::new();
     let mut rest = template;
-    while let Some((before, behind)) = divided(rest, PLACE) {
+    while let Some((before, behind)) = split_once(rest, PLACE) {
         filled.push_str(before);
         filled.push_str(version);
         rest = behind;
@@ -231,9 +230,8 @@ fn filled(template: &str, version: &str) -> String {
     filled
 }
 
-/// What stands before a part of a text and behind it.
-// As str::split_once, which brings 3 KB of code along to be fast in long texts.
-pub(super) fn divided<'t>(text: &'t str, part: &str) -> Option<(&'t str, &'t str)> {
+/// The text before and behind a part. `str::split_once` needs 3 KB more code.
+pub(super) fn split_once<'t>(text: &'t str, part: &str) -> Option<(&'t str, &'t str)> {
     let place = place(text, part)?;
     let end = place.saturating_add(part.len());
     Some((text.get(..place)?, text.get(end..)?))

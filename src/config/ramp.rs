@@ -52,7 +52,7 @@ fn by_clock(
     start: Option<u64>,
     steps: Result<Vec<Step>, Flaw>,
 ) -> Option<(Weight, Option<Ramp>)> {
-    // What is wrong with the steps is told without knowing when they begin.
+    // The steps are checked even if the start has an error.
     match steps.and_then(|steps| Ramp::new(start.unwrap_or_default(), steps)) {
         Ok(ramp) => start.map(|_| (Weight::Ramp, Some(ramp))),
         Err(flaw) => {

@@ -1,4 +1,4 @@
-//! All that divvy reads of a request, and the headers it owns.
+//! The headers, cookies, parameters and claims that divvy reads, and the headers that it writes.
 
 use super::limits::{CLAIM_TYPES, MAX_CLAIM_DEPTH, MAX_CLAIMS, MAX_STRIPPED};
 use super::names;
@@ -8,41 +8,40 @@ use crate::json::Tree;
 use crate::policy::{DEFAULT_HEADERS, HeaderRole, ReservedHeader};
 use crate::request::{Claim, ClaimId, ClaimType, CookieId, HeaderId, LabelId, Names, QueryId};
 
-/// The metadata key of a token's payload unless the configuration names another: the one
-/// that Istio uses.
-const PAYLOAD: &str = "payload";
+/// The default metadata key of a token's payload, as in Istio.
+const DEFAULT_PAYLOAD: &str = "payload";
 
-/// Numbers what is read while the configuration is compiled.
+/// Gives an ID to everything that is read from a request.
 pub(super) struct Registry {
     names: Names,
     owned: Vec<ReservedHeader>,
-    /// What each of them is for, in their order.
+    /// The use of each header in `owned`.
     uses: Vec<HeaderUse>,
-    /// Roles whose header is named, but not validly.
-    misnamed: Vec<HeaderRole>,
+    /// Roles whose header has an error.
+    invalid: Vec<HeaderRole>,
     too_many_claims: bool,
 }
 
-/// What a header of divvy's is for. Rollouts may share one of their own, as long as it
-/// means the same in each.
+/// The use of a header that divvy writes. Rollouts may share a header of `expose` if its use is
+/// the same in each.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum HeaderUse {
     Written(HeaderRole),
     Group,
     Id,
-    /// Nothing: it is only kept from coming in.
+    /// It is only removed from requests.
     Strip,
 }
 
 impl Registry {
-    /// The headers that the configuration gives divvy: without `headers` the default
-    /// ones, with it only those that are named. The default names are owned in any case.
+    /// The headers of `headers`, or the default ones without it. The default ones are removed from
+    /// requests in any case.
     pub(super) fn new(at: Path<'_>, raw: Option<spec::HeadersSpec<'_>>) -> Self {
         let mut headers = Self {
             names: Names::default(),
             owned: Vec::new(),
             uses: Vec::new(),
-            misnamed: Vec::new(),
+            invalid: Vec::new(),
             too_many_claims: false,
         };
         let written_by_default = raw.is_none();
@@ -60,7 +59,7 @@ impl Registry {
                 .own(at.field(field), name, HeaderUse::Written(role))
                 .is_none()
             {
-                headers.misnamed.push(role);
+                headers.invalid.push(role);
             }
         }
         for (name, role) in DEFAULT_HEADERS {
@@ -76,8 +75,8 @@ impl Registry {
         headers
     }
 
-    /// What must be stripped whatever else is wrong: the default names, and the valid
-    /// ones that a refused configuration gives under `headers` and `expose`.
+    /// The headers to remove if the configuration is refused: the default ones, and the valid ones
+    /// in its `headers` and `expose`.
     pub(super) fn to_strip(config: &Tree<'_>) -> Self {
         let mut headers = Self::new(Path::SILENT, None);
         let rollouts = config.get("rollouts").map_or(&[][..], Tree::elements);
@@ -101,7 +100,7 @@ impl Registry {
         headers
     }
 
-    /// Takes a header for divvy alone. All of them have to be taken before any is read.
+    /// Adds a header that divvy writes. All of them must be added before any header is read.
     pub(super) fn own(&mut self, at: Path<'_>, name: &str, wanted: HeaderUse) -> Option<HeaderId> {
         let name = names::own_header(at, name)?;
         match self.find(&name) {
@@ -123,7 +122,7 @@ impl Registry {
         }
     }
 
-    /// The number of a header of divvy's own, and what it is for.
+    /// The ID and the use of a header that divvy writes.
     pub(super) fn find(&self, name: &str) -> Option<(HeaderId, HeaderUse)> {
         let id = self.names.find_header(name.as_bytes())?;
         Some((id, *self.uses.get(id.own_index()?)?))
@@ -148,12 +147,12 @@ impl Registry {
         self.owned.get(place?).map(|header| header.id)
     }
 
-    /// Whether a header is named for this role.
+    /// Whether the configuration has a header for this role, valid or not.
     pub(super) fn has(&self, role: HeaderRole) -> bool {
-        self.uses.contains(&HeaderUse::Written(role)) || self.misnamed.contains(&role)
+        self.uses.contains(&HeaderUse::Written(role)) || self.invalid.contains(&role)
     }
 
-    /// The number of a header to read.
+    /// The ID of a header to read.
     pub(super) fn read(&mut self, at: Path<'_>, name: &str) -> Option<HeaderId> {
         let name = names::header(at, name)?;
         if self.find(&name).is_some() {
@@ -166,19 +165,19 @@ impl Registry {
         Some(self.names.header(&name))
     }
 
-    /// The number of a cookie to read.
+    /// The ID of a cookie to read.
     pub(super) fn cookie(&mut self, at: Path<'_>, name: &str) -> Option<CookieId> {
         let valid = names::cookie(at, name);
         valid.then(|| self.names.cookie(name))
     }
 
-    /// The number of a query parameter to read.
+    /// The ID of a query parameter to read.
     pub(super) fn query(&mut self, at: Path<'_>, key: &str) -> Option<QueryId> {
         let valid = names::query_key(at, key);
         valid.then(|| self.names.query(key))
     }
 
-    /// The number of a label to read.
+    /// The ID of a label to read.
     pub(super) fn label(&mut self, at: Path<'_>, raw: &spec::LabelSpec<'_>) -> Option<LabelId> {
         let header = self.read(at.field("header"), raw.header);
         let valid = names::label_key(at.field("key"), raw.key);
@@ -186,7 +185,7 @@ impl Registry {
         Some(self.names.label(header, raw.key))
     }
 
-    /// The number of a claim to read, and its type.
+    /// The ID and the type of a claim to read.
     pub(super) fn claim(
         &mut self,
         at: Path<'_>,
@@ -199,8 +198,8 @@ impl Registry {
             let message = format_args!("is not a path of 1 to {MAX_CLAIM_DEPTH} names");
             place.error(message);
         }
-        let payload = raw.payload.unwrap_or(PAYLOAD);
-        // The proxy takes the path apart at NULs.
+        let payload = raw.payload.unwrap_or(DEFAULT_PAYLOAD);
+        // In the path of a property NUL separates the names.
         if path
             .iter()
             .any(|name| name.is_empty() || name.contains('\0'))
@@ -247,7 +246,7 @@ impl Registry {
     }
 }
 
-/// A claim as it is written.
+/// The fields of a claim in a source.
 pub(super) struct ClaimSpec<'t> {
     pub path: OneOrMany<'t>,
     pub payload: Option<&'t str>,

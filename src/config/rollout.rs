@@ -193,7 +193,7 @@ fn compile_rules(
         let version = versions.find(at.field("use"), rule.version);
         let percent = match rule.percent {
             Some(number) => {
-                build.needs_anybody(at.field("percent"));
+                build.require_identity(at.field("percent"));
                 let share = percent(at.field("percent"), number)?;
                 Some(Gate::new(Key::rule(salt, rule.name), share))
             }

@@ -1,7 +1,7 @@
-//! Which fields a configuration has, and of which type: nothing about what they mean.
+//! The fields of a configuration and their types.
 //!
-//! Every struct refuses unknown fields. An error of shape hides the rest of the value it is
-//! in, so each element of a list ([`Items`]) is read by itself.
+//! Every spec refuses unknown fields. The first error in a value hides the others, so each element
+//! of a list ([`Items`]) is read by itself.
 
 #[cfg(not(target_arch = "wasm32"))]
 use super::describe;
@@ -12,8 +12,7 @@ use crate::json::Tree;
 #[cfg(not(target_arch = "wasm32"))]
 use serde_json::{Map, Value, json};
 
-/// The shape of a whole configuration, as a JSON Schema of 2020-12: which fields there are, of
-/// which types, and which have to be there. What they mean, [`crate::config::parse`] checks.
+/// The JSON Schema (2020-12) of a configuration: fields, their types, and which are required.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn schema() -> Value {
     let mut definitions = Map::new();

@@ -1,8 +1,8 @@
-//! How a rollout chooses where no rule does.
+//! Strategies.
 
 use rustc_hash::FxHashSet;
 
-use super::build::{Build, NotHere};
+use super::build::Build;
 use super::limits::MAX_VERSIONS;
 use super::spec;
 use super::values::{percent, unique, weight};
@@ -16,7 +16,7 @@ use crate::strategy::{AbTest, BlueGreen, Canary, Follow, Leader, NeededIdentity,
 /// A strategy, with the ramp of a canary that has one.
 pub(super) type CompiledStrategy = (Strategy, Option<Ramp>);
 
-/// The rollout around a strategy.
+/// What a strategy needs to know of its rollout.
 pub(super) struct RolloutContext<'a> {
     pub rollout: &'a str,
     pub salt: &'a str,
@@ -50,9 +50,9 @@ pub(super) fn compile(
         (None, None, None, Some(raw)) => {
             let at = at.field("follow");
             let at = at.field("rollout");
-            let found = build.earlier.find(at, raw.rollout, build.chained);
+            let found = build.earlier.find(at, raw.rollout, build.has_trust);
             let leader = match found {
-                Ok(leader) => {
+                Some(leader) => {
                     let own = |name: &str| around.versions.position(name);
                     let versions = leader.versions.as_ref()?.iter();
                     Some(Leader {
@@ -60,7 +60,7 @@ pub(super) fn compile(
                         versions: versions.map(|name| own(name)).collect(),
                     })
                 }
-                Err(NotHere) => None,
+                None => None,
             };
             let name = raw.rollout.into();
             (Strategy::Follow(Follow { name, leader }), None)
@@ -75,8 +75,8 @@ pub(super) fn compile(
         }
     };
     match strategy.needed_identity() {
-        Some(NeededIdentity::Any) => build.needs_anybody(at),
-        Some(NeededIdentity::Lasting) => build.needs_somebody(at),
+        Some(NeededIdentity::Any) => build.require_identity(at),
+        Some(NeededIdentity::Lasting) => build.require_lasting_identity(at),
         None => {}
     }
     Some((strategy, ramp))

@@ -1,4 +1,4 @@
-//! Whose decisions are honoured.
+//! Trust: whose decisions are accepted.
 
 use super::build::Build;
 use super::limits::MAX_PRINCIPALS;
@@ -51,7 +51,7 @@ fn principal(at: Path<'_>, text: &str) -> Option<Principal> {
         None => (text, false),
     };
     let visible = prefix.bytes().all(|byte| byte.is_ascii_graphic());
-    let Some((scheme, rest)) = names::divided(prefix, "://").filter(|_| visible) else {
+    let Some((scheme, rest)) = names::split_once(prefix, "://").filter(|_| visible) else {
         at.error(format_args!("{text:?} {NO_URI}"));
         return None;
     };
@@ -61,7 +61,7 @@ fn principal(at: Path<'_>, text: &str) -> Option<Principal> {
         ));
         return None;
     }
-    // `spiffe://cluster.local*` is also the beginning of a domain of somebody else's.
+    // `spiffe://cluster.local*` also matches `spiffe://cluster.local.example/`.
     let bounded = rest.find('/').is_some_and(|slash| slash > 0);
     if scheme.is_empty() || rest.is_empty() || (open && !bounded) {
         let message = if open {

@@ -66,7 +66,7 @@ pub(super) fn duration(
     let found = humantime::parse_duration(text).ok();
     let found = found.filter(|duration| bounds.contains(duration));
     if found.is_none() {
-        let [low, high] = [bounds.start(), bounds.end()].map(|end| as_written(*end));
+        let [low, high] = [bounds.start(), bounds.end()].map(|end| in_days(*end));
         let message =
             format_args!("{text:?} is not a duration from {low} to {high}, such as 90s or 10m");
         at.error(message);
@@ -74,8 +74,8 @@ pub(super) fn duration(
     found
 }
 
-/// A duration as somebody would write it: `400d`, which humantime counts in months.
-fn as_written(duration: Duration) -> String {
+/// A duration in days where it is whole days: humantime writes `400d` in months.
+fn in_days(duration: Duration) -> String {
     const DAY: u64 = 24 * 60 * 60;
     match (
         duration.as_secs().checked_div(DAY),
@@ -99,21 +99,21 @@ pub(super) fn instant(at: Path<'_>, text: &str) -> Option<u64> {
     found
 }
 
-/// Notes a name that was there before.
+/// Adds an error for a name that was seen before.
 pub(super) fn unique(at: Path<'_>, name: &str, seen: &mut FxHashSet<Box<str>>) {
     if !seen.insert(name.into()) {
         at.error(format_args!("{name:?} is a duplicate"));
     }
 }
 
-/// Flags are written to name something, so there is nothing that `false` could mean.
+/// Adds an error for a flag that names a source and is false, which would mean nothing.
 pub(super) fn only_true(at: Path<'_>, flag: bool) {
     if !flag {
         at.error("is false: write true or leave the field out");
     }
 }
 
-/// What belongs to a `jwtClaim` stands without one.
+/// Adds errors for fields that need a `jwtClaim` beside them.
 pub(super) fn no_claim(at: Path<'_>, payload: Option<&str>, kind: Option<&str>) {
     for (field, given) in [("jwtPayload", payload), ("type", kind)] {
         if given.is_some() {
