@@ -1,44 +1,41 @@
-//! The numbers of proxy-wasm ABI 0.2.1.
+//! Constants of proxy-wasm ABI 0.2.1.
 
-/// What a host call answers.
-///
-/// A plain number rather than an enum: a host may answer anything, and tests
-/// want to do the same.
+/// The result of a host call: any number, because a host may return any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Status(pub u32);
 
 impl Status {
-    /// Done.
+    /// Success.
     pub const OK: Status = Status(0);
     /// No such header, property, key or metric.
     pub const NOT_FOUND: Status = Status(1);
-    /// An argument out of range, or a map that is not there now.
+    /// An argument out of range, or a map that is not available now.
     pub const BAD_ARGUMENT: Status = Status(2);
-    /// A pointer outside the VM's memory, or no memory for the answer.
+    /// A pointer outside the memory of the VM, or no memory for the result.
     pub const INVALID_MEMORY_ACCESS: Status = Status(6);
     /// Another VM has written the value since it was read.
     pub const CAS_MISMATCH: Status = Status(8);
     /// The host has no such function.
     pub const UNIMPLEMENTED: Status = Status(12);
 
-    /// Every status that is not [`Status::OK`], by the ABI's numbers.
+    /// All statuses of the ABI except [`Status::OK`].
     pub fn failures() -> impl Iterator<Item = Status> {
         (1..=12).map(Status)
     }
 }
 
-/// What a callback tells the host to do with the stream.
+/// The result of a stream callback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Go on.
+    /// Continue the stream.
     Continue,
-    /// Hold the stream until the filter resumes it.
+    /// Pause the stream until the filter resumes it.
     Pause,
 }
 
 impl Action {
     pub(crate) fn from_raw(raw: u32) -> Self {
-        // Envoy too takes every value that is not Continue for a stop.
+        // In Envoy as well, every value except Continue pauses.
         if raw == 0 {
             Action::Continue
         } else {
@@ -50,17 +47,17 @@ impl Action {
 /// Severity of a log line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
-    /// Finest.
+    /// Details of the implementation.
     Trace,
     /// For developers.
     Debug,
-    /// Worth knowing. Standard output of the module arrives with this level.
+    /// Events. Standard output of the module has this level.
     Info,
-    /// Worth a look.
+    /// Possible errors.
     Warn,
-    /// Something failed. Standard error (panics) arrives with this level.
+    /// Errors. Standard error of the module (panics) has this level.
     Error,
-    /// Nothing works.
+    /// Fatal errors.
     Critical,
 }
 
@@ -78,22 +75,22 @@ impl LogLevel {
     }
 }
 
-/// The header maps, by the ABI's numbers.
+/// Header maps of the ABI.
 pub(crate) mod map {
     pub const REQUEST_HEADERS: u32 = 0;
     pub const REQUEST_TRAILERS: u32 = 1;
     pub const RESPONSE_HEADERS: u32 = 2;
     pub const RESPONSE_TRAILERS: u32 = 3;
-    /// The last map the ABI knows (trailers of a callout's response).
+    /// The last map of the ABI (trailers of the response to a callout).
     pub const MAX: u32 = 7;
 }
 
-/// The buffers, by the ABI's numbers.
+/// Buffers of the ABI.
 pub(crate) mod buffer {
     pub const REQUEST_BODY: u32 = 0;
     pub const RESPONSE_BODY: u32 = 1;
     pub const VM_CONFIGURATION: u32 = 6;
     pub const PLUGIN_CONFIGURATION: u32 = 7;
-    /// The last buffer the ABI knows.
+    /// The last buffer of the ABI.
     pub const MAX: u32 = 8;
 }

@@ -1,17 +1,16 @@
-//! Counts what the filter allocates, without a filter that is built to be counted: the linked
-//! module, from which the deployable one is made, still has the names of its functions, and
-//! each of those that hand out memory is made to count up first.
+//! Counts the allocations of the filter: adds a counter to each allocation function of the linked
+//! module, which still has the names of its functions.
 
 use std::path::{Path, PathBuf};
 
 use walrus::ir::{BinaryOp, Value};
 use walrus::{ConstExpr, FunctionKind, GlobalId, ModuleConfig, ValType};
 
-/// C's functions that hand out memory, to which all of Rust's come down. They are linked as
-/// they are, so that no optimizer can have put them into others.
+/// The allocation functions of C, which all allocations of Rust call. They are linked from an
+/// archive, so that they are not inlined.
 const ALLOCATORS: [&str; 4] = ["malloc", "calloc", "realloc", "posix_memalign"];
 
-/// What the linker made, in which functions have names.
+/// Path of the linked module.
 pub(crate) fn linked_path() -> PathBuf {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
@@ -20,10 +19,10 @@ pub(crate) fn linked_path() -> PathBuf {
         .join("wasm32-wasip1/release/divvy.wasm")
 }
 
-/// The same module, counting.
+/// The module with the counter `allocations`.
 ///
 /// # Panics
-/// If it has no names, or none that are known: it would count nothing.
+/// If the module has none of the allocation functions.
 pub(crate) fn counting(wasm: &[u8]) -> Vec<u8> {
     let mut module = ModuleConfig::new().parse(wasm).unwrap();
     let zero = ConstExpr::Value(Value::I64(0));

@@ -1,5 +1,4 @@
-//! The functions that the module exports, and those of them that belong to a
-//! stream.
+//! The callbacks that the module exports, and the methods of [`Vm`] for those of a stream.
 
 use std::sync::Arc;
 
@@ -11,8 +10,7 @@ use crate::state::State;
 use crate::stream::{Phase, Stream};
 use crate::vm::{RootId, StreamId, Trap, Vm};
 
-/// An export that may not be there. Shared, since cloning wasmtime's own
-/// handle takes a lock.
+/// An export, if the module has it. Shared, because cloning the handle of wasmtime takes a lock.
 type Callback<P, R> = Option<Arc<TypedFunc<P, R>>>;
 
 #[derive(Default)]
@@ -35,7 +33,7 @@ pub(crate) struct Callbacks {
 }
 
 impl Callbacks {
-    /// Finds them by name; one of the wrong signature is an error.
+    /// Finds the callbacks by name. Error: one has a wrong signature.
     pub fn find(instance: &Instance, store: &mut Store<State>) -> Result<Self, String> {
         fn first<P: WasmParams, R: WasmResults>(
             instance: &Instance,
@@ -87,7 +85,7 @@ impl Vm {
         Ok(StreamId(id))
     }
 
-    /// A stream as it is now.
+    /// The state of a stream.
     ///
     /// # Panics
     /// If it has been deleted.
@@ -96,7 +94,7 @@ impl Vm {
         stream.expect("the stream has not been deleted")
     }
 
-    /// A stream to set properties of, or headers that another filter changes.
+    /// The state of a stream, for changes by tests.
     ///
     /// # Panics
     /// If it has been deleted.
@@ -105,7 +103,7 @@ impl Vm {
         stream.expect("the stream has not been deleted")
     }
 
-    /// How many streams are open.
+    /// Number of open streams.
     pub fn open_streams(&self) -> usize {
         self.state().streams.len()
     }
@@ -186,7 +184,7 @@ impl Vm {
         self.leave(id, answer)
     }
 
-    /// `proxy_on_log`, which in Envoy comes first at the end of a stream.
+    /// `proxy_on_log`, the first callback at the end of a stream in Envoy.
     pub fn log_stream(&mut self, id: StreamId) -> Result<(), Trap> {
         self.enter(id, Phase::Log);
         let callback = self.callbacks.on_log.clone();
@@ -195,14 +193,14 @@ impl Vm {
         answer.map(drop)
     }
 
-    /// `proxy_on_done`, which in Envoy comes after the log.
+    /// `proxy_on_done`, which follows the log in Envoy.
     pub fn done(&mut self, id: StreamId) -> Result<(), Trap> {
         let callback = self.callbacks.on_done.clone();
-        // For a stream Envoy does not look at the answer.
+        // Envoy ignores the result for a stream.
         self.call("proxy_on_done", callback, id.0, id.0).map(drop)
     }
 
-    /// `proxy_on_delete`; the stream is no more, its last state is returned.
+    /// `proxy_on_delete`; removes the stream and returns its last state.
     ///
     /// # Panics
     /// If it has been deleted before.
@@ -214,7 +212,7 @@ impl Vm {
         Ok(stream.expect("the stream has not been deleted"))
     }
 
-    /// The end of a stream as Envoy makes it: log, done, delete.
+    /// The callbacks at the end of a stream: log, done, delete.
     pub fn finish(&mut self, id: StreamId) -> Result<Stream, Trap> {
         self.log_stream(id)?;
         self.done(id)?;
@@ -229,7 +227,7 @@ impl Vm {
 
     fn leave(&mut self, id: StreamId, answer: Result<Option<u32>, Trap>) -> Result<Action, Trap> {
         let action = answer?.map_or(Action::Continue, Action::from_raw);
-        // A stream that waits keeps its maps; one that goes on loses them.
+        // A paused stream keeps its maps.
         if action == Action::Continue {
             self.enter(id, Phase::Idle);
         }

@@ -1,4 +1,4 @@
-//! Names and counts of the host calls.
+//! The host calls and their counts.
 
 use std::collections::BTreeMap;
 

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::fixture::{PLUGIN, ROOT_ID};
 use crate::random::{NOW, Random};
-use crate::{Action, Exchange, Headers, LogLevel, Module, Process, RootId, StreamId, Trap, Vm};
+use crate::{Action, Exchange, Headers, Module, Process, RootId, StreamId, Trap, Vm};
 
 /// How much is compared.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +32,8 @@ pub struct Options {
     pub threads: usize,
     /// Whether the lines of the log must be the same as well.
     pub log: bool,
+    /// Bits of `response.flags` that no stream gets.
+    pub without_flags: u64,
 }
 
 /// What was compared, and the differences that were found.
@@ -268,7 +270,7 @@ impl Episode {
             }
         }
         if random.one_in(6) {
-            let flags = 1 << random.below(28);
+            let flags = (1 << random.below(28)) & !self.options.without_flags;
             exchange.flags = flags;
             if random.one_in(2) {
                 exchange = exchange.without_response(flags);
@@ -301,13 +303,6 @@ impl Episode {
         }
     }
 }
-
-/// The metrics, tick periods and log lines of one build.
-type Rest = (
-    BTreeMap<String, Vec<u64>>,
-    Vec<Option<u32>>,
-    Vec<(LogLevel, String)>,
-);
 
 /// One build: two workers of one process.
 struct Side {
@@ -400,15 +395,19 @@ impl Side {
         Ok(())
     }
 
-    fn rest(&mut self, log: bool) -> Rest {
-        let mut periods = Vec::new();
-        let mut logged = Vec::new();
-        for (vm, root) in &mut self.workers {
-            periods.push(root.and_then(|root| vm.tick_period(root)));
+    /// The metrics, tick periods and, if `log`, log lines of this build.
+    fn rest(&mut self, log: bool) -> Vec<String> {
+        let stats = self.process.stat_values().into_iter();
+        let mut rest: Vec<_> = stats
+            .map(|(name, value)| format!("{name} {value:?}"))
+            .collect();
+        for (worker, (vm, root)) in self.workers.iter_mut().enumerate() {
+            let period = root.and_then(|root| vm.tick_period(root));
+            rest.push(format!("tick period of worker {worker}: {period:?}"));
             let lines = vm.take_log().into_iter().filter(|_| log);
-            logged.extend(lines.map(|line| (line.level, line.message)));
+            rest.extend(lines.map(|line| format!("log of worker {worker}: {line}")));
         }
-        (self.process.stat_values(), periods, logged)
+        rest
     }
 }
 

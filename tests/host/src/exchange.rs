@@ -1,4 +1,4 @@
-//! A whole request and its response, described once and played often.
+//! A request with its response, as data.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,26 +7,25 @@ use crate::headers::Headers;
 use crate::stream::Stream;
 use crate::vm::{RootId, Trap, Vm};
 
-/// What happens to one stream from its first header to its log line.
+/// The events of a stream from the request headers to the log callback.
 #[derive(Clone, Debug, Default)]
 pub struct Exchange {
     /// Headers of the request.
     pub request: Headers,
-    /// Headers of the response; `None` for a stream that ends without.
+    /// Headers of the response; `None`: the stream ends without a response.
     pub response: Option<Headers>,
     /// Trailers of the response.
     pub trailers: Option<Headers>,
-    /// `response.flags` when the stream is logged.
+    /// `response.flags` at the log callback.
     pub flags: u64,
-    /// How long the response headers take.
+    /// Time from the request headers to the response headers.
     pub latency: Duration,
-    /// Properties of the stream by their paths, whose segments NUL separates.
+    /// Properties of the stream by path, whose segments are separated by NUL.
     pub properties: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 impl Exchange {
-    /// A GET that is answered with 200, with the headers that Envoy makes of
-    /// one from curl.
+    /// A GET of curl with response 200, with the headers that Envoy adds.
     pub fn get(path: &str) -> Self {
         Exchange {
             request: Headers::from([
@@ -48,7 +47,7 @@ impl Exchange {
         .status(200)
     }
 
-    /// A gRPC call that is answered with this status, in the trailers.
+    /// A gRPC call with this status in the response trailers.
     pub fn grpc(path: &str, status: u32) -> Self {
         let mut exchange = Exchange::get(path).header("te", "trailers");
         exchange.request.replace(":method", "POST");
@@ -58,14 +57,14 @@ impl Exchange {
         exchange.response_header("content-type", "application/grpc")
     }
 
-    /// One more request header.
+    /// Adds a request header.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.request.add(name, value);
         self
     }
 
-    /// One more property of the stream; the bytes are what the filter gets.
+    /// Adds a property of the stream.
     #[must_use]
     pub fn property(mut self, path: &[&str], value: impl AsRef<[u8]>) -> Self {
         let path = path.join("\0").into_bytes();
@@ -73,13 +72,13 @@ impl Exchange {
         self
     }
 
-    /// The response's status code.
+    /// Sets the status code of the response.
     #[must_use]
     pub fn status(self, code: u16) -> Self {
         self.response_header(":status", code.to_string())
     }
 
-    /// This response header instead of any other of the name.
+    /// Sets a response header.
     #[must_use]
     pub fn response_header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         let response = self.response.get_or_insert_default();
@@ -87,7 +86,7 @@ impl Exchange {
         self
     }
 
-    /// A stream that ends before any response, with these response flags.
+    /// Removes the response; the stream ends with these response flags.
     #[must_use]
     pub fn without_response(mut self, flags: u64) -> Self {
         self.response = None;
@@ -98,8 +97,7 @@ impl Exchange {
 }
 
 impl Vm {
-    /// Plays an exchange on a new stream and returns the stream as the filter
-    /// left it.
+    /// Runs an exchange on a new stream and returns its final state.
     pub fn exchange(&mut self, root: RootId, exchange: &Exchange) -> Result<Stream, Trap> {
         let id = self.open(root)?;
         let properties = exchange.properties.clone();

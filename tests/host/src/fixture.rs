@@ -1,18 +1,18 @@
-//! What the tests of the real filter have in common.
+//! Configurations, users and queries that the tests of the filter share.
 
 use serde_json::{Value, json};
 
 use crate::{Exchange, Module, Process, RootId, Stream, Vm};
 
-/// The plugin's name, by which gauges and marks go.
+/// Name of the plugin, which labels gauges and keys of shared data.
 pub const PLUGIN: &str = "shop";
-/// The plugin's root id.
+/// Root id of the plugin.
 pub const ROOT_ID: &str = "divvy";
-/// A user whom [`canary`] gives to v2.
+/// A user who gets v2 from [`canary`].
 pub const CANARY_USER: &str = "user-3";
 
-/// The full path: an identity header, two header rules, a canary of 25 % and
-/// route and assignment headers.
+/// A configuration with an identity header, two header rules, a canary of 25 %, route and
+/// assignment headers.
 pub fn canary() -> Value {
     json!({
         "version": "1",
@@ -31,21 +31,21 @@ pub fn canary() -> Value {
     })
 }
 
-/// A configuration that no reader accepts: the canary's version does not exist.
+/// An invalid configuration: the version of the canary does not exist.
 pub fn broken() -> Value {
     let mut broken = canary();
     broken["rollouts"][0]["strategy"]["canary"]["version"] = json!("v3");
     broken
 }
 
-/// [`canary`] with another share for v2, in percent.
+/// [`canary`] with this weight of v2 in percent.
 pub fn weighted(weight: u32) -> Value {
     let mut configuration = canary();
     configuration["rollouts"][0]["strategy"]["canary"]["weight"] = json!(weight);
     configuration
 }
 
-/// A VM of this process without a configuration.
+/// Starts a VM of this process without a configuration.
 ///
 /// # Panics
 /// If the filter does not start.
@@ -53,7 +53,7 @@ pub fn start(process: &Process) -> Vm {
     Vm::start(&Module::filter(), process).unwrap()
 }
 
-/// A VM of this process with this configuration in force.
+/// Starts a VM of this process with this configuration.
 ///
 /// # Panics
 /// If the filter traps or refuses it.
@@ -63,7 +63,7 @@ pub fn configured(process: &Process, configuration: &Value) -> (Vm, RootId) {
     (vm, root)
 }
 
-/// A further configuration for a VM.
+/// Gives a VM a configuration that it must accept.
 ///
 /// # Panics
 /// If the filter traps or refuses it.
@@ -75,7 +75,7 @@ pub fn accept(vm: &mut Vm, configuration: &Value) -> RootId {
     configured.root
 }
 
-/// Whether a configuration is accepted, and by which root.
+/// Gives a VM a configuration. Returns whether it is accepted, and its root.
 ///
 /// # Panics
 /// If the filter traps.
@@ -85,33 +85,33 @@ pub fn offer(vm: &mut Vm, configuration: &Value) -> (bool, RootId) {
     (configured.accepted, configured.root)
 }
 
-/// A gauge of the plugin itself.
+/// A gauge with the label of the plugin.
 pub fn plugin_gauge(process: &Process, metric: &str) -> Option<u64> {
     process.gauged(metric, &[("divvy_plugin", PLUGIN)])
 }
 
-/// The gauge that says whether the configuration in force is inert.
+/// The gauge `divvy_config_inert`.
 pub fn inert(process: &Process) -> Option<u64> {
     plugin_gauge(process, "divvy_config_inert")
 }
 
-/// The gauge of a version's share, in millionths.
+/// The gauge of the share of a version, in millionths.
 pub fn weight(process: &Process, rollout: &str, version: &str) -> Option<u64> {
     let labels = [("divvy_rollout", rollout), ("divvy_version", version)];
     process.gauged("divvy_weight_ppm", &labels)
 }
 
-/// A request of this user.
+/// A request with this user id.
 pub fn from_user(user: &str) -> Exchange {
     Exchange::get("/checkout/cart").header("x-user-id", user)
 }
 
-/// Where a request was sent, by the route header.
+/// The route header of a request.
 pub fn route(stream: &Stream) -> Option<String> {
     stream.request_headers.as_ref()?.text("x-divvy-route")
 }
 
-/// What the service is told about it.
+/// The assignment header of a request.
 pub fn assignment(stream: &Stream) -> Option<String> {
     stream.request_headers.as_ref()?.text("x-divvy-assignment")
 }

@@ -1,26 +1,25 @@
-//! A header map with the habits of Envoy's.
+//! A header map with the semantics of Envoy.
 
 use divvy::request::serialize_pairs;
 
-/// Headers in order: names in lower case, values any bytes.
+/// Headers in order: names in lower case, values of any bytes.
 ///
-/// Unlike Envoy's, the map does not join repeated lines of the headers that
-/// Envoy keeps inline; a test that wants them joined hands them over joined.
+/// Envoy joins repeated lines of some headers; this map does not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(Vec<u8>, Vec<u8>)>);
 
 impl Headers {
-    /// No headers.
+    /// An empty map.
     pub fn new() -> Self {
         Headers::default()
     }
 
-    /// How many lines there are.
+    /// Number of lines.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Whether the map is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -32,18 +31,18 @@ impl Headers {
             .map(|(name, value)| (name.as_slice(), value.as_slice()))
     }
 
-    /// The first value of this name; the ABI's getter sees no more either.
+    /// The first value of this name, as the getter of the ABI returns it.
     pub fn get(&self, name: impl AsRef<[u8]>) -> Option<&[u8]> {
         self.get_all(name).next()
     }
 
-    /// The first value as text, for assertions.
+    /// The first value of this name as text.
     pub fn text(&self, name: impl AsRef<[u8]>) -> Option<String> {
         self.get(name)
             .map(|value| String::from_utf8_lossy(value).into_owned())
     }
 
-    /// Every value of this name.
+    /// All values of this name.
     pub fn get_all(&self, name: impl AsRef<[u8]>) -> impl Iterator<Item = &[u8]> {
         self.0
             .iter()
@@ -51,31 +50,31 @@ impl Headers {
             .map(|(_, value)| value.as_slice())
     }
 
-    /// One more line.
+    /// Adds a line.
     pub fn add(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         self.0
             .push((name.as_ref().to_ascii_lowercase(), value.as_ref().to_vec()));
     }
 
-    /// This value instead of all others of the name.
+    /// Replaces all values of this name by one.
     pub fn replace(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
         self.remove(&name);
         self.add(name, value);
     }
 
-    /// No line of this name.
+    /// Removes all lines of this name.
     pub fn remove(&mut self, name: impl AsRef<[u8]>) {
         self.0
             .retain(|(have, _)| !have.eq_ignore_ascii_case(name.as_ref()));
     }
 
-    /// Appends the ABI's form: a count, the lengths of all names and values,
-    /// then the bytes, each ended by NUL.
+    /// Appends the serialized form of the ABI: the number of lines, the lengths of all names and
+    /// values, then their bytes, each followed by NUL.
     pub(crate) fn serialize_into(&self, out: &mut Vec<u8>) {
         out.extend(serialize_pairs(&self.0));
     }
 
-    /// The reverse; `None` where lengths and bytes do not agree.
+    /// Parses the serialized form; `None`: lengths and bytes do not match.
     pub(crate) fn deserialize(bytes: &[u8]) -> Option<Self> {
         let word = |at: usize| -> Option<usize> {
             let word = bytes.get(at..at.checked_add(4)?)?;
@@ -119,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_serialised_form_is_the_abis() {
+    fn the_serialized_form_is_that_of_the_abi() {
         let mut bytes = Vec::new();
         Headers::from([("a", "xy"), ("b", "")]).serialize_into(&mut bytes);
         let expected: &[u8] = &[

@@ -1,30 +1,23 @@
-//! A proxy-wasm host of our own: the built filter, driven as Envoy drives it.
+//! A proxy-wasm host for tests: runs the built filter in wasmtime as Envoy does.
 //!
-//! Some promises cannot be checked from outside a real Envoy: how many host
-//! calls one request makes, whether a million requests leave anything behind
-//! in the VM, what happens when the host answers a call with an error that
-//! Envoy gives once a year. This crate loads `divvy.wasm` into wasmtime, plays
-//! Envoy's side of ABI 0.2.1 and lets a test see and bend all of it.
+//! It makes visible what a real Envoy hides: the number of host calls of a request, the memory
+//! that a million requests leave behind in the VM, the behaviour when a host call fails. It
+//! implements the host side of ABI 0.2.1.
 //!
-//! In the order in which a test meets them:
-//!
-//! * [`Module`]: the filter, compiled once and shared by every VM.
-//! * [`Process`]: what all VMs of one Envoy share: shared data, stats, clock.
-//! * [`Vm`]: one worker's VM. Roots are configured, streams opened, callbacks
-//!   made one by one in any order, or by [`Vm::exchange`] in the usual one.
-//! * [`Stream`]: headers, trailers and properties of one request, as the
-//!   filter left them.
-//! * [`Call`] and [`Counts`]: every host call, counted; [`Vm::intercept`]
-//!   answers chosen ones with any [`Status`].
-//! * [`fixture`]: the configuration and the users that the tests share.
+//! * [`Module`]: the compiled filter, shared by all VMs.
+//! * [`Process`]: shared data, stats and clock of one Envoy process.
+//! * [`Vm`]: the VM of one worker. Tests configure roots, open streams and make callbacks in any
+//!   order, or in the usual order by [`Vm::exchange`].
+//! * [`Stream`]: headers, trailers and properties of one request.
+//! * [`Call`] and [`Counts`]: the host calls and how often each was made; [`Vm::intercept`]
+//!   answers calls with any [`Status`].
+//! * [`fixture`]: configurations and users that the tests share.
 //! * [`random`]: configurations and requests at random.
 //! * [`compare`]: two builds of the filter side by side; the program `compare` runs it.
 //!
-//! Where Envoy's behaviour is surprising the host has it too, with a comment:
-//! header maps that are gone outside their callback, metric ids that are new
-//! at each definition, a compare-and-swap that lets the first write through.
-//! What Envoy does outside the VM (routing, retries, header validation) is not
-//! modelled.
+//! The host copies surprising behaviour of Envoy, with a comment: header maps exist only during
+//! their callback, each definition of a metric returns a new id, a compare-and-swap of a missing
+//! key always succeeds. Routing, retries and header validation are not modelled.
 
 mod abi;
 mod allocations;

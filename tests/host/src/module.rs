@@ -1,4 +1,4 @@
-//! The filter, compiled once and shared by every VM of a test.
+//! The compiled filter, shared by all VMs.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ struct Inner {
     unknown_imports: Vec<String>,
 }
 
-/// Why a module cannot be used.
+/// The reason why a module cannot be loaded.
 #[derive(Debug)]
 pub struct LoadError(String);
 
@@ -39,13 +39,13 @@ impl Module {
     /// workspace. Compiled once per test program.
     ///
     /// # Panics
-    /// If it has not been built: no test of this crate can say anything then.
+    /// If it has not been built.
     pub fn filter() -> Self {
         static FILTER: LazyLock<Module> = LazyLock::new(|| Module::built(false));
         FILTER.clone()
     }
 
-    /// The same, counting instructions; see [`crate::Vm::fuel_used`].
+    /// The built filter, with instructions counted; see [`crate::Vm::fuel_used`].
     ///
     /// # Panics
     /// As [`Module::filter`].
@@ -54,8 +54,8 @@ impl Module {
         FILTER.clone()
     }
 
-    /// The same as it was linked, whose counter `allocations` says how often
-    /// it took memory, or more of it, since it was started; see [`crate::Vm::counter`].
+    /// The linked filter before unused functions are removed, with a counter `allocations` of
+    /// the calls that allocated memory since the start; see [`crate::Vm::counter`].
     ///
     /// # Panics
     /// As [`Module::filter`].
@@ -69,7 +69,7 @@ impl Module {
         FILTER.clone()
     }
 
-    /// Where the built filter is expected.
+    /// Path of the built filter.
     pub fn filter_path() -> PathBuf {
         match std::env::var_os("DIVVY_WASM") {
             Some(path) => path.into(),
@@ -93,13 +93,13 @@ impl Module {
         compile(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
-    /// Compiles a module from its binary form. `metered` makes its VMs count
-    /// instructions, which costs some of their speed.
+    /// Compiles a module from its binary form. `metered`: its VMs count instructions and are
+    /// slower.
     pub fn compile(wasm: &[u8], metered: bool) -> Result<Self, LoadError> {
         let load = || -> wasmtime::Result<Inner> {
             let mut config = Config::new();
             config.consume_fuel(metered);
-            // The optimiser pays for itself within the first 100,000 requests.
+            // Optimized code saves more time than its compilation costs from 100,000 requests on.
             config.cranelift_opt_level(OptLevel::Speed);
             let engine = Engine::new(&config)?;
             let module = wasmtime::Module::from_binary(&engine, wasm)?;
@@ -119,8 +119,8 @@ impl Module {
         }
     }
 
-    /// Imports that Envoy does not offer, as `module.name`. Envoy refuses a
-    /// module that has any; here they answer [`crate::Status::UNIMPLEMENTED`].
+    /// Imports that Envoy does not offer, as `module.name`. Envoy refuses such a module; this
+    /// host answers them with [`crate::Status::UNIMPLEMENTED`].
     pub fn unknown_imports(&self) -> &[String] {
         &self.inner.unknown_imports
     }

@@ -1,4 +1,4 @@
-//! What all VMs of one Envoy process share.
+//! Shared data, stats and clocks of one Envoy process.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -23,8 +23,7 @@ struct Inner {
     clock: Clock,
 }
 
-/// The clocks that the VMs see. They stand still until a test moves them, so
-/// that every run is the same run.
+/// The clocks of the VMs. Only tests move them, so that every run is the same.
 pub struct Clock {
     realtime: AtomicU64,
     monotonic: AtomicU64,
@@ -33,7 +32,7 @@ pub struct Clock {
 impl Default for Clock {
     fn default() -> Self {
         Clock {
-            // 2026-12-01T00:00:00Z: any fixed instant will do.
+            // 2026-12-01T00:00:00Z
             realtime: AtomicU64::new(1_796_083_200_000_000_000),
             monotonic: AtomicU64::new(1_000_000_000_000),
         }
@@ -46,22 +45,22 @@ impl Clock {
         self.realtime.load(SeqCst)
     }
 
-    /// Nanoseconds since some start.
+    /// Nanoseconds of the monotonic clock.
     pub fn monotonic(&self) -> u64 {
         self.monotonic.load(SeqCst)
     }
 
-    /// Sets the wall clock alone, backwards too, as an operator or NTP does.
+    /// Sets the wall clock, also backwards, as an operator or NTP does.
     pub fn set_realtime(&self, nanoseconds: u64) {
         self.realtime.store(nanoseconds, SeqCst);
     }
 
-    /// Sets the monotonic clock alone. A real one never goes back.
+    /// Sets the monotonic clock. A real one never goes back.
     pub fn set_monotonic(&self, nanoseconds: u64) {
         self.monotonic.store(nanoseconds, SeqCst);
     }
 
-    /// Lets time pass on both.
+    /// Advances both clocks.
     pub fn advance(&self, time: Duration) {
         let nanoseconds = time.as_nanos() as u64;
         self.realtime.fetch_add(nanoseconds, SeqCst);
@@ -69,7 +68,7 @@ impl Clock {
     }
 }
 
-/// The key-value store with compare-and-swap, of the one `vm_id` that is used.
+/// The key-value store with compare-and-swap of one `vm_id`.
 pub(crate) struct SharedData {
     values: HashMap<Vec<u8>, (Vec<u8>, u32)>,
     next_cas: u32,
@@ -89,8 +88,7 @@ impl SharedData {
         self.values.get(key)
     }
 
-    /// As Envoy has it: a CAS of 0 overwrites, and a key that is not there yet
-    /// takes any CAS.
+    /// Writes a value as Envoy does: CAS 0 always overwrites, a missing key accepts any CAS.
     pub fn set(&mut self, key: &[u8], value: &[u8], cas: u32) -> Status {
         if let Some((_, current)) = self.values.get(key)
             && cas != 0
@@ -99,7 +97,7 @@ impl SharedData {
             return Status::CAS_MISMATCH;
         }
         let fresh = self.next_cas;
-        // 0 is no CAS value, not even after wrapping.
+        // 0 is not a CAS value, also not after an overflow.
         self.next_cas = self.next_cas.checked_add(1).unwrap_or(1);
         self.values.insert(key.to_vec(), (value.to_vec(), fresh));
         Status::OK
@@ -107,7 +105,7 @@ impl SharedData {
 }
 
 impl Process {
-    /// A process that has just started: nothing shared, nothing counted.
+    /// A process without shared data and stats.
     pub fn new() -> Self {
         Process::default()
     }
@@ -117,26 +115,26 @@ impl Process {
         &self.inner.clock
     }
 
-    /// The value of a counter, if any VM has defined it.
+    /// The value of a counter, if a VM has defined it.
     pub fn counter(&self, name: &str) -> Option<u64> {
         let stats = self.stats();
         stats.counters.get(name).map(|counter| counter.load(SeqCst))
     }
 
-    /// The value of a gauge, if any VM has defined it.
+    /// The value of a gauge, if a VM has defined it.
     pub fn gauge(&self, name: &str) -> Option<u64> {
         let stats = self.stats();
         stats.gauges.get(name).map(|gauge| gauge.load(SeqCst))
     }
 
-    /// What a histogram has seen, if any VM has defined it.
+    /// The contents of a histogram, if a VM has defined it.
     pub fn histogram(&self, name: &str) -> Option<Histogram> {
         let stats = self.stats();
         stats.histograms.get(name).map(|histogram| histogram.read())
     }
 
-    /// The sum over all counters of a metric that carry these labels, where
-    /// stat names are `label=.=value;.;` repeated, then the metric's name.
+    /// The sum of all counters of a metric with these labels. Stat names are `label=.=value;.;`
+    /// for each label, then the name of the metric.
     pub fn counted(&self, metric: &str, labels: &[(&str, &str)]) -> u64 {
         let stats = self.stats();
         stats
@@ -147,7 +145,7 @@ impl Process {
             .sum()
     }
 
-    /// The gauge of a metric that carries these labels and perhaps others.
+    /// The gauge of a metric with these labels and perhaps others.
     pub fn gauged(&self, metric: &str, labels: &[(&str, &str)]) -> Option<u64> {
         let stats = self.stats();
         stats
@@ -157,7 +155,7 @@ impl Process {
             .map(|(_, gauge)| gauge.load(SeqCst))
     }
 
-    /// Names of all stats that any VM has defined, sorted.
+    /// Names of all defined stats, sorted.
     pub fn stat_names(&self) -> Vec<String> {
         let stats = self.stats();
         let mut names: Vec<String> = stats
@@ -195,7 +193,7 @@ impl Process {
         keys
     }
 
-    /// Writes shared data past any VM, as another VM would with this CAS.
+    /// Writes shared data with this CAS, as another VM would.
     pub fn set_shared_data(
         &self,
         key: impl AsRef<[u8]>,
@@ -205,8 +203,7 @@ impl Process {
         self.shared().set(key.as_ref(), value.as_ref(), cas)
     }
 
-    // A VM's thread that panicked in a test leaves plain data behind, so a
-    // poisoned lock is no reason to fail another assertion.
+    // A thread that panicked in a test leaves valid data behind, so a poisoned lock is used.
     pub(crate) fn shared(&self) -> MutexGuard<'_, SharedData> {
         self.inner
             .shared
@@ -236,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn compare_and_swap_is_envoys() {
+    fn compare_and_swap_works_as_in_envoy() {
         let process = Process::new();
         assert_eq!(process.set_shared_data("k", "1", 77), Status::OK);
         let (_, cas) = process.shared_data("k").unwrap();
@@ -247,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_read_from_stat_names() {
+    fn labels_are_parsed_from_stat_names() {
         let stat = "divvy_rollout=.=a;.;divvy_version=.=v1;.;divvy_requests_total";
         assert!(has_labels(
             stat,

@@ -1,4 +1,4 @@
-//! What the host knows of one VM while the VM runs.
+//! The state of the host for one VM.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -13,16 +13,15 @@ use crate::process::Process;
 use crate::stats::MetricIds;
 use crate::stream::Stream;
 
-/// Decides before each host call whether it is answered with a status of the
-/// test's choice and without effect.
+/// Called before each host call: a returned status replaces its result and effect.
 pub type Hook = Box<dyn FnMut(Call) -> Option<Status> + Send>;
 
 /// One line that the filter logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogLine {
-    /// How loud.
+    /// Severity.
     pub level: LogLevel,
-    /// What was said. Bytes that are not UTF-8 are replaced.
+    /// Message. Bytes that are not UTF-8 are replaced.
     pub message: String,
 }
 
@@ -52,16 +51,16 @@ pub(crate) struct State {
     pub log_level: LogLevel,
     pub roots: BTreeMap<u32, Root>,
     pub streams: HashMap<u32, Stream>,
-    /// The context whose callback runs, 0 when none does.
+    /// The context whose callback runs; 0: none.
     pub current: u32,
-    /// The context that host calls are for instead, 0 for the current one.
+    /// The context that host calls apply to instead; 0: the current one.
     pub effective: u32,
     pub vm_configuration: Vec<u8>,
-    /// There only while `proxy_on_configure` runs.
+    /// Set only during `proxy_on_configure`.
     pub plugin_configuration: Option<Vec<u8>>,
-    /// While the VM starts Envoy refuses nearly every call by a trap.
+    /// Whether the VM is starting: Envoy then traps at nearly every call.
     pub starting: bool,
-    /// Seed of the numbers that `random_get` gives.
+    /// State of the generator behind `random_get`.
     pub random: u64,
     /// What the proxy says of bytes that it hands over.
     pub handing: Handing,
@@ -72,9 +71,9 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// The context that a host call is for.
+    /// The context that a host call applies to.
     pub fn context(&self) -> u32 {
-        // A context that has gone away in the meantime counts for none.
+        // A deleted effective context is ignored.
         if self.effective != 0 && self.is_context(self.effective) {
             self.effective
         } else {
@@ -95,7 +94,7 @@ impl State {
         self.streams.get_mut(&context)
     }
 
-    /// The root of the context that a host call is for.
+    /// The root of the context that a host call applies to.
     pub fn root_id(&self) -> u32 {
         self.stream().map_or(self.context(), |stream| stream.root)
     }
@@ -111,7 +110,7 @@ impl State {
         });
     }
 
-    /// The same bytes in every run (xorshift64*).
+    /// A reproducible random number (xorshift64*).
     pub fn random(&mut self) -> u64 {
         self.random ^= self.random >> 12;
         self.random ^= self.random << 25;

@@ -1,9 +1,8 @@
-//! Stats of one process, as Envoy keeps them.
+//! Stats of one process, with the semantics of Envoy.
 //!
-//! A counter is one per process and name, whoever increments it, so the VMs
-//! hold it by reference and touch no lock on the way. Ids are per VM, and new
-//! at each definition, even of a name that is defined already: a filter that
-//! defines its metrics anew with each configuration leaks in Envoy.
+//! All VMs of a process share the counter of a name and increment it without a lock. Ids belong
+//! to one VM, and each definition returns a new one, also for a known name: a filter that defines
+//! its metrics again with each configuration leaks memory in Envoy.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,12 +10,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::abi::Status;
 
-/// What was recorded into a histogram.
+/// Contents of a histogram.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
-    /// How many values.
+    /// Number of values.
     pub count: u64,
-    /// Their sum.
+    /// Sum of the values.
     pub sum: u64,
 }
 
@@ -35,7 +34,7 @@ impl HistogramCell {
     }
 }
 
-/// All stats of a process by name. The three kinds do not share names.
+/// All stats of a process by name. The three kinds have separate names.
 #[derive(Default)]
 pub(crate) struct Stats {
     pub counters: HashMap<String, Arc<AtomicU64>>,
@@ -46,10 +45,10 @@ pub(crate) struct Stats {
 const COUNTER: u32 = 0;
 const GAUGE: u32 = 1;
 const HISTOGRAM: u32 = 2;
-/// An id's low bits say its kind, so ids of one kind are this far apart.
+/// Distance of ids of one kind, because the low bits of an id are its kind.
 const STEP: u32 = 4;
 
-/// The ids of one VM.
+/// Metric ids of one VM.
 #[derive(Default)]
 pub(crate) struct MetricIds {
     counters: Vec<Arc<AtomicU64>>,
@@ -58,7 +57,7 @@ pub(crate) struct MetricIds {
 }
 
 impl MetricIds {
-    /// How many ids were given out.
+    /// Number of ids.
     pub fn len(&self) -> usize {
         self.counters.len() + self.gauges.len() + self.histograms.len()
     }
@@ -88,7 +87,7 @@ impl MetricIds {
     pub fn increment(&self, id: u32, offset: i64) -> Status {
         match id % STEP {
             COUNTER => match nth(&self.counters, id) {
-                // Envoy takes zero for an error as well.
+                // Zero is an error in Envoy as well.
                 Some(_) if offset <= 0 => Status::BAD_ARGUMENT,
                 Some(counter) => {
                     counter.fetch_add(offset.unsigned_abs(), Relaxed);

@@ -1,12 +1,12 @@
-//! One request, with what Envoy lets a filter see of it and when.
+//! One request and which of its parts a filter can see in which callback.
 
 use std::collections::HashMap;
 
 use crate::abi::map;
 use crate::headers::Headers;
 
-/// Where a stream is. Envoy holds each header map ready only during its own
-/// callback, and all of them once more, read-only, for the access log.
+/// The running callback of a stream. Envoy offers each header map only during its own callback,
+/// and all of them, read-only, in the log callback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     Idle,
@@ -19,27 +19,27 @@ pub(crate) enum Phase {
     Log,
 }
 
-/// A response that the filter sent itself.
+/// A response sent by the filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalResponse {
     /// Its status code.
     pub code: u32,
 }
 
-/// One request and its response, as far as they have come.
+/// A request and its response so far.
 #[derive(Debug)]
 pub struct Stream {
-    /// `None` until they arrive; a local reply may end a stream before that.
+    /// `None` until they arrive; a local reply may end the stream before.
     pub request_headers: Option<Headers>,
-    /// Trailers of the request, if it has any.
+    /// Trailers of the request, if any.
     pub request_trailers: Option<Headers>,
-    /// `None` until they arrive, and for good if the stream ends without.
+    /// `None` until they arrive, which may be never.
     pub response_headers: Option<Headers>,
-    /// Trailers of the response, if it has any.
+    /// Trailers of the response, if any.
     pub response_trailers: Option<Headers>,
-    /// What `response.flags` says: a bit for each thing that went wrong.
+    /// `response.flags`: a bit for each kind of failure.
     pub response_flags: u64,
-    /// Set when the filter answered by itself, which ours never should.
+    /// Set if the filter sent a response, which divvy never does.
     pub local_response: Option<LocalResponse>,
     pub(crate) properties: HashMap<Vec<u8>, Vec<u8>>,
     pub(crate) body: Vec<u8>,
@@ -76,7 +76,7 @@ impl Stream {
         value.map(Vec::as_slice)
     }
 
-    /// What `get_property` answers, `None` for not found.
+    /// The result of `get_property`; `None`: not found.
     pub(crate) fn lookup(&self, path: &[u8], out: &mut Vec<u8>) -> Option<()> {
         if let Some(value) = self.properties.get(path) {
             out.extend_from_slice(value);
@@ -96,8 +96,8 @@ impl Stream {
         number(self.response_headers.as_ref()?.get(":status")?)
     }
 
-    /// Envoy looks into the trailers, then the headers, and where neither has
-    /// a status it makes one up from the HTTP code: plain HTTP has one too.
+    /// The status of the trailers, else of the headers, else one derived from the HTTP code, as
+    /// Envoy does also for plain HTTP.
     fn grpc_status(&self) -> Option<u64> {
         let maps = [&self.response_trailers, &self.response_headers];
         let said = maps
@@ -117,7 +117,7 @@ impl Stream {
         })
     }
 
-    /// The map to read from, if it is there in this phase.
+    /// The map for reading, if it is available in this phase.
     pub(crate) fn readable(&self, map: u32) -> Option<&Headers> {
         match (map, self.phase) {
             (map::REQUEST_HEADERS, Phase::RequestHeaders | Phase::Log) => &self.request_headers,
@@ -131,7 +131,7 @@ impl Stream {
         .as_ref()
     }
 
-    /// The map to change, if it is there in this phase; none is for the log.
+    /// The map for writing, if it is available in this phase: none in the log callback.
     pub(crate) fn writable(&mut self, map: u32) -> Option<&mut Headers> {
         match (map, self.phase) {
             (map::REQUEST_HEADERS, Phase::RequestHeaders) => self.request_headers.as_mut(),

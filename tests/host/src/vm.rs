@@ -1,4 +1,4 @@
-//! One VM: a worker's instance of the filter, its roots and its streams.
+//! The VM of one worker: an instance of the filter with its roots and streams.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -23,38 +23,38 @@ pub struct RootId(pub(crate) u32);
 pub struct StreamId(pub(crate) u32);
 
 impl RootId {
-    /// As the proxy and the filter know it.
+    /// The context id.
     pub fn number(self) -> u32 {
         self.0
     }
 }
 
 impl StreamId {
-    /// As the proxy and the filter know it.
+    /// The context id.
     pub fn number(self) -> u32 {
         self.0
     }
 }
 
-/// What came of a configuration.
+/// The result of a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Configured {
-    /// The root it was given to. Streams can be opened on it if accepted.
+    /// The root that got the configuration. Streams can be opened on it if it was accepted.
     pub root: RootId,
-    /// What `proxy_on_configure` answered.
+    /// The result of `proxy_on_configure`.
     pub accepted: bool,
 }
 
-/// How a VM is started.
+/// Options of a VM.
 #[derive(Clone, Debug)]
 pub struct VmOptions {
     /// Its environment variables.
     pub environment: Vec<(String, String)>,
-    /// Its own configuration, which is not that of a plugin.
+    /// The VM configuration (not that of a plugin).
     pub configuration: Vec<u8>,
-    /// What `proxy_get_log_level` answers.
+    /// The result of `proxy_get_log_level`.
     pub log_level: LogLevel,
-    /// From which the VM's random numbers follow.
+    /// Seed of the random numbers that the VM gets.
     pub seed: u64,
 }
 
@@ -70,7 +70,7 @@ impl Default for VmOptions {
 }
 
 impl VmOptions {
-    /// One more environment variable.
+    /// Adds an environment variable.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -78,13 +78,13 @@ impl VmOptions {
     }
 }
 
-/// The VM trapped, and Envoy would never call it again.
+/// A trap. Envoy makes no further callback in a VM that has trapped.
 pub struct Trap {
     /// The callback in which it happened.
     pub callback: &'static str,
-    /// What wasmtime says of it.
+    /// The error of wasmtime.
     pub cause: String,
-    /// What the VM logged last; a panic's message is among it.
+    /// The last log lines of the VM, with the message of a panic.
     pub last_words: Vec<LogLine>,
 }
 
@@ -98,7 +98,7 @@ impl fmt::Display for Trap {
     }
 }
 
-// A failed test prints this form, so it has to be the readable one.
+// Failed tests print this form, so it is the readable one.
 impl fmt::Debug for Trap {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, out)
@@ -107,7 +107,7 @@ impl fmt::Debug for Trap {
 
 impl std::error::Error for Trap {}
 
-/// One instance of the filter with a memory of its own.
+/// An instance of the filter with its own memory.
 pub struct Vm {
     pub(crate) store: Store<State>,
     pub(crate) callbacks: Callbacks,
@@ -118,12 +118,12 @@ pub struct Vm {
 }
 
 impl Vm {
-    /// Starts a VM in a process, with nothing in its environment.
+    /// Starts a VM with default options.
     pub fn start(module: &Module, process: &Process) -> Result<Self, Trap> {
         Vm::start_with(module, process, VmOptions::default())
     }
 
-    /// Starts a VM in a process.
+    /// Starts a VM with these options.
     pub fn start_with(
         module: &Module,
         process: &Process,
@@ -148,7 +148,7 @@ impl Vm {
             vm_configuration: options.configuration,
             plugin_configuration: None,
             starting: true,
-            // The generator's one bad seed is 0.
+            // The generator does not work with seed 0.
             random: options.seed.max(1),
             scratch: Vec::new(),
         };
@@ -188,9 +188,8 @@ impl Vm {
         Ok(vm)
     }
 
-    /// Hands a configuration to a new root context, as Envoy does with each
-    /// one that differs from those it has. Older roots stay as they are until
-    /// they are retired.
+    /// Creates a root context with this configuration, as Envoy does for each new configuration.
+    /// Older roots keep theirs until they are retired.
     pub fn configure(
         &mut self,
         root_id: &str,
@@ -208,7 +207,7 @@ impl Vm {
         self.call("proxy_on_context_create", create, id, (id, 0))?;
         let start = self.callbacks.on_vm_start.clone();
         let size = self.state().vm_configuration.len() as u32;
-        // Envoy starts the VM anew for each root, for want of a better place.
+        // Envoy calls it for each root.
         if self.call("proxy_on_vm_start", start, id, (id, size))? == Some(0) {
             let root = RootId(id);
             return Ok(Configured {
@@ -219,7 +218,7 @@ impl Vm {
         self.reconfigure(RootId(id), configuration)
     }
 
-    /// Hands a configuration to a root that has one already.
+    /// Configures an existing root again.
     pub fn reconfigure(
         &mut self,
         root: RootId,
@@ -235,21 +234,19 @@ impl Vm {
         Ok(Configured { root, accepted })
     }
 
-    /// Lets the tick of a root come. Whether it asked for one is
-    /// [`Vm::tick_period`]'s to say.
+    /// Calls the tick callback of a root, whether or not it has a [`Vm::tick_period`].
     pub fn tick(&mut self, root: RootId) -> Result<(), Trap> {
         let tick = self.callbacks.on_tick.clone();
         self.call("proxy_on_tick", tick, root.0, root.0)?;
         Ok(())
     }
 
-    /// The period in milliseconds that a root asked for, if any.
+    /// Tick period of a root in milliseconds, if it has set one.
     pub fn tick_period(&self, root: RootId) -> Option<u32> {
         self.state().roots.get(&root.0)?.tick_period
     }
 
-    /// Ends a root that has been replaced and has no streams left. `false`
-    /// means that the filter wants to be asked again later.
+    /// Ends a root that has been replaced and has no streams. `false`: the filter delays its end.
     pub fn retire(&mut self, root: RootId) -> Result<bool, Trap> {
         let done = self.callbacks.on_done.clone();
         if self.call("proxy_on_done", done, root.0, root.0)? == Some(0) {
@@ -261,8 +258,8 @@ impl Vm {
         Ok(true)
     }
 
-    /// Makes a callback as no proxy would, for a context that there may not be. What it
-    /// answers, 0 where it answers nothing.
+    /// Makes a callback with any arguments, also for contexts that do not exist. Returns its
+    /// result, or 0 if it has none.
     ///
     /// # Panics
     /// If the module does not export it, or with other arguments.
@@ -283,18 +280,18 @@ impl Vm {
             .map_or(0, |answer| answer.unwrap_i32() as u32))
     }
 
-    /// The host calls made since the start or the last reset.
+    /// Host calls since the start or the last [`Vm::take_counts`].
     pub fn counts(&self) -> &Counts {
         &self.state().counts
     }
 
-    /// The same, and counts from zero again.
+    /// Host calls as [`Vm::counts`]; resets them.
     pub fn take_counts(&mut self) -> Counts {
         std::mem::take(&mut self.store.data_mut().counts)
     }
 
-    /// Lets `hook` see each host call first; where it returns a status, that
-    /// is the answer and nothing else happens. Only one hook is in force.
+    /// Calls `hook` before each host call. If it returns a status, that is the result of the call,
+    /// which then has no effect. Replaces an earlier hook.
     pub fn intercept(
         &mut self,
         hook: impl FnMut(crate::Call) -> Option<crate::Status> + Send + 'static,
@@ -303,22 +300,22 @@ impl Vm {
         self.store.data_mut().hook = Some(hook);
     }
 
-    /// No hook any more.
+    /// Removes the hook.
     pub fn stop_intercepting(&mut self) {
         self.store.data_mut().hook = None;
     }
 
-    /// What was logged so far.
+    /// Log lines so far.
     pub fn log(&self) -> &[LogLine] {
         &self.state().log
     }
 
-    /// The same, and forgets it.
+    /// Log lines so far; removes them.
     pub fn take_log(&mut self) -> Vec<LogLine> {
         std::mem::take(&mut self.store.data_mut().log)
     }
 
-    /// Restarts the random numbers that the VM gets from this seed.
+    /// Restarts the random numbers of the VM with this seed.
     pub fn seed_random(&mut self, seed: u64) {
         self.store.data_mut().random = seed.max(1);
     }
@@ -328,14 +325,13 @@ impl Vm {
         self.memory.size(&self.store)
     }
 
-    /// Instructions executed since the start; the difference of two readings
-    /// is what something cost. 0 unless the module is metered.
+    /// Instructions executed since the start; 0 unless the module is metered.
     pub fn fuel_used(&self) -> u64 {
         self.store.get_fuel().map_or(0, |left| u64::MAX - left)
     }
 
-    /// How many metric ids this VM was given. Envoy keeps them all, so it must
-    /// not grow with the number of configurations.
+    /// Number of metric ids that this VM got. Envoy keeps them for ever, so it must not grow with
+    /// the number of configurations.
     pub fn metric_ids(&self) -> usize {
         self.state().metrics.len()
     }
@@ -345,7 +341,7 @@ impl Vm {
         self.trapped
     }
 
-    /// The process that this VM belongs to.
+    /// The process of this VM.
     pub fn process(&self) -> &Process {
         &self.state().process
     }
@@ -360,8 +356,7 @@ impl Vm {
         id
     }
 
-    /// Makes one callback. `None` if the module does not export it, which is
-    /// no error: Envoy goes on without as well.
+    /// Makes a callback. `None` if the module does not export it, as Envoy then skips it.
     pub(crate) fn call<P: WasmParams, R: WasmResults>(
         &mut self,
         name: &'static str,

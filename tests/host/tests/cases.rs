@@ -7,7 +7,7 @@ use divvy_host_tests::fixture::{accept, assignment, route};
 use divvy_host_tests::{Exchange, Headers, Module, Process, Vm};
 
 #[test]
-fn every_case_of_the_tables_is_decided_as_it_says() {
+fn every_case_of_the_tables_gets_its_decision() {
     let mut vm = Vm::start(&Module::filter(), &Process::default()).unwrap();
     for group in groups() {
         let root = accept(&mut vm, &group.config);

@@ -75,7 +75,7 @@ fn a_callback_for_the_other_kind_of_context_changes_nothing() {
 }
 
 #[test]
-fn a_stream_of_a_stream_or_of_no_root_is_none() {
+fn a_stream_whose_parent_is_not_a_root_is_ignored() {
     let process = Process::new();
     let (mut vm, root) = configured(&process, &canary());
     let stream = vm.open(root).unwrap();
@@ -89,7 +89,7 @@ fn a_stream_of_a_stream_or_of_no_root_is_none() {
 }
 
 #[test]
-fn a_number_that_is_given_out_again_is_a_new_stream() {
+fn a_reused_context_id_is_a_new_stream() {
     let process = Process::new();
     let (mut vm, root) = configured(&process, &canary());
     let stream = vm.open(root).unwrap();
@@ -111,7 +111,7 @@ fn a_number_that_is_given_out_again_is_a_new_stream() {
 }
 
 #[test]
-fn a_root_that_is_started_once_more_stays_as_it_is() {
+fn a_root_that_is_started_again_keeps_its_configuration() {
     let process = Process::new();
     let (mut vm, root) = configured(&process, &canary());
     call(&mut vm, "proxy_on_context_create", root.number(), &[0]);
@@ -138,7 +138,7 @@ fn streams_outlive_their_root() {
 }
 
 #[test]
-fn any_callbacks_in_any_order_end_no_vm_and_leave_nothing_behind() {
+fn random_callbacks_in_random_order_do_not_trap_and_leave_nothing_behind() {
     let (mut vm, root) = configured(&Process::new(), &canary());
     let ids = 100..116;
     let mut random = 1_u64;
@@ -180,7 +180,7 @@ fn any_callbacks_in_any_order_end_no_vm_and_leave_nothing_behind() {
 }
 
 #[test]
-fn thousands_of_streams_that_end_out_of_order_are_not_mixed_up() {
+fn thousands_of_streams_that_end_out_of_order_keep_their_own_state() {
     let process = Process::new();
     let (mut vm, root) = configured(&process, &canary());
     // Each tells by its user where it was sent: to v1 or, by a rule, to v2.

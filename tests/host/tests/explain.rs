@@ -139,7 +139,7 @@ fn of_steps(steps: &divvy_cli::explain::RolloutSteps, about: &str) {
 }
 
 #[test]
-fn explain_says_what_the_filter_does() {
+fn explain_and_the_filter_agree() {
     let module = Module::filter();
     let mut random = Random::new(8);
     let mut reasons = BTreeSet::new();

@@ -154,7 +154,7 @@ fn calls() -> Vec<Call> {
 }
 
 #[test]
-fn every_call_that_the_filter_can_make_is_among_those_that_fail_here() {
+fn every_import_of_the_filter_is_tested_with_failures() {
     let calls = calls();
     for call in [
         Call::Log,
@@ -178,7 +178,7 @@ fn every_call_that_the_filter_can_make_is_among_those_that_fail_here() {
 }
 
 #[test]
-fn no_status_of_any_call_makes_a_trap_from_configuration_to_log() {
+fn no_status_of_any_call_traps_from_configuration_to_log() {
     for call in calls() {
         for (status, when) in statuses().flat_map(|status| WHENS.map(|when| (status, when))) {
             let mut vm = Vm::start(&Module::filter(), &Process::new()).unwrap();
@@ -192,7 +192,7 @@ fn no_status_of_any_call_makes_a_trap_from_configuration_to_log() {
 
 /// A host that says yes and does nothing: no bytes, no ids, no time.
 #[test]
-fn a_success_without_effect_makes_no_trap_either() {
+fn a_success_status_without_effect_does_not_trap() {
     for call in calls() {
         let mut vm = Vm::start(&Module::filter(), &Process::new()).unwrap();
         fail(&mut vm, call, Status::OK, When::Always);
@@ -203,7 +203,7 @@ fn a_success_without_effect_makes_no_trap_either() {
 }
 
 #[test]
-fn all_calls_failing_at_once_make_no_trap() {
+fn all_calls_failing_at_once_do_not_trap() {
     for status in statuses() {
         let mut vm = Vm::start(&Module::filter(), &Process::new()).unwrap();
         vm.intercept(move |call| call.is_proxy().then_some(status));
@@ -255,7 +255,7 @@ fn step_by_step(vm: &mut Vm, root: RootId, exchange: &Exchange) -> (Stream, Vec<
 }
 
 #[test]
-fn a_request_under_any_failure_goes_on_to_stable_or_where_it_belongs() {
+fn a_request_during_any_failure_gets_stable_or_its_own_version() {
     // The canary's user, and a client that claims to be one.
     let forged = from_user(CANARY_USER)
         .header("x-divvy-route", "admin")
@@ -290,7 +290,7 @@ fn a_request_under_any_failure_goes_on_to_stable_or_where_it_belongs() {
 }
 
 #[test]
-fn without_the_headers_everybody_is_stable_for_the_reason_error() {
+fn without_headers_every_request_gets_stable_with_reason_error() {
     for status in statuses() {
         let exchange = from_user(CANARY_USER);
         let (stream, _) = under_fault(Call::GetHeaderMapPairs, status, When::Always, &exchange);
@@ -306,7 +306,7 @@ fn without_the_headers_everybody_is_stable_for_the_reason_error() {
 }
 
 #[test]
-fn a_route_that_cannot_be_written_is_no_route_not_even_a_forged_one() {
+fn if_the_route_header_cannot_be_written_a_forged_one_is_removed() {
     for status in statuses() {
         let exchange = from_user(CANARY_USER).header("x-divvy-route", "admin");
         let (stream, _) = under_fault(Call::ReplaceHeaderMapValue, status, When::Always, &exchange);
@@ -316,7 +316,7 @@ fn a_route_that_cannot_be_written_is_no_route_not_even_a_forged_one() {
 
 /// Without rollouts nothing is read, and headers are looked for one by one.
 #[test]
-fn a_forged_header_is_removed_unless_the_host_says_that_there_is_none() {
+fn a_forged_header_is_removed_unless_the_host_reports_none() {
     let ours = ["x-divvy-route", "x-divvy-assignment", "x-divvy-mirror"];
     let found = statuses().filter(|status| *status != Status::NOT_FOUND);
     for status in found.map(Some).chain([None]) {
@@ -337,7 +337,7 @@ fn a_forged_header_is_removed_unless_the_host_says_that_there_is_none() {
 }
 
 #[test]
-fn a_vm_that_could_not_be_configured_works_once_the_host_does() {
+fn a_vm_accepts_a_configuration_after_the_host_recovers() {
     for call in calls() {
         let mut vm = Vm::start(&Module::filter(), &Process::new()).unwrap();
         fail(&mut vm, call, Status(10), When::Always);

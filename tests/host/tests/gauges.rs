@@ -55,7 +55,7 @@ fn renamed(name: &str) -> Value {
 }
 
 #[test]
-fn two_roots_with_one_configuration_cost_no_more_than_one() {
+fn two_roots_with_the_same_configuration_cost_no_more_than_one() {
     let process = Process::new();
     let (mut vm, first) = configured(&process, &canary());
     let second = accept(&mut vm, &canary());
@@ -78,7 +78,7 @@ fn two_roots_with_one_configuration_cost_no_more_than_one() {
 }
 
 #[test]
-fn gauges_follow_the_root_that_gets_the_streams() {
+fn gauges_show_the_root_that_gets_new_streams() {
     // Envoy goes back to an older configuration without configuring it anew.
     let process = Process::new();
     let (mut vm, first) = configured(&process, &canary());
@@ -91,7 +91,7 @@ fn gauges_follow_the_root_that_gets_the_streams() {
 }
 
 #[test]
-fn after_a_change_back_to_an_older_vm_its_ticks_set_the_gauges() {
+fn after_a_return_to_an_older_vm_its_ticks_set_the_gauges() {
     let process = Process::new();
     let (mut old, a) = configured(&process, &canary());
     serve_and_tick(&mut old, a);
@@ -115,7 +115,7 @@ fn after_a_change_back_to_an_older_vm_its_ticks_set_the_gauges() {
 }
 
 #[test]
-fn a_worker_that_configures_late_holds_the_gauges_for_two_ticks_at_most() {
+fn a_late_worker_shows_its_old_gauges_for_at_most_two_ticks() {
     let process = Process::new();
     let (mut quick, a) = configured(&process, &canary());
     let (mut slow, _) = configured(&process, &canary());
@@ -131,7 +131,7 @@ fn a_worker_that_configures_late_holds_the_gauges_for_two_ticks_at_most() {
 }
 
 #[test]
-fn a_root_that_no_stream_comes_to_leaves_the_gauges_alone() {
+fn a_root_without_streams_does_not_change_the_gauges() {
     let process = Process::new();
     let (mut old, old_root) = configured(&process, &canary());
     serve_and_tick(&mut old, old_root);
@@ -144,7 +144,7 @@ fn a_root_that_no_stream_comes_to_leaves_the_gauges_alone() {
 
 /// A busy root has nearly always had a stream between its last tick and the change.
 #[test]
-fn a_root_whose_last_stream_came_before_the_change_leaves_the_gauges_alone() {
+fn a_root_without_streams_since_the_change_does_not_change_the_gauges() {
     let process = Process::new();
     let (mut old, old_root) = configured(&process, &canary());
     serve(&mut old, old_root);
@@ -154,7 +154,7 @@ fn a_root_whose_last_stream_came_before_the_change_leaves_the_gauges_alone() {
 }
 
 #[test]
-fn an_inert_vm_that_was_followed_by_a_good_one_is_silent() {
+fn an_inert_vm_does_not_log_after_a_valid_configuration_replaced_it() {
     let process = Process::new();
     let mut old = start(&process);
     let (accepted, old_root) = offer(&mut old, &broken());
@@ -171,7 +171,7 @@ fn an_inert_vm_that_was_followed_by_a_good_one_is_silent() {
 }
 
 #[test]
-fn an_inert_vm_whose_last_stream_came_before_the_good_one_is_silent_too() {
+fn an_inert_vm_without_streams_since_the_valid_configuration_does_not_log() {
     let process = Process::new();
     let mut old = start(&process);
     let (_, old_root) = offer(&mut old, &broken());
@@ -185,7 +185,7 @@ fn an_inert_vm_whose_last_stream_came_before_the_good_one_is_silent_too() {
 }
 
 #[test]
-fn a_configuration_taken_inert_sets_the_gauges_of_no_rollout() {
+fn an_inert_configuration_sets_no_gauge_of_a_rollout() {
     let process = Process::new();
     let mut vm = start(&process);
     offer(&mut vm, &broken());
@@ -195,7 +195,7 @@ fn a_configuration_taken_inert_sets_the_gauges_of_no_rollout() {
 }
 
 #[test]
-fn gauges_of_a_rollout_that_is_gone_are_zero_in_the_same_vm_and_from_a_new_one() {
+fn gauges_of_a_removed_rollout_are_zero_in_the_same_vm_and_in_a_new_one() {
     for new_vm in [false, true] {
         for next in [json!({}), renamed("search")] {
             let process = Process::new();
@@ -215,7 +215,7 @@ fn gauges_of_a_rollout_that_is_gone_are_zero_in_the_same_vm_and_from_a_new_one()
 }
 
 #[test]
-fn a_version_that_is_gone_has_weight_zero_also_from_a_new_vm() {
+fn a_removed_version_has_weight_zero_also_in_a_new_vm() {
     let process = Process::new();
     let mut with_v3 = canary();
     with_v3["rollouts"][0]["versions"][1]["name"] = json!("v3");

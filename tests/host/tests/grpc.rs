@@ -50,12 +50,12 @@ fn class(exchange: &Exchange) -> &'static str {
 }
 
 #[test]
-fn a_call_that_goes_well_is_2xx() {
+fn a_successful_call_is_counted_as_2xx() {
     assert_eq!(class(&call(0)), "2xx");
 }
 
 #[test]
-fn a_status_that_is_the_services_fault_is_grpc_error_and_any_other_2xx() {
+fn a_status_that_blames_the_service_is_grpc_error_and_any_other_is_2xx() {
     for status in 0..=20 {
         let fault = [2, 4, 8, 13, 14, 15].contains(&status);
         let expected = if fault { "grpc_error" } else { "2xx" };
@@ -66,7 +66,7 @@ fn a_status_that_is_the_services_fault_is_grpc_error_and_any_other_2xx() {
 }
 
 #[test]
-fn every_grpc_type_is_one_and_only_those() {
+fn grpc_content_types_and_no_others_are_grpc() {
     for content_type in [
         "application/grpc",
         "application/grpc+proto",
@@ -92,7 +92,7 @@ fn every_grpc_type_is_one_and_only_those() {
 }
 
 #[test]
-fn an_answer_that_is_not_2xx_has_the_class_of_its_code_whatever_the_status() {
+fn a_response_other_than_2xx_has_the_class_of_its_code() {
     for (code, expected) in [
         (302, "3xx"),
         (400, "4xx"),
@@ -111,7 +111,7 @@ fn an_answer_that_is_not_2xx_has_the_class_of_its_code_whatever_the_status() {
 }
 
 #[test]
-fn an_answer_without_content_and_status_is_2xx() {
+fn a_2xx_response_without_content_and_status_is_2xx() {
     assert_eq!(class(&answered(204)), "2xx");
 }
 
@@ -121,7 +121,7 @@ fn a_200_that_ends_without_a_status_is_grpc_error() {
 }
 
 #[test]
-fn a_client_that_goes_away_in_the_middle_is_no_error_of_the_service() {
+fn a_client_that_disconnects_is_not_an_error_of_the_service() {
     for flags in [CLIENT_GONE, CLIENT_GONE | UPSTREAM_RESET] {
         let mut exchange = answered(200);
         exchange.flags = flags;
@@ -132,7 +132,7 @@ fn a_client_that_goes_away_in_the_middle_is_no_error_of_the_service() {
 }
 
 #[test]
-fn an_upstream_that_breaks_off_is_grpc_error_or_reset() {
+fn an_upstream_reset_is_grpc_error_or_reset() {
     let mut exchange = answered(200);
     exchange.flags = UPSTREAM_RESET;
     assert_eq!(class(&exchange), "grpc_error");

@@ -56,7 +56,7 @@ fn fuel_of(vm: &mut Vm, root: RootId, exchange: &Exchange) -> u64 {
 }
 
 #[test]
-fn many_hosts_with_many_paths_take_no_memory_for_each_pair_of_them() {
+fn many_hosts_with_many_paths_take_no_memory_for_each_pair() {
     let mut rollout = blue_green("a");
     rollout["match"] = json!([{
         "hosts": list(4_000, |nth| json!(format!("h{nth}"))),
@@ -66,7 +66,7 @@ fn many_hosts_with_many_paths_take_no_memory_for_each_pair_of_them() {
 }
 
 #[test]
-fn claims_beyond_the_most_that_are_read_cost_no_more_than_their_errors() {
+fn claims_above_the_limit_cost_only_their_errors() {
     let claims = list(
         24_000,
         |nth| json!({"jwtClaim": format!("c{nth}"), "present": true}),
@@ -75,7 +75,7 @@ fn claims_beyond_the_most_that_are_read_cost_no_more_than_their_errors() {
 }
 
 #[test]
-fn versions_that_an_earlier_rollout_lacks_do_not_cost_the_length_of_its_list_each() {
+fn unknown_versions_of_an_earlier_rollout_cost_a_bounded_error_each() {
     let mut leader = blue_green("a");
     leader["versions"] = list(32, |nth| {
         let long = format!("n{nth}{}", "n".repeat(14_000));
@@ -90,7 +90,7 @@ fn versions_that_an_earlier_rollout_lacks_do_not_cost_the_length_of_its_list_eac
 }
 
 #[test]
-fn regular_expressions_with_many_groups_do_not_fill_the_memory_when_they_are_used() {
+fn regular_expressions_with_many_groups_take_bounded_memory_in_use() {
     let groups = "(a)".repeat(600);
     let regexes = list(200, |_| json!({"header": "h", "regex": groups}));
     let (mut vm, configured) = bounded(&configuration(vec![], &json!({"any": regexes})));
@@ -100,7 +100,7 @@ fn regular_expressions_with_many_groups_do_not_fill_the_memory_when_they_are_use
 }
 
 #[test]
-fn a_header_of_ours_that_is_forged_a_hundred_times_is_not_worked_out_a_hundred_times() {
+fn a_header_that_is_forged_a_hundred_times_is_computed_once() {
     let rollouts: Vec<_> = (0..20).map(|nth| blue_green(&format!("r{nth}"))).collect();
     let (mut vm, configured) = bounded(&json!({ "rollouts": rollouts }));
     let root = configured.root;

@@ -73,7 +73,7 @@ fn assert_read_once(when: impl Fn(usize) -> Value, exchange: &Exchange, what: &s
 }
 
 #[test]
-fn cookies_are_read_once_however_many_conditions_look_at_them() {
+fn cookies_are_parsed_once_for_all_conditions() {
     // Names of one length, since names of another are not even looked for.
     let when = |nth| json!({"cookie": format!("c{}", 100 + nth), "exact": "yes"});
     for unit in [
@@ -93,7 +93,7 @@ fn cookies_are_read_once_however_many_conditions_look_at_them() {
 }
 
 #[test]
-fn a_query_is_read_once_however_many_conditions_look_at_it() {
+fn a_query_is_parsed_once_for_all_conditions() {
     let when = |nth| json!({"query": format!("c{}", 100 + nth), "exact": "yes"});
     for unit in [
         "&", "=&", "a&", "a=&", "c100=&", "c199=x&", "zzzz&", "%41", "=", "?",
@@ -103,21 +103,21 @@ fn a_query_is_read_once_however_many_conditions_look_at_it() {
 }
 
 #[test]
-fn the_space_around_a_cookie_is_trimmed_once_however_many_conditions_look_at_it() {
+fn a_cookie_is_trimmed_once_for_all_conditions() {
     let when = |_| json!({"cookie": "c", "exact": "yes"});
     let spaces = format!("a=b; c={}; d=e", repeated(" "));
     assert_read_once(when, &cookie(&spaces), "spaces");
 }
 
 #[test]
-fn a_query_value_is_decoded_once_however_many_conditions_look_at_it() {
+fn a_query_value_is_decoded_once_for_all_conditions() {
     let when = |_| json!({"query": "c", "exact": "yes"});
     let escaped = format!("c={}", repeated("%41"));
     assert_read_once(when, &query(&escaped), "%41");
 }
 
 #[test]
-fn contains_takes_time_in_proportion_to_the_value() {
+fn contains_takes_linear_time() {
     let a = |times: usize| "a".repeat(times);
     let needles = [
         "x".to_owned(),
@@ -174,7 +174,7 @@ fn long_requests_grow_the_memory_once() {
 /// As dear as a regular expression gets: as many states as there may be, and values as long as
 /// are looked at, again and again.
 #[test]
-fn regular_expressions_look_at_a_bounded_part_of_a_header_that_comes_again_and_again() {
+fn regular_expressions_search_a_bounded_part_of_a_repeated_header() {
     let pattern = format!("({})+x", ["[a-z]?"; 120].concat());
     let configuration = rollouts(1, |_| json!({"header": "h", "regex": pattern}));
     let lines = |count: usize| {

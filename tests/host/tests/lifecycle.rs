@@ -26,7 +26,7 @@ fn also_broken() -> Value {
 }
 
 #[test]
-fn the_filter_asks_for_nothing_that_envoy_does_not_offer() {
+fn the_filter_imports_only_what_envoy_offers() {
     let filter = Module::filter();
     assert_eq!(filter.unknown_imports(), [] as [&str; 0]);
     let exports = filter.exports();
@@ -40,7 +40,7 @@ fn the_filter_asks_for_nothing_that_envoy_does_not_offer() {
 }
 
 #[test]
-fn a_good_configuration_is_in_force_and_the_gauges_say_so() {
+fn a_valid_configuration_is_in_force_and_shown_by_the_gauges() {
     let process = Process::new();
     let (mut vm, root) = configured(&process, &canary());
     assert_eq!(route_of(&mut vm, root).as_deref(), Some("v2"));
@@ -51,7 +51,7 @@ fn a_good_configuration_is_in_force_and_the_gauges_say_so() {
 }
 
 #[test]
-fn a_bad_configuration_at_a_cold_start_is_accepted_and_decides_nothing() {
+fn an_invalid_configuration_at_the_first_start_is_accepted_and_decides_nothing() {
     let process = Process::new();
     let mut vm = start(&process);
     let (accepted, root) = offer(&mut vm, &broken());
@@ -78,7 +78,7 @@ fn every_error_of_a_refused_configuration_is_logged_with_its_path() {
 }
 
 #[test]
-fn strict_refuses_even_at_a_cold_start() {
+fn strict_refuses_an_invalid_configuration_at_the_first_start() {
     let options = VmOptions::default().env("DIVVY_STRICT", "1");
     let mut vm = Vm::start_with(&Module::filter(), &Process::new(), options).unwrap();
     assert!(!offer(&mut vm, &broken()).0);
@@ -95,7 +95,7 @@ fn strict_is_on_only_when_it_is_1() {
 }
 
 #[test]
-fn after_a_good_one_a_bad_one_is_refused_and_the_good_stays() {
+fn an_invalid_configuration_is_refused_and_the_valid_one_stays_in_force() {
     let process = Process::new();
     let (mut vm, good) = configured(&process, &canary());
     let hash = plugin_gauge(&process, "divvy_config_hash");
@@ -107,7 +107,7 @@ fn after_a_good_one_a_bad_one_is_refused_and_the_good_stays() {
 }
 
 #[test]
-fn a_good_one_takes_over_from_an_inert_one_and_bad_ones_are_refused_from_then() {
+fn after_the_first_valid_configuration_invalid_ones_are_refused() {
     let process = Process::new();
     let mut vm = start(&process);
     let (_, inert_root) = offer(&mut vm, &broken());
@@ -119,7 +119,7 @@ fn a_good_one_takes_over_from_an_inert_one_and_bad_ones_are_refused_from_then() 
 }
 
 #[test]
-fn two_vms_of_a_process_share_what_it_has_accepted() {
+fn the_vms_of_a_process_share_whether_one_was_accepted() {
     let process = Process::new();
     let (_main_thread, _) = configured(&process, &canary());
     let mut worker = start(&process);
@@ -132,7 +132,7 @@ fn two_vms_of_a_process_share_what_it_has_accepted() {
 }
 
 #[test]
-fn what_was_accepted_inert_stays_so_for_every_worker_whatever_came_between() {
+fn an_inert_configuration_stays_inert_for_every_worker() {
     let process = Process::new();
     let mut main_thread = start(&process);
     assert!(offer(&mut main_thread, &broken()).0);
@@ -144,7 +144,7 @@ fn what_was_accepted_inert_stays_so_for_every_worker_whatever_came_between() {
 }
 
 #[test]
-fn bytes_that_are_no_configuration_at_all_are_taken_as_any_bad_one() {
+fn bytes_that_are_not_json_are_an_invalid_configuration() {
     let odd: [&[u8]; 6] = [
         b"",
         b"null",
@@ -213,7 +213,7 @@ fn ten_thousand_configurations_take_no_more_memory_than_a_thousand() {
 }
 
 #[test]
-fn bad_configurations_pushed_again_and_again_leave_nothing_in_shared_data() {
+fn repeated_invalid_configurations_leave_nothing_in_shared_data() {
     let process = Process::new();
     let (mut vm, _) = configured(&process, &canary());
     let before = process.shared_keys();

@@ -56,7 +56,7 @@ fn stats_of(process: &Process, nth: usize) -> usize {
 }
 
 #[test]
-fn the_series_of_the_first_fifty_rollouts_exist_from_the_start_and_no_others() {
+fn only_the_series_of_the_first_fifty_rollouts_exist_from_the_start() {
     let process = Process::new();
     let (mut vm, root) = configured(&process, &many());
     for nth in 0..AT_ONCE {
@@ -119,7 +119,7 @@ fn the_weights_of_a_later_rollout_appear_with_its_first_decision() {
 }
 
 #[test]
-fn the_weights_of_a_later_rollout_are_zero_once_it_is_gone() {
+fn the_weights_of_a_removed_later_rollout_are_zero() {
     for new_vm in [false, true] {
         let process = Process::new();
         let (mut vm, root) = configured(&process, &many());
@@ -137,7 +137,8 @@ fn the_weights_of_a_later_rollout_are_zero_once_it_is_gone() {
 }
 
 #[test]
-fn after_a_change_back_the_weights_of_a_later_rollout_appear_with_its_next_decision() {
+fn after_a_return_to_an_earlier_configuration_weights_of_a_later_rollout_appear_with_its_next_decision()
+ {
     let process = Process::new();
     let (mut vm, root) = configured(&process, &many());
     visit(&mut vm, root, LATE);
@@ -150,7 +151,7 @@ fn after_a_change_back_the_weights_of_a_later_rollout_appear_with_its_next_decis
 
 /// Workers configure one after the other, while the first of them already serve.
 #[test]
-fn a_worker_that_takes_the_same_configuration_later_leaves_those_weights_alone() {
+fn a_worker_that_is_configured_later_does_not_change_those_weights() {
     let process = Process::new();
     let (mut quick, root) = configured(&process, &many());
     visit(&mut quick, root, LATE);
@@ -162,7 +163,7 @@ fn a_worker_that_takes_the_same_configuration_later_leaves_those_weights_alone()
 
 /// What two workers show first in the same moment is zeroed when it is gone, like the rest.
 #[test]
-fn weights_that_two_workers_add_at_once_are_both_remembered() {
+fn weights_that_two_workers_add_at_the_same_time_are_both_kept() {
     let process = Process::new();
     let (mut one, root) = configured(&process, &many());
     let (mut other, root_of_other) = configured(&process, &many());

@@ -224,7 +224,7 @@ fn repeat(end: impl Fn(&mut Vm, StreamId)) -> Process {
 }
 
 #[test]
-fn a_stream_deleted_without_a_log_is_gone_and_counted_as_a_request() {
+fn a_stream_deleted_without_a_log_callback_is_counted_as_a_request() {
     let process = repeat(|vm, id| {
         let request = from_user(CANARY_USER).request;
         vm.request_headers(id, request, true).unwrap();

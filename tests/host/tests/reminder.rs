@@ -52,7 +52,7 @@ fn times(log: &[LogLine]) -> usize {
 }
 
 #[test]
-fn every_error_is_said_every_minute_by_one_of_the_vms() {
+fn one_vm_logs_every_error_each_minute() {
     let process = Process::new();
     let mut vms = [inert_vm(&process), inert_vm(&process)];
     for minute in 0..5 {
@@ -70,7 +70,7 @@ fn every_error_is_said_every_minute_by_one_of_the_vms() {
 }
 
 #[test]
-fn between_the_ticks_of_one_minute_nothing_more_is_said() {
+fn ticks_within_a_minute_log_nothing_more() {
     let process = Process::new();
     let (mut vm, root) = inert_vm(&process);
     let mut said = 0;
@@ -83,7 +83,7 @@ fn between_the_ticks_of_one_minute_nothing_more_is_said() {
 }
 
 #[test]
-fn vms_that_tick_at_the_same_time_speak_once_a_minute() {
+fn vms_that_tick_at_the_same_time_log_once_a_minute() {
     const VMS: usize = 3;
     const MINUTES: usize = 200;
     let process = Process::new();
@@ -117,7 +117,7 @@ fn vms_that_tick_at_the_same_time_speak_once_a_minute() {
 
 /// The same, with the second VM's tick in the worst moments of the first one's.
 #[test]
-fn a_vm_that_ticks_in_the_middle_of_anothers_tick_does_not_speak_as_well() {
+fn a_vm_that_ticks_during_the_tick_of_another_does_not_log() {
     for moment in [Call::ClockTimeGet, Call::GetSharedData, Call::SetSharedData] {
         let process = Process::new();
         let (mut vm, root) = inert_vm(&process);
@@ -146,7 +146,7 @@ fn a_vm_that_ticks_in_the_middle_of_anothers_tick_does_not_speak_as_well() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_by_an_hour_silences_nothing() {
+fn a_clock_set_back_by_an_hour_does_not_stop_the_log() {
     let process = Process::new();
     let mut vms = [inert_vm(&process), inert_vm(&process)];
     let mut minute = || -> usize {
@@ -165,7 +165,7 @@ fn a_clock_that_is_set_back_by_an_hour_silences_nothing() {
 }
 
 #[test]
-fn a_host_without_a_clock_or_a_memory_makes_no_trap_and_no_flood() {
+fn without_clock_or_shared_data_there_is_no_trap_and_no_flood_of_log_lines() {
     for broken in [Call::ClockTimeGet, Call::GetSharedData, Call::SetSharedData] {
         let process = Process::new();
         let (mut vm, root) = inert_vm(&process);

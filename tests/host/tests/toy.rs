@@ -49,7 +49,7 @@ fn headers_cannot_be_changed_from_the_log_callback() {
 }
 
 #[test]
-fn a_configuration_is_refused_or_accepted_and_is_there_only_meanwhile() {
+fn a_configuration_is_refused_or_accepted_and_can_be_read_only_meanwhile() {
     let process = Process::new();
     let mut vm = Vm::start(&TOY, &process).unwrap();
     assert!(!vm.configure("root", "toy", "").unwrap().accepted);
@@ -85,7 +85,7 @@ fn a_hook_answers_instead_of_the_host_and_without_effect() {
 }
 
 #[test]
-fn a_trap_says_where_and_ends_the_vm() {
+fn a_trap_names_its_callback_and_ends_the_vm() {
     let (mut vm, root) = configured(&Process::new());
     let trap = vm.exchange(root, &Exchange::get("/trap")).unwrap_err();
     assert_eq!(trap.callback, "proxy_on_request_headers");
@@ -118,7 +118,7 @@ fn the_vm_sees_its_environment() {
 }
 
 #[test]
-fn the_wall_clock_is_the_tests_and_may_go_back() {
+fn the_test_sets_the_wall_clock_also_backwards() {
     let process = Process::new();
     let (mut vm, root) = configured(&process);
     for now in [5_000, 3_000] {
@@ -137,7 +137,7 @@ fn an_import_that_envoy_lacks_is_reported_counted_and_unimplemented() {
 }
 
 #[test]
-fn grown_memory_shows() {
+fn memory_pages_shows_grown_memory() {
     let (mut vm, root) = configured(&Process::new());
     let before = vm.memory_pages();
     vm.tick(root).unwrap();
@@ -145,7 +145,7 @@ fn grown_memory_shows() {
 }
 
 #[test]
-fn metric_ids_are_new_with_each_definition_and_values_are_the_processs() {
+fn metric_ids_are_new_with_each_definition_and_values_belong_to_the_process() {
     let process = Process::new();
     let (mut one, root) = configured(&process);
     let (mut two, other) = configured(&process);

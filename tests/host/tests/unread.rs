@@ -53,7 +53,7 @@ fn a_request_that_is_read_is_routed_by_the_first_rollout() {
 }
 
 #[test]
-fn a_request_that_cannot_be_read_is_not_routed_and_stable_where_that_is_certain() {
+fn an_unreadable_request_has_no_route_and_gets_stable_of_rollouts_without_match() {
     for configuration in [scoped_then_all(true), scoped_then_all(false)] {
         for status in refusals() {
             let (stream, process) = unread(&configuration, status);
@@ -81,7 +81,7 @@ fn a_request_that_cannot_be_read_is_not_routed_and_stable_where_that_is_certain(
 }
 
 #[test]
-fn where_no_rollout_is_for_everybody_nothing_is_said_of_it() {
+fn an_unreadable_request_has_no_assignment_if_every_rollout_has_a_match() {
     let mut configuration = scoped_then_all(true);
     configuration["rollouts"].as_array_mut().unwrap().pop();
     for status in refusals() {
@@ -93,7 +93,7 @@ fn where_no_rollout_is_for_everybody_nothing_is_said_of_it() {
 }
 
 #[test]
-fn the_next_request_is_read_again() {
+fn the_request_after_an_unreadable_one_is_read() {
     let (mut vm, root) = configured(&Process::new(), &scoped_then_all(true));
     vm.intercept(|call| (call == Call::GetHeaderMapPairs).then_some(Status(10)));
     vm.exchange(root, &forged()).unwrap();
@@ -104,7 +104,7 @@ fn the_next_request_is_read_again() {
 
 /// Envoy answers so for an empty map, which no request has.
 #[test]
-fn a_success_without_any_header_is_a_request_that_cannot_be_read() {
+fn an_empty_header_map_is_an_unreadable_request() {
     let (stream, _) = unread(&scoped_then_all(true), Status::OK);
     assert_eq!(route(&stream), None);
     let assigned = assignment(&stream);

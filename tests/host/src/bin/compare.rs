@@ -1,6 +1,6 @@
 //! Compares two builds of the filter:
 //! `cargo run --package divvy-host-tests --bin compare -- OLD.wasm NEW.wasm [--configurations 100]
-//! [--requests 100] [--seed 1] [--first 0] [--threads 2] [--log]`
+//! [--requests 100] [--seed 1] [--first 0] [--threads 2] [--log] [--without-flags BITS]`
 //!
 //! `--first N --configurations 1` repeats configuration N. Exit code 1: the builds differ.
 
@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         seed: 1,
         threads: 2,
         log: false,
+        without_flags: 0,
     };
     let mut builds = Vec::new();
     let mut arguments = std::env::args().skip(1);
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
             "--requests" => options.requests = number(),
             "--seed" => options.seed = number(),
             "--threads" => options.threads = number() as usize,
+            "--without-flags" => options.without_flags = number(),
             "--log" => options.log = true,
             path => builds.push(load(path)),
         }

@@ -1,5 +1,4 @@
-//! Host calls on everything but header maps: logs, clock, properties, buffers,
-//! shared data, metrics.
+//! Host calls for log, clock, properties, buffers, shared data and metrics.
 
 use wasmtime::Linker;
 
@@ -64,7 +63,6 @@ fn link_context(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         |mut guest: Guest<'_>, return_time: u32| {
             answer(&mut guest, Call::GetCurrentTime, |guest| {
                 let (memory, state) = parts(guest);
-                // The wall clock, not the monotonic one.
                 let now = state.process.clock().realtime();
                 Ok(write(memory, return_time, &now.to_le_bytes())?)
             })
@@ -150,7 +148,7 @@ fn link_properties(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                 let start = (start as usize).min(bytes);
                 let end = start.saturating_add(max as usize).min(bytes);
                 if start == end {
-                    // Envoy then leaves both return values as they were.
+                    // Envoy does not write the return values then.
                     return Ok(());
                 }
                 give(guest, pointer, length, |_, state, out| {
@@ -172,7 +170,7 @@ fn property(state: &State, path: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let text = match path {
         b"plugin_name" => &state.root()?.plugin_name,
         b"plugin_root_id" => &state.root()?.root_id,
-        // The host has one group of VMs, and Envoy's default name for it.
+        // The default `vm_id` of Envoy.
         b"plugin_vm_id" => "",
         _ => return None,
     };

@@ -25,8 +25,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
             answer(&mut guest, Call::GetHeaderMapPairs, |guest| {
                 give(guest, return_pointer, return_length, |_, state, out| {
                     known(map)?;
-                    // Here, unlike in the other getters, a map that is not
-                    // there is not an error but empty, and so are the bytes.
+                    // Unlike in the other getters, a missing map is not an error but empty.
                     let headers = state.stream().and_then(|stream| stream.readable(map));
                     if let Some(headers) = headers
                         && !headers.is_empty()
@@ -60,7 +59,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         |mut guest: Guest<'_>, map: u32, pointer: u32, length: u32| {
             answer(&mut guest, Call::SetHeaderMapPairs, |guest| {
                 change(guest, map, |memory, headers| {
-                    // Bytes that make no sense are an empty map, as in Envoy.
+                    // Invalid bytes are an empty map, as in Envoy.
                     let bytes = read(memory, pointer, length)?;
                     *headers = Headers::deserialize(bytes).unwrap_or_default();
                     Ok(())

@@ -1,4 +1,4 @@
-//! The functions that a module can import, and how an answer gets into it.
+//! The functions that a module can import, and how their results get into its memory.
 
 mod general;
 mod maps;
@@ -12,11 +12,11 @@ use crate::state::State;
 
 type Guest<'a> = Caller<'a, State>;
 
-/// Why a host call did not do what was asked.
+/// The reason why a host call failed.
 enum Refusal {
-    /// The module is told, and goes on.
+    /// The module gets this status.
     Status(Status),
-    /// The module itself trapped when it was asked for memory.
+    /// The module trapped while it allocated memory.
     Trap(wasmtime::Error),
 }
 
@@ -28,8 +28,8 @@ impl From<Status> for Refusal {
 
 type Answer = Result<(), Refusal>;
 
-/// Links everything that Envoy offers, then stubs for the rest of what this
-/// module imports. Returns the names that Envoy does not have at all.
+/// Links all functions of Envoy, and stubs for the other imports of this module. Returns the names
+/// of imports that Envoy does not have.
 pub(crate) fn link(linker: &mut Linker<State>, module: &Module) -> wasmtime::Result<Vec<String>> {
     general::link(linker)?;
     maps::link(linker)?;
@@ -64,7 +64,7 @@ pub(crate) fn link(linker: &mut Linker<State>, module: &Module) -> wasmtime::Res
     Ok(unknown)
 }
 
-/// Every host call goes through here: counted, perhaps bent, then answered.
+/// Every host call: counts it, asks the hook, then runs it.
 #[inline]
 fn answer(
     guest: &mut Guest<'_>,
@@ -88,11 +88,11 @@ fn answer(
     }
 }
 
-/// The module's memory beside the host's data, both at once.
+/// The memory of the module and the state of the host.
 fn parts<'a>(guest: &'a mut Guest<'_>) -> (&'a mut [u8], &'a mut State) {
     match guest.data().memory {
         Some(memory) => memory.data_and_store_mut(guest),
-        // Before the instance stands no pointer is a good one.
+        // Without an instance no pointer is valid.
         None => (&mut [], guest.data_mut()),
     }
 }
@@ -113,8 +113,8 @@ fn write(memory: &mut [u8], pointer: u32, bytes: &[u8]) -> Result<(), Status> {
     Ok(())
 }
 
-/// Answers with bytes: `fill` collects them, the module allocates room for
-/// them and gets the pointer and the length.
+/// Returns bytes to the module: `fill` collects them, the module allocates memory for them and
+/// gets pointer and length.
 fn give(
     guest: &mut Guest<'_>,
     return_pointer: u32,
@@ -132,7 +132,7 @@ fn give(
 }
 
 fn place(guest: &mut Guest<'_>, bytes: &[u8], return_pointer: u32, return_length: u32) -> Answer {
-    // As in Envoy, an empty answer is a null pointer and no allocation.
+    // As in Envoy, empty bytes are a null pointer without an allocation.
     let mut pointer = 0;
     if !bytes.is_empty() {
         let allocate = guest.data().allocate.clone();

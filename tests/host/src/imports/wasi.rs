@@ -1,6 +1,4 @@
-//! The twelve WASI functions that Envoy offers, with Envoy's answers.
-//!
-//! A module that asks for more than these does not load in Envoy.
+//! The twelve WASI functions of Envoy. A module that imports others does not load in Envoy.
 
 use wasmtime::Linker;
 
@@ -26,8 +24,7 @@ pub(super) const CALLS: &[Call] = &[
 
 const SPACE: &str = "wasi_snapshot_preview1";
 
-// The answers are errno values. They travel as a `Status`, which is a plain
-// number as well.
+// errno values, passed as a `Status`, which is a number as well.
 const BAD_FD: Status = Status(8);
 const FAULT: Status = Status(21);
 const NO_SYS: Status = Status(52);
@@ -91,7 +88,7 @@ fn link_files(linker: &mut Linker<State>) -> wasmtime::Result<()> {
                 if fd != 1 && fd != 2 {
                     return Err(BAD_FD.into());
                 }
-                // All zero but for the right to write.
+                // All zero except the right to write.
                 let mut stat = [0; 24];
                 stat[8] = 64;
                 let (memory, _) = parts(guest);
@@ -156,8 +153,7 @@ fn link_process(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         SPACE,
         Call::ProcExit.name(),
         |mut guest: Guest<'_>, _: u32| -> wasmtime::Result<()> {
-            // Envoy returns from it as if nothing were; Rust's own code then
-            // runs into an unreachable instruction, which is the trap.
+            // Envoy returns from it; an unreachable instruction of Rust behind it then traps.
             answer(&mut guest, Call::ProcExit, |_| Ok(())).map(drop)
         },
     )?;

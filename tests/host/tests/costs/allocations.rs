@@ -43,7 +43,7 @@ fn allocations(path: &Case) -> i64 {
 }
 
 #[test]
-fn each_path_allocates_as_often_as_the_table_says() {
+fn each_path_allocates_as_often_as_in_the_table() {
     let mut table = HEAD.to_owned();
     for path in paths() {
         table += &format!("| {} | {} |\n", path.name, allocations(&path));

@@ -113,7 +113,7 @@ fn the_full_path_makes_at_most_nine_calls_and_two_that_return_bytes() {
 /// A goal of its own as well: whatever the limits and however the request ends, a guardrail
 /// costs one call more than the same path without it, and what a ramp costs is the clock.
 #[test]
-fn a_guardrail_costs_one_more_call_at_most() {
+fn a_guardrail_costs_at_most_one_more_call() {
     let user = || from_user(CANARY_USER);
     let without = canary();
     for guardrail in [ERRORS, LATENCY, BOTH, CONSECUTIVE] {
@@ -165,7 +165,7 @@ fn a_guardrail_costs_one_more_call_at_most() {
 }
 
 #[test]
-fn a_request_costs_the_same_whether_it_is_the_second_or_the_thousandth() {
+fn the_second_and_the_thousandth_request_cost_the_same() {
     let (mut vm, root) = configured(&Process::new(), &canary());
     let exchange = from_user(CANARY_USER);
     vm.exchange(root, &exchange).unwrap();

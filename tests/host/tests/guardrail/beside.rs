@@ -44,7 +44,7 @@ impl Worker {
 }
 
 #[test]
-fn two_revisions_that_both_get_streams_keep_their_verdicts_and_their_counts() {
+fn two_revisions_that_both_get_streams_keep_separate_verdicts_and_counts() {
     for bad in [0, 1] {
         let process = Process::new();
         let configurations = [one_percent(), second()];
@@ -72,7 +72,7 @@ fn two_revisions_that_both_get_streams_keep_their_verdicts_and_their_counts() {
 }
 
 #[test]
-fn who_gets_few_streams_beside_a_busy_one_is_judged_all_the_same() {
+fn a_configuration_with_few_streams_is_judged_beside_a_busy_one() {
     let process = Process::new();
     let (mut worker, [busy, rare]) = two(&process, &one_percent(), &second());
     // The busy one always has the last stream before a tick, and so the gauges.
@@ -90,7 +90,7 @@ fn who_gets_few_streams_beside_a_busy_one_is_judged_all_the_same() {
 }
 
 #[test]
-fn two_ways_to_count_in_one_revision_share_their_verdicts_and_not_their_counts() {
+fn two_sets_of_limits_in_one_revision_share_verdicts_but_not_counts() {
     let process = Process::new();
     let configurations = [one_percent(), windowed()];
     let (mut worker, roots) = two(&process, &configurations[0], &configurations[1]);
@@ -119,7 +119,7 @@ fn two_ways_to_count_in_one_revision_share_their_verdicts_and_not_their_counts()
 }
 
 #[test]
-fn a_bad_version_is_judged_beside_a_list_of_versions_that_does_not_have_it() {
+fn a_bad_version_is_judged_beside_a_configuration_without_that_version() {
     let process = Process::new();
     let mut other = one_percent();
     let rollout = &mut other["rollouts"][0];
@@ -146,7 +146,7 @@ fn a_bad_version_is_judged_beside_a_list_of_versions_that_does_not_have_it() {
 }
 
 #[test]
-fn a_verdict_holds_beside_a_configuration_that_asks_for_none() {
+fn a_verdict_holds_beside_a_configuration_without_a_guardrail() {
     let process = Process::new();
     let mut unguarded = one_percent();
     let rollout = &mut unguarded["rollouts"][0];
@@ -167,7 +167,7 @@ fn a_verdict_holds_beside_a_configuration_that_asks_for_none() {
 }
 
 #[test]
-fn a_root_that_is_followed_by_other_limits_sees_their_verdict_at_its_next_tick() {
+fn a_replaced_root_applies_the_verdict_of_its_successor_at_its_next_tick() {
     let process = Process::new();
     // In a VM of its own, where no stream came to another configuration.
     let mut old = Worker::new(&process, &windowed());
@@ -182,7 +182,7 @@ fn a_root_that_is_followed_by_other_limits_sees_their_verdict_at_its_next_tick()
 }
 
 #[test]
-fn an_earlier_revision_that_comes_back_is_what_it_was() {
+fn an_earlier_revision_that_returns_has_its_former_state() {
     let process = Process::new();
     let mut worker = super::lifecycle::rolled_back(&process);
     worker.push(&second());
@@ -195,7 +195,7 @@ fn an_earlier_revision_that_comes_back_is_what_it_was() {
 }
 
 #[test]
-fn a_root_that_is_configured_again_still_counts_the_requests_that_came_before() {
+fn a_reconfigured_root_still_counts_earlier_requests() {
     for at_once in [false, true] {
         let process = Process::new();
         let mut worker = Worker::new(&process, &patient());
@@ -217,7 +217,7 @@ fn a_root_that_is_configured_again_still_counts_the_requests_that_came_before() 
 }
 
 #[test]
-fn a_plugin_without_a_name_is_warned_of_where_something_is_watched() {
+fn a_guardrail_in_a_plugin_without_a_name_logs_a_warning() {
     let unwatched = divvy_host_tests::fixture::canary();
     for (name, configuration, warnings) in [
         ("", one_percent(), 1),

@@ -33,7 +33,7 @@ fn at_five_percent(process: &Process) -> Worker {
 }
 
 #[test]
-fn a_clock_that_is_set_ahead_takes_no_user_along_not_even_before_the_next_tick() {
+fn a_clock_set_ahead_moves_no_user_even_before_the_next_tick() {
     let day = 24 * HOUR;
     for jump in [HOUR, day, 365 * day, Duration::from_nanos(u64::MAX / 2)] {
         let process = Process::new();
@@ -54,7 +54,7 @@ fn a_clock_that_is_set_ahead_takes_no_user_along_not_even_before_the_next_tick()
 }
 
 #[test]
-fn after_a_jump_ahead_the_ramp_goes_on_one_step_per_hold() {
+fn after_a_jump_of_the_clock_the_ramp_continues_one_step_per_hold() {
     let process = Process::new();
     let mut worker = at_five_percent(&process);
     let jumped = 15 * MINUTE + SECOND + HOUR;
@@ -69,7 +69,7 @@ fn after_a_jump_ahead_the_ramp_goes_on_one_step_per_hold() {
 }
 
 #[test]
-fn of_eight_vms_whose_clock_is_set_ahead_none_takes_the_ramp_along() {
+fn a_clock_set_ahead_advances_the_ramp_in_none_of_eight_vms() {
     let process = Process::new();
     let mut workers: Vec<_> = (0..8).map(|_| Worker::new(&process, &ramping())).collect();
     for step in 0..12 * 15 {
@@ -96,7 +96,7 @@ fn of_eight_vms_whose_clock_is_set_ahead_none_takes_the_ramp_along() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_rolls_nothing_back_and_adds_nobody() {
+fn a_clock_set_back_rolls_nothing_back_and_adds_no_user() {
     let now = 15 * MINUTE + SECOND;
     for (name, to) in [
         (
@@ -135,7 +135,7 @@ fn a_clock_that_is_set_back_rolls_nothing_back_and_adds_nobody() {
 }
 
 #[test]
-fn a_verdict_lasts_as_long_as_it_said_whatever_the_clock_does() {
+fn a_verdict_lasts_its_announced_time_whatever_the_clock_does() {
     for jump in [1_i64, -1, 24, -24] {
         let process = Process::new();
         let configuration = guarded(json!({"errors": {"max": 1}, "recoverAfter": "10m"}));
@@ -158,7 +158,7 @@ fn a_verdict_lasts_as_long_as_it_said_whatever_the_clock_does() {
 }
 
 #[test]
-fn a_clock_that_the_host_refuses_makes_no_verdict_and_leaves_a_ramp_to_stable() {
+fn without_a_clock_there_is_no_verdict_and_a_ramp_gives_stable() {
     for status in [1, 12, 28, 52, u32::MAX] {
         let process = Process::new();
         let mut worker = at_five_percent(&process);
@@ -184,7 +184,7 @@ fn a_clock_that_the_host_refuses_makes_no_verdict_and_leaves_a_ramp_to_stable() 
 
 /// A canary of a fixed weight needs no clock to decide, and its counts wait.
 #[test]
-fn what_was_counted_while_the_clock_was_refused_counts_once_it_is_back() {
+fn requests_counted_without_a_clock_count_after_it_returns() {
     let process = Process::new();
     let mut worker = Worker::new(&process, &one_percent());
     worker
@@ -200,7 +200,7 @@ fn what_was_counted_while_the_clock_was_refused_counts_once_it_is_back() {
 
 /// How long a response took is told by the clock that nobody sets.
 #[test]
-fn a_clock_that_jumps_while_requests_are_under_way_makes_none_of_them_slow() {
+fn a_jump_of_the_clock_makes_no_open_request_slow() {
     let guardrail = json!({
         "errors": {"max": 1}, "latency": {"quantile": 0.95, "max": "320ms"},
     });
@@ -232,7 +232,7 @@ fn a_clock_that_jumps_while_requests_are_under_way_makes_none_of_them_slow() {
 
 /// No real one does, but a trap would be worse than a wrong latency.
 #[test]
-fn a_monotonic_clock_that_goes_back_makes_no_trap() {
+fn a_monotonic_clock_that_goes_back_does_not_trap() {
     let process = Process::new();
     let mut worker = at_five_percent(&process);
     let exchange = request(STABLE_USER);

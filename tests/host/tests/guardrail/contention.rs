@@ -82,7 +82,7 @@ fn interfere(worker: &mut Worker, others: Vec<Worker>, times: usize) -> Arc<Atom
 }
 
 #[test]
-fn a_vm_that_seven_others_are_ahead_of_merges_with_each_of_them() {
+fn a_vm_that_loses_seven_writes_merges_with_each_of_them() {
     let process = Process::new();
     let mut others = settled(&process);
     let mut worker = others.pop().unwrap();
@@ -94,7 +94,7 @@ fn a_vm_that_seven_others_are_ahead_of_merges_with_each_of_them() {
 }
 
 #[test]
-fn a_vm_that_others_are_always_ahead_of_gives_up_and_adds_its_counts_at_the_next_tick() {
+fn a_vm_that_always_loses_gives_up_and_adds_its_counts_at_the_next_tick() {
     let process = Process::new();
     let mut others = settled(&process);
     let mut worker = others.pop().unwrap();
@@ -110,7 +110,7 @@ fn a_vm_that_others_are_always_ahead_of_gives_up_and_adds_its_counts_at_the_next
 }
 
 #[test]
-fn two_vms_whose_very_first_writes_meet_both_count() {
+fn two_vms_that_write_first_at_the_same_time_are_both_counted() {
     let process = Process::new();
     let mut others = workers(&process);
     assert_eq!(process.shared_data(super::KEY), None);
@@ -129,7 +129,7 @@ fn refuse(worker: &mut Worker, refused: Call, status: Status) {
 }
 
 #[test]
-fn a_host_that_refuses_shared_data_is_served_and_what_was_counted_stays_for_the_next_tick() {
+fn without_shared_data_requests_are_served_and_counts_wait_for_the_next_tick() {
     for call in [Call::GetSharedData, Call::SetSharedData] {
         for status in Status::failures() {
             let context = format!("{} answers {status:?}", call.name());
@@ -155,7 +155,7 @@ fn a_host_that_refuses_shared_data_is_served_and_what_was_counted_stays_for_the_
 }
 
 #[test]
-fn a_host_that_always_says_somebody_was_faster_is_asked_a_bounded_number_of_times() {
+fn endless_cas_mismatches_cost_a_bounded_number_of_calls() {
     let process = Process::new();
     let mut worker = Worker::new(&process, &one_percent());
     worker.tick();
@@ -171,7 +171,7 @@ fn a_host_that_always_says_somebody_was_faster_is_asked_a_bounded_number_of_time
 
 /// A run of failures asks for a tick at once; if that fails, the next one has it.
 #[test]
-fn a_run_of_failures_that_cannot_be_written_costs_each_request_a_bounded_number_of_calls() {
+fn failures_in_a_row_that_cannot_be_written_cost_a_bounded_number_of_calls() {
     let process = Process::new();
     let configuration = guarded(json!({"consecutiveErrors": 10}));
     let mut worker = Worker::new(&process, &configuration);
@@ -189,7 +189,7 @@ fn a_run_of_failures_that_cannot_be_written_costs_each_request_a_bounded_number_
 }
 
 #[test]
-fn eight_vms_that_see_the_same_breach_make_one_transition_of_it() {
+fn eight_vms_that_see_the_same_breach_make_one_transition() {
     let process = Process::new();
     let configuration = one_percent();
     let mut workers: Vec<_> = (0..VMS)
@@ -220,7 +220,7 @@ fn eight_vms_that_see_the_same_breach_make_one_transition_of_it() {
 
 /// Bytes of another program's, or of a later version of divvy.
 #[test]
-fn bytes_in_shared_data_that_are_no_state_are_replaced() {
+fn invalid_bytes_in_shared_data_are_replaced() {
     for bytes in [&b""[..], b"\xff", &[0xff; 40_000], b"1", &[1; 300]] {
         let process = Process::new();
         process.set_shared_data(super::KEY, bytes, 0);

@@ -21,7 +21,7 @@ const CALLS: [Call; 9] = [
 ];
 
 #[test]
-fn whatever_the_host_refuses_nobody_is_sent_to_what_was_taken_back() {
+fn whatever_call_fails_no_user_gets_a_rolled_back_version() {
     for call in CALLS {
         for status in Status::failures().chain([Status::OK, Status(u32::MAX)]) {
             let context = format!("{} answers {status:?}", call.name());
@@ -46,7 +46,7 @@ fn whatever_the_host_refuses_nobody_is_sent_to_what_was_taken_back() {
 
 /// What a failing host makes of a response is no outcome of the version.
 #[test]
-fn a_host_that_refuses_the_end_of_a_request_takes_no_version_back() {
+fn failing_calls_at_the_end_of_requests_roll_no_version_back() {
     for call in [
         Call::GetProperty,
         Call::GetHeaderMapValue,

@@ -95,7 +95,7 @@ fn a_rollout_that_is_switched_off_and_on_again_is_still_rolled_back() {
 }
 
 #[test]
-fn a_verdict_under_b_holds_when_envoy_goes_back_to_a_without_configuring_it() {
+fn a_verdict_of_b_holds_when_envoy_returns_to_a_without_configuring_it() {
     // B with the limits of A, which its root sees at each tick, and with others.
     for b in [with(one_percent(), "metrics", json!("requests")), edited()] {
         for a_ticks in [false, true] {
@@ -123,7 +123,7 @@ fn a_verdict_under_b_holds_when_envoy_goes_back_to_a_without_configuring_it() {
 }
 
 #[test]
-fn a_root_that_is_taken_back_judges_again_and_its_gauges_are_shown() {
+fn a_root_that_returns_judges_again_and_shows_its_gauges() {
     let process = Process::new();
     let mut worker = Worker::new(&process, &one_percent());
     let a = worker.push(&edited());
@@ -184,7 +184,7 @@ fn a_draining_root_adds_its_counts_and_judges_nothing() {
 }
 
 #[test]
-fn a_root_that_ends_hands_over_what_it_counted() {
+fn a_root_that_ends_writes_its_counts() {
     for superseded in [false, true] {
         let process = Process::new();
         let mut worker = Worker::new(&process, &patient());
@@ -206,7 +206,7 @@ fn a_root_that_ends_hands_over_what_it_counted() {
 }
 
 #[test]
-fn gauges_of_a_watched_rollout_that_is_gone_are_zero_whether_vms_are_kept_or_not() {
+fn gauges_of_a_removed_guarded_rollout_are_zero_whether_vms_are_kept_or_not() {
     for next in [json!({}), with(one_percent(), "name", json!("search"))] {
         for new_vm in [false, true] {
             let process = Process::new();
@@ -237,7 +237,7 @@ fn gauges_of_a_watched_rollout_that_is_gone_are_zero_whether_vms_are_kept_or_not
 }
 
 #[test]
-fn a_guardrail_that_is_taken_out_shows_no_more_verdict() {
+fn a_removed_guardrail_shows_no_verdict() {
     let process = Process::new();
     let mut worker = rolled_back(&process);
     worker.push(&divvy_host_tests::fixture::canary());
@@ -250,7 +250,7 @@ fn a_guardrail_that_is_taken_out_shows_no_more_verdict() {
 }
 
 #[test]
-fn the_versions_of_two_plugins_are_watched_apart() {
+fn two_plugins_have_separate_guardrail_states() {
     let process = Process::new();
     rolled_back(&process);
     let mut vm = divvy_host_tests::fixture::start(&process);

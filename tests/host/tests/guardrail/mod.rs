@@ -196,7 +196,7 @@ fn tally(bad: u32, all: u32) -> Tally {
 const ROLLED_BACK: &str = "checkout=v1;reason=rolled_back";
 
 #[test]
-fn a_version_that_fails_is_taken_back_at_the_next_tick_and_told_so_once() {
+fn a_failing_version_is_rolled_back_at_the_next_tick_and_logged_once() {
     let process = Process::new();
     let mut worker = Worker::new(&process, &one_percent());
     assert_eq!(standing(&process, "v2"), Some(0));
@@ -233,7 +233,7 @@ fn a_version_that_fails_is_taken_back_at_the_next_tick_and_told_so_once() {
 }
 
 #[test]
-fn failures_in_a_row_take_a_version_back_without_waiting_for_a_tick() {
+fn consecutive_errors_roll_a_version_back_without_waiting_for_a_tick() {
     let process = Process::new();
     let configuration = guarded(json!({"consecutiveErrors": 10}));
     let mut worker = Worker::new(&process, &configuration);

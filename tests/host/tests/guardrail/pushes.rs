@@ -29,7 +29,7 @@ pub fn fail(worker: &mut Worker, streams: Vec<StreamId>) {
 }
 
 #[test]
-fn what_came_of_a_request_of_another_revision_is_dropped() {
+fn an_outcome_of_another_revision_is_dropped() {
     let second = with(one_percent(), "revision", json!("2"));
     let process = Process::new();
     let mut worker = Worker::new(&process, &one_percent());
@@ -51,7 +51,7 @@ fn what_came_of_a_request_of_another_revision_is_dropped() {
 }
 
 #[test]
-fn what_was_dropped_does_not_come_back_with_its_revision() {
+fn a_dropped_outcome_does_not_return_with_its_revision() {
     let process = Process::new();
     let mut worker = Worker::new(&process, &one_percent());
     let streams = under_way(&mut worker);

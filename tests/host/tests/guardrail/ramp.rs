@@ -52,7 +52,7 @@ fn schedules() -> [(Value, Table); 3] {
 }
 
 #[test]
-fn the_clock_gives_the_weight_to_a_proxy_that_was_always_there_and_to_one_that_starts() {
+fn the_clock_gives_the_same_weight_to_a_running_and_a_starting_proxy() {
     for (strategy, table) in schedules() {
         let configuration = with(guarded(json!({"errors": {"max": 1}})), "strategy", strategy);
         let process = Process::new();
@@ -75,7 +75,7 @@ fn the_clock_gives_the_weight_to_a_proxy_that_was_always_there_and_to_one_that_s
 }
 
 #[test]
-fn a_ramp_without_a_guardrail_grows_just_the_same() {
+fn a_ramp_without_a_guardrail_grows_in_the_same_way() {
     let mut configuration = ramping(json!({}));
     configuration["rollouts"][0]
         .as_object_mut()
@@ -91,7 +91,7 @@ fn a_ramp_without_a_guardrail_grows_just_the_same() {
 }
 
 #[test]
-fn nobody_leaves_the_canary_while_it_grows() {
+fn no_user_leaves_the_canary_while_it_grows() {
     let process = Process::new();
     let mut worker = Worker::new(&process, &ramping(json!({"errors": {"max": 1}})));
     let mut before = Vec::new();
@@ -115,7 +115,7 @@ fn fails_at_half_past(process: &Process, guardrail: Value) -> Worker {
 }
 
 #[test]
-fn what_is_frozen_keeps_its_users_and_goes_on_one_step_per_hold() {
+fn a_frozen_ramp_keeps_its_users_and_continues_one_step_per_hold() {
     let guardrail = json!({
         "errors": {"max": 1}, "onBreach": "freeze", "recoverAfter": "15m",
     });
@@ -140,7 +140,7 @@ fn what_is_frozen_keeps_its_users_and_goes_on_one_step_per_hold() {
 }
 
 #[test]
-fn what_is_tried_again_begins_at_the_first_step_and_the_next_time_takes_twice_as_long() {
+fn recovery_begins_at_the_first_step_and_waits_twice_as_long_the_next_time() {
     let guardrail = json!({"errors": {"max": 1}, "recoverAfter": "10m"});
     let process = Process::new();
     let mut worker = fails_at_half_past(&process, guardrail);
@@ -179,7 +179,7 @@ fn what_is_tried_again_begins_at_the_first_step_and_the_next_time_takes_twice_as
 
 /// A restart forgets the verdict: it dies with the process.
 #[test]
-fn a_proxy_that_restarts_goes_by_the_clock_again() {
+fn a_restarted_proxy_takes_the_weight_from_the_clock() {
     let guardrail = json!({"errors": {"max": 1}});
     let process = Process::new();
     fails_at_half_past(&process, guardrail.clone());

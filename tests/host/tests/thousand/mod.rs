@@ -88,7 +88,7 @@ fn fuel(vm: &mut Vm, root: RootId, exchange: &Exchange) -> u64 {
 }
 
 #[test]
-fn a_request_takes_at_most_a_tenth_more_instructions_than_with_one_rollout() {
+fn a_request_takes_at_most_10_percent_more_instructions_than_with_one_rollout() {
     for by in BYS {
         let mut alone = Vm::start(&Module::metered_filter(), &Process::new()).unwrap();
         let mut among = Vm::start(&Module::metered_filter(), &Process::new()).unwrap();
@@ -112,7 +112,7 @@ fn a_request_takes_at_most_a_tenth_more_instructions_than_with_one_rollout() {
 }
 
 #[test]
-fn a_request_that_none_of_them_looks_at_costs_a_few_lookups_more_than_with_one() {
+fn a_request_that_no_rollout_matches_costs_a_few_lookups_more_than_with_one_rollout() {
     /// Of a host, a path and the names of headers, some of which look like those of others.
     const LOOKUPS: u64 = 5;
     const EACH: u64 = 150;

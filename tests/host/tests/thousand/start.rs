@@ -82,7 +82,7 @@ fn committed(table: &str, name: &str) -> Option<[u64; 2]> {
 }
 
 #[test]
-fn no_configuration_takes_5_percent_more_than_the_table_says_or_more_than_the_goals() {
+fn no_configuration_exceeds_the_table_by_5_percent_or_the_goals() {
     let rows = rows();
     let mut table = HEAD.to_owned();
     for row in &rows {
