@@ -10,9 +10,10 @@ use divvy::config::{self, ConfigError, ErrorKind};
 use serde_json::json;
 
 use crate::finding::{Finding, Severity};
+use crate::near;
+use crate::output::{Format, exit_code, print_json};
 use crate::source::{self, FoundConfig, LineIndex, SourceFile};
 use crate::warnings::{self, Surroundings};
-use crate::{Format, exit_code, near, print_json};
 
 /// Arguments of `divvy check`.
 #[derive(Args, Debug)]

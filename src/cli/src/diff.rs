@@ -11,11 +11,12 @@ use divvy::policy::RolloutId;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::environment::GivenEnvironment;
+use crate::environment::{GivenEnvironment, time_or_now};
+use crate::output::{Format, exit_code, percent, print_json};
 use crate::palette::BOLD;
 use crate::population::{Population, RequestTemplate};
+use crate::raw::{salt, text};
 use crate::source::LoadedConfig;
-use crate::{Format, exit_code, percent, print_json, salt, text, time_or_now};
 
 /// Arguments of `divvy diff`.
 #[derive(Args, Debug)]

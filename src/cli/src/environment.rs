@@ -1,7 +1,10 @@
-//! What a proxy would know of a request beside its headers, as the command line gives it.
+//! What a proxy would know of a request beside its headers, as the command line gives it. Must
+//! not depend on other modules.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::SystemTime;
 
+use anyhow::{Context as _, Result};
 use divvy::environment::{Direction, Environment};
 use divvy::request::{Claim, serialize_pairs};
 use serde_json::Value;
@@ -89,4 +92,17 @@ fn serialized(value: &Value) -> Option<Vec<u8>> {
         }
     };
     Some(serialize_pairs(&pairs?))
+}
+
+/// The time of `--at` in milliseconds since 1970; the current time without it.
+pub fn time_or_now(at: Option<&str>) -> Result<u64> {
+    let instant = match at {
+        Some(text) => humantime::parse_rfc3339(text)
+            .with_context(|| format!("{text:?} is not an instant such as 2026-12-01T09:00:00Z"))?,
+        None => SystemTime::now(),
+    };
+    let since = instant.duration_since(SystemTime::UNIX_EPOCH);
+    Ok(u64::try_from(
+        since.context("the time is before 1970")?.as_millis(),
+    )?)
 }

@@ -1,4 +1,4 @@
-//! An error or a warning at a place of a file.
+//! An error or a warning at a place of a file. Must not depend on the verbs.
 
 use std::io::{self, Write};
 

@@ -9,24 +9,22 @@ pub mod environment;
 pub mod explain;
 pub mod finding;
 mod near;
+pub mod output;
 mod palette;
 mod population;
+mod raw;
 pub mod schema;
 pub mod simulate;
 pub mod source;
 pub mod top;
 pub mod warnings;
 
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
-use std::time::SystemTime;
 
-use anyhow::{Context as _, Result};
 use clap::error::ErrorKind;
-use clap::{CommandFactory as _, Parser, Subcommand, ValueEnum};
-use divvy::bucket::Share;
-use serde::Serialize;
-use serde_json::Value;
+use clap::{CommandFactory as _, Parser, Subcommand};
+use output::Format;
 
 /// Checks divvy configurations, explains decisions, and shows the effect of a change
 #[derive(Debug, Parser)]
@@ -44,18 +42,6 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub verb: Verb,
-}
-
-/// Output format.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Text for people.
-    #[default]
-    Text,
-    /// JSON for programs.
-    Json,
-    /// A Markdown table for pull requests; only diff has it.
-    Markdown,
 }
 
 /// What to do.
@@ -115,50 +101,4 @@ pub fn main() -> ExitCode {
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let error = error.downcast_ref::<io::Error>();
     error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-}
-
-/// The exit code of a verb that succeeded: 1 with findings, otherwise 0.
-fn exit_code(has_findings: bool) -> ExitCode {
-    ExitCode::from(u8::from(has_findings))
-}
-
-fn print_json(value: &impl Serialize, out: &mut impl Write) -> Result<()> {
-    writeln!(out, "{}", serde_json::to_string_pretty(value)?)?;
-    Ok(())
-}
-
-/// The time of `--at` in milliseconds since 1970; the current time without it.
-fn time_or_now(at: Option<&str>) -> Result<u64> {
-    let instant = match at {
-        Some(text) => humantime::parse_rfc3339(text)
-            .with_context(|| format!("{text:?} is not an instant such as 2026-12-01T09:00:00Z"))?,
-        None => SystemTime::now(),
-    };
-    let since = instant.duration_since(SystemTime::UNIX_EPOCH);
-    Ok(u64::try_from(
-        since.context("the time is before 1970")?.as_millis(),
-    )?)
-}
-
-fn percent(share: Share) -> f64 {
-    f64::from(share.ppm()) / 1e4
-}
-
-/// The elements of a list in a configuration; empty if the field is missing.
-fn list<'v>(value: &'v Value, field: &str) -> &'v [Value] {
-    let list = value.get(field).and_then(Value::as_array);
-    list.map_or(&[], Vec::as_slice)
-}
-
-/// The text of a field; empty if it is missing.
-fn text<'v>(value: &'v Value, field: &str) -> &'v str {
-    value.get(field).and_then(Value::as_str).unwrap_or_default()
-}
-
-/// The salt of a rollout, which is its name by default.
-fn salt(rollout: &Value) -> &str {
-    match text(rollout, "salt") {
-        "" => text(rollout, "name"),
-        salt => salt,
-    }
 }

@@ -1,8 +1,8 @@
-//! The name that was probably meant by one that is nearly right.
+//! The known name that is nearest to an unknown one. Must not depend on other modules.
 
 use divvy::config::ErrorKind;
 
-/// What was probably meant, if the error is about a name that is not known.
+/// A hint with the nearest known name, for an error about an unknown name.
 pub fn suggestion(kind: &ErrorKind) -> Option<String> {
     match kind {
         ErrorKind::UnknownField { field, known } => {

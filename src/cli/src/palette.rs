@@ -1,4 +1,5 @@
-//! The colours of terminal output and plots: one for each version, one for failures.
+//! The colours of terminal output and plots: one for each version, one for failures. Must not
+//! depend on other modules.
 
 use anstyle::{AnsiColor, Style};
 use plotters::style::RGBColor;

@@ -1,4 +1,4 @@
-//! Users, and their requests to a rollout.
+//! Users, and their requests to a rollout. Must not depend on the verbs.
 
 use std::borrow::Cow;
 use std::fs;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use uuid::Builder;
 
 use crate::environment::GivenEnvironment;
-use crate::text;
+use crate::raw::text;
 
 /// Where the names of users come from.
 #[derive(Clone, Debug, PartialEq, Eq)]

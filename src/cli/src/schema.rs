@@ -10,7 +10,7 @@ use anyhow::Result;
 use divvy::config::limits;
 use serde_json::{Value, json};
 
-use crate::print_json;
+use crate::output::print_json;
 
 const PAGES: [&str; 4] = [
     include_str!("../../../envoy/docs/CONFIGURATION.md"),

@@ -4,7 +4,7 @@ use divvy::decide::trace::ConditionTrace;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::list;
+use crate::raw::list;
 
 /// A condition with its result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -6,8 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::environment::GivenEnvironment;
-use crate::time_or_now;
+use crate::environment::{GivenEnvironment, time_or_now};
 
 /// Names in lower case and values.
 pub type HeaderList = Vec<(Vec<u8>, Vec<u8>)>;

@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 use super::condition::ConditionReport;
-use super::{Explanation, HeaderEdits, RolloutSteps};
+use super::explanation::{Explanation, HeaderEdits};
+use super::steps::RolloutSteps;
 use crate::palette::{BAD, BOLD, GOOD};
 
 pub(super) fn explanation(explanation: &Explanation, out: &mut impl Write) -> io::Result<()> {

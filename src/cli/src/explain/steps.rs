@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::condition::ConditionReport;
-use crate::list;
+use crate::raw::list;
 use crate::source::LoadedConfig;
 
 /// The decision of one rollout and its steps.

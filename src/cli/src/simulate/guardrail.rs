@@ -9,9 +9,9 @@ use divvy::guardrail::simulate::{Behaviour, Pace, Process, Setup};
 use divvy::policy::{Policy, Rollout};
 use serde::Serialize;
 
-use super::SimulateArgs;
+use super::args::SimulateArgs;
 use crate::environment::GivenEnvironment;
-use crate::percent;
+use crate::output::percent;
 
 /// The guardrail of a rollout in one proxy, from start to end.
 #[derive(Clone, Debug, Serialize)]

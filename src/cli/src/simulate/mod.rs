@@ -1,86 +1,27 @@
 //! `divvy simulate`: the versions of many users, and guardrails under simulated traffic.
 
+mod args;
 mod guardrail;
 mod plot;
 mod shares;
 mod statistics;
 
 use std::io::{self, IsTerminal as _, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
+use crate::environment::time_or_now;
+use crate::output::{Format, exit_code, print_json};
 use crate::palette::{BAD, BOLD, version};
 use crate::population::Population;
 use crate::source::LoadedConfig;
-use crate::{Format, exit_code, print_json, time_or_now};
+pub use args::SimulateArgs;
 use guardrail::GuardrailRun;
 use shares::{MISMATCH, Overlap, RolloutShares};
-
-/// Arguments of `divvy simulate`.
-#[derive(Args, Debug)]
-#[command(after_help = "\
-Each user sends each rollout one request that matches it. Intervals have a confidence of 95 %. A
-sample-ratio mismatch is a difference that chance alone causes once in a thousand runs; the exit
-code is then 1. Users whose version a rule forces are counted separately.
-
-With --guardrail, simulated traffic passes through the filter's own guardrail in one proxy. Request
-times and failures are random and repeat with the same --seed.
-
-Examples:
-  divvy simulate --config envoy/divvy.yaml --users 10000
-  divvy simulate --config envoy/examples/ab-test-layers.yaml --population uuid --seed 7
-  divvy simulate --config envoy/examples/guardrail.yaml --users 1000 --guardrail \\
-    --rps 20 --canary-errors 5 --seconds 600 --plot target/guardrail.svg")]
-pub struct SimulateArgs {
-    /// The configuration, in any form that divvy check accepts
-    #[arg(long, short, value_name = "FILE")]
-    pub config: PathBuf,
-    /// Number of users
-    #[arg(long, default_value_t = 100_000, value_name = "NUMBER")]
-    pub users: usize,
-    /// The users: seq (user-1, user-2, …), uuid, or a file with one user a line
-    #[arg(long, default_value = "seq", value_name = "seq|uuid|FILE")]
-    pub population: String,
-    /// Seed of the UUIDs and of the traffic
-    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
-    pub seed: u64,
-    /// Time of the decisions, for canaries that grow over time; now by default
-    #[arg(long, value_name = "TIME")]
-    pub at: Option<String>,
-    /// Simulates the guardrails under traffic
-    #[arg(long)]
-    pub guardrail: bool,
-    /// Requests per second in the proxy
-    #[arg(long, default_value_t = 20.0, value_name = "NUMBER")]
-    pub rps: f64,
-    /// Worker threads of the proxy
-    #[arg(long, default_value_t = 2, value_name = "NUMBER")]
-    pub workers: usize,
-    /// Duration of the traffic in seconds
-    #[arg(long, default_value_t = 3_600, value_name = "NUMBER")]
-    pub seconds: u64,
-    /// Failing requests of stable
-    #[arg(long, default_value_t = 0.1, value_name = "PERCENT")]
-    pub stable_errors: f64,
-    /// Failing requests of the other version
-    #[arg(long, default_value_t = 0.1, value_name = "PERCENT")]
-    pub canary_errors: f64,
-    /// Median latency of stable
-    #[arg(long, default_value_t = 50.0, value_name = "MILLISECONDS")]
-    pub stable_latency: f64,
-    /// Median latency of the other version
-    #[arg(long, default_value_t = 50.0, value_name = "MILLISECONDS")]
-    pub canary_latency: f64,
-    /// Writes a plot of the shares, ramps and guardrails
-    #[arg(long, value_name = "FILE.svg")]
-    pub plot: Option<PathBuf>,
-}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -10,8 +10,8 @@ use plotters::prelude::*;
 use super::guardrail::GuardrailRun;
 use super::shares::RolloutShares;
 use crate::environment::GivenEnvironment;
+use crate::output::percent;
 use crate::palette::{FAILURE, VERSIONS};
-use crate::percent;
 
 const WIDTH: u32 = 900;
 const PANEL_HEIGHT: u32 = 320;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::statistics::{interval, p_value};
 use crate::environment::GivenEnvironment;
-use crate::percent;
+use crate::output::percent;
 use crate::population::RequestTemplate;
 use crate::source::LoadedConfig;
 

@@ -1,6 +1,6 @@
 //! From byte offsets in a scalar's text to offsets in the file around it.
 
-use super::LineIndex;
+use super::lines::LineIndex;
 use super::tree::{Quoting, SourceScalar};
 
 /// Maps offsets in a text to offsets in the file that contains it.

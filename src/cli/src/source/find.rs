@@ -1,7 +1,10 @@
 //! Finds the divvy configurations of a file.
 
+use super::embedded::OffsetMap;
+use super::error::SourceError;
+use super::json;
+use super::lines::LineIndex;
 use super::tree::{NodeKind, SourceNode, YamlVersion};
-use super::{LineIndex, OffsetMap, SourceError, SourceFile, json};
 
 /// A configuration in a file.
 #[derive(Clone, Debug)]
@@ -34,12 +37,14 @@ impl FoundConfig {
 const KEYS: [&str; 4] = ["rollouts", "ignoreIdentities", "holdout", "responseHeader"];
 
 pub(super) fn all(
-    file: &SourceFile,
+    text: &str,
+    named: bool,
     documents: &[SourceNode],
 ) -> Vec<Result<FoundConfig, SourceError>> {
-    let lines = LineIndex::new(&file.text);
+    let lines = LineIndex::new(text);
     let mut search = Search {
-        file,
+        text,
+        named,
         lines: &lines,
         found: Vec::new(),
     };
@@ -47,7 +52,7 @@ pub(super) fn all(
         search.document(document);
     }
     // A file without content is the empty configuration.
-    if documents.is_empty() && file.named {
+    if documents.is_empty() && named {
         search.found.push(Ok(FoundConfig {
             bytes: b"{}".to_vec(),
             tree: None,
@@ -58,7 +63,9 @@ pub(super) fn all(
 }
 
 struct Search<'f> {
-    file: &'f SourceFile,
+    text: &'f str,
+    /// Whether the path of the file was an argument.
+    named: bool,
     lines: &'f LineIndex<'f>,
     found: Vec<Result<FoundConfig, SourceError>>,
 }
@@ -77,7 +84,7 @@ impl Search<'_> {
         ];
         let is_envoys = is_envoys.iter().any(|key| document.get(key).is_some());
         // Named files contain a configuration; a folder also contains other files.
-        if !self.plugins(document) && !is_envoys && (self.file.named || is_config(document)) {
+        if !self.plugins(document) && !is_envoys && (self.named || is_config(document)) {
             let found = self.written(document, YamlVersion::V12);
             self.found.push(Ok(found));
         }
@@ -107,7 +114,7 @@ impl Search<'_> {
         };
         let Some(spec) = spec else { return };
         // A Kustomize patch is not complete without its base.
-        if spec.get("url").is_none() && !self.file.named {
+        if spec.get("url").is_none() && !self.named {
             return;
         }
         let names = [
@@ -182,14 +189,14 @@ impl Search<'_> {
         self.found.push(Ok(FoundConfig {
             bytes: scalar.text.clone().into_bytes(),
             tree: json::read(&scalar.text).ok(),
-            offsets: OffsetMap::new(&self.file.text, self.lines, value.start, scalar),
+            offsets: OffsetMap::new(self.text, self.lines, value.start, scalar),
         }));
     }
 
     /// A configuration as YAML or JSON.
     fn written(&self, node: &SourceNode, version: YamlVersion) -> FoundConfig {
-        let whole = self.file.text.trim();
-        let is_whole = self.file.text[node.start..].trim_end() == whole;
+        let whole = self.text.trim();
+        let is_whole = self.text[node.start..].trim_end() == whole;
         // A JSON file goes to the filter's parser unchanged.
         let json = if version == YamlVersion::V12 && is_whole && json::read(whole).is_ok() {
             whole.to_owned()

@@ -5,8 +5,9 @@ use jsonc_parser::common::Ranged;
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 use serde::de::IgnoredAny;
 
+use super::error::SourceError;
+use super::lines::LineIndex;
 use super::tree::{NodeKind, Quoting, SourceEntry, SourceNode, SourceScalar};
-use super::{LineIndex, SourceError};
 
 /// Reads the document of a text. serde_json, which the filter uses, decides what is valid.
 pub fn read(text: &str) -> Result<SourceNode, SourceError> {

@@ -1,170 +1,21 @@
-//! Files, and the divvy configurations in them.
+//! Files, and the divvy configurations in them. Must not depend on the verbs.
 //!
 //! A configuration is a file of its own (YAML or JSON), part of a Kubernetes resource, or JSON
 //! text inside what Envoy reads. Every node keeps its position in the file.
 
+mod config;
 mod embedded;
+mod error;
+mod file;
 mod find;
 mod json;
 mod lines;
 pub mod tree;
 mod yaml;
 
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
-use std::{fs, io};
-
-use anyhow::{Context as _, Result, anyhow, bail};
-use divvy::policy::Policy;
-use serde_json::Value;
-
+pub use config::LoadedConfig;
 pub use embedded::OffsetMap;
+pub use error::SourceError;
+pub use file::{SourceFile, read_all};
 pub use find::FoundConfig;
 pub use lines::LineIndex;
-use tree::SourceNode;
-
-/// An error at a place of a file.
-#[derive(Clone, Debug)]
-pub struct SourceError {
-    /// Byte offset in the file.
-    pub offset: usize,
-    /// The error.
-    pub message: String,
-}
-
-impl SourceError {
-    fn new(offset: usize, message: impl Into<String>) -> Self {
-        let message = message.into();
-        Self { offset, message }
-    }
-}
-
-/// The content of a file.
-#[derive(Clone, Debug)]
-pub struct SourceFile {
-    /// Path of the file, `-` for standard input.
-    pub name: String,
-    /// Content of the file.
-    pub text: String,
-    /// Whether the path was an argument, rather than that of a folder around the file.
-    pub named: bool,
-}
-
-impl SourceFile {
-    /// The YAML or JSON documents.
-    pub fn documents(&self) -> Result<Vec<SourceNode>, SourceError> {
-        let text = &self.text;
-        if !text.trim_start().starts_with('{') {
-            return yaml::read(text);
-        }
-        // A YAML flow mapping also starts with a brace.
-        let document = json::read(text);
-        let documents = document.map(|document| vec![document]);
-        documents.or_else(|error| yaml::read(text).map_err(|_| error))
-    }
-
-    /// The configurations in these documents; an error for each one that Envoy or Istio would
-    /// not hand over to the filter.
-    pub fn find(&self, documents: &[SourceNode]) -> Vec<Result<FoundConfig, SourceError>> {
-        find::all(self, documents)
-    }
-
-    /// The only configuration.
-    fn single(&self) -> Result<FoundConfig> {
-        let name = &self.name;
-        let placed = |error: SourceError| {
-            let (line, column) = LineIndex::new(&self.text).position(error.offset);
-            anyhow!("{name}:{line}:{column}: {}", error.message)
-        };
-        let documents = self.documents().map_err(placed)?;
-        let mut found = self.find(&documents).into_iter();
-        match (found.next(), found.next()) {
-            (Some(found), None) => found.map_err(placed),
-            (None, _) => bail!("{name}: contains no divvy configuration"),
-            _ => bail!("{name}: contains several divvy configurations; only one is allowed here"),
-        }
-    }
-}
-
-/// A valid configuration.
-#[derive(Debug)]
-pub struct LoadedConfig {
-    /// Compiled.
-    pub policy: Policy,
-    /// As JSON.
-    pub raw: Value,
-}
-
-impl LoadedConfig {
-    /// Compiles the JSON of a configuration.
-    pub fn new(json: &[u8]) -> Result<Self> {
-        let policy = divvy::config::parse(json)?;
-        let raw = serde_json::from_slice(json).unwrap_or_default();
-        Ok(Self { policy, raw })
-    }
-
-    /// Reads and compiles the only configuration of a file.
-    pub fn read(path: &Path) -> Result<Self> {
-        let file = read(path, true)?;
-        let found = file.single()?;
-        Self::new(&found.bytes).with_context(|| format!("{}: see divvy check", file.name))
-    }
-
-    /// The rollouts as JSON.
-    pub fn rollouts(&self) -> &[Value] {
-        crate::list(&self.raw, "rollouts")
-    }
-}
-
-/// Reads files, all files of folders, and `-`, which is standard input.
-pub fn read_all(paths: &[PathBuf]) -> Result<Vec<SourceFile>> {
-    let mut files = Vec::new();
-    for path in paths {
-        if path.is_dir() {
-            let before = files.len();
-            read_folder(path, &mut files)?;
-            if files.len() == before {
-                bail!("{}: contains no .yaml, .yml or .json file", path.display());
-            }
-        } else {
-            files.push(read(path, true)?);
-        }
-    }
-    Ok(files)
-}
-
-fn read(path: &Path, named: bool) -> Result<SourceFile> {
-    let name = path.display().to_string();
-    let bytes = if name == "-" {
-        let mut bytes = Vec::new();
-        let read = io::stdin().read_to_end(&mut bytes);
-        read.context("standard input")?;
-        bytes
-    } else {
-        fs::read(path).with_context(|| name.clone())?
-    };
-    let text = String::from_utf8(bytes).ok();
-    let text = text.with_context(|| format!("{name}: is not UTF-8"))?;
-    let text = text.trim_start_matches('\u{feff}').to_owned();
-    Ok(SourceFile { name, text, named })
-}
-
-fn read_folder(folder: &Path, files: &mut Vec<SourceFile>) -> Result<()> {
-    let context = || folder.display().to_string();
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(folder).with_context(context)? {
-        paths.push(entry.with_context(context)?.path());
-    }
-    paths.sort();
-    for path in paths {
-        let name = path.file_name();
-        let hidden = name.is_none_or(|name| name.to_string_lossy().starts_with('.'));
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        if path.is_dir() && !path.is_symlink() && !hidden {
-            read_folder(&path, files)?;
-        } else if !hidden && matches!(extension, Some("yaml" | "yml" | "json")) {
-            files.push(read(&path, false)?);
-        }
-    }
-    Ok(())
-}

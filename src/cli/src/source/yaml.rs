@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span};
 
-use super::SourceError;
+use super::error::SourceError;
 use super::tree::{NodeKind, Quoting, SourceEntry, SourceNode, SourceScalar};
 
 /// Maximum number of nodes that aliases add to a file. Nested aliases grow exponentially.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::{Format, exit_code};
+use crate::output::{Format, exit_code};
 use scrape::Scrape;
 pub use view::{FleetView, ProxyView, RolloutView, VersionView};
 

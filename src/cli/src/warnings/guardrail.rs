@@ -5,8 +5,8 @@ use divvy::environment::Empty;
 use divvy::policy::Policy;
 use serde_json::Value;
 
-use super::{Warning, each};
-use crate::percent;
+use super::warning::{Warning, each};
+use crate::output::percent;
 
 pub(super) fn find(policy: &Policy, raw: &Value, rps: Option<f64>, found: &mut Vec<Warning>) {
     let shares = policy.shares(&Empty);

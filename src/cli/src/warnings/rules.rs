@@ -4,8 +4,8 @@ use std::slice;
 
 use serde_json::Value;
 
-use super::{Warning, each};
-use crate::{list, text};
+use super::warning::{Warning, each};
+use crate::raw::{list, text};
 
 pub(super) fn find(raw: &Value, found: &mut Vec<Warning>) {
     for (path, rollout) in each(raw, "", "rollouts") {

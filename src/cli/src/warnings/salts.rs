@@ -3,8 +3,8 @@
 use divvy::policy::Policy;
 use serde_json::Value;
 
-use super::{Warning, each};
-use crate::{salt, text};
+use super::warning::{Warning, each};
+use crate::raw::{salt, text};
 
 pub(super) fn find(policy: &Policy, raw: &Value, found: &mut Vec<Warning>) {
     let mut before: Vec<(&str, &str, Option<&Value>)> = Vec::new();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use divvy::policy::{HeaderRole, Policy};
 use serde_json::Value;
 
-use super::{Warning, each};
+use super::warning::{Warning, each};
 use crate::source::tree::{SourceNode, YamlVersion};
 
 /// The parts of a file that a configuration must fit.

@@ -1,0 +1,149 @@
+//! The explanation of a request: the decisions, their steps, and their effects.
+
+use divvy::decide::trace::Recorder;
+use divvy::decide::{self, Outcome};
+use divvy::identity::Origin;
+use divvy::output::{self, HeaderChange};
+use divvy::policy::Metrics;
+use divvy::request::Request;
+use serde::Serialize;
+
+use super::input::RequestInput;
+use super::steps::{self, RolloutSteps};
+use crate::source::LoadedConfig;
+
+/// The decisions about a request, and what follows from them.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explanation {
+    /// The user, if a decision depended on it.
+    pub identity: Option<IdentityReport>,
+    /// The decisions of the rollouts that match the request.
+    pub decisions: Vec<DecisionReport>,
+    /// Changes to the request headers.
+    pub request: HeaderEdits,
+    /// Changes to the response headers.
+    pub response: HeaderEdits,
+    /// `Set-Cookie` values for the client.
+    pub cookies: Vec<String>,
+    /// Counters that increase by one: for the request, and for a response with status 200.
+    pub counters: Vec<String>,
+    /// The steps of each decision, for every rollout of the configuration.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rollouts: Vec<RolloutSteps>,
+}
+
+/// The user's identity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct IdentityReport {
+    /// The value that is hashed.
+    pub value: String,
+    /// `given`, `made`, `random` or `minted`.
+    pub origin: &'static str,
+}
+
+/// The decision of one rollout.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DecisionReport {
+    /// Name of the rollout.
+    pub rollout: String,
+    /// Version that serves the request.
+    pub version: String,
+    /// Reason of the decision.
+    pub reason: &'static str,
+    /// For an inherited decision: the reason that the upstream proxy gave.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<&'static str>,
+}
+
+/// Changes to headers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct HeaderEdits {
+    /// Names and values of headers that are set.
+    pub set: Vec<(String, String)>,
+    /// Names of headers that are removed.
+    pub remove: Vec<String>,
+}
+
+impl HeaderEdits {
+    fn add(&mut self, change: HeaderChange<'_, '_>) {
+        match change {
+            HeaderChange::Set(name, value) => {
+                let value = String::from_utf8_lossy(value).into_owned();
+                self.set.push((name.to_owned(), value));
+            }
+            HeaderChange::Remove(name) => self.remove.push(name.to_owned()),
+        }
+    }
+}
+
+impl LoadedConfig {
+    /// Decides about a request; `with_steps` also lists the steps of each decision.
+    pub fn explain(&self, input: &RequestInput, with_steps: bool) -> Explanation {
+        let policy = &self.policy;
+        let headers = input.headers.iter();
+        let headers = headers.map(|(name, value)| (&**name, &**value));
+        let request = Request::from_headers(&policy.names, headers);
+        let request = request.with_environment(&input.environment);
+        let mut recorder = Recorder::default();
+        let outcome = decide::decide_traced(policy, &request, &mut recorder);
+        let mut explanation = self.effects(&request, &outcome);
+        if with_steps {
+            explanation.rollouts = steps::all(self, &request, &outcome.decisions, recorder);
+        }
+        explanation
+    }
+
+    fn effects(&self, request: &Request<'_>, outcome: &Outcome<'_>) -> Explanation {
+        let policy = &self.policy;
+        let [mut to_service, mut to_client] = [HeaderEdits::default(), HeaderEdits::default()];
+        let buffer = &mut Vec::new();
+        output::change_request(policy, request, outcome, buffer, |change| {
+            to_service.add(change);
+        });
+        output::change_response(policy, &outcome.decisions, buffer, |change| {
+            to_client.add(change);
+        });
+        let mut decisions = Vec::new();
+        let mut counters = Vec::new();
+        for decision in &outcome.decisions {
+            let Some(rollout) = policy.rollout(decision.rollout) else {
+                continue;
+            };
+            let version = rollout.version(decision.version);
+            let version = version.map_or("", |version| &version.name);
+            if rollout.metrics >= Metrics::Requests {
+                let series = output::request_series(&rollout.name, version, decision.reason);
+                counters.push(series);
+            }
+            if rollout.metrics >= Metrics::Responses {
+                let success = divvy::response::ResponseClass::Success;
+                counters.push(output::response_series(&rollout.name, version, success));
+            }
+            decisions.push(DecisionReport {
+                rollout: rollout.name.to_string(),
+                version: version.to_owned(),
+                reason: decision.reason.name(),
+                upstream: decision.upstream.map(|reason| reason.name()),
+            });
+        }
+        let identity = outcome.identity.as_ref().map(|identity| IdentityReport {
+            value: String::from_utf8_lossy(&identity.bytes).into_owned(),
+            origin: match identity.origin {
+                Origin::Given => "given",
+                Origin::Made => "made",
+                Origin::Random => "random",
+                Origin::Minted => "minted",
+            },
+        });
+        Explanation {
+            identity,
+            decisions,
+            request: to_service,
+            response: to_client,
+            cookies: output::cookies(policy, outcome),
+            counters,
+            rollouts: Vec::new(),
+        }
+    }
+}
