@@ -16,7 +16,7 @@ pub struct Merge {
     /// Time of this VM's previous merge; the difference to `now` shows a clock that jumped.
     pub ticked_before: Option<u64>,
     /// Whether this configuration gets new requests. Others only add their counts.
-    pub in_charge: bool,
+    pub current: bool,
     update: Update<Option<Opened>>,
 }
 
@@ -34,7 +34,7 @@ struct Opened {
 pub enum Merged {
     /// The counts are in this shared state.
     Current(State, Vec<Transition>),
-    /// Another configuration is in charge and its revision is not kept: the counts were
+    /// This configuration was replaced and its revision is not kept: the counts were
     /// dropped.
     Dropped,
     /// Nothing was counted and the host has no state.
@@ -45,11 +45,11 @@ pub enum Merged {
 
 impl Merge {
     /// A merge that has not begun.
-    pub fn new(now: u64, ticked_before: Option<u64>, in_charge: bool) -> Self {
+    pub fn new(now: u64, ticked_before: Option<u64>, current: bool) -> Self {
         Self {
             now,
             ticked_before,
-            in_charge,
+            current,
             update: Update::default(),
         }
     }
@@ -61,16 +61,16 @@ impl Merge {
         local: &mut Local,
         shared: &mut impl SharedValue,
     ) -> Option<Merged> {
-        let (now, ticked_before, in_charge) = (self.now, self.ticked_before, self.in_charge);
+        let (now, ticked_before, current) = (self.now, self.ticked_before, self.current);
         let counted = &*local;
         let result = self.update.step(shared, |bytes| {
-            let Some(mut state) = State::open(plan, bytes, in_charge) else {
+            let Some(mut state) = State::open(plan, bytes, current) else {
                 return Change {
                     value: None,
                     result: None,
                 };
             };
-            let ticked = state.tick(plan, counted, now, ticked_before, in_charge);
+            let ticked = state.tick(plan, counted, now, ticked_before, current);
             Change {
                 value: ticked.changed.then(|| state.encode()),
                 result: Some(Opened {

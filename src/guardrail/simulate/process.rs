@@ -1,5 +1,5 @@
-//! One proxy: workers with a VM each, that share a store, over its life of pushes and
-//! restarts.
+//! Simulated proxy: workers with a VM each, shared data, configuration updates and restarts. Must
+//! not depend on the filter.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -17,35 +17,35 @@ use crate::guardrail::transition::Transition;
 use crate::guardrail::units::fraction;
 use crate::guardrail::version::Standing;
 
-/// What a proxy is and what it meets.
+/// Parameters of a simulated proxy.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// Its configuration.
+    /// Configuration of the rollout.
     pub plan: Rc<Plan>,
-    /// How many workers it has.
+    /// Number of workers.
     pub workers: usize,
-    /// How many requests a second the rollout has in this proxy, all workers together.
+    /// Requests per second to the rollout, in all workers together.
     pub rate: f64,
-    /// The canary's share where the plan has no ramp.
+    /// Share of the canary if the plan has no ramp.
     pub weight: Share,
-    /// How stable and canary answer.
+    /// Behaviour of stable and of the canary.
     pub behaviours: [Behaviour; 2],
-    /// When it starts, in milliseconds since the Unix epoch.
+    /// Start time in milliseconds since the Unix epoch.
     pub start: u64,
-    /// What its randomness comes from.
+    /// Seed of all randomness.
     pub seed: u64,
 }
 
-/// What a push does to the VMs.
+/// Effect of a configuration update on the VMs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Vms {
-    /// They stay, and get another root.
+    /// They stay and get another root context.
     Kept,
     /// They are replaced.
     New,
 }
 
-/// One proxy. See the module.
+/// A simulated proxy.
 #[derive(Clone, Debug)]
 pub struct Process {
     setup: Setup,
@@ -62,21 +62,21 @@ pub struct Process {
 struct Worker {
     roots: VecDeque<Root>,
     ticked: Option<u64>,
-    /// The state that its last tick came to.
+    /// State after the last tick.
     view: Option<State>,
-    /// The share that its streams are for, and they.
+    /// Share of the canary, and the arrivals for it.
     streams: Option<(Share, [Arrivals; 2])>,
 }
 
-/// A configuration in a VM. The last one gets the new streams, the others have ended all
-/// of theirs.
+/// A configuration in a VM. The last one receives new streams; the streams of the others have
+/// ended.
 #[derive(Clone, Debug)]
 struct Root {
     plan: Rc<Plan>,
     local: Local,
 }
 
-/// A root between reading and writing.
+/// A root between its read and its write of shared data.
 struct Turn {
     worker: usize,
     root: Root,
@@ -104,7 +104,7 @@ impl Worker {
 }
 
 impl Process {
-    /// A proxy that has just started.
+    /// A proxy at its start.
     pub fn new(setup: Setup) -> Self {
         let workers = (0..setup.workers).map(|_| Worker::new(&setup.plan));
         Self {
@@ -119,7 +119,7 @@ impl Process {
         }
     }
 
-    /// A second of traffic, then a tick in each VM.
+    /// Simulates a second of traffic and then a tick in each VM.
     pub fn tick(&mut self) {
         self.now = self.now.saturating_add(TICK);
         for index in 0..self.workers.len() {
@@ -129,13 +129,13 @@ impl Process {
         self.merge();
     }
 
-    /// A tick without traffic.
+    /// Simulates a tick without traffic.
     pub fn idle(&mut self) {
         self.now = self.now.saturating_add(TICK);
         self.merge();
     }
 
-    /// So many seconds of traffic, or until something happens to a version. Whether something did.
+    /// Simulates this many seconds, or until there is a transition. Returns whether there was one.
     pub fn run(&mut self, seconds: u64) -> bool {
         let before = self.log.len();
         for _ in 0..seconds {
@@ -147,7 +147,7 @@ impl Process {
         false
     }
 
-    /// Another configuration.
+    /// Updates the configuration.
     pub fn push(&mut self, plan: &Rc<Plan>, vms: Vms) {
         self.setup.plan = Rc::clone(plan);
         for worker in &mut self.workers {
@@ -155,13 +155,13 @@ impl Process {
                 worker.ticked = None;
                 worker.view = None;
             }
-            // The old root writes what it has with its last tick, or when it ends.
+            // The old root writes its counts with its last tick or at its end.
             worker.roots.push_back(Root::new(plan));
             worker.streams = None;
         }
     }
 
-    /// The process ends and a new one starts.
+    /// Ends the process and starts another.
     pub fn restart(&mut self) {
         self.store = Store::default();
         let workers = self.workers.len();
@@ -170,7 +170,7 @@ impl Process {
             .collect();
     }
 
-    /// The versions answer differently from now on.
+    /// Changes the behaviour of the versions.
     pub fn behave(&mut self, behaviours: [Behaviour; 2]) {
         self.setup.behaviours = behaviours;
         for worker in &mut self.workers {
@@ -183,37 +183,37 @@ impl Process {
         self.now = now;
     }
 
-    /// What it reads.
+    /// Time of the clock.
     pub const fn now(&self) -> u64 {
         self.now
     }
 
-    /// What happened, and when.
+    /// Transitions and their times.
     pub fn log(&self) -> &[(u64, Transition)] {
         &self.log
     }
 
-    /// The requests that stable and the canary got so far, and those that failed.
+    /// Requests and failures of stable and of the canary so far.
     pub const fn sent(&self) -> [Tally; 2] {
         self.sent
     }
 
-    /// How often a VM was too late to write, and how often it gave up until the next tick.
+    /// Number of failed writes, and of ticks without a successful write.
     pub const fn contention(&self) -> (u64, u64) {
         (self.store.conflicts, self.given_up)
     }
 
-    /// What all VMs know.
+    /// The shared state.
     pub fn state(&self) -> Option<State> {
         State::open(&self.setup.plan, self.store.value(), true)
     }
 
-    /// How many bytes that takes.
+    /// Size of the shared state in bytes.
     pub fn stored(&self) -> usize {
         self.store.value().map_or(0, <[u8]>::len)
     }
 
-    /// The share of users that the canary has now.
+    /// Current share of the canary.
     pub fn share(&self) -> Share {
         share(&self.setup, self.state().as_ref(), self.now)
     }
@@ -246,7 +246,7 @@ impl Process {
         }
     }
 
-    /// All roots read, merge and write, in any order and in between each other.
+    /// Lets all roots read, merge and write in a random, interleaved order.
     fn merge(&mut self) {
         let mut turns = VecDeque::new();
         for (number, worker) in self.workers.iter_mut().enumerate() {
@@ -283,20 +283,20 @@ impl Process {
         };
         let failed = matches!(merged, Merged::Failed);
         self.given_up = self.given_up.saturating_add(u64::from(failed));
-        let in_charge = turn.merge.in_charge;
+        let current = turn.merge.current;
         if let Merged::Current(state, transitions) = merged {
             let now = self.now;
             let happened = transitions.into_iter();
             self.log
                 .extend(happened.map(|transition| (now, transition)));
-            if in_charge {
+            if current {
                 worker.view = Some(state);
             }
         }
-        if in_charge {
+        if current {
             worker.roots.push_back(turn.root);
         } else if failed {
-            // The root ticks until it could write.
+            // The root ticks until its write succeeds.
             worker.roots.push_front(turn.root);
         }
     }

@@ -1,5 +1,5 @@
-//! Configurations of several revisions, or with several limits, that count at the same time: a
-//! listener that drains beside the next one, two listeners with one plugin's name.
+//! Configurations with different revisions or limits that count at the same time: a draining
+//! listener and its successor, or two listeners whose plugins have the same name.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::{
     HOUR, MINUTE, NOON, SECOND, V2, Worker, latency, one_percent, percent, plan, plan_with_ramp,
 };
 
-/// [`one_percent`] in a window of so many seconds: each is a way of its own to count.
+/// [`one_percent`] with another window, and therefore with separate counts.
 fn windowed(seconds: u64) -> Guardrail {
     let mut guardrail = one_percent();
     guardrail.errors.as_mut().unwrap().window = Duration::from_secs(seconds);
@@ -25,7 +25,7 @@ fn tally(bad: u32, all: u32) -> Tally {
 }
 
 #[test]
-fn two_revisions_that_take_turns_keep_their_counts_and_their_verdicts() {
+fn alternating_revisions_keep_their_counts_and_verdicts() {
     let [first, second] = ["1", "2"].map(|revision| plan(revision, one_percent()));
     let mut worker = Worker::new(&first);
     for turn in 1..=10 {
@@ -47,7 +47,7 @@ fn two_revisions_that_take_turns_keep_their_counts_and_their_verdicts() {
 }
 
 #[test]
-fn a_verdict_is_found_again_while_no_three_other_revisions_were_written_since() {
+fn a_verdict_is_kept_until_three_other_revisions_are_written() {
     let revisions = ["1", "2", "3", "4"].map(|revision| plan(revision, one_percent()));
     for (others, standing) in [
         (1, Standing::RolledBack),
@@ -69,7 +69,7 @@ fn a_verdict_is_found_again_while_no_three_other_revisions_were_written_since() 
 }
 
 #[test]
-fn a_revision_that_nobody_begins_takes_no_place() {
+fn a_replaced_configuration_does_not_add_its_revision() {
     let revisions = ["1", "2", "3", "4"].map(|revision| plan(revision, one_percent()));
     let mut worker = Worker::new(&revisions[0]);
     for revision in &revisions[..3] {
@@ -86,7 +86,7 @@ fn a_revision_that_nobody_begins_takes_no_place() {
 }
 
 #[test]
-fn limits_of_one_revision_share_its_verdicts_and_not_their_counts() {
+fn limit_sets_of_one_revision_share_verdicts_but_not_counts() {
     let [short, long] = [30, 60].map(|seconds| plan("1", windowed(seconds)));
     let mut worker = Worker::new(&short);
     worker.count(V2, 100, 0);
@@ -106,7 +106,7 @@ fn limits_of_one_revision_share_its_verdicts_and_not_their_counts() {
 }
 
 #[test]
-fn counts_from_before_a_verdict_by_other_limits_do_not_come_back_after_its_recovery() {
+fn counts_before_a_verdict_of_other_limits_are_void_after_the_recovery() {
     let recovering = |seconds| {
         let recover_after = Some(Duration::from_secs(5));
         let guardrail = Guardrail {
@@ -133,7 +133,7 @@ fn counts_from_before_a_verdict_by_other_limits_do_not_come_back_after_its_recov
 }
 
 #[test]
-fn who_is_not_in_charge_sees_a_verdict_by_other_limits_and_adds_nothing_to_it() {
+fn a_replaced_configuration_does_not_count_during_a_verdict_of_other_limits() {
     let [old, new] = [30, 60].map(|seconds| plan("1", windowed(seconds)));
     let mut worker = Worker::new(&new);
     worker.fails();
@@ -149,7 +149,7 @@ fn who_is_not_in_charge_sees_a_verdict_by_other_limits_and_adds_nothing_to_it() 
 }
 
 #[test]
-fn a_clock_that_is_set_back_shortens_no_verdict_however_many_limits_look_at_it() {
+fn a_clock_set_back_shortens_no_verdict_with_several_limit_sets() {
     let recovering = |seconds| {
         let recover_after = Some(Duration::from_mins(10));
         let guardrail = Guardrail {
@@ -181,7 +181,7 @@ fn a_clock_that_is_set_back_shortens_no_verdict_however_many_limits_look_at_it()
 }
 
 #[test]
-fn a_clock_that_is_set_means_nothing_to_who_is_not_in_charge() {
+fn a_replaced_configuration_ignores_a_changed_clock() {
     // The old one's ramp is at 5 %, by the new one everybody has v2.
     let old = plan_with_ramp(one_percent());
     let new = plan("1", one_percent());
@@ -213,7 +213,7 @@ fn a_clock_that_is_set_means_nothing_to_who_is_not_in_charge() {
 }
 
 #[test]
-fn two_lists_of_versions_in_one_revision_take_no_counts_from_each_other() {
+fn different_version_lists_of_one_revision_keep_their_counts() {
     for window in [30, 60] {
         // By the same limits as the first one's, and by others.
         let lists = [(30, "v2"), (window, "v3")];
@@ -239,7 +239,7 @@ fn two_lists_of_versions_in_one_revision_take_no_counts_from_each_other() {
 }
 
 #[test]
-fn a_version_that_nobody_names_any_more_is_forgotten_with_its_counts() {
+fn a_removed_version_is_dropped_when_its_counts_expire() {
     let [first, second] =
         ["v2", "v3"].map(|name| Rc::new(Plan::new("1", one_percent(), None, "v1", [name])));
     let mut worker = Worker::new(&second);
@@ -260,7 +260,7 @@ fn a_version_that_nobody_names_any_more_is_forgotten_with_its_counts() {
 }
 
 #[test]
-fn a_verdict_is_kept_before_the_counts_of_any_number_of_versions_that_left() {
+fn verdicts_take_precedence_over_counts_of_removed_versions() {
     let named = |name: &str| Rc::new(Plan::new("1", one_percent(), None, "v1", [name]));
     let failing = named("v2");
     for first in [true, false] {
@@ -288,7 +288,7 @@ fn a_verdict_is_kept_before_the_counts_of_any_number_of_versions_that_left() {
 }
 
 #[test]
-fn all_that_is_kept_stays_below_16_kib_and_no_verdict_is_lost() {
+fn a_state_stays_within_16_kib_without_losing_a_verdict() {
     let names: Vec<String> = (1..=31).map(|n| format!("v{n}")).collect();
     let of = |revision: usize, limit: u64| {
         let mut all = latency(Some(320), Some(1.2));

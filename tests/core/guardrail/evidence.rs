@@ -1,7 +1,7 @@
-//! Noise does not trip, and what is bad does, soon.
+//! False trips and time to detection.
 //!
-//! The thousand proxy-days are drawn a second at a time: how many requests succeed and how
-//! many fail in each is Poisson, which is what drawing them one by one would come to.
+//! The thousand proxy-days are drawn per second: the numbers of successes and failures have a
+//! Poisson distribution, as with separate requests.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -18,27 +18,27 @@ fn trips_at_half_the_limit(rate: f64, seed: u64) -> u32 {
 }
 
 #[test]
-fn at_half_the_limit_and_a_request_in_three_seconds_a_thousand_days_pass() {
+fn no_false_trip_in_a_thousand_days_at_one_request_in_three_seconds() {
     assert!(trips_at_half_the_limit(0.3, 1) <= 1);
 }
 
 #[test]
-fn at_half_the_limit_and_a_request_a_second_a_thousand_days_pass() {
+fn no_false_trip_in_a_thousand_days_at_one_request_per_second() {
     assert!(trips_at_half_the_limit(1.0, 2) <= 1);
 }
 
 #[test]
-fn at_half_the_limit_and_five_requests_a_second_a_thousand_days_pass() {
+fn no_false_trip_in_a_thousand_days_at_five_requests_per_second() {
     assert!(trips_at_half_the_limit(5.0, 3) <= 1);
 }
 
 #[test]
-fn at_half_the_limit_and_twenty_requests_a_second_a_thousand_days_pass() {
+fn no_false_trip_in_a_thousand_days_at_twenty_requests_per_second() {
     assert!(trips_at_half_the_limit(20.0, 4) <= 1);
 }
 
-/// A proxy with two workers that sends the canary so many requests a second, a tenth of
-/// all; both versions do well until they do not.
+/// A proxy with two workers that sends the canary `rate` requests per second, a tenth of all; the
+/// versions change from `good` to `bad`.
 fn found(guardrail: Guardrail, rate: f64, good: Behaviour, bad: Behaviour) -> Detection {
     let setup = Setup {
         plan: plan("1", guardrail),
@@ -53,7 +53,7 @@ fn found(guardrail: Guardrail, rate: f64, good: Behaviour, bad: Behaviour) -> De
 }
 
 #[test]
-fn errors_are_noticed_soon() {
+fn errors_are_detected_in_time() {
     // Median and slowest of 21 tries, in seconds.
     for (rate, errors, median, worst) in [
         (20.0, 1.0, 2, 3),
@@ -78,7 +78,7 @@ fn errors_are_noticed_soon() {
 }
 
 #[test]
-fn errors_over_stable_are_noticed_soon_too() {
+fn errors_over_stable_are_detected_in_time() {
     let [good, bad] = [0.02, 0.1].map(Behaviour::failing);
     let found = found(over_stable(), 20.0, good, bad);
     assert!(
@@ -88,7 +88,7 @@ fn errors_over_stable_are_noticed_soon_too() {
 }
 
 #[test]
-fn twice_the_latency_is_noticed_within_a_minute() {
+fn twice_the_latency_is_detected_within_a_minute() {
     let pace = |millis| Behaviour::slow(Duration::from_millis(millis), 0.4);
     for guardrail in [latency(Some(320), None), latency(None, Some(1.2))] {
         let found = found(guardrail, 20.0, pace(150), pace(300));
@@ -100,7 +100,7 @@ fn twice_the_latency_is_noticed_within_a_minute() {
 }
 
 #[test]
-fn a_version_that_is_like_stable_does_not_trip_whatever_stable_does() {
+fn a_version_equal_to_stable_does_not_trip() {
     // No margin at all would be enough to tell apart what is alike.
     let mut guardrail = over_stable();
     guardrail.latency = latency(None, Some(1.1)).latency;
@@ -127,7 +127,7 @@ fn a_version_that_is_like_stable_does_not_trip_whatever_stable_does() {
     assert_eq!(found.detected(), 0, "{found:?}");
 }
 
-/// Fails unless the page has all of these lines, and shows what it should have.
+/// Fails unless the page contains all of these lines.
 fn assert_in_page(texts: &[String]) {
     let page = include_str!("../../../envoy/docs/GUARDRAIL.md");
     println!("{}", texts.join("\n"));
@@ -139,7 +139,7 @@ fn assert_in_page(texts: &[String]) {
 /// `make guardrail-table`
 #[test]
 #[ignore = "takes minutes: it computes the tables of envoy/docs/GUARDRAIL.md anew"]
-fn the_tables_of_the_page_are_what_the_simulation_comes_to() {
+fn the_tables_of_the_page_equal_the_simulation() {
     const RATES: [f64; 6] = [0.3, 1.0, 5.0, 20.0, 100.0, 500.0];
     const ERRORS: [f64; 6] = [1.0, 0.5, 0.2, 0.1, 0.05, 0.03];
     let mut texts = Vec::new();
@@ -159,7 +159,7 @@ fn the_tables_of_the_page_are_what_the_simulation_comes_to() {
 }
 
 #[test]
-fn the_page_says_how_many_requests_a_verdict_takes() {
+fn the_page_states_the_requests_that_a_verdict_requires() {
     const MILLION: u32 = 1_000_000;
     let mut text = String::new();
     for ppm in [1_000, 5_000, 10_000, 50_000] {

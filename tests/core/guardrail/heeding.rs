@@ -1,4 +1,4 @@
-//! Verdicts under a later configuration of the same revision, which asks for something else.
+//! Verdicts under another configuration of the same revision with another consequence.
 
 use std::rc::Rc;
 
@@ -22,7 +22,7 @@ fn growing(on_breach: OnBreach) -> Rc<Plan> {
 }
 
 #[test]
-fn a_verdict_holds_as_long_as_the_configuration_asks_for_one_like_it() {
+fn a_verdict_is_effective_while_the_configuration_has_the_same_consequence() {
     use OnBreach::{Freeze, Observe, Rollback};
     use Standing::{Frozen, Healthy, RolledBack};
     let unguarded = || plan_with_ramp(Guardrail::default());
@@ -48,9 +48,9 @@ fn a_verdict_holds_as_long_as_the_configuration_asks_for_one_like_it() {
     }
 }
 
-/// Whoever observes first, sees the warning and then arms the guardrail wants it armed.
+/// An operator observes first and activates the guardrail after the warning.
 #[test]
-fn what_was_only_observed_is_judged_once_a_breach_leads_to_more() {
+fn an_observed_version_is_judged_after_on_breach_changes() {
     let mut worker = Worker::new(&fixed(OnBreach::Observe));
     worker.fails();
     worker.until(NOON + MINUTE / 6);
@@ -63,10 +63,9 @@ fn what_was_only_observed_is_judged_once_a_breach_leads_to_more() {
     );
 }
 
-/// Two configurations of one revision that both get new streams: a listener that drains
-/// beside the next one, two plugins of one name.
+/// Two configurations of one revision that both receive new streams.
 #[test]
-fn what_one_configuration_holds_another_beside_it_neither_ends_nor_changes() {
+fn a_verdict_of_one_configuration_is_not_changed_by_another_one() {
     use OnBreach::{Freeze, Observe, Rollback};
     use Standing::{Frozen, Healthy, RolledBack};
     let unguarded = || plan_with_ramp(Guardrail::default());
@@ -95,7 +94,7 @@ fn what_one_configuration_holds_another_beside_it_neither_ends_nor_changes() {
 }
 
 #[test]
-fn who_may_only_observe_ends_no_freeze_and_who_rolls_back_goes_beyond_it() {
+fn observe_does_not_end_a_freeze_and_rollback_replaces_it() {
     let frozen = growing(OnBreach::Freeze);
     for (beside, standing) in [
         (OnBreach::Observe, Standing::Frozen),

@@ -1,4 +1,4 @@
-//! Rollbacks, freezes, recoveries; the ramp under them; pushes, restarts and odd clocks.
+//! Rollbacks, freezes, recoveries, ramps, configuration updates, restarts and changed clocks.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -59,7 +59,7 @@ fn a_rollback_lasts_until_the_revision_changes() {
 }
 
 #[test]
-fn each_trip_doubles_the_time_until_it_is_tried_again_up_to_a_day() {
+fn the_recovery_time_doubles_with_each_trip_up_to_a_day() {
     let plan = plan("1", guardrail(OnBreach::Rollback, TEN_MINUTES));
     let mut worker = Worker::new(&plan);
     let mut expected = 10 * MINUTE;
@@ -76,7 +76,7 @@ fn each_trip_doubles_the_time_until_it_is_tried_again_up_to_a_day() {
 }
 
 #[test]
-fn what_failed_before_a_recovery_says_nothing_about_what_comes_after() {
+fn failures_before_a_recovery_do_not_count_after_it() {
     let plan = plan("1", guardrail(OnBreach::Rollback, TEN_MINUTES));
     let mut worker = Worker::new(&plan);
     worker.fails();
@@ -90,7 +90,7 @@ fn what_failed_before_a_recovery_says_nothing_about_what_comes_after() {
 }
 
 #[test]
-fn a_frozen_ramp_keeps_its_weight_and_goes_on_one_step_per_hold() {
+fn a_frozen_ramp_keeps_its_weight_and_continues_by_whole_steps() {
     let plan = plan_with_ramp(guardrail(OnBreach::Freeze, TEN_MINUTES));
     let mut worker = Worker::new(&plan);
     worker.until(NOON + 15 * MINUTE);
@@ -108,7 +108,7 @@ fn a_frozen_ramp_keeps_its_weight_and_goes_on_one_step_per_hold() {
 }
 
 #[test]
-fn a_freeze_says_where_it_stands_and_where_it_goes_on() {
+fn the_log_of_a_freeze_states_both_weights() {
     let plan = plan_with_ramp(guardrail(OnBreach::Freeze, TEN_MINUTES));
     let mut worker = Worker::new(&plan);
     worker.until(NOON + 15 * MINUTE);
@@ -143,7 +143,7 @@ fn a_ramp_recovers_from_its_first_step() {
 }
 
 #[test]
-fn what_is_only_observed_is_reported_once_and_again_when_it_is_over() {
+fn an_observed_breach_is_logged_at_its_start_and_end() {
     let plan = plan("1", guardrail(OnBreach::Observe, TEN_MINUTES));
     let mut worker = Worker::new(&plan);
     let mut log = Vec::new();
@@ -160,7 +160,7 @@ fn what_is_only_observed_is_reported_once_and_again_when_it_is_over() {
 }
 
 #[test]
-fn a_clock_that_jumps_does_not_trip_does_not_recover_and_takes_no_ramp_along() {
+fn a_clock_set_ahead_causes_no_trip_no_recovery_and_no_ramp_step() {
     for jump in [HOUR, 24 * HOUR, 365 * 24 * HOUR] {
         let plan = plan_with_ramp(guardrail(OnBreach::Rollback, TEN_MINUTES));
         let mut worker = Worker::new(&plan);
@@ -187,7 +187,7 @@ fn a_clock_that_jumps_does_not_trip_does_not_recover_and_takes_no_ramp_along() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_does_not_trip_and_what_was_decided_lasts_no_longer() {
+fn a_clock_set_back_causes_no_trip_and_does_not_extend_a_verdict() {
     for back in [HOUR, 24 * HOUR, NOON] {
         let plan = plan("1", guardrail(OnBreach::Rollback, TEN_MINUTES));
         let mut worker = Worker::new(&plan);
@@ -210,7 +210,7 @@ fn a_clock_that_is_set_back_does_not_trip_and_what_was_decided_lasts_no_longer()
 }
 
 #[test]
-fn two_vms_whose_clocks_are_milliseconds_apart_lose_nothing() {
+fn vms_with_slightly_different_clocks_lose_no_count() {
     let plan = plan("1", one_percent());
     let mut worker = Worker::new(&plan);
     for tick in 0..20 {
@@ -234,7 +234,7 @@ fn process(plan: &Rc<Plan>, start: u64, errors: f64) -> Process {
 }
 
 #[test]
-fn proxies_that_start_at_different_times_agree_at_every_instant() {
+fn proxies_started_at_different_times_have_the_same_weight() {
     let plan = plan_with_ramp(guardrail(OnBreach::Rollback, None));
     let starts = [0, 1, 599, 600, 601, 1_500, 1_900].map(|second| NOON + second * SECOND);
     let mut fleet = starts.map(|start| process(&plan, start, 0.0));
@@ -252,7 +252,7 @@ fn proxies_that_start_at_different_times_agree_at_every_instant() {
 }
 
 #[test]
-fn the_workers_of_a_proxy_notice_a_jump_once() {
+fn workers_of_a_proxy_report_a_clock_change_once() {
     let plan = plan_with_ramp(guardrail(OnBreach::Rollback, None));
     for jump in [HOUR, 24 * HOUR] {
         let mut proxy = process(&plan, NOON, 0.0);
@@ -269,7 +269,7 @@ fn the_workers_of_a_proxy_notice_a_jump_once() {
 }
 
 #[test]
-fn a_verdict_survives_pushes_and_not_a_new_revision_or_a_restart() {
+fn a_verdict_survives_updates_but_not_a_new_revision_or_a_restart() {
     for vms in [Vms::Kept, Vms::New] {
         let first = plan("1", guardrail(OnBreach::Rollback, None));
         let second = plan("2", guardrail(OnBreach::Rollback, None));
@@ -301,7 +301,7 @@ fn a_verdict_survives_pushes_and_not_a_new_revision_or_a_restart() {
 }
 
 #[test]
-fn outcomes_of_another_revision_are_dropped_and_roots_that_drain_only_count() {
+fn counts_of_a_removed_revision_are_dropped_and_replaced_roots_do_not_judge() {
     let [first, second] = ["1", "2"].map(|revision| plan(revision, one_percent()));
     let mut worker = Worker::new(&second);
     worker.until(NOON + SECOND);
@@ -320,7 +320,7 @@ fn outcomes_of_another_revision_are_dropped_and_roots_that_drain_only_count() {
 }
 
 #[test]
-fn each_proxy_of_a_fleet_acts_on_what_it_sees() {
+fn each_proxy_judges_its_own_observations() {
     let plan = plan("1", guardrail(OnBreach::Rollback, None));
     let mut fleet = [0.001, 0.001, 0.5, 0.001].map(|errors| process(&plan, NOON, errors));
     for proxy in &mut fleet {
@@ -332,7 +332,7 @@ fn each_proxy_of_a_fleet_acts_on_what_it_sees() {
 }
 
 #[test]
-fn the_first_outcomes_count_even_if_they_come_from_a_root_that_drains() {
+fn the_first_counts_may_come_from_a_replaced_root() {
     let plan = plan("1", one_percent());
     let mut local = Local::new(&plan);
     let (bad, all) = (1, 3);

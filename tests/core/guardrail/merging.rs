@@ -1,5 +1,4 @@
-//! What several VMs know together: no count is lost, whatever the order, and no bytes can
-//! do harm.
+//! Shared state of several VMs: no interleaving loses a count, and arbitrary bytes are harmless.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use divvy::response::HealthSample;
 
 use super::{NOON, V2, Worker, latency, one_percent, percent, plan};
 
-/// Remembers all day, and never judges.
+/// Counts all day and never trips.
 fn patient() -> Guardrail {
     let mut guardrail = one_percent();
     guardrail.min_requests = u32::MAX;
@@ -38,7 +37,7 @@ fn known(process: &Process, plan: &Plan) -> [Tally; 2] {
 }
 
 #[test]
-fn eight_vms_that_write_at_the_same_time_lose_no_count() {
+fn eight_vms_with_concurrent_writes_lose_no_count() {
     let plan = plan("1", patient());
     let mut process = process(&plan, 8);
     process.run(600);
@@ -58,7 +57,7 @@ fn eight_vms_that_write_at_the_same_time_lose_no_count() {
 }
 
 #[test]
-fn pushes_of_the_same_revision_lose_no_count_whether_vms_are_kept_or_not() {
+fn updates_of_the_same_revision_lose_no_count() {
     let first = plan("1", patient());
     for vms in [Vms::Kept, Vms::New] {
         let mut process = process(&first, 4);
@@ -106,7 +105,7 @@ fn the_order_of_merges_does_not_matter() {
 }
 
 #[test]
-fn a_state_survives_its_bytes() {
+fn a_state_equals_its_decoded_encoding() {
     let plan = plan("1", latency(Some(320), Some(1.2)));
     let mut worker = Worker::new(&plan);
     for millis in 1..600 {
@@ -122,7 +121,7 @@ fn a_state_survives_its_bytes() {
 }
 
 #[test]
-fn any_bytes_are_a_state_or_none_and_harm_nobody() {
+fn arbitrary_bytes_are_decoded_or_refused() {
     let plan = plan("1", latency(Some(320), Some(1.2)));
     let mut worker = Worker::new(&plan);
     for millis in 1..100 {
@@ -164,7 +163,7 @@ fn any_bytes_are_a_state_or_none_and_harm_nobody() {
 }
 
 #[test]
-fn another_layout_is_no_state() {
+fn another_layout_is_not_a_state() {
     let plan = plan("1", one_percent());
     let mut bytes = Worker::new(&plan).state.encode();
     assert!(State::open(&plan, Some(&bytes), false).is_some());
@@ -173,7 +172,7 @@ fn another_layout_is_no_state() {
 }
 
 #[test]
-fn a_state_is_small_and_at_most_16_kib() {
+fn a_state_has_at_most_16_kib() {
     let usual = plan("1", one_percent());
     let names: Vec<String> = (1..=31).map(|n| format!("v{n}")).collect();
     let mut all = latency(Some(320), Some(1.2));

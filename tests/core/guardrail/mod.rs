@@ -1,4 +1,4 @@
-//! The guardrail and the ramp, from outside: as a state machine, and over simulated days.
+//! Guardrail and ramp by their public interface: as a state machine and over simulated days.
 mod beside;
 mod evidence;
 mod heeding;
@@ -26,7 +26,7 @@ fn percent(percent: f64) -> Share {
     Share::from_percent(percent).unwrap()
 }
 
-/// At most 1 % of errors in 30 seconds.
+/// Maximum of 1 % errors in 30 seconds.
 fn one_percent() -> Guardrail {
     Guardrail {
         errors: Some(ErrorLimit {
@@ -38,7 +38,7 @@ fn one_percent() -> Guardrail {
     }
 }
 
-/// At most 1 % over stable.
+/// Maximum of 1 % over stable.
 fn over_stable() -> Guardrail {
     let mut guardrail = one_percent();
     let errors = guardrail.errors.as_mut().unwrap();
@@ -46,7 +46,7 @@ fn over_stable() -> Guardrail {
     guardrail
 }
 
-/// 95 % within 320 ms, or within 1.2 times stable's, of the requests of 30 seconds.
+/// Limits on the 95 % quantile in a window of 30 seconds.
 fn latency(max: Option<u64>, times_stable: Option<f64>) -> Guardrail {
     Guardrail {
         latency: Some(LatencyLimit {
@@ -64,7 +64,7 @@ fn plan(revision: &str, guardrail: Guardrail) -> Rc<Plan> {
     Rc::new(Plan::new(revision, guardrail, None, "v1", ["v2"]))
 }
 
-/// 5 %, 25 % and 50 % for ten minutes each, then all, from noon on.
+/// 5 %, 25 % and 50 % for ten minutes each, then 100 %, from noon on.
 fn ramp() -> Ramp {
     let step = |weight, hold: Option<u64>| Step {
         weight: percent(weight),
@@ -80,7 +80,7 @@ fn plan_with_ramp(guardrail: Guardrail) -> Rc<Plan> {
     Rc::new(Plan::new("1", guardrail, Some(ramp()), "v1", ["v2"]))
 }
 
-/// One worker, with the state in its hands.
+/// One worker and its state.
 struct Worker {
     plan: Rc<Plan>,
     state: State,
@@ -98,7 +98,7 @@ impl Worker {
         }
     }
 
-    /// From now on by another plan, with what all VMs know.
+    /// Continues with another plan and the shared state.
     fn switch(&mut self, plan: &Rc<Plan>) {
         let bytes = self.state.encode();
         self.state = State::open(plan, Some(&bytes), true).unwrap();
@@ -106,12 +106,12 @@ impl Worker {
         self.plan = Rc::clone(plan);
     }
 
-    /// How v2 stands.
+    /// Verdict on v2.
     fn standing(&self) -> Standing {
         self.state.standing(&self.plan, V2)
     }
 
-    /// What is known of v2.
+    /// Counts of v2.
     fn known(&self) -> Tally {
         self.state.known(&self.plan, V2, self.now)
     }
@@ -124,7 +124,7 @@ impl Worker {
         self.local.count(arm, tally);
     }
 
-    /// What a tick at this instant brings.
+    /// Log lines of a tick at this time.
     fn tick_at(&mut self, now: u64) -> Vec<Transition> {
         let before = Some(self.now);
         self.now = now;
@@ -135,7 +135,7 @@ impl Worker {
         ticked.transitions
     }
 
-    /// Ticks each second until this instant; what they bring, as the log has it.
+    /// Log lines of ticks each second until this time.
     fn until(&mut self, end: u64) -> Vec<(u64, String)> {
         let mut log = Vec::new();
         while self.now < end {
@@ -149,7 +149,7 @@ impl Worker {
         log
     }
 
-    /// Half of these requests fail.
+    /// Counts requests, half of them failures.
     fn fails(&mut self) {
         self.count(V2, 40, 20);
     }

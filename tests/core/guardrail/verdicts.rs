@@ -1,4 +1,4 @@
-//! Which limits trip, on what, and which do not.
+//! Limits and the counts that breach them.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use divvy::response::HealthSample;
 use super::{MINUTE, NOON, SECOND, V2, Worker, latency, one_percent, over_stable, plan};
 
 #[test]
-fn errors_trip_on_evidence_and_not_on_noise() {
+fn errors_trip_on_evidence_but_not_on_noise() {
     for (name, requests, failures, trips) in [
         ("one of 50", 50, 1, false),
         ("three of 20", 20, 3, false),
@@ -29,7 +29,7 @@ fn errors_trip_on_evidence_and_not_on_noise() {
 }
 
 #[test]
-fn a_window_forgets_what_is_older_and_stretches_where_it_holds_too_little() {
+fn a_window_expires_and_stretches_if_it_has_too_few_requests() {
     // One failing request in each so many seconds, against a window of 30: what it holds
     // is at least 30 seconds, and stretched at most 300.
     for (every, trips) in [(1, true), (5, true), (10, true), (14, true), (20, false)] {
@@ -59,7 +59,7 @@ fn a_window_forgets_what_is_older_and_stretches_where_it_holds_too_little() {
 }
 
 #[test]
-fn a_version_is_compared_with_stable_of_the_same_time() {
+fn a_version_is_compared_with_stable_in_the_same_period() {
     for (name, stable, canary, trips) in [
         ("alike", (1_000, 50), (1_000, 50), false),
         ("within the margin", (1_000, 50), (1_000, 60), false),
@@ -82,7 +82,7 @@ fn a_version_is_compared_with_stable_of_the_same_time() {
     }
 }
 
-/// `requests` answers within a factor of 1.5, around `millis`.
+/// Counts requests with latencies around `millis`, within a factor of 1.5.
 fn answers(worker: &mut Worker, arm: Arm, requests: u32, millis: f64) {
     for index in 0..requests {
         let place = f64::from(index) / f64::from(requests);
@@ -139,7 +139,7 @@ fn latency_is_judged_at_its_quantile() {
 }
 
 #[test]
-fn latency_has_to_be_breached_for_as_long_as_it_says() {
+fn a_latency_breach_must_persist() {
     let mut guardrail = latency(Some(320), None);
     guardrail.latency.as_mut().unwrap().lasting = Duration::from_mins(2);
     let plan = plan("1", guardrail);
@@ -168,7 +168,7 @@ fn latency_has_to_be_breached_for_as_long_as_it_says() {
 }
 
 #[test]
-fn failures_in_a_row_trip_at_once() {
+fn consecutive_failures_trip_at_once() {
     let guardrail = Guardrail {
         consecutive_errors: Some(10),
         recover_after: Some(Duration::from_mins(1)),
@@ -210,7 +210,7 @@ fn failures_in_a_row_trip_at_once() {
 }
 
 #[test]
-fn versions_are_judged_one_by_one() {
+fn versions_are_judged_separately() {
     let plan = Rc::new(Plan::new(
         "1",
         one_percent(),
