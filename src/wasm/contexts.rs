@@ -1,98 +1,108 @@
-//! The roots and streams that the proxy has made, by its numbers.
+//! The contexts of proxy-wasm: a plugin and its requests, behind the SDK's traits.
 //!
-//! Whatever the proxy calls in whatever order, nothing here can end the VM: what comes for
-//! a number that there is not is let go by. Roots and streams are looked for apart, since
-//! each callback is for one kind alone; only the end of a context is for both.
+//! The SDK exports every callback of the ABI. The link step removes those that nothing is
+//! done in, because Envoy calls each callback that it finds for each stream. `proxy_on_done`
+//! is one of them: without it Envoy goes straight on to `proxy_on_delete`, which drops the
+//! context.
 
 use std::rc::Rc;
 
-use super::host::ProxyWasm;
-use super::streams::Streams;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::{Action, ContextType};
+
+use super::host::{self, ProxyWasm};
 use crate::filter::configuration::Configuration;
 use crate::filter::{OpenRequest, Plugin, Vm};
 
-/// All contexts of a VM.
-pub struct Contexts {
-    /// One for each configuration that is in use: a handful.
-    vm: Option<Rc<Vm<ProxyWasm>>>,
-    roots: Vec<(u32, Plugin<ProxyWasm>)>,
-    /// Streams whose request is still to come, with the configuration that they began with. That
-    /// is one at most where the proxy says at once what comes, as Envoy does.
-    begun: Vec<(u32, Rc<Configuration<ProxyWasm>>)>,
-    /// Those of which something is still to be done after that.
-    streams: Streams,
+thread_local! {
+    static VM: Rc<Vm<ProxyWasm>> = Vm::new(ProxyWasm);
 }
 
-impl Contexts {
-    pub const fn new() -> Self {
-        Self {
-            vm: None,
-            roots: Vec::new(),
-            begun: Vec::new(),
-            streams: Streams::new(),
-        }
-    }
+proxy_wasm::main! {{
+    host::start_logging();
+    proxy_wasm::set_root_context(|_| {
+        Box::new(PluginContext(Plugin::new(VM.with(Rc::clone))))
+    });
+}}
 
-    /// A new stream of the root `parent`, or a new root if that is 0.
-    pub fn create(&mut self, id: u32, parent: u32) {
-        if parent != 0 {
-            if let Some(root) = find(&mut self.roots, parent) {
-                // Whatever else had this number is over.
-                self.streams.remove(id);
-                self.begun.retain(|(of, _)| *of != id);
-                self.begun.push((id, Rc::clone(root.current())));
-            }
-        } else if self.root(id).is_none() {
-            // The proxy may start a root twice, to configure it once more.
-            let vm = self.vm.get_or_insert_with(|| Vm::new(ProxyWasm));
-            self.roots.push((id, Plugin::new(Rc::clone(vm))));
-        }
-    }
+/// Root context: one plugin.
+struct PluginContext(Plugin<ProxyWasm>);
 
-    pub fn root(&mut self, id: u32) -> Option<&mut Plugin<ProxyWasm>> {
-        find(&mut self.roots, id)
-    }
+impl Context for PluginContext {}
 
-    /// The request of a stream has come, with its body unless it is `whole` without one.
-    pub fn request_headers(&mut self, id: u32, whole: bool) {
-        if let Some(state) = self.begun(id) {
-            if let Some(stream) = OpenRequest::begin(&state, &ProxyWasm, whole)
-                && let Some(room) = self.streams.room(id)
-            {
-                *room = Some(stream);
-            }
-        }
-    }
-
-    pub fn stream(&mut self, id: u32) -> Option<&mut OpenRequest<ProxyWasm>> {
-        self.streams.get(id)
-    }
-
-    /// Takes a stream whose request is still to come, the latest of this number.
-    fn begun(&mut self, id: u32) -> Option<Rc<Configuration<ProxyWasm>>> {
-        let place = self.begun.iter().rposition(|(of, _)| *of == id)?;
-        let last = self.begun.pop()?;
-        let (_, state) = match self.begun.get_mut(place) {
-            Some(found) => std::mem::replace(found, last),
-            None => last,
+impl RootContext for PluginContext {
+    fn on_configure(&mut self, size: usize) -> bool {
+        let Ok(configuration) = host::plugin_configuration(size) else {
+            log::error!("the proxy does not hand over the configuration");
+            return false;
         };
-        Some(state)
+        let name = host::plugin_name();
+        self.0
+            .configure(&String::from_utf8_lossy(&name), &configuration)
     }
 
-    /// The end of a stream or a root. Streams of a root that ends before them go on by its
-    /// configuration.
-    pub fn delete(&mut self, id: u32) {
-        if self.streams.remove(id) | self.begun(id).is_some() {
-            return;
-        }
-        if let Some(root) = self.root(id) {
-            root.end();
-            self.roots.retain(|(of, _)| *of != id);
-        }
+    fn on_tick(&mut self) {
+        self.0.on_tick();
+    }
+
+    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(RequestContext {
+            configuration: Rc::clone(self.0.current()),
+            request: None,
+        }))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
     }
 }
 
-fn find(roots: &mut [(u32, Plugin<ProxyWasm>)], id: u32) -> Option<&mut Plugin<ProxyWasm>> {
-    let mut roots = roots.iter_mut();
-    roots.find(|(of, _)| *of == id).map(|(_, root)| root)
+/// The SDK has no callback for the deletion of a context.
+impl Drop for PluginContext {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// HTTP context: one request and the configuration that it began with, which may outlive its
+/// plugin.
+struct RequestContext {
+    configuration: Rc<Configuration<ProxyWasm>>,
+    request: Option<OpenRequest<ProxyWasm>>,
+}
+
+impl Context for RequestContext {}
+
+impl HttpContext for RequestContext {
+    fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
+        self.request = OpenRequest::begin(&self.configuration, &ProxyWasm, end_of_stream);
+        Action::Continue
+    }
+
+    fn on_http_request_body(&mut self, _: usize, end_of_stream: bool) -> Action {
+        if let Some(request) = &mut self.request {
+            request.on_request_body(end_of_stream);
+        }
+        Action::Continue
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        if let Some(request) = &mut self.request {
+            request.on_request_trailers();
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+        if let Some(request) = &mut self.request {
+            request.on_response_headers(&ProxyWasm);
+        }
+        Action::Continue
+    }
+
+    fn on_log(&mut self) {
+        if let Some(request) = &mut self.request {
+            request.on_end(&ProxyWasm);
+        }
+    }
 }

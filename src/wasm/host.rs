@@ -1,30 +1,29 @@
-//! Every call to the proxy, each status decided here.
+//! All calls to the proxy; each status is decided here.
 //!
-//! A status that nobody expected, or a header value that is no UTF-8, must not end the VM,
-//! and with it the proxy's answers, at the hands of one client. So no SDK's wrappers are
-//! used, which panic on such: the imports are declared here, with `u32` for the status, and
-//! nothing here can panic.
+//! The SDK's `hostcalls` are not used: they panic on a status that they do not expect, which
+//! ends the VM (an Envoy with `capability_restriction_config` answers such statuses), read a
+//! status that its enum lacks as undefined behaviour, take names for UTF-8 and report empty
+//! values as missing. So the imports are declared here, with `u32` for the status.
 //!
-//! A call that only tells (a counter, a log line) ignores a refusal: there is nobody to
-//! tell about it, and the request must go on.
+//! A call that only reports something (a counter, a log line) ignores a refusal, because the
+//! request must go on.
 #![allow(unsafe_code, reason = "the ABI takes pointers")]
 
 use std::ptr::null_mut;
+use std::time::Duration;
 
 use log::{Level, LevelFilter, Metadata, Record};
+use proxy_wasm::types::{BufferType, Bytes, LogLevel, MapType, MetricType, Status};
 
-use super::lent::{self, Handed};
 use crate::environment::Direction;
-use crate::filter::Plugin;
 use crate::filter::host::{Exchange, HeaderLines, Host, Message, MetricId, MetricKind, Refused};
 use crate::request::{Claim, Malformed, Pairs, Request};
 use crate::shared_data::{Generation, Swap};
-use std::time::Duration;
 
-const OK: u32 = 0;
-const NOT_FOUND: u32 = 1;
-const CAS_MISMATCH: u32 = 8;
-const PLUGIN_CONFIGURATION: u32 = 7;
+// As numbers, because a proxy may answer statuses that the SDK's enum lacks.
+const OK: u32 = Status::Ok as u32;
+const NOT_FOUND: u32 = Status::NotFound as u32;
+const CAS_MISMATCH: u32 = Status::CasMismatch as u32;
 const CLOCK_REALTIME: u32 = 0;
 const CLOCK_MONOTONIC: u32 = 1;
 
@@ -97,101 +96,130 @@ const fn done(status: u32) -> Result<(), Refused> {
     if status == OK { Ok(()) } else { Err(Refused) }
 }
 
-/// Runs a call that returns bytes.
-fn bytes(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Handed, Refused> {
-    let mut data = null_mut();
-    let mut size = 0;
-    if call(&raw mut data, &raw mut size) != OK {
-        lent::let_go();
-        return Err(Refused);
+/// Status and bytes of a call that returns bytes, in memory that the SDK allocated for it.
+fn answer(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> (u32, Bytes) {
+    let (mut data, mut size) = (null_mut(), 0);
+    let status = call(&raw mut data, &raw mut size);
+    if data.is_null() {
+        return (status, Bytes::new());
     }
-    lent::take_back(data, size).ok_or(Refused)
+    // SAFETY: the SDK's `proxy_on_memory_allocate` made it as a boxed slice of this size,
+    // and the proxy passes ownership.
+    (status, unsafe { Bytes::from_raw_parts(data, size, size) })
 }
 
-/// All lines of a header map, serialized; see [`crate::request::Pairs`].
-pub fn header_block(map: u32) -> Result<Handed, Refused> {
-    // SAFETY: both pointers are to variables that outlive the call.
-    bytes(|data, size| unsafe { proxy_get_header_map_pairs(map, data, size) })
+fn bytes(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Bytes, Refused> {
+    let (status, bytes) = answer(call);
+    done(status).map(|()| bytes)
 }
 
-/// The first line of a header.
-pub fn header(map: u32, name: &str) -> Result<Handed, Refused> {
-    // SAFETY: as above; the name is borrowed for the call.
-    bytes(|data, size| unsafe {
-        proxy_get_header_map_value(map, name.as_ptr(), name.len(), data, size)
-    })
-}
-
-/// Whether there certainly is no line of a header. Where there is none, nothing is handed over: it
-/// costs as much as to remove what is not there, and does not make Envoy find the route anew.
-pub fn lacks_header(map: u32, name: &str) -> bool {
-    let (mut data, mut size) = (null_mut(), 0_usize);
-    // SAFETY: as above.
-    let status = unsafe {
-        proxy_get_header_map_value(map, name.as_ptr(), name.len(), &raw mut data, &raw mut size)
-    };
-    lent::let_go();
-    status == NOT_FOUND
-}
-
-/// Makes this the one line of a header.
-pub fn set_header(map: u32, name: &str, value: &[u8]) -> Result<(), Refused> {
-    // SAFETY: name and value are borrowed for the call.
-    done(unsafe {
-        proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len())
-    })
-}
-
-/// Adds a line of a header to those that are there.
-pub fn add_header(map: u32, name: &str, value: &[u8]) -> Result<(), Refused> {
-    // SAFETY: name and value are borrowed for the call.
-    done(unsafe {
-        proxy_add_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len())
-    })
-}
-
-/// Removes all lines of a header, if there are any.
-pub fn remove_header(map: u32, name: &str) -> Result<(), Refused> {
-    // SAFETY: the name is borrowed for the call.
-    done(unsafe { proxy_remove_header_map_value(map, name.as_ptr(), name.len()) })
-}
-
-/// The configuration of the plugin.
-pub fn configuration(size: usize) -> Result<Handed, Refused> {
+/// The configuration of the plugin, of `size` bytes.
+pub fn plugin_configuration(size: usize) -> Result<Bytes, Refused> {
+    let buffer = BufferType::PluginConfiguration as u32;
     if size == 0 {
-        return Ok(Handed::default());
+        return Ok(Bytes::new());
     }
     // SAFETY: both pointers are to variables that outlive the call.
-    bytes(|data, length| unsafe {
-        proxy_get_buffer_bytes(PLUGIN_CONFIGURATION, 0, size, data, length)
-    })
+    bytes(|data, length| unsafe { proxy_get_buffer_bytes(buffer, 0, size, data, length) })
 }
 
-/// A property that is text. Path segments are separated by NUL.
-pub fn property(path: &str) -> Result<Handed, Refused> {
+/// The name of the plugin; empty if it has none.
+pub fn plugin_name() -> Bytes {
+    property("plugin_name").unwrap_or_default()
+}
+
+/// A property; `path`: its segments, separated by NUL.
+fn property(path: &str) -> Option<Bytes> {
     // SAFETY: the path is borrowed for the call.
-    bytes(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) })
+    bytes(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) }).ok()
 }
 
 /// A property that is a number.
-pub fn number_property(path: &str) -> Option<u64> {
-    let bytes = property(path).ok()?;
-    Some(u64::from_le_bytes((*bytes).try_into().ok()?))
+fn number(path: &str) -> Option<u64> {
+    Some(u64::from_le_bytes(property(path)?.try_into().ok()?))
 }
 
-/// A value that all VMs of the process share, with the number to swap it by. `None`
-/// where there is none.
-pub fn shared(key: &str) -> Option<(Handed, u32)> {
-    let mut cas = 0;
-    // SAFETY: the key is borrowed for the call, `cas` outlives it.
-    let value = bytes(|data, size| unsafe {
-        proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut cas)
-    });
-    Some((value.ok()?, cas))
+fn nanos(clock: u32) -> Option<u64> {
+    let mut time = 0;
+    // SAFETY: `time` outlives the call.
+    done(unsafe { clock_time_get(clock, 1, &raw mut time) }).ok()?;
+    Some(time)
+}
+
+/// The proxy, by the proxy-wasm ABI: its process, and the stream of the running callback.
+#[derive(Clone, Copy, Debug)]
+pub struct ProxyWasm;
+
+impl Host for ProxyWasm {
+    fn environment_says(&self, name: &str, value: &str) -> bool {
+        std::env::var_os(name).is_some_and(|found| found == value)
+    }
+
+    fn tick_every(&self, interval: Duration) {
+        let millis = u32::try_from(interval.as_millis()).unwrap_or(u32::MAX);
+        // SAFETY: a plain number.
+        let _ = unsafe { proxy_set_tick_period_milliseconds(millis) };
+    }
+
+    fn now(&self) -> Option<Duration> {
+        nanos(CLOCK_REALTIME).map(Duration::from_nanos)
+    }
+
+    fn monotonic_nanos(&self) -> Option<u64> {
+        nanos(CLOCK_MONOTONIC)
+    }
+
+    fn random_bits(&self) -> Option<[u8; 16]> {
+        let mut bits = [0; 16];
+        // SAFETY: the proxy fills this many bytes, and they outlive the call.
+        done(unsafe { random_get(bits.as_mut_ptr(), bits.len()) }).ok()?;
+        Some(bits)
+    }
+
+    fn shared(&self, key: &str) -> Option<(Vec<u8>, Generation)> {
+        let mut cas = 0;
+        // SAFETY: the key is borrowed for the call, `cas` outlives it.
+        let value = bytes(|data, size| unsafe {
+            proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut cas)
+        });
+        Some((value.ok()?, cas))
+    }
+
+    fn swap_shared(&self, key: &str, value: &[u8], read: Option<Generation>) -> Swap {
+        // 0 would overwrite what another VM has just written. For an absent key the proxy
+        // accepts any other number.
+        set_shared(key, value, read.unwrap_or(u32::MAX))
+    }
+
+    fn set_shared(&self, key: &str, value: &[u8]) {
+        let _ = set_shared(key, value, 0);
+    }
+
+    fn define_metric(&self, kind: MetricKind, name: &str) -> Result<MetricId, Refused> {
+        let kind = match kind {
+            MetricKind::Counter => MetricType::Counter,
+            MetricKind::Gauge => MetricType::Gauge,
+            MetricKind::Histogram => MetricType::Histogram,
+        };
+        let mut id = 0;
+        // SAFETY: the name is borrowed for the call, `id` outlives it.
+        done(unsafe { proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &raw mut id) })?;
+        Ok(id)
+    }
+
+    fn increment(&self, metric: MetricId) {
+        // SAFETY: plain numbers.
+        let _ = unsafe { proxy_increment_metric(metric, 1) };
+    }
+
+    fn record(&self, metric: MetricId, value: u64) {
+        // SAFETY: plain numbers.
+        let _ = unsafe { proxy_record_metric(metric, value) };
+    }
 }
 
 /// Replaces a shared value if its number still is `cas`; 0 replaces it in any case.
-fn swap_shared(key: &str, value: &[u8], cas: u32) -> Swap {
+fn set_shared(key: &str, value: &[u8], cas: u32) -> Swap {
     // SAFETY: key and value are borrowed for the call.
     let status =
         unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), cas) };
@@ -202,132 +230,10 @@ fn swap_shared(key: &str, value: &[u8], cas: u32) -> Swap {
     }
 }
 
-/// The number under which this VM knows a metric. The host counts up with each call,
-/// so [`super::metrics`] asks once for each name.
-pub fn define_metric(kind: u32, name: &str) -> Result<u32, Refused> {
-    let mut id = 0;
-    // SAFETY: the name is borrowed for the call, `id` outlives it.
-    done(unsafe { proxy_define_metric(kind, name.as_ptr(), name.len(), &raw mut id) })?;
-    Ok(id)
-}
+/// A serialized header map; see [`Pairs`].
+pub struct HeaderBlock(Bytes);
 
-/// Counts one.
-pub fn increment(metric: u32) {
-    // SAFETY: plain numbers.
-    let _ = unsafe { proxy_increment_metric(metric, 1) };
-}
-
-/// Sets a gauge, or adds a value to a histogram.
-pub fn record(metric: u32, value: u64) {
-    // SAFETY: plain numbers.
-    let _ = unsafe { proxy_record_metric(metric, value) };
-}
-
-/// Asks for a tick each so often; 0 for none.
-pub fn tick_every(milliseconds: u32) {
-    // SAFETY: a plain number.
-    let _ = unsafe { proxy_set_tick_period_milliseconds(milliseconds) };
-}
-
-/// Nanoseconds on a clock that never goes back, for durations.
-pub fn monotonic_nanos() -> Option<u64> {
-    nanos(CLOCK_MONOTONIC)
-}
-
-/// Nanoseconds since 1970.
-pub fn realtime_nanos() -> Option<u64> {
-    nanos(CLOCK_REALTIME)
-}
-
-fn nanos(clock: u32) -> Option<u64> {
-    let mut time = 0;
-    // SAFETY: `time` outlives the call.
-    let status = unsafe { clock_time_get(clock, 1, &raw mut time) };
-    (status == OK).then_some(time)
-}
-
-/// 128 random bits.
-pub fn random_bits() -> Option<[u8; 16]> {
-    let mut bits = [0; 16];
-    // SAFETY: the host fills what it is told the size of, and that outlives the call.
-    let status = unsafe { random_get(bits.as_mut_ptr(), bits.len()) };
-    (status == OK).then_some(bits)
-}
-
-/// Takes a configuration of so many bytes. Whether it is in force now.
-pub fn configure(plugin: &mut Plugin<ProxyWasm>, size: usize) -> bool {
-    let Ok(bytes) = configuration(size) else {
-        log::error!("the proxy does not hand over the configuration");
-        return false;
-    };
-    let name = property("plugin_name").unwrap_or_default();
-    plugin.configure(&String::from_utf8_lossy(&name), &bytes)
-}
-
-/// The proxy by the proxy-wasm ABI.
-#[derive(Clone, Copy, Debug)]
-pub struct ProxyWasm;
-
-impl Host for ProxyWasm {
-    fn environment_says(&self, name: &str, value: &str) -> bool {
-        std::env::var_os(name).is_some_and(|found| found == value)
-    }
-
-    fn tick_every(&self, interval: Duration) {
-        tick_every(u32::try_from(interval.as_millis()).unwrap_or(u32::MAX));
-    }
-
-    fn now(&self) -> Option<Duration> {
-        realtime_nanos().map(Duration::from_nanos)
-    }
-
-    fn monotonic_nanos(&self) -> Option<u64> {
-        monotonic_nanos()
-    }
-
-    fn random_bits(&self) -> Option<[u8; 16]> {
-        random_bits()
-    }
-
-    fn shared(&self, key: &str) -> Option<(Vec<u8>, Generation)> {
-        let (value, generation) = shared(key)?;
-        Some((value.to_vec(), generation))
-    }
-
-    fn swap_shared(&self, key: &str, value: &[u8], read: Option<Generation>) -> Swap {
-        // 0 would overwrite what another VM has just written. For an absent key the host
-        // accepts any other number.
-        swap_shared(key, value, read.unwrap_or(u32::MAX))
-    }
-
-    fn set_shared(&self, key: &str, value: &[u8]) {
-        let _ = swap_shared(key, value, 0);
-    }
-
-    fn define_metric(&self, kind: MetricKind, name: &str) -> Result<MetricId, Refused> {
-        define_metric(
-            match kind {
-                MetricKind::Counter => 0,
-                MetricKind::Gauge => 1,
-                MetricKind::Histogram => 2,
-            },
-            name,
-        )
-    }
-
-    fn increment(&self, metric: MetricId) {
-        increment(metric);
-    }
-
-    fn record(&self, metric: MetricId, value: u64) {
-        record(metric, value);
-    }
-}
-
-/// A serialized header map.
-pub struct Block(Handed);
-
-impl HeaderLines for Block {
+impl HeaderLines for HeaderBlock {
     fn read_into<'a>(&'a self, request: &mut Request<'a>) -> Result<(), Malformed> {
         request.read_block(&self.0)
     }
@@ -343,50 +249,82 @@ impl HeaderLines for Block {
 
 const fn map(message: Message) -> u32 {
     match message {
-        Message::Request => 0,
-        Message::Response => 2,
+        Message::Request => MapType::HttpRequestHeaders as u32,
+        Message::Response => MapType::HttpResponseHeaders as u32,
     }
 }
 
-impl Exchange for ProxyWasm {
-    type Lines<'a> = Block;
+/// Status and first line of a header.
+fn header(message: Message, name: &str) -> (u32, Bytes) {
+    // SAFETY: the name is borrowed for the call, both pointers are to variables that outlive it.
+    answer(|data, size| unsafe {
+        proxy_get_header_map_value(map(message), name.as_ptr(), name.len(), data, size)
+    })
+}
 
-    fn lines(&self, message: Message) -> Option<Block> {
-        let block = header_block(map(message)).ok()?;
-        // Every message has headers: without any, the host has none to give.
-        (!block.is_empty()).then_some(Block(block))
+impl Exchange for ProxyWasm {
+    type Lines<'a> = HeaderBlock;
+
+    fn lines(&self, message: Message) -> Option<HeaderBlock> {
+        // SAFETY: both pointers are to variables that outlive the call.
+        let block =
+            bytes(|data, size| unsafe { proxy_get_header_map_pairs(map(message), data, size) });
+        // Every message has headers. An empty map is one that cannot be read.
+        Some(HeaderBlock(block.ok().filter(|block| !block.is_empty())?))
     }
 
     fn status(&self) -> Option<Vec<u8>> {
-        Some(header(map(Message::Response), ":status").ok()?.to_vec())
+        let (status, value) = header(Message::Response, ":status");
+        done(status).ok().map(|()| value)
     }
 
-    fn lacks(&self, message: Message, header: &str) -> bool {
-        lacks_header(map(message), header)
+    /// Costs as much as to remove an absent header, and does not make Envoy select the route
+    /// again.
+    fn lacks(&self, message: Message, name: &str) -> bool {
+        header(message, name).0 == NOT_FOUND
     }
 
-    fn set(&self, message: Message, header: &str, value: &[u8]) -> Result<(), Refused> {
-        set_header(map(message), header, value)
+    fn set(&self, message: Message, name: &str, value: &[u8]) -> Result<(), Refused> {
+        // SAFETY: name and value are borrowed for the call.
+        done(unsafe {
+            proxy_replace_header_map_value(
+                map(message),
+                name.as_ptr(),
+                name.len(),
+                value.as_ptr(),
+                value.len(),
+            )
+        })
     }
 
-    fn add(&self, message: Message, header: &str, value: &[u8]) -> Result<(), Refused> {
-        add_header(map(message), header, value)
+    fn add(&self, message: Message, name: &str, value: &[u8]) -> Result<(), Refused> {
+        // SAFETY: name and value are borrowed for the call.
+        done(unsafe {
+            proxy_add_header_map_value(
+                map(message),
+                name.as_ptr(),
+                name.len(),
+                value.as_ptr(),
+                value.len(),
+            )
+        })
     }
 
-    fn remove(&self, message: Message, header: &str) -> Result<(), Refused> {
-        remove_header(map(message), header)
+    fn remove(&self, message: Message, name: &str) -> Result<(), Refused> {
+        // SAFETY: the name is borrowed for the call.
+        done(unsafe { proxy_remove_header_map_value(map(message), name.as_ptr(), name.len()) })
     }
 
     fn peer_uri_san(&self) -> Option<Vec<u8>> {
-        text_property("connection\0uri_san_peer_certificate")
+        property("connection\0uri_san_peer_certificate")
     }
 
     fn listener_direction(&self) -> Option<Direction> {
-        Direction::from_number(number_property("xds\0listener_direction")?)
+        Direction::from_number(number("xds\0listener_direction")?)
     }
 
     fn source_address(&self) -> Option<Vec<u8>> {
-        text_property("source\0address")
+        property("source\0address")
     }
 
     fn jwt_claim(&self, claim: &Claim) -> Option<Vec<u8>> {
@@ -395,28 +333,23 @@ impl Exchange for ProxyWasm {
             path.push('\0');
             path.push_str(segment);
         }
-        text_property(&path)
+        property(&path)
     }
 
     fn response_code(&self) -> Option<u64> {
-        number_property("response\0code")
+        number("response\0code")
     }
 
     fn grpc_status(&self) -> Option<u64> {
-        number_property("response\0grpc_status")
+        number("response\0grpc_status")
     }
 
     fn response_flags(&self) -> Option<u64> {
-        number_property("response\0flags")
+        number("response\0flags")
     }
 }
 
-fn text_property(path: &str) -> Option<Vec<u8>> {
-    Some(property(path).ok()?.to_vec())
-}
-
-/// Hands the `log` crate's lines to the proxy, whose own log level decides what is
-/// written.
+/// Passes the lines of the `log` crate to the proxy, whose log level decides what is written.
 struct ProxyLog;
 
 impl log::Log for ProxyLog {
@@ -427,22 +360,22 @@ impl log::Log for ProxyLog {
     fn log(&self, record: &Record<'_>) {
         let message = record.args().to_string();
         let level = match record.level() {
-            Level::Trace => 0,
-            Level::Debug => 1,
-            Level::Info => 2,
-            Level::Warn => 3,
-            Level::Error => 4,
+            Level::Trace => LogLevel::Trace,
+            Level::Debug => LogLevel::Debug,
+            Level::Info => LogLevel::Info,
+            Level::Warn => LogLevel::Warn,
+            Level::Error => LogLevel::Error,
         };
         // SAFETY: the message is borrowed for the call.
-        let _ = unsafe { proxy_log(level, message.as_ptr(), message.len()) };
+        let _ = unsafe { proxy_log(level as u32, message.as_ptr(), message.len()) };
     }
 
     fn flush(&self) {}
 }
 
-/// Makes `log::info!` and the others write to the proxy's log.
+/// Makes the macros of the `log` crate write to the proxy's log.
 pub fn start_logging() {
-    // Fails only when it was called before.
+    // Fails only if it was called before.
     let _ = log::set_logger(&ProxyLog);
     log::set_max_level(LevelFilter::Info);
 }

@@ -1,12 +1,9 @@
-//! The host for proxy-wasm, on wasm32 alone: nothing here decides anything.
+//! The filter as a proxy-wasm module, on wasm32 only. Nothing here decides anything.
 //!
-//! - [`abi`] is what the proxy calls, [`contexts`] what it calls it for;
-//! - [`host`] makes every call to the proxy and decides every status it can answer, and [`lent`]
-//!   is the memory in which the proxy answers.
+//! - [`contexts`] receives the callbacks through the SDK's traits;
+//! - [`guards`] keeps callbacks away from the SDK that would make it panic;
+//! - [`host`] makes all calls to the proxy.
 
-mod abi;
-mod alone;
 mod contexts;
+mod guards;
 mod host;
-mod lent;
-mod streams;

@@ -1,4 +1,4 @@
-//! Exports and imports that Envoy requires or offers. Must not change a module.
+//! Exports and imports that Envoy requires or offers.
 
 use walrus::{ExportItem, ImportKind, Module};
 
@@ -43,6 +43,24 @@ const WASI: [&str; 12] = [
     "proc_exit",
     "random_get",
 ];
+
+/// Prefix of the filter's guards; the rest of the name is that of the guarded callback.
+const GUARD: &str = "guard_";
+
+/// Exports each guard under the name of its callback, in place of the callback itself, which
+/// a Rust crate cannot do: the SDK defines that name already.
+pub fn export_guards(module: &mut Module) {
+    let guards: Vec<_> = module
+        .exports
+        .iter()
+        .filter_map(|export| Some((export.id(), export.name.strip_prefix(GUARD)?.to_owned())))
+        .collect();
+    for (guard, callback) in guards {
+        // Fails if the module does not export the callback itself.
+        let _ = module.exports.remove(&callback);
+        module.exports.get_mut(guard).name = callback;
+    }
+}
 
 /// Whether the deployable module keeps this export.
 pub fn is_kept(export: &str) -> bool {

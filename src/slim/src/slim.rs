@@ -34,7 +34,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Removes what Envoy does not need, then checks the contract.
+/// Exports the guards, removes what Envoy does not need, then checks the contract.
 ///
 /// The check follows the garbage collection, because an import that only unreachable code used
 /// is removed by it.
@@ -47,6 +47,7 @@ pub fn slim(input: &[u8], limit: usize) -> Result<Vec<u8>, Refusal> {
         // The parser's report has several lines.
         .map_err(|error| Refusal::Unreadable(format!("{error:#}").replace('\n', " ")))?;
 
+    contract::export_guards(&mut module);
     let dropped: Vec<_> = module
         .exports
         .iter()
