@@ -81,6 +81,21 @@ fn removes_other_exports_and_code_that_only_they_use() {
 }
 
 #[test]
+fn exports_a_guard_in_place_of_its_callback() {
+    let wasm = wat_module(
+        r#"(global $calls (mut i32) (i32.const 0))
+           (func (export "guard_proxy_on_log") (param i32) (global.set $calls (i32.const 1)))"#,
+        "",
+    );
+    let output = slim(&wasm, NO_LIMIT).unwrap();
+    assert_eq!(exports(&output).len(), 13);
+    // Only the guard uses the global, and the unguarded callback is gone.
+    let module = Module::from_buffer(&output).unwrap();
+    assert_eq!(module.globals.iter().count(), 1);
+    assert_eq!(module.funcs.iter().count(), 13);
+}
+
+#[test]
 fn an_element_segment_keeps_its_functions() {
     let wasm = wat_module(
         r#"(table 1 funcref) (elem (i32.const 0) $indirect) (type $t (func))

@@ -8,7 +8,6 @@ use wasmtime::{Memory, TypedFunc};
 
 use crate::abi::{LogLevel, Status};
 use crate::calls::{Call, Counts};
-use crate::handing::Handing;
 use crate::process::Process;
 use crate::stats::MetricIds;
 use crate::stream::Stream;
@@ -62,10 +61,6 @@ pub(crate) struct State {
     pub starting: bool,
     /// State of the generator behind `random_get`.
     pub random: u64,
-    /// What the proxy says of bytes that it hands over.
-    pub handing: Handing,
-    /// The most bytes that the module was asked to make room for.
-    pub most: u32,
     /// Reused for every answer that consists of bytes.
     pub scratch: Vec<u8>,
 }

@@ -133,8 +133,6 @@ impl Vm {
             process: process.clone(),
             memory: None,
             allocate: None,
-            handing: crate::Handing::default(),
-            most: 0,
             counts: Counts::default(),
             hook: None,
             metrics: MetricIds::default(),

@@ -1,11 +1,11 @@
-//! Callbacks for contexts that there are not, or no more, or of the other kind. Envoy makes
-//! none of them; whoever does gets no trap, and nothing changes for the others.
+//! Callbacks for contexts that do not exist, were deleted or are of the other kind. Envoy makes
+//! none of them; a host that does gets no trap, and other contexts are not affected.
 
 use divvy_host_tests::fixture::{CANARY_USER, accept, canary, configured, from_user, route};
 use divvy_host_tests::{Headers, Process, RootId, Vm};
 use serde_json::json;
 
-/// All callbacks about a context, with a number for each further argument.
+/// All callbacks for a context, with the arguments that follow its id.
 const CALLBACKS: [(&str, &[u32]); 9] = [
     ("proxy_on_configure", &[2]),
     ("proxy_on_tick", &[]),
@@ -30,7 +30,7 @@ fn assert_works(vm: &mut Vm, root: RootId) {
 }
 
 #[test]
-fn a_callback_for_no_context_changes_nothing_and_asks_for_nothing() {
+fn a_callback_for_an_unknown_context_makes_no_host_call() {
     let (mut vm, root) = configured(&Process::new(), &canary());
     let deleted_stream = vm.open(root).unwrap();
     vm.finish(deleted_stream).unwrap();
@@ -53,14 +53,14 @@ fn a_callback_for_no_context_changes_nothing_and_asks_for_nothing() {
 }
 
 #[test]
-fn a_callback_for_the_other_kind_of_context_changes_nothing() {
+fn a_callback_for_the_other_kind_of_context_makes_no_host_call() {
     let process = Process::new();
     let (mut vm, root) = configured(&process, &canary());
     let stream = vm.open(root).unwrap();
     for (callback, further) in CALLBACKS {
         let id = match callback {
             "proxy_on_configure" | "proxy_on_tick" => stream.number(),
-            // The one for both.
+            // Valid for both kinds.
             "proxy_on_delete" => continue,
             _ => root.number(),
         };
@@ -95,7 +95,7 @@ fn a_reused_context_id_is_a_new_stream() {
     let stream = vm.open(root).unwrap();
     let request = from_user(CANARY_USER).request;
     vm.request_headers(stream, request.clone(), true).unwrap();
-    // The one before was never deleted: nothing more comes of it.
+    // The previous stream was never deleted; its response is not counted.
     call(
         &mut vm,
         "proxy_on_context_create",
@@ -183,7 +183,7 @@ fn random_callbacks_in_random_order_do_not_trap_and_leave_nothing_behind() {
 fn thousands_of_streams_that_end_out_of_order_keep_their_own_state() {
     let process = Process::new();
     let (mut vm, root) = configured(&process, &canary());
-    // Each tells by its user where it was sent: to v1 or, by a rule, to v2.
+    // Even requests are routed to v1, odd ones by a rule to v2.
     let request = |nth: usize| match nth % 2 {
         0 => from_user("user-1").request,
         _ => from_user("user-1").header("x-canary", "true").request,
@@ -191,7 +191,7 @@ fn thousands_of_streams_that_end_out_of_order_keep_their_own_state() {
     let mut open = Vec::new();
     for nth in 0..3_000 {
         open.push((nth, vm.open(root).unwrap()));
-        // Some end among those that go on.
+        // A third of the streams end early.
         if nth % 3 == 2 {
             let (_, stream) = open.swap_remove(nth / 2 % open.len());
             vm.finish(stream).unwrap();
@@ -200,7 +200,7 @@ fn thousands_of_streams_that_end_out_of_order_keep_their_own_state() {
     for (nth, stream) in &open {
         vm.request_headers(*stream, request(*nth), true).unwrap();
     }
-    // A multiplier that shares no factor with their number: all of them, in another order.
+    // The multiplier has no factor in common with the count, so each stream comes once.
     let count = open.len();
     assert_eq!(count, 2_000);
     for step in 0..count {

@@ -10,9 +10,7 @@ use std::time::Duration;
 use divvy_host_tests::fixture::{
     CANARY_USER, PLUGIN, ROOT_ID, accept, assignment, broken, canary, from_user, route,
 };
-use divvy_host_tests::{
-    Action, Call, Exchange, Handing, Module, Process, RootId, Status, Stream, Trap, Vm,
-};
+use divvy_host_tests::{Action, Call, Exchange, Module, Process, RootId, Status, Stream, Trap, Vm};
 use serde_json::{Value, json};
 
 /// The failures of the ABI, and numbers that it does not have.
@@ -208,25 +206,6 @@ fn all_calls_failing_at_once_do_not_trap() {
         let mut vm = Vm::start(&Module::filter(), &Process::new()).unwrap();
         vm.intercept(move |call| call.is_proxy().then_some(status));
         life(&mut vm).unwrap();
-    }
-}
-
-#[test]
-fn bytes_in_memory_that_was_not_lent_make_no_trap() {
-    for lie in Handing::LIES {
-        let mut vm = Vm::start(&Module::filter(), &Process::new()).unwrap();
-        vm.hand_over(lie);
-        life(&mut vm).unwrap();
-
-        // Once more with a configuration that was read before: above there never is one.
-        let mut vm = Vm::start(&Module::filter(), &Process::new()).unwrap();
-        let root = accept(&mut vm, &configuration());
-        vm.hand_over(lie);
-        for exchange in exchanges() {
-            vm.exchange(root, &exchange).unwrap();
-        }
-        vm.tick(root).unwrap();
-        vm.retire(root).unwrap();
     }
 }
 

@@ -1,7 +1,7 @@
 //! Requests whose headers the proxy does not hand over, or not as it should.
 
 use divvy_host_tests::fixture::{CANARY_USER, assignment, canary, configured, from_user, route};
-use divvy_host_tests::{Call, Exchange, Handing, Process, Status, Stream};
+use divvy_host_tests::{Call, Exchange, Process, Status, Stream};
 use serde_json::{Value, json};
 
 /// A rollout for one host that routes, then one for everybody, with or without targets.
@@ -109,25 +109,4 @@ fn an_empty_header_map_is_an_unreadable_request() {
     assert_eq!(route(&stream), None);
     let assigned = assignment(&stream);
     assert_eq!(assigned.as_deref(), Some("all=v1;reason=error"));
-}
-
-/// Of what the proxy was not lent, nothing is read: the memory may be anybody's.
-#[test]
-fn a_request_in_memory_that_was_not_lent_cannot_be_read_and_the_next_one_can() {
-    let process = Process::new();
-    let (mut vm, root) = configured(&process, &scoped_then_all(true));
-    for lie in Handing::LIES {
-        vm.hand_over(lie);
-        let stream = vm.exchange(root, &forged()).unwrap();
-        assert_eq!(route(&stream), None, "{lie:?}");
-        let told = assignment(&stream);
-        assert_eq!(told.as_deref(), Some("all=v1;reason=error"), "{lie:?}");
-
-        vm.hand_over(Handing::AsLent);
-        let stream = vm.exchange(root, &forged()).unwrap();
-        assert_eq!(route(&stream).as_deref(), Some("v2"), "{lie:?}");
-    }
-    // Nor does the status that it cannot read make a class.
-    let class = |class| process.counted("divvy_responses_total", &[("divvy_class", class)]);
-    assert_eq!((class("none"), class("2xx")), (4, 8));
 }
