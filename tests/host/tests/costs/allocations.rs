@@ -14,9 +14,8 @@ const TABLE: &str = "tests/allocations.md";
 const HEAD: &str = "\
 # Allocations per request
 
-How often one request makes the filter allocate memory in its VM, from its headers to its log
-line, once every series has been used. Checked by `costs`, which says how to write this table
-anew.
+Allocations of the filter in its VM for one request, from its headers to its log line, after the first
+use of every series. A test compares; `make bless` writes this table.
 
 The full path allocates for the lines of the headers that the configuration uses, for the list of
 matching rollouts and for the decisions. Data from the proxy is read in place, in memory that later

@@ -16,9 +16,9 @@ const TABLE: &str = "tests/instructions.md";
 const HEAD: &str = "\
 # Instructions per request
 
-What one request costs in instructions of the filter, from its headers to its log line, once
-every series has been used; the host's own work is not in it. Checked by `costs`, which says
-how to write this table anew, and fails where a path has become dearer by more than 5 %.
+Instructions of the filter for one request, from its headers to its log line, after the first use of
+every series, without the work of the host. A test fails if a path needs more than 5 % more;
+`make bless` writes this table.
 
 | path | instructions |
 |---|--:|

@@ -21,10 +21,10 @@ const TABLE: &str = "tests/host_calls.md";
 const HEAD: &str = "\
 # Host calls per request
 
-What one request costs in calls to the proxy, from its headers to its log line, once
-every series has been used. Calls that return bytes cost about five of the others, unless there
-are none to return, as where an empty configuration looks for forged headers. Checked by `costs`,
-which says how to write this table anew.
+Calls to the proxy for one request, from its headers to its log line, after the first use of every
+series. A call that returns bytes costs about as much as five others, unless there are no bytes, as
+with an empty configuration that looks for forged headers. A test compares; `make bless` writes this
+table.
 
 | path | total | returning bytes | calls |
 |---|--:|--:|---|

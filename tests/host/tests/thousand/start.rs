@@ -14,11 +14,11 @@ use super::{ALL, BYS, By, configuration};
 
 const TABLE: &str = "tests/start.md";
 const HEAD: &str = "\
-# What a configuration takes
+# Cost of a configuration
 
-Instructions of the filter until a configuration is in force, and the VM's memory by then, in
-pages of 64 KiB: it never shrinks. The first row is a VM without any. Checked by `thousand`,
-which says how to write this table anew, and fails where a figure has grown by more than 5 %.
+Instructions of the filter until a configuration is in force, and the VM's memory at that point in pages
+of 64 KiB; it never shrinks. The first row is a VM without a configuration. A test fails if a figure grows
+by more than 5 %; `make bless` writes this table.
 
 | configuration | bytes | instructions | pages |
 |---|--:|--:|--:|
