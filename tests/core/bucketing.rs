@@ -13,7 +13,7 @@ fn vectors() -> Vec<Value> {
 }
 
 #[test]
-fn every_vector_comes_out_as_the_independent_implementation_has_it() {
+fn every_vector_equals_that_of_the_independent_implementation() {
     let rows = vectors();
     assert_eq!(rows.len(), 300);
     for row in rows {
@@ -116,7 +116,7 @@ fn standard_errors(count: usize, of: usize, share: f64) -> f64 {
 }
 
 #[test]
-fn a_gate_lets_its_share_of_every_population_through() {
+fn a_gate_admits_its_share_of_every_population() {
     for (population, ids) in populations() {
         for percent in [1.0, 5.0, 20.0, 50.0] {
             for salt in ["checkout", "search-ranker.2", "s7"] {
@@ -178,7 +178,7 @@ fn chi_square(table: &[Vec<usize>]) -> f64 {
 }
 
 #[test]
-fn gate_split_and_rule_percent_are_independent_of_one_another() {
+fn gate_split_and_rule_percent_are_independent() {
     let tenth = |position: Position| (position.get() / 100_000) as usize;
     for (population, ids) in populations() {
         let gate = Key::new(Purpose::Gate, "checkout");
@@ -211,7 +211,7 @@ fn gate_split_and_rule_percent_are_independent_of_one_another() {
 }
 
 #[test]
-fn nobody_leaves_a_canary_that_grows() {
+fn no_user_leaves_a_growing_canary() {
     for (population, ids) in populations() {
         let key = Key::new(Purpose::Gate, "checkout");
         let gates = [5.0, 20.0, 50.0].map(|percent| Gate::new(key.clone(), share(percent)));
@@ -226,7 +226,7 @@ fn nobody_leaves_a_canary_that_grows() {
 }
 
 #[test]
-fn a_new_version_moves_users_into_it_and_nowhere_else() {
+fn a_new_version_only_moves_users_into_itself() {
     for (population, ids) in populations() {
         let before = Split::new("s", [("a", "a", 50), ("b", "b", 30)]).unwrap();
         let after = Split::new("s", [("a", "a", 50), ("b", "b", 30), ("c", "c", 20)]).unwrap();

@@ -106,7 +106,7 @@ fn moved(before: impl Fn(&[u8]) -> usize, after: impl Fn(&[u8]) -> usize) -> usi
 }
 
 #[test]
-fn a_changed_weight_moves_as_few_as_possible() {
+fn a_changed_weight_moves_the_minimum_of_users() {
     let mut lines = Vec::new();
     for (from, to) in [(5, 20), (20, 5)] {
         let gate = |percent: u32| {
@@ -139,7 +139,7 @@ fn a_changed_weight_moves_as_few_as_possible() {
 }
 
 #[test]
-fn whoever_moves_moves_to_where_the_weight_grew() {
+fn users_only_move_into_an_arm_whose_weight_grew() {
     let (before, after) = (rendezvous([1, 1, 0]), rendezvous([1, 1, 1]));
     let between = |from: usize, to: usize| {
         users()
@@ -177,7 +177,7 @@ fn p_value(pairs: impl Iterator<Item = (usize, usize)>) -> f64 {
 }
 
 #[test]
-fn lines_of_different_keys_are_independent() {
+fn positions_of_different_keys_are_independent() {
     let fifth = |key: &Key, id: &[u8]| (key.position(id).get() / 200_000) as usize;
     let own = Key::new(Purpose::Gate, "checkout");
     let others = [
@@ -213,7 +213,7 @@ fn lines_of_different_keys_are_independent() {
 }
 
 #[test]
-fn two_canaries_share_the_users_that_chance_gives_them() {
+fn two_canaries_share_as_many_users_as_independent_ones() {
     let both = |a: &Gate, b: &Gate| users().filter(|id| a.admits(id) && b.admits(id)).count();
     let checkout = canary("checkout", 20.0);
     let lines = [
@@ -226,7 +226,7 @@ fn two_canaries_share_the_users_that_chance_gives_them() {
 
 /// The layer of `envoy/examples/ab-test-layers.yaml`, decided as a request is.
 #[test]
-fn a_layer_keeps_tests_apart_and_the_holdout_takes_its_share_of_each() {
+fn tests_of_one_layer_share_no_user_and_the_holdout_takes_its_share_of_each() {
     let test = |name: &str, from: u32, to: u32| {
         json!({
             "name": name, "versions": [{"name": "a"}, {"name": "b"}], "stable": "a",
@@ -270,7 +270,7 @@ fn a_layer_keeps_tests_apart_and_the_holdout_takes_its_share_of_each() {
 /// With so many users in two equal arms, one arm is that much too large once in 1,000 times by
 /// chance: 3.2905 standard errors to either side.
 #[test]
-fn the_limits_of_a_sample_ratio_are_these() {
+fn the_limits_of_a_sample_ratio_are_those_of_the_page() {
     let lines = [1_000, 10_000, 100_000, 1_000_000].map(|users: usize| {
         let off = 3.2905 * (users as f64).sqrt() / 2.0;
         let limit = (users as f64 / 2.0 + off).ceil() as usize;
@@ -281,7 +281,7 @@ fn the_limits_of_a_sample_ratio_are_these() {
 }
 
 #[test]
-fn split_by_request_everybody_meets_the_canary() {
+fn a_split_by_request_shows_every_user_the_canary() {
     let lines = [1, 10, 20, 50].map(|requests| {
         let met = 100.0 * (1.0 - 0.95_f64.powi(requests));
         format!("| {requests} | {met:.0} % |")
@@ -314,7 +314,7 @@ fn changed(rollout: &Value, changes: &[(&str, Value)]) -> Value {
 }
 
 #[test]
-fn what_the_page_says_moves_nobody_moves_nobody() {
+fn changes_that_move_no_user_according_to_the_page_move_none() {
     let version = |name: &str, target: &str| json!({"name": name, "target": target});
     let arm = |version: &str, weight: u32| json!({"version": version, "weight": weight});
     let test = json!({

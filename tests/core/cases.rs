@@ -32,7 +32,7 @@ impl Environment for Told {
 }
 
 #[test]
-fn every_case_of_the_tables_is_decided_as_it_says() {
+fn every_case_has_the_expected_decision() {
     let mut cases = 0;
     for group in groups() {
         let policy = config::parse(group.config.to_string().as_bytes())

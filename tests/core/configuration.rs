@@ -2,27 +2,22 @@
 use divvy::config::{self, digest, inert, parse};
 use serde_json::{Value, json};
 
+use crate::compile::errors_of;
+
 /// A valid configuration, to be spoiled.
 fn valid() -> Value {
     serde_json::from_str(include_str!("../cases/valid.json")).unwrap()
 }
 
-fn errors_of(config: &Value) -> Vec<String> {
-    parse(config.to_string().as_bytes())
-        .err()
-        .map(|errors| errors.iter().map(ToString::to_string).collect())
-        .unwrap_or_default()
-}
-
 #[test]
-fn the_whole_reference_is_accepted() {
+fn the_reference_configuration_is_accepted() {
     assert_eq!(errors_of(&valid()), Vec::<String>::new());
 }
 
 /// Each row of `tests/cases/broken.json` puts one value into the valid configuration and
 /// has the first error that comes of it.
 #[test]
-fn what_is_wrong_is_said_with_its_path() {
+fn every_broken_configuration_has_its_error_with_its_path() {
     let rows = divvy_cases::broken();
     assert!(rows.len() >= 60, "only {} rows", rows.len());
     for (config, error) in rows {
@@ -32,7 +27,7 @@ fn what_is_wrong_is_said_with_its_path() {
 }
 
 #[test]
-fn all_errors_come_at_once_one_of_shape_for_each_element_and_every_one_of_meaning() {
+fn all_errors_are_reported_at_once_and_one_type_error_per_element() {
     let rollout = |name: &str, stable: &str, weight: Value| {
         json!({
             "name": name, "versions": [{"name": "v1"}, {"name": "v2"}], "stable": stable,
@@ -76,7 +71,7 @@ fn all_errors_come_at_once_one_of_shape_for_each_element_and_every_one_of_meanin
 }
 
 #[test]
-fn text_that_is_no_configuration_is_told_what_it_should_be() {
+fn text_that_is_not_a_configuration_has_an_error_that_says_what_to_write() {
     let long = vec![b' '; config::limits::MAX_BYTES + 1];
     for (bytes, error) in [
         (
@@ -121,7 +116,7 @@ fn text_that_is_no_configuration_is_told_what_it_should_be() {
 }
 
 #[test]
-fn each_limit_has_its_error_and_the_limit_itself_is_allowed() {
+fn the_maximum_is_allowed_and_one_more_is_an_error() {
     let version = |n: usize| json!({"name": format!("v{n}")});
     let rule = |n: usize| json!({"name": format!("r{n}"), "when": {"header": "x", "present": true}, "use": "v0"});
     let rollout = |n: usize, versions: usize, rules: usize| {
@@ -163,7 +158,7 @@ fn each_limit_has_its_error_and_the_limit_itself_is_allowed() {
 }
 
 #[test]
-fn the_deepest_json_that_is_read_at_all_ends_in_a_message() {
+fn deeply_nested_json_is_one_error() {
     let nested = |levels: usize| {
         let open = "{\"not\":".repeat(levels);
         let close = "}".repeat(levels);
@@ -180,14 +175,14 @@ fn the_deepest_json_that_is_read_at_all_ends_in_a_message() {
 }
 
 #[test]
-fn no_bytes_and_no_fields_are_the_empty_configuration() {
+fn no_bytes_and_an_empty_object_are_the_empty_configuration() {
     for bytes in [&b""[..], b"{}", b" { } \n", b"\n{\"rollouts\": []}"] {
         assert!(parse(bytes).unwrap().rollouts.is_empty());
     }
 }
 
 #[test]
-fn the_fingerprint_is_of_the_meaning_and_not_of_the_text() {
+fn the_fingerprint_depends_on_the_meaning_and_not_on_the_text() {
     let of = |text: &str| inert(text.as_bytes()).fingerprint;
     assert_eq!(
         of(r#"{"a": 1, "b": {"d": 5, "c": 1e3}}"#),
@@ -203,7 +198,7 @@ fn the_fingerprint_is_of_the_meaning_and_not_of_the_text() {
 }
 
 #[test]
-fn a_refused_configuration_still_says_which_headers_to_strip() {
+fn the_headers_of_a_refused_configuration_are_removed_from_requests() {
     let owned = |text: &str| -> Vec<String> {
         let policy = inert(text.as_bytes());
         policy
@@ -223,7 +218,7 @@ fn a_refused_configuration_still_says_which_headers_to_strip() {
 }
 
 #[test]
-fn ranges_of_a_layer_may_touch() {
+fn adjacent_ranges_of_a_layer_are_allowed() {
     let mut config = valid();
     let split = json!([{"version": "v1", "weight": 1}, {"version": "v2", "weight": 1}]);
     for (from, to) in [(50, 100), (50, 51)] {
@@ -235,7 +230,7 @@ fn ranges_of_a_layer_may_touch() {
 }
 
 #[test]
-fn of_too_many_regular_expressions_the_first_is_named() {
+fn the_first_regular_expression_above_the_maximum_is_the_error() {
     let patterns = |count: usize| {
         let list: Value = (0..count)
             .map(|_| json!({"header": "a", "regex": "b"}))
@@ -254,7 +249,7 @@ fn of_too_many_regular_expressions_the_first_is_named() {
 }
 
 #[test]
-fn what_a_refused_configuration_exposes_is_stripped_as_well() {
+fn the_expose_headers_of_a_refused_configuration_are_removed_from_requests() {
     let mut config = valid();
     config["rollouts"][0]["stable"] = json!("v9");
     let policy = inert(config.to_string().as_bytes());

@@ -1,10 +1,11 @@
 //! Tests side by side: layers, the holdout, and what following means, over 100,000 users. All
 //! names are fixed: the same numbers come out every time.
-use divvy::config;
 use divvy::decide::decide;
 use divvy::decision::{Decision, Reason};
 use divvy::request::Request;
 use serde_json::{Value, json};
+
+use crate::compile::policy;
 
 const USERS: usize = 100_000;
 
@@ -36,7 +37,7 @@ fn decided(rollouts: &[Value]) -> Vec<Vec<Decision>> {
         "holdout": {"name": "2026q4", "percent": 2},
         "rollouts": rollouts,
     });
-    let policy = config::parse(config.to_string().as_bytes()).unwrap();
+    let policy = policy(&config);
     let decide = |user: usize| {
         let user = format!("user-{user}");
         let headers = [(&b"x-user-id"[..], user.as_bytes())];
@@ -77,7 +78,7 @@ fn chi_square([neither, one, other, both]: [f64; 4]) -> f64 {
 const ONE_IN_TEN_THOUSAND: f64 = 15.14;
 
 #[test]
-fn tests_in_ranges_of_one_layer_that_do_not_overlap_share_no_user() {
+fn tests_in_disjoint_ranges_of_a_layer_share_no_user() {
     let users = decided(&[
         test("one", &range("page", 0.0, 30.0), json!({})),
         test("two", &range("page", 30.0, 60.5), json!({})),
@@ -101,7 +102,7 @@ fn tests_in_ranges_of_one_layer_that_do_not_overlap_share_no_user() {
 }
 
 #[test]
-fn tests_in_different_layers_are_independent_of_each_other() {
+fn tests_in_different_layers_are_independent() {
     let users = decided(&[
         test(
             "colour",
@@ -133,7 +134,7 @@ fn tests_in_different_layers_are_independent_of_each_other() {
 
 /// Proof that the test above can fail: one salt and one layer for two tests.
 #[test]
-fn tests_of_one_salt_are_not_independent() {
+fn tests_with_the_same_salt_are_dependent() {
     let twin = |name: &str, layer: &str| {
         let mut twin = test(name, &range(layer, 0.0, 100.0), json!({"holdout": false}));
         twin["salt"] = json!("same");
@@ -144,7 +145,7 @@ fn tests_of_one_salt_are_not_independent() {
 }
 
 #[test]
-fn the_holdout_takes_its_percent_out_of_each_test_that_obeys_it_and_they_are_the_same_people() {
+fn the_holdout_takes_the_same_users_out_of_every_test_that_has_it() {
     let users = decided(&[
         test("colour", &range("page", 0.0, 50.0), json!({})),
         test(
@@ -185,7 +186,7 @@ fn the_holdout_takes_its_percent_out_of_each_test_that_obeys_it_and_they_are_the
 }
 
 #[test]
-fn a_follower_has_the_version_of_its_leader_wherever_it_has_one_of_that_name() {
+fn a_follower_has_the_version_of_its_leader_if_it_has_one_of_that_name() {
     let follower = json!({
         "name": "basket", "versions": [{"name": "old"}, {"name": "B"}], "stable": "old",
         "strategy": {"follow": {"rollout": "one"}},

@@ -17,9 +17,10 @@
 mod bucketing;
 mod bucketing_figures;
 mod cases;
+mod compile;
 mod configuration;
 mod experiments;
 mod guardrail;
-mod one_mistake;
 mod people;
 mod series;
+mod single_errors;

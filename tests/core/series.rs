@@ -4,8 +4,10 @@ use divvy::decision::Reason;
 use divvy::environment::Empty;
 use divvy::output::{request_series, series};
 use divvy::request::Request;
-use divvy::{config, output, policy::VersionId};
+use divvy::{output, policy::VersionId};
 use serde_json::{Value, json};
+
+use crate::compile::policy;
 
 /// A rollout with this strategy, behind one that it can follow.
 fn rollout(strategy: &Value) -> Value {
@@ -29,7 +31,7 @@ fn rollout(strategy: &Value) -> Value {
 }
 
 #[test]
-fn every_answer_that_a_rollout_gives_was_foreseen_and_every_foreseen_one_is_given() {
+fn the_possible_answers_of_a_rollout_are_exactly_those_that_occur() {
     let arms = json!([{"version": "v1", "weight": 1}, {"version": "v2", "weight": 1}]);
     for strategy in [
         json!({"canary": {"version": "v2", "weight": 0}}),
@@ -52,7 +54,7 @@ fn every_answer_that_a_rollout_gives_was_foreseen_and_every_foreseen_one_is_give
         for enabled in [true, false] {
             let mut config = rollout(&strategy);
             config["rollouts"][1]["enabled"] = enabled.into();
-            let policy = config::parse(config.to_string().as_bytes()).unwrap();
+            let policy = policy(&config);
             let mut foreseen = possible(&policy, &policy.rollouts[1]);
             // What nobody plans for is foreseen once.
             let error = (policy.rollouts[1].stable, Reason::Error);
@@ -82,7 +84,7 @@ fn every_answer_that_a_rollout_gives_was_foreseen_and_every_foreseen_one_is_give
 }
 
 #[test]
-fn the_weights_are_the_strategys_shares_with_the_rest_for_stable() {
+fn the_weights_are_the_shares_of_the_strategy_and_stable_has_the_rest() {
     let arms = json!([{"version": "v1", "weight": 1}, {"version": "v2", "weight": 3}]);
     let (v1, v2) = (VersionId(0), VersionId(1));
     for (strategy, expected) in [
@@ -132,7 +134,7 @@ fn the_weights_are_the_strategys_shares_with_the_rest_for_stable() {
             vec![(v1, 0), (v2, 1_000_000)],
         ),
     ] {
-        let policy = config::parse(rollout(&strategy).to_string().as_bytes()).unwrap();
+        let policy = policy(&rollout(&strategy));
         let shares = policy.shares(&Empty)[1].clone().into_iter();
         let mut shares: Vec<_> = shares
             .map(|(version, share)| (version, share.ppm()))
@@ -143,17 +145,17 @@ fn the_weights_are_the_strategys_shares_with_the_rest_for_stable() {
 }
 
 #[test]
-fn a_disabled_rollout_is_stables_alone() {
+fn a_disabled_rollout_gives_stable_all_of_the_weight() {
     let mut config = rollout(&json!({"canary": {"version": "v2", "weight": 5}}));
     config["rollouts"][1]["enabled"] = false.into();
-    let policy = config::parse(config.to_string().as_bytes()).unwrap();
+    let policy = policy(&config);
     let shares = policy.shares(&Empty)[1].clone();
     assert_eq!(shares.len(), 1);
     assert_eq!((shares[0].0, shares[0].1.ppm()), (VersionId(0), 1_000_000));
 }
 
 #[test]
-fn labels_stand_before_the_metric_as_envoy_and_istio_take_them_apart() {
+fn a_stat_name_has_its_labels_before_the_metric() {
     assert_eq!(
         request_series("checkout", "v2", Reason::Split),
         "divvy_rollout=.=checkout;.;divvy_version=.=v2;.;divvy_reason=.=split;.;divvy_requests_total"

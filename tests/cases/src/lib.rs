@@ -6,6 +6,7 @@
 //! every operator.
 
 pub mod asks;
+pub mod build;
 pub mod claims;
 pub mod matrix;
 pub mod mutate;

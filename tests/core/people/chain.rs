@@ -1,6 +1,7 @@
 //! What proxies upstream have decided.
 
 use super::*;
+use serde_json::json;
 
 const GATEWAY: &str = "spiffe://cluster.local/ns/istio-system/sa/gateway";
 
@@ -28,7 +29,7 @@ fn answer(policy: &Policy, lines: &[&str]) -> Answer {
 }
 
 #[test]
-fn the_decision_of_a_trusted_proxy_is_honoured_before_rules_and_strategy() {
+fn the_decision_of_a_trusted_proxy_precedes_rules_and_strategy() {
     let rule =
         json!({"rules": [{"name": "all", "when": {"header": "x", "present": false}, "use": "v1"}]});
     let policy = policy(&config(&[rollout(&canary(0.0), &rule)]));
@@ -65,7 +66,7 @@ fn the_decision_of_a_trusted_proxy_is_honoured_before_rules_and_strategy() {
 }
 
 #[test]
-fn nobody_else_is_honoured() {
+fn decisions_of_other_peers_are_ignored() {
     let policy = policy(&config(&[rollout(&canary(0.0), &json!({}))]));
     let forged = [("x-divvy-assignment", "checkout=v2;reason=split, other=x")];
     for (who, world) in [
@@ -104,7 +105,7 @@ fn nobody_else_is_honoured() {
 }
 
 #[test]
-fn the_workload_is_trusted_on_its_way_out() {
+fn the_workload_is_trusted_on_outbound_listeners() {
     let mut config = config(&[rollout(&canary(0.0), &json!({}))]);
     config["trust"] = json!({"workload": true});
     let policy = policy(&config);
@@ -131,7 +132,7 @@ fn the_workload_is_trusted_on_its_way_out() {
 }
 
 #[test]
-fn what_is_not_ours_is_passed_on_as_it_came() {
+fn members_of_other_rollouts_are_forwarded_unchanged() {
     let local = rollout(
         &canary(0.0),
         &json!({"match": [{"path": {"prefix": "/shop"}}]}),
@@ -155,7 +156,7 @@ fn what_is_not_ours_is_passed_on_as_it_came() {
 }
 
 #[test]
-fn a_proxy_without_rollouts_passes_everything_on() {
+fn a_proxy_without_rollouts_forwards_all_members() {
     let policy = policy(&config(&[]));
     assert_eq!(
         answer(&policy, &["a=1", "b=2;reason=split"]).assignment(),
@@ -164,7 +165,7 @@ fn a_proxy_without_rollouts_passes_everything_on() {
 }
 
 #[test]
-fn several_lines_are_one_list_and_one_mistake_spoils_it() {
+fn several_header_lines_are_one_list_and_one_syntax_error_invalidates_it() {
     let policy = policy(&config(&[rollout(&canary(0.0), &json!({}))]));
     for (lines, route) in [
         (vec!["a=b", "checkout=v2;reason=split"], "v2"),
@@ -189,7 +190,7 @@ fn several_lines_are_one_list_and_one_mistake_spoils_it() {
 }
 
 #[test]
-fn a_rollout_that_is_switched_off_here_is_off() {
+fn a_disabled_rollout_ignores_inherited_decisions() {
     let policy = policy(&config(&[rollout(
         &canary(0.0),
         &json!({"enabled": false}),
@@ -199,7 +200,7 @@ fn a_rollout_that_is_switched_off_here_is_off() {
 }
 
 #[test]
-fn follow_and_assigned_look_here_first_and_upstream_then() {
+fn follow_and_assigned_prefer_own_decisions_to_upstream_ones() {
     let follow = json!({"follow": {"rollout": "checkout"}});
     let rule = json!({"name": "payments", "rules": [
         {"name": "with-b", "when": {"assigned": {"rollout": "search", "version": "B"}}, "use": "v2"},
@@ -248,7 +249,7 @@ fn follow_and_assigned_look_here_first_and_upstream_then() {
 }
 
 #[test]
-fn the_guardrail_counts_and_takes_back_what_a_strategy_chose_upstream() {
+fn the_guardrail_judges_and_rolls_back_inherited_decisions_of_a_strategy() {
     let guarded = json!({"guardrail": {"errors": {"max": 1}}});
     let policy = policy(&config(&[rollout(&canary(0.0), &guarded)]));
     for (reason, judged) in [
@@ -271,7 +272,7 @@ fn the_guardrail_counts_and_takes_back_what_a_strategy_chose_upstream() {
 }
 
 #[test]
-fn what_is_wrong_with_trust_is_said() {
+fn errors_of_trust() {
     for (trust, error) in [
         (
             json!({}),

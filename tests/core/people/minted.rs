@@ -1,6 +1,7 @@
 //! Visitors who are nobody yet.
 
 use super::*;
+use serde_json::json;
 
 fn config(mint: &Value, further: &Value) -> Value {
     let mut config = json!({
@@ -15,7 +16,7 @@ fn config(mint: &Value, further: &Value) -> Value {
 }
 
 #[test]
-fn the_first_request_is_decided_as_the_next_ones_will_be_that_bring_the_cookie() {
+fn the_first_request_has_the_same_decision_as_later_ones_with_the_cookie() {
     let policy = policy(&config(&json!({}), &json!({})));
     let mut versions = [0, 0];
     for draw in 0..1_000_u128 {
@@ -46,7 +47,7 @@ fn the_first_request_is_decided_as_the_next_ones_will_be_that_bring_the_cookie()
 }
 
 #[test]
-fn a_cookie_has_the_attributes_that_are_asked_for_and_safe_ones_otherwise() {
+fn a_cookie_has_the_configured_attributes_and_safe_defaults() {
     for (mint, attributes) in [
         (json!({}), "; Path=/; SameSite=Lax; Secure; HttpOnly"),
         (
@@ -66,7 +67,7 @@ fn a_cookie_has_the_attributes_that_are_asked_for_and_safe_ones_otherwise() {
 }
 
 #[test]
-fn nobody_is_given_an_identity_without_need() {
+fn an_identity_is_minted_only_if_a_decision_needs_it() {
     let html = json!({"when": {"header": "accept", "contains": "text/html"}});
     let other = json!({"match": [{"path": {"prefix": "/other"}}]});
     let by_name = json!({"rules": [{"name": "staff", "when": {"identity": true, "in": ["alice"]}, "use": "v2"}]});
@@ -161,7 +162,7 @@ fn nobody_is_given_an_identity_without_need() {
 }
 
 #[test]
-fn who_is_refused_an_identity_is_nobody() {
+fn a_visitor_who_gets_no_cookie_has_no_identity() {
     let mint = json!({"when": {"header": "accept", "contains": "text/html"}});
     let policy = policy(&config(&mint, &json!({})));
     assert_eq!(
@@ -171,7 +172,7 @@ fn who_is_refused_an_identity_is_nobody() {
 }
 
 #[test]
-fn what_is_wrong_with_a_minted_cookie_is_said() {
+fn errors_of_minted_cookies() {
     for (identity, error) in [
         (
             json!([{"header": "x", "mint": {}}]),

@@ -1,6 +1,7 @@
 //! Copies of requests.
 
 use super::*;
+use serde_json::json;
 
 fn config(strategy: &Value, mirror: &Value, further: &Value) -> Value {
     let mut rollout = rollout(strategy, further);
@@ -13,7 +14,7 @@ fn get(id: &str) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn the_share_of_users_is_copied_that_is_asked_for_and_always_the_same_ones() {
+fn the_configured_share_of_users_is_mirrored_and_always_the_same_users() {
     let mirror = json!({"version": "v2", "percent": 10});
     let policy = policy(&config(&canary(0.0), &mirror, &json!({})));
     let copied: Vec<_> = (0..10_000)
@@ -37,7 +38,7 @@ fn the_share_of_users_is_copied_that_is_asked_for_and_always_the_same_ones() {
 }
 
 #[test]
-fn a_copy_goes_where_the_request_does_not_with_the_methods_that_are_named() {
+fn a_request_is_mirrored_to_another_version_and_only_for_the_configured_methods() {
     let all = json!({"version": "v2", "percent": 100});
     let reads = json!({"version": "v2", "percent": 100, "methods": ["GET", "HEAD"]});
     let rule =
@@ -124,7 +125,7 @@ fn a_copy_goes_where_the_request_does_not_with_the_methods_that_are_named() {
 }
 
 #[test]
-fn only_the_rollout_that_owns_the_route_copies() {
+fn only_the_rollout_that_owns_the_route_mirrors() {
     let mirror = json!({"version": "v2", "percent": 100});
     let mut config = config(&canary(0.0), &mirror, &json!({}));
     let first = rollout(&canary(0.0), &json!({"name": "first"}));
@@ -135,7 +136,7 @@ fn only_the_rollout_that_owns_the_route_copies() {
 }
 
 #[test]
-fn a_share_of_people_who_carry_nothing_is_drawn() {
+fn without_an_identity_mirroring_uses_the_random_one() {
     let mirror = json!({"version": "v2", "percent": 30});
     let policy = policy(&config(&canary(0.0), &mirror, &json!({})));
     let copied = (0..2_000_u128).filter(|draw| {
@@ -151,7 +152,7 @@ fn a_share_of_people_who_carry_nothing_is_drawn() {
 }
 
 #[test]
-fn what_is_wrong_with_a_mirror_is_said() {
+fn errors_of_mirrors() {
     let good = json!({"version": "v2", "percent": 10});
     let mut untargeted = config(&canary(0.0), &good, &json!({}));
     untargeted["rollouts"][0]

@@ -13,8 +13,11 @@ use divvy::guardrail::State;
 use divvy::output::HeaderChange;
 use divvy::policy::Policy;
 use divvy::request::Request;
-use divvy::{config, decide, output};
-use serde_json::{Value, json};
+use divvy::{decide, output};
+use divvy_cases::build::{self, canary};
+use serde_json::Value;
+
+use crate::compile::{errors_of, policy};
 
 /// What is not in the headers.
 #[derive(Clone, Debug, Default)]
@@ -77,10 +80,6 @@ impl Answer {
     }
 }
 
-fn policy(config: &Value) -> Policy {
-    config::parse(config.to_string().as_bytes()).unwrap_or_else(|errors| panic!("{errors}"))
-}
-
 fn ask_in(world: &World, policy: &Policy, headers: &[(&str, &str)]) -> Answer {
     let headers = headers
         .iter()
@@ -110,28 +109,7 @@ fn ask(policy: &Policy, headers: &[(&str, &str)]) -> Answer {
     ask_in(&World::default(), policy, headers)
 }
 
-fn errors_of(config: &Value) -> Vec<String> {
-    let errors = config::parse(config.to_string().as_bytes()).err();
-    errors.map_or(vec![], |errors| {
-        errors.iter().map(ToString::to_string).collect()
-    })
-}
-
-/// A rollout of v1 and v2 by this strategy, with further fields.
-fn rollout(strategy: &Value, further: &Value) -> Value {
-    let mut rollout = json!({
-        "name": "checkout",
-        "target": "{version}",
-        "versions": [{"name": "v1"}, {"name": "v2"}],
-        "stable": "v1",
-        "strategy": strategy,
-    });
-    for (key, value) in further.as_object().unwrap() {
-        rollout[key] = value.clone();
-    }
-    rollout
-}
-
-fn canary(weight: f64) -> Value {
-    json!({"canary": {"version": "v2", "weight": weight}})
+/// A rollout of v1 and v2 with this strategy and further fields.
+fn rollout(strategy: &Value, fields: &Value) -> Value {
+    build::with(build::rollout("checkout", &["v1", "v2"], strategy), fields)
 }

@@ -1,6 +1,7 @@
 //! Cookies that remember what a strategy said.
 
 use super::*;
+use serde_json::json;
 
 const STICKY: &str = "divvy_checkout";
 
@@ -54,7 +55,7 @@ fn somebody_with(policy: &Policy, version: &str) -> (String, String) {
 }
 
 #[test]
-fn what_the_strategy_said_is_written_once_and_not_renewed() {
+fn the_sticky_cookie_is_written_once_and_not_renewed() {
     let policy = policy(&config(&canary(50.0), &json!({})));
     for (version, reason) in [("v1", "split"), ("v2", "sticky")] {
         let (user, cookie) = somebody_with(&policy, version);
@@ -99,7 +100,7 @@ fn signing_in_keeps_the_version() {
 }
 
 #[test]
-fn lowering_the_weight_moves_nobody_who_is_in_and_lets_nobody_new_in() {
+fn a_lower_weight_keeps_the_users_of_the_canary_and_adds_none() {
     let before = policy(&config(&canary(50.0), &json!({})));
     let after = policy(&config(&canary(1.0), &json!({})));
     for user in (1..300).map(|user: u32| user.to_string()) {
@@ -116,7 +117,7 @@ fn lowering_the_weight_moves_nobody_who_is_in_and_lets_nobody_new_in() {
 }
 
 #[test]
-fn lowering_traffic_or_an_arms_weight_moves_nobody_who_is_in() {
+fn lower_traffic_or_a_lower_weight_keeps_the_users_of_a_test() {
     let before = policy(&config(&test([1, 1], &json!({"traffic": 100})), &json!({})));
     let after = policy(&config(
         &test([1000, 1], &json!({"traffic": 1})),
@@ -131,7 +132,7 @@ fn lowering_traffic_or_an_arms_weight_moves_nobody_who_is_in() {
 }
 
 #[test]
-fn who_was_not_let_in_is_let_in_when_traffic_grows_even_where_stable_is_an_arm() {
+fn users_outside_of_a_test_enter_it_when_traffic_grows_even_if_stable_is_an_arm() {
     let before = policy(&config(&test([1, 1], &json!({"traffic": 10})), &json!({})));
     let after = policy(&config(&test([1, 1], &json!({"traffic": 100})), &json!({})));
     let users = (1..).map(|user: u32| user.to_string());
@@ -146,7 +147,7 @@ fn who_was_not_let_in_is_let_in_when_traffic_grows_even_where_stable_is_an_arm()
 }
 
 #[test]
-fn a_canary_that_grows_takes_along_those_who_have_the_cookie() {
+fn a_growing_canary_includes_users_with_the_cookie_of_stable() {
     let before = policy(&config(&canary(1.0), &json!({})));
     let after = policy(&config(&canary(100.0), &json!({})));
     let (user, cookie) = somebody_with(&before, "v1");
@@ -163,7 +164,7 @@ fn a_canary_that_grows_takes_along_those_who_have_the_cookie() {
 }
 
 #[test]
-fn a_cookie_lets_go_when_it_does_not_hold() {
+fn an_invalid_or_outdated_cookie_is_ignored() {
     let before = policy(&config(&canary(50.0), &json!({})));
     let (_, cookie) = somebody_with(&before, "v2");
     // Who would have stable without it.
@@ -226,7 +227,7 @@ fn a_cookie_lets_go_when_it_does_not_hold() {
 }
 
 #[test]
-fn no_position_is_read_but_one_as_it_is_written() {
+fn only_the_canonical_form_of_a_position_is_valid() {
     let policy = policy(&config(&canary(50.0), &json!({})));
     let (user, cookie) = somebody_with(&policy, "v2");
     let begin = cookie.rsplit_once(':').unwrap().0;
@@ -254,7 +255,7 @@ fn no_position_is_read_but_one_as_it_is_written() {
 }
 
 #[test]
-fn holdout_and_layer_say_of_the_new_identity_what_they_say() {
+fn holdout_and_layer_depend_on_the_new_identity() {
     let strategy = test(
         [1, 1],
         &json!({"layer": {"name": "page", "from": 0, "to": 50}}),
@@ -295,7 +296,7 @@ fn holdout_and_layer_say_of_the_new_identity_what_they_say() {
 }
 
 #[test]
-fn who_is_nobody_has_a_canary_by_the_cookie_and_no_test() {
+fn without_an_identity_the_cookie_counts_for_a_canary_but_not_for_a_test() {
     for (strategy, expected) in [
         (canary(50.0), "checkout=v2;reason=sticky"),
         (test([1, 1], &json!({})), "checkout=v1;reason=no_identity"),
@@ -310,7 +311,7 @@ fn who_is_nobody_has_a_canary_by_the_cookie_and_no_test() {
 }
 
 #[test]
-fn nobody_is_asked_who_they_are_where_the_cookie_says_it_all() {
+fn no_identity_is_minted_if_the_cookie_decides() {
     let policy = policy(&config(&canary(50.0), &json!({})));
     let (_, cookie) = somebody_with(&policy, "v2");
     let answer = ask(&policy, &[("cookie", &format!("{STICKY}={cookie}"))]);
@@ -324,7 +325,7 @@ fn nobody_is_asked_who_they_are_where_the_cookie_says_it_all() {
 }
 
 #[test]
-fn rules_and_switches_write_nothing() {
+fn rules_and_disabled_rollouts_write_no_cookie() {
     let rule =
         json!({"rules": [{"name": "r", "when": {"header": "x-t", "exact": "1"}, "use": "v2"}]});
     let ruled = policy(&config(&canary(50.0), &rule));
@@ -337,7 +338,7 @@ fn rules_and_switches_write_nothing() {
 }
 
 #[test]
-fn what_cannot_be_sticky_is_said() {
+fn errors_of_sticky_cookies() {
     let follow = json!({"follow": {"rollout": "leader"}});
     let leader = rollout(&canary(1.0), &json!({"name": "leader"}));
     let with_leader = |rollout: Value| json!([leader, rollout]);

@@ -24,6 +24,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
+use divvy_cases::build;
+pub use divvy_cases::build::{blue_green as everybody, canary};
 use divvy_lab::bootstrap::Bootstrap;
 use divvy_lab::client::{Http1, Response, raw};
 use divvy_lab::envoy::{Binary, Envoy, Options, Push};
@@ -54,13 +56,7 @@ pub fn configuration(rollouts: &[Value]) -> Value {
 /// A rollout of v1 (stable), v2 and v3 for every request, with this strategy.
 #[must_use]
 pub fn rollout(name: &str, strategy: Value) -> Value {
-    json!({
-        "name": name,
-        "target": "{version}",
-        "versions": [{"name": "v1"}, {"name": "v2"}, {"name": "v3"}],
-        "stable": "v1",
-        "strategy": strategy,
-    })
+    build::rollout(name, &["v1", "v2", "v3"], &strategy)
 }
 
 /// A rollout as [`rollout`], with these fields added or replaced.
@@ -71,11 +67,8 @@ pub fn rollout_with(name: &str, strategy: Value, fields: Value) -> Value {
 
 /// An object with these fields added or replaced.
 #[must_use]
-pub fn with(mut object: Value, fields: Value) -> Value {
-    if let (Some(object), Value::Object(fields)) = (object.as_object_mut(), fields) {
-        object.extend(fields);
-    }
-    object
+pub fn with(object: Value, fields: Value) -> Value {
+    build::with(object, &fields)
 }
 
 /// An object without one of its fields.
@@ -85,18 +78,6 @@ pub fn without(mut object: Value, field: &str) -> Value {
         object.remove(field);
     }
     object
-}
-
-/// Everybody gets this version.
-#[must_use]
-pub fn everybody(version: &str) -> Value {
-    json!({"blueGreen": {"active": version}})
-}
-
-/// This percentage gets v2.
-#[must_use]
-pub fn canary(weight: f64) -> Value {
-    json!({"canary": {"version": "v2", "weight": weight}})
 }
 
 /// Whether the long versions of the tests are asked for.

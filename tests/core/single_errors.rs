@@ -1,20 +1,18 @@
-//! A mistake is said once, where it is, and what is no mistake is not called one.
+//! Each error is reported once, with its path, and valid configurations have none.
+use divvy::decide;
 use divvy::environment::Environment;
 use divvy::request::{Claim, Request, serialize_pairs};
-use divvy::{config, decide};
+use divvy_cases::build;
 use serde_json::{Value, json};
 
+use crate::compile::{errors_of, policy};
+
 fn rollout(name: &str, strategy: &Value) -> Value {
-    json!({
-        "name": name,
-        "versions": [{"name": "v1"}, {"name": "v2"}],
-        "stable": "v1",
-        "strategy": strategy,
-    })
+    build::rollout(name, &["v1", "v2"], strategy)
 }
 
 fn blue_green(name: &str) -> Value {
-    rollout(name, &json!({"blueGreen": {"active": "v1"}}))
+    rollout(name, &build::blue_green("v1"))
 }
 
 fn rule(when: &Value) -> Value {
@@ -28,13 +26,8 @@ fn with_rule(when: &Value) -> Value {
     json!({"identity": [{"header": "x-user-id"}], "rollouts": [only]})
 }
 
-fn errors_of(config: &Value) -> Vec<String> {
-    let errors = config::parse(config.to_string().as_bytes()).err();
-    errors.map_or(vec![], |e| e.iter().map(ToString::to_string).collect())
-}
-
 #[test]
-fn a_part_of_a_host_may_end_with_a_dot_and_a_method_in_any_case_may_be_lower() {
+fn a_part_of_a_host_may_end_with_a_dot_and_a_method_with_ignore_case_may_be_lower_case() {
     for when in [
         json!({"host": true, "prefix": "shop."}),
         json!({"host": true, "contains": ".staging."}),
@@ -46,7 +39,7 @@ fn a_part_of_a_host_may_end_with_a_dot_and_a_method_in_any_case_may_be_lower() {
 }
 
 #[test]
-fn a_list_of_which_no_element_can_be_read_is_not_called_empty_as_well() {
+fn a_list_of_invalid_elements_is_not_also_reported_as_empty() {
     for (when, path) in [
         (json!({"sourceIp": true, "cidr": [5]}), "cidr[0]"),
         (json!({"jwtClaim": [5], "exact": "x"}), "jwtClaim[0]"),
@@ -58,7 +51,7 @@ fn a_list_of_which_no_element_can_be_read_is_not_called_empty_as_well() {
 }
 
 #[test]
-fn an_element_of_cidr_is_blamed_by_its_place() {
+fn an_error_in_a_cidr_list_has_the_path_of_its_element() {
     let when = json!({"sourceIp": true, "cidr": ["10.0.0.0/8", "x"]});
     let errors = errors_of(&with_rule(&when));
     let place = "rollouts[0].rules[0].when.cidr[1]: ";
@@ -66,7 +59,7 @@ fn an_element_of_cidr_is_blamed_by_its_place() {
 }
 
 #[test]
-fn a_random_identity_that_is_not_the_last_is_blamed_by_its_place() {
+fn a_random_identity_before_others_is_an_error_with_its_path() {
     let sources = json!([{"header": ":path"}, {"random": true}, {"header": "x"}]);
     let errors = errors_of(&json!({ "identity": sources }));
     let about_random = |error: &String| error.starts_with("identity[1]: must be the last source");
@@ -74,7 +67,7 @@ fn a_random_identity_that_is_not_the_last_is_blamed_by_its_place() {
 }
 
 #[test]
-fn a_version_whose_name_could_not_be_read_is_not_said_to_be_missing() {
+fn a_version_whose_name_has_an_error_is_not_also_reported_as_unknown() {
     let mut leader = blue_green("a");
     leader["versions"] = json!([{"name": "v1"}, {"nam": "v2"}]);
     let mut follower = blue_green("b");
@@ -86,7 +79,7 @@ fn a_version_whose_name_could_not_be_read_is_not_said_to_be_missing() {
 }
 
 #[test]
-fn a_holdout_that_is_not_there_is_missed_whatever_else_is_wrong() {
+fn a_missing_holdout_is_reported_beside_other_errors() {
     let test = json!({"abTest": {"split": [{"version": "v2", "weight": 1}], "holdout": true}});
     for name in ["a", "A"] {
         let config = json!({"rollouts": [rollout(name, &test)]});
@@ -98,7 +91,7 @@ fn a_holdout_that_is_not_there_is_missed_whatever_else_is_wrong() {
 }
 
 #[test]
-fn that_there_are_too_many_claims_is_said_once() {
+fn too_many_claims_are_one_error() {
     let claims: Value = (0..210)
         .map(|nth| json!({"jwtClaim": format!("c{}", nth % 205), "present": true}))
         .collect();
@@ -117,9 +110,9 @@ impl Environment for Groups {
 }
 
 #[test]
-fn a_regular_expression_finds_a_group_of_a_token_wherever_it_stands() {
+fn a_regular_expression_is_compared_with_every_element_of_a_list_claim() {
     let when = json!({"jwtClaim": "groups", "type": "list", "regex": "banned-.*"});
-    let policy = config::parse(with_rule(&when).to_string().as_bytes()).unwrap();
+    let policy = policy(&with_rule(&when));
     for others in [0, 7, 8, 30] {
         let mut groups: Vec<_> = (0..others).map(|nth| format!("g{nth}")).collect();
         groups.push("banned-here".to_owned());
@@ -132,14 +125,14 @@ fn a_regular_expression_finds_a_group_of_a_token_wherever_it_stands() {
 }
 
 #[test]
-fn the_parts_of_an_identity_are_joined_by_a_separator_even_if_the_first_is_empty() {
+fn a_concat_has_a_separator_even_if_its_first_part_is_empty() {
     let canary = json!({"canary": {"version": "v2", "weight": 50}});
     let config = json!({
         "ignoreIdentities": [],
         "identity": [{"concat": [{"header": "a"}, {"header": "b"}]}],
         "rollouts": [rollout("a", &canary)],
     });
-    let policy = config::parse(config.to_string().as_bytes()).unwrap();
+    let policy = policy(&config);
     let headers = [(&b"a"[..], &b""[..]), (b"b", b"x")];
     let request = Request::from_headers(&policy.names, headers);
     let identity = decide::decide(&policy, &request).identity.unwrap();
@@ -147,7 +140,7 @@ fn the_parts_of_an_identity_are_joined_by_a_separator_even_if_the_first_is_empty
 }
 
 #[test]
-fn hosts_longer_than_any_are_looked_at_alike_by_the_index_and_by_each_scope() {
+fn the_index_and_the_scopes_agree_on_overlong_hosts() {
     use divvy::policy::RolloutId;
     use divvy::request::Names;
     use divvy::scope::{HostPattern, Scope, ScopeIndex};
