@@ -1,4 +1,4 @@
-//! Does a variant do its job? One that does not would be cheap, and the bench a lie.
+//! Check that a variant works; one that does nothing would be cheap.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -16,7 +16,7 @@ use crate::upstream::VERSION;
 use crate::variants::Variant;
 
 const GATHERED: Duration = Duration::from_secs(10);
-/// All that is counted, whatever filter does it.
+/// All counters of all filters.
 const COUNTED: [&str; 5] = [
     "divvy_requests_total",
     "divvy_responses_total",
@@ -27,63 +27,63 @@ const COUNTED: [&str; 5] = [
 
 type Counts = [f64; COUNTED.len()];
 
-/// Which version answers whom.
+/// Expected versions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Versions {
-    /// The stable one, everybody.
+    /// Stable for all users.
     #[default]
     Stable,
-    /// The canary those whose position is below 25 %; computed here, apart from any filter.
+    /// The canary for positions below 25 %, computed independently of the filters.
     ByPosition,
-    /// All the one that this user gets by position.
+    /// For all users the version of this user's position.
     AllAs(usize),
-    /// All this one.
+    /// This version for all users.
     All(&'static str),
-    /// Some one, some the other, and each user always the same.
+    /// Both versions; each user always gets the same one.
     Both,
-    /// Some one, some the other.
+    /// Both versions.
     Either,
 }
 
-/// What has to be seen of a variant.
+/// Expected results of a variant.
 #[derive(Clone, Debug, Default)]
 pub struct Expect {
     versions: Versions,
-    /// Parts of the request as it comes to that version; to any, where it is empty.
+    /// Texts in requests to this version; the empty name means any version.
     told: Vec<(&'static str, &'static str)>,
-    /// Parts of the answer's head.
+    /// Texts in the response head.
     answered: Vec<&'static str>,
-    /// How much a metric grows with each request; those that are not named do not.
+    /// Increments of metrics per request; all others stay unchanged.
     counted: Vec<(&'static str, u32)>,
 }
 
 impl Expect {
-    /// Expects the answers from these.
+    /// Expects these versions.
     pub(crate) fn from(mut self, versions: Versions) -> Expect {
         self.versions = versions;
         self
     }
 
-    /// Expects this text in what that version gets.
+    /// Expects this text in requests to this version.
     pub(crate) fn telling(mut self, part: &'static str, version: &'static str) -> Expect {
         self.told.push((part, version));
         self
     }
 
-    /// Expects this text in the head of each answer.
+    /// Expects this text in each response head.
     pub(crate) fn answering(mut self, part: &'static str) -> Expect {
         self.answered.push(part);
         self
     }
 
-    /// Expects this metric to grow by so much with each request; the others must not.
+    /// Expects this increment of a metric per request.
     pub(crate) fn counting(mut self, metric: &'static str, by: u32) -> Expect {
         self.counted.push((metric, by));
         self
     }
 }
 
-/// Sends a request of each user twice to each variant, and looks.
+/// Sends two requests of each user to each variant and checks the results.
 pub async fn check(stage: &Stage, variants: &[Variant]) -> Result<()> {
     let mut counts = settled(stage).await?;
     for variant in variants {
@@ -143,14 +143,14 @@ async fn look(stage: &Stage, variant: &Variant, before: Counts) -> Result<Counts
     Ok(after)
 }
 
-/// What filters have counted, and nothing of what Envoy counts of its listeners.
+/// Metrics of filters, without Envoy's own.
 async fn counts(stage: &Stage) -> Result<Counts> {
     let page = "/stats/prometheus?usedonly&filter=(divvy|naive)_";
     let metrics = Metrics::parse(&stage.envoy.get_admin(page).await?)?;
     Ok(COUNTED.map(|metric| metrics.sum(metric, &[])))
 }
 
-/// The same when it has come to rest: Envoy gathers histograms from its threads in its own time.
+/// The same once it is stable: Envoy merges histograms of its threads periodically.
 async fn settled(stage: &Stage) -> Result<Counts> {
     let seen = RefCell::new(Vec::new());
     eventually("the metrics to settle", GATHERED, async || {
@@ -178,7 +178,7 @@ fn by_position(user: usize) -> &'static str {
     }
 }
 
-/// Two rounds of answers, by user.
+/// Two rounds of responses by user.
 fn whom(expected: Versions, versions: &[String]) -> Result<()> {
     let (first, second) = versions.split_at(versions.len() / 2);
     let distinct: BTreeSet<_> = versions.iter().map(String::as_str).collect();

@@ -1,4 +1,4 @@
-//! divvy's configurations, from nothing at all to a thousand rollouts.
+//! divvy configurations, from an empty one to a thousand rollouts.
 
 use serde_json::{Value, json};
 
@@ -39,13 +39,13 @@ pub fn rollout_and(field: &str, value: Value) -> Value {
     configuration
 }
 
-/// Rollouts, none of which is about this host.
+/// Rollouts that do not match the host.
 #[must_use]
 pub fn none_matches() -> Value {
     rollout_and("match", json!([{"hosts": ["other.example.com"]}]))
 }
 
-/// The least that splits: counted, routed, not told to anybody.
+/// The minimum that splits: counters and route, no assignment header.
 #[must_use]
 pub fn one_canary() -> Value {
     let mut configuration = full_and("headers", json!({"route": "x-divvy-route"}));
@@ -62,13 +62,13 @@ pub fn guarded() -> Value {
         json!({
             "errors": {"max": 1, "overStable": 1},
             "latency": {"quantile": 0.95, "max": "320ms", "timesStable": 1.1},
-            // Whether a bench runs smoothly must not decide what it measures.
+            // High limits: a slow machine must not change the measured path.
             "onBreach": "observe",
         }),
     )
 }
 
-/// A canary that has grown to 25 %, and stays there: a step without `hold` lasts.
+/// A ramp that stays at 25 %: a step without `hold` lasts forever.
 #[must_use]
 pub fn ramp() -> Value {
     rollout_and(
@@ -80,7 +80,7 @@ pub fn ramp() -> Value {
     )
 }
 
-/// Ten that match: the canary, which routes, and nine A/B tests in three layers, which tag.
+/// Ten matching rollouts: the canary, which routes, and nine A/B tests in three layers.
 #[must_use]
 pub fn ten() -> Value {
     let mut configuration = full();
@@ -102,14 +102,14 @@ pub fn ten() -> Value {
     configuration
 }
 
-/// So many rollouts, of which one is about the requests' host and path.
+/// `count` rollouts, one of which matches host and path.
 #[must_use]
 pub fn many(count: usize) -> Value {
     let mut configuration = full();
     let rollout = configuration["rollouts"][0].take();
     let named = |nth: usize| {
         let mut rollout = rollout.clone();
-        // The one that matches stands in the middle, where no search begins.
+        // The matching rollout is in the middle, where no search begins.
         let (name, host, path) = match nth == count / 2 {
             true => (
                 "checkout".to_owned(),

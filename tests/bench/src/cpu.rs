@@ -1,8 +1,8 @@
-//! The time that one thread of Envoy has been running, to the nanosecond.
+//! CPU time of one Envoy thread in nanoseconds.
 //!
-//! The scheduler counts it, in the kernel as well as outside, and `/proc` tells. What the load
-//! generator and the upstream take is in other threads, so it does not matter how dear they are.
-//! The figure of a thread that runs right now is a tick old; so we wait until it sleeps.
+//! The scheduler counts user and kernel time, and `/proc` reports it. The load generator and the
+//! upstream run in other threads. The value of a running thread may be one scheduler tick old, so
+//! it is read while the thread sleeps.
 
 use std::fs::{self, File};
 use std::mem;
@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// Longer than anything that a worker does at a stretch.
+/// Longer than any uninterrupted work of a worker.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A thread whose time is taken.
+/// A measured thread.
 pub struct Thread {
     id: i32,
     time: File,
@@ -23,7 +23,7 @@ pub struct Thread {
 }
 
 impl Thread {
-    /// The thread of this name in a process.
+    /// Thread with this name in a process.
     pub fn find(process: i32, name: &str) -> Result<Thread> {
         for folder in tasks(process)? {
             if comm(&folder) != name {
@@ -39,7 +39,7 @@ impl Thread {
         bail!("Envoy has no thread named {name}")
     }
 
-    /// How long it has been running, once it sleeps.
+    /// CPU time, read once the thread sleeps.
     pub fn time_asleep(&self) -> Result<Duration> {
         let deadline = Instant::now() + PATIENCE;
         while !self.sleeps()? {
@@ -52,7 +52,7 @@ impl Thread {
         self.time()
     }
 
-    /// How long it has been running; a tick may be missing.
+    /// CPU time; the last scheduler tick may be missing.
     pub fn time(&self) -> Result<Duration> {
         let text = read(&self.time)?;
         let running = text.split_ascii_whitespace().next();
@@ -67,14 +67,13 @@ impl Thread {
         Ok(read(&self.state)?.contains(") S "))
     }
 
-    /// Keeps it on this processor.
+    /// Pins the thread to this processor.
     pub fn pin(&self, processor: usize) -> Result<()> {
         pin(self.id, processor)
     }
 }
 
-/// Keeps the worker on one processor and everything else, us too, on the others, where there is
-/// more than one.
+/// Pins the worker to one processor and all other threads to the others, if there are several.
 pub fn separate(process: i32, worker: &Thread) -> Result<bool> {
     let ours = processors()?;
     let [first, second, ..] = ours[..] else {
@@ -91,13 +90,13 @@ pub fn separate(process: i32, worker: &Thread) -> Result<bool> {
     Ok(true)
 }
 
-/// All threads of a process with their times, by name.
+/// Threads of a process and their CPU times by name.
 pub fn times(process: i32) -> Result<Vec<(String, Duration)>> {
     let mut times = Vec::new();
     for folder in tasks(process)? {
         let text = fs::read_to_string(folder.join("schedstat")).unwrap_or_default();
         let running = text.split_ascii_whitespace().next();
-        // A thread may end while we look.
+        // A thread may end in the meantime.
         if let Some(nanoseconds) = running.and_then(|running| running.parse().ok()) {
             times.push((comm(&folder), Duration::from_nanos(nanoseconds)));
         }
@@ -105,7 +104,7 @@ pub fn times(process: i32) -> Result<Vec<(String, Duration)>> {
     Ok(times)
 }
 
-/// The memory that a process has, in KiB.
+/// Memory of a process in KiB.
 pub fn memory(process: i32) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -137,7 +136,7 @@ fn read(file: &File) -> Result<String> {
     Ok(String::from_utf8_lossy(&bytes[..length]).into_owned())
 }
 
-/// The processors that we may run on.
+/// Processors available to this process.
 fn processors() -> Result<Vec<usize>> {
     // SAFETY: the set is plain bits, and the kernel writes no more than its size.
     let set = unsafe {

@@ -1,12 +1,12 @@
-//! The parts of a page that the bench writes.
+//! Parts of a page that the bench writes.
 //!
-//! They stand between `<!-- bench NAME -->` and `<!-- /bench -->`, each on a line of its own.
+//! They are between `<!-- bench NAME -->` and `<!-- /bench -->`, each on a line of its own.
 
 use anyhow::{Context, Result};
 
 const END: &str = "<!-- /bench -->";
 
-/// The page with this text in the part of this name.
+/// Replaces the text of the part with this name.
 pub fn replace(page: &str, name: &str, text: &str) -> Result<String> {
     let begin = format!("<!-- bench {name} -->\n");
     let missing = || format!("the page has no part <!-- bench {name} --> … {END}");

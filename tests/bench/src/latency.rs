@@ -1,8 +1,8 @@
-//! What a client waits for while the proxy is half busy.
+//! Latency of clients at half load.
 //!
-//! Requests come when they are due, whether or not the last one has been answered, and the wait of
-//! each is counted from the moment it was due. A generator that waits for answers would send less
-//! when the proxy is slow, and so leave out exactly those waits that matter.
+//! Requests are sent at scheduled times independent of responses, and latency counts from the
+//! scheduled time. A closed loop would send fewer requests while the proxy is slow and omit the
+//! high latencies (coordinated omission).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,28 +17,28 @@ use crate::statistics::quantile;
 use crate::traffic::{Connection, Requests};
 use crate::variants::Variant;
 
-/// So many clients, each with a connection and a timetable of its own.
+/// Number of clients, each with its own connection and schedule.
 const CLIENTS: usize = 16;
 
-/// The waits of one variant in one round, in microseconds.
+/// Latencies of one variant in one round in microseconds.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Waits {
-    /// Half of all requests waited no longer.
+    /// Median.
     pub p50: f64,
-    /// 99 of 100 requests waited no longer.
+    /// 99 % quantile.
     pub p99: f64,
 }
 
-/// How the load is.
+/// Load.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Load {
-    /// Requests per second, of all clients together.
+    /// Requests per second of all clients.
     pub rate: f64,
-    /// For so long.
+    /// Duration.
     pub lasts: Duration,
 }
 
-/// Waits of each variant in each round: `[round][variant]`.
+/// Latencies: `[round][variant]`.
 pub async fn measure(
     stage: &Stage,
     variants: &[&Variant],
@@ -49,7 +49,7 @@ pub async fn measure(
     for round in 0..rounds {
         let mut waits = vec![Waits { p50: 0.0, p99: 0.0 }; variants.len()];
         for step in 0..variants.len() {
-            // Each is the first one, the second one, … in turn.
+            // Each variant takes each place in turn.
             let nth = (round + step) % variants.len();
             let seed = (round * variants.len() + nth) as u64;
             let socket = stage.socket(variants[nth]);
@@ -94,7 +94,7 @@ async fn client(
     let mut waits = Vec::with_capacity(due.len());
     for (due, request) in due.into_iter().zip(requests.iter().cycle()) {
         let due = start + due;
-        // Timers are a millisecond coarse, which is more than what is measured.
+        // Timers have a resolution of one millisecond, which is too coarse.
         while Instant::now() < due {
             yield_now().await;
         }
@@ -104,7 +104,7 @@ async fn client(
     Ok(waits)
 }
 
-/// When requests are due that come independently of one another.
+/// Times of independent requests (a Poisson process).
 fn timetable(rate: f64, lasts: Duration, random: &mut Pcg64) -> Vec<Duration> {
     let mut at = 0.0;
     let mut due = Vec::new();
@@ -129,7 +129,7 @@ mod tests {
         assert!((99_000..101_000).contains(&due.len()), "{}", due.len());
         assert!(due.is_sorted());
         let gaps = due.windows(2).map(|pair| (pair[1] - pair[0]).as_secs_f64());
-        // Of exponential gaps, 1 in e is longer than the mean.
+        // Of exponential gaps, a share of 1/e is longer than the mean.
         let long = gaps.filter(|gap| *gap > 0.001).count() as f64 / due.len() as f64;
         assert!((long - (-1_f64).exp()).abs() < 0.01, "{long}");
     }

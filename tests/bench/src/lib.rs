@@ -1,14 +1,14 @@
-//! What the filter costs in a real Envoy: `make bench`.
+//! Cost of the filter in a real Envoy: `make bench`.
 //!
-//! One Envoy with one worker has a listener for each variant ([`variants`], [`stage`]): nothing,
-//! modules written by hand, filters made with the SDK, Envoy's own means, and divvy in many
-//! configurations. Each is first seen to do its job ([`check`]). Then all of them get requests
-//! ([`traffic`]) in many rounds, in an order that is drawn anew ([`rounds`]), and what counts is
-//! the time that the worker's thread runs ([`cpu`]). Of each round a variant's cost is what it took
-//! more than nothing in the same round, in units of the empty SDK filter's cost in the same round;
-//! what is told is the median over the rounds, with an interval ([`statistics`]).
+//! One Envoy with one worker has a listener for each variant ([`variants`], [`stage`]): no filter,
+//! modules written by hand, filters with the SDK, Envoy's own filters, and divvy in many
+//! configurations. The bench first checks that each variant works ([`check`]). Then all variants
+//! get requests ([`traffic`]) in many rounds, each in a random order ([`rounds`]); the measure is
+//! the CPU time of the worker's thread ([`cpu`]). A variant's cost in a round is the difference to
+//! no filter, divided by the cost of the empty SDK filter in the same round. Results are medians
+//! over the rounds with confidence intervals ([`statistics`]).
 
-// Built for WebAssembly, this crate is only what the modules written by hand share.
+// For WebAssembly, this crate is only the code that modules written by hand share.
 pub mod probes;
 
 #[cfg(not(target_arch = "wasm32"))]

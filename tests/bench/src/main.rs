@@ -17,7 +17,7 @@ use divvy_bench::variants::{FLOOR, FULL, NATIVE, UNIT, Variant, all};
 use divvy_bench::{document, plot, starts};
 use divvy_lab::workspace_root;
 
-/// Whose latency is looked at; native first.
+/// Variants whose latency is measured; native first.
 const WAITED_FOR: [&str; 5] = [NATIVE, UNIT, "lua", FULL, "guarded"];
 const RUN_FOR: Duration = Duration::from_millis(1_500);
 
@@ -63,7 +63,7 @@ async fn bench() -> Result<()> {
             latency.push((variant.name, waits.collect()));
         }
     }
-    // What was true at the beginning still is.
+    // The variants still work.
     check(&stage, &variants).await?;
     let (version, alone) = (stage.version.clone(), stage.alone);
     drop(stage);
@@ -114,7 +114,7 @@ fn write(report: &Report) -> Result<()> {
     Ok(())
 }
 
-/// Those that `BENCH_ONLY` names, and whom they are compared with; all without it.
+/// Variants that `BENCH_ONLY` names and those they are compared with; all by default.
 fn wanted(all: Vec<Variant>) -> Vec<Variant> {
     let Ok(only) = env::var("BENCH_ONLY") else {
         return all;
@@ -137,7 +137,7 @@ fn waiting(variants: &[Variant]) -> Vec<&Variant> {
     WAITED_FOR.iter().filter_map(named).collect()
 }
 
-/// Half of the requests that the worker could serve without a filter.
+/// Half of the maximum rate without a filter.
 fn half_load(measured: &Rounds) -> Load {
     let each = estimate(&measured.of_one(NATIVE)).median;
     Load {
@@ -171,13 +171,13 @@ fn number(name: &str, default: usize) -> Result<usize> {
     }
 }
 
-/// A path that was asked for, from the root of the repository.
+/// Path from an environment variable, relative to the repository.
 fn path(name: &str) -> Option<PathBuf> {
     let path = env::var_os(name).filter(|path| !path.is_empty())?;
     Some(workspace_root().join(path))
 }
 
-/// Where we are, on one line of a terminal.
+/// Prints the progress in one line of a terminal.
 fn say(what: &str) {
     let mut out = stderr();
     if out.is_terminal() {

@@ -1,4 +1,4 @@
-//! The ratios as a drawing.
+//! Plot of the ratios.
 
 use std::path::Path;
 
@@ -13,12 +13,12 @@ use crate::variants::Group;
 const WIDTH: u32 = 900;
 const LINE: u32 = 24;
 const AROUND: u32 = 110;
-/// Told apart by those who do not see all colours, too.
+/// Colours that remain distinct with colour blindness.
 const DIVVY: RGBColor = RGBColor(0, 114, 178);
 const OTHERS: RGBColor = RGBColor(120, 120, 120);
 const GOAL: RGBColor = RGBColor(213, 94, 0);
 
-/// Draws what has a ratio to the empty SDK filter, with its interval and its goal.
+/// Draws the ratios to the empty SDK filter with intervals and goals.
 pub fn draw(path: &Path, rows: &[Row]) -> Result<()> {
     let rows: Vec<_> = [Group::Yardstick, Group::Path]
         .into_iter()
@@ -31,7 +31,7 @@ pub fn draw(path: &Path, rows: &[Row]) -> Result<()> {
     let right = right.fold(1.0, f64::max) * 1.05;
     let height = LINE * u32::try_from(lines)? + AROUND;
     let root = SVGBackend::new(path, (WIDTH, height)).into_drawing_area();
-    // White, whatever the page around it: it is read in a dark theme as well.
+    // A white background, also for pages with a dark theme.
     root.fill(&WHITE)?;
     let mut chart = ChartBuilder::on(&root)
         .caption(
@@ -75,7 +75,7 @@ pub fn draw(path: &Path, rows: &[Row]) -> Result<()> {
     Ok(())
 }
 
-/// The goal as a ratio to the empty SDK filter: a multiple of the ratio of the hand-written twin.
+/// Goal as a ratio to the empty SDK filter: a multiple of the ratio of the hand-written twin.
 fn goal(row: &Row) -> Option<f64> {
     let (_, twin) = row.by_hand.as_ref()?;
     let mut goals = row.goals.iter();
@@ -83,7 +83,7 @@ fn goal(row: &Row) -> Option<f64> {
     Some(goal.at_most * twin.median)
 }
 
-/// The name, right of which its line begins, and the figure.
+/// The name left of the line, and the figure.
 fn label(
     root: &DrawingArea<SVGBackend<'_>, Shift>,
     row: &Row,

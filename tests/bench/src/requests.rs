@@ -1,11 +1,11 @@
-//! The requests: those of a browser, twenty lines of headers, the same for every variant.
+//! Requests of a browser with twenty header lines, identical for all variants.
 
 use crate::traffic::Requests;
 
-/// So many users, who come in turn.
+/// Number of users.
 pub const USERS: usize = 64;
 
-/// The name of a user.
+/// Name of a user.
 #[must_use]
 pub fn user(nth: usize) -> String {
     format!("user-{nth:04}")
@@ -33,7 +33,7 @@ traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01
 x-app-version: 2.14.3
 ";
 
-/// One request of each user, who is named in a header, with these further lines of headers.
+/// One request per user, named in a header, with additional header lines.
 #[must_use]
 pub fn of_users(extra: &[&str]) -> Requests {
     let request = |nth| {
@@ -49,11 +49,11 @@ pub fn of_users(extra: &[&str]) -> Requests {
     (0..USERS).map(request).collect()
 }
 
-/// The same without a name: visitors.
+/// Requests without an identity.
 #[must_use]
 pub fn of_visitors() -> Requests {
     let request = |nth: usize| {
-        // As long as the others.
+        // The same length as the others.
         let text = format!("GET /checkout/cart?step=2 HTTP/1.1\n{HEAD}x-visit: visit-{nth:04}\n\n");
         text.replace('\n', "\r\n").into_bytes()
     };

@@ -1,4 +1,4 @@
-//! The rounds: every variant in each of them, in an order that is drawn anew.
+//! Measurement rounds: all variants in a random order.
 
 use std::time::Duration;
 
@@ -11,26 +11,26 @@ use crate::statistics::Rounds;
 use crate::traffic::{CONNECTIONS, Crowd};
 use crate::variants::{NATIVE, UNIT, Variant};
 
-/// A round goes through all variants so many times, so that what slows the machine down for a
-/// moment does not hit one of them alone.
+/// Number of passes over all variants per round, so that a short disturbance of the machine does
+/// not affect one variant alone.
 const PASSES: usize = 4;
-/// On each connection, before the time is taken: the caches forget much meanwhile.
+/// Unmeasured requests per connection that fill the caches again.
 const LEAD: usize = 8;
-/// These two are in every ratio, so they are measured so many times as often.
+/// Native and the SDK are part of every ratio and are measured this many times as often.
 const OFTEN: usize = 3;
 
-/// How much is measured.
+/// Extent of the measurement.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Plan {
-    /// Rounds that count.
+    /// Measured rounds.
     pub rounds: usize,
-    /// Rounds before them, until V8 has compiled everything as well as it can.
+    /// Rounds before them, until V8 has optimized all code.
     pub warm_up: usize,
-    /// Requests of each variant in each round.
+    /// Requests per variant and round.
     pub requests: usize,
 }
 
-/// Measures, and calls `progress` after each round.
+/// Measures; calls `progress` after each round.
 pub async fn measure(
     stage: &Stage,
     variants: &[Variant],
@@ -66,16 +66,16 @@ pub async fn measure(
     Ok(measured)
 }
 
-/// How long the worker runs for so many requests on each connection.
+/// CPU time of the worker for this many requests per connection.
 async fn slice(stage: &Stage, crowd: &mut Crowd, each: usize) -> Result<Duration> {
     crowd.send(LEAD).await?;
     let before = stage.worker.time_asleep()?;
     crowd.send(each).await?;
-    // All that it does after the last answer is in it.
+    // Includes the work after the last response.
     Ok(stage.worker.time_asleep()? - before)
 }
 
-/// The variants in an order of chance.
+/// The variants in a random order.
 fn order(variants: &[Variant], random: &mut Pcg64) -> Vec<usize> {
     let mut order: Vec<usize> = (0..variants.len())
         .flat_map(|nth| {

@@ -1,4 +1,4 @@
-//! A module without the exports that it does not need.
+//! Removal of unneeded exports from a module.
 
 use std::path::{Path, PathBuf};
 
@@ -6,8 +6,8 @@ use anyhow::{Context, Result, anyhow};
 use divvy_lab::workspace_root;
 use walrus::Module;
 
-/// What an empty filter of the SDK needs: a context for each request, and its end, or the SDK's
-/// table of them would grow for ever.
+/// Exports of an empty SDK filter: a context per request and its end, without which the SDK's
+/// table of contexts would grow.
 const NEEDED: [&str; 8] = [
     "memory",
     "_initialize",
@@ -19,7 +19,7 @@ const NEEDED: [&str; 8] = [
     "proxy_on_delete",
 ];
 
-/// Writes it below `target/bench`, and says where.
+/// Writes the module below `target/bench` and returns its path.
 pub(crate) fn slim(path: &Path) -> Result<PathBuf> {
     let mut module = Module::from_file(path).map_err(|error| anyhow!("{error:#}"))?;
     let exports = module.exports.iter();
@@ -34,7 +34,7 @@ pub(crate) fn slim(path: &Path) -> Result<PathBuf> {
     let folder = workspace_root().join("target/bench");
     std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let slim = folder.join("slim.wasm");
-    // A bench and its test may run side by side.
+    // The bench and its test may run at the same time.
     let draft = folder.join(format!("slim.{}", std::process::id()));
     std::fs::write(&draft, module.emit_wasm())
         .and_then(|()| std::fs::rename(&draft, &slim))

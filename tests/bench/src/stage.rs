@@ -1,9 +1,9 @@
 //! One Envoy with one worker, and a listener for each variant.
 //!
-//! The listeners are those of the shipped `envoy/edge.yaml`, without its access log. They and the
-//! upstreams are on Unix sockets, which cost a third of what TCP does: what is left to measure is
-//! more of the filter, and none of the kernel's timers. Everything else is as users have it: the
-//! route header chooses the cluster, and the request goes to a server and back.
+//! The listeners are those of the shipped `envoy/edge.yaml` without its access log. Listeners and
+//! upstreams use Unix sockets, which cost a third of TCP, so that the filter is a larger part of
+//! the measurement. Everything else is as in production: the route header selects the cluster, and
+//! the request reaches a server.
 
 use std::path::PathBuf;
 use std::process;
@@ -24,13 +24,13 @@ use crate::variants::{Filter, Variant};
 const WORKER: &str = "wrk:worker_0";
 const PROBES: &str = "target/wasm32-wasip1/probes/examples";
 
-/// A running Envoy with all variants in it.
+/// A running Envoy with all variants.
 pub struct Stage {
     /// The proxy.
     pub envoy: Envoy,
-    /// The thread that does all the work.
+    /// The worker thread.
     pub worker: Thread,
-    /// Whether it has a processor for itself.
+    /// Whether it has its own processor.
     pub alone: bool,
     /// Envoy's version.
     pub version: String,
@@ -39,7 +39,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Starts all of it.
+    /// Starts Envoy and the upstreams.
     pub async fn start(variants: &[Variant]) -> Result<Stage> {
         static STAGES: AtomicU32 = AtomicU32::new(0);
         let stage = STAGES.fetch_add(1, Ordering::Relaxed);
@@ -77,13 +77,13 @@ impl Stage {
         })
     }
 
-    /// Where a variant listens.
+    /// Socket of a variant.
     #[must_use]
     pub fn socket(&self, variant: &Variant) -> String {
         format!("{}{}", self.prefix, variant.id)
     }
 
-    /// The upstream of this version.
+    /// Upstream of this version.
     #[must_use]
     pub fn upstream(&self, version: &str) -> Option<&Upstream> {
         let mut upstreams = self.upstreams.iter();
@@ -91,7 +91,7 @@ impl Stage {
     }
 }
 
-/// The connection manager of a listener, for those who change it.
+/// Connection manager of a listener.
 pub(crate) fn manager(listener: &mut Value) -> &mut Value {
     &mut listener["filter_chains"][0]["filters"][0]["typed_config"]
 }
@@ -130,15 +130,14 @@ fn filter(variant: &Variant) -> Result<Option<Value>> {
         "there is no {}: run `make bench`",
         module.display()
     );
-    // With these two Envoy does not start with a configuration that divvy refuses, and answers 503
-    // where a filter has trapped.
+    // Envoy does not start with a refused configuration and answers 503 after a trap.
     let mut plugin = Plugin::load("envoy/plugin.yaml")?
         .with_name(variant.id)
         .with_wasm(module)
         .with_configuration(&configuration)
         .with_env("DIVVY_STRICT", "1")
         .with_failure_policy("FAIL_CLOSED");
-    // A VM for each variant, as if it were the only one.
+    // A separate VM for each variant.
     plugin.config()["vm_config"]["vm_id"] = json!(variant.id);
     Ok(Some(json!({"name": variant.id, "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",

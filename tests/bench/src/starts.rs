@@ -1,8 +1,8 @@
-//! What a VM costs before its first request, and how much memory it takes.
+//! Cost of the start of a VM, and its memory.
 //!
-//! A push that needs a new VM (another `vm_id`) makes Envoy load, compile and configure one on its
-//! main thread, and then one on each worker. What a worker runs for it is what its requests wait
-//! for. Nothing else happens in that Envoy meanwhile, and nobody asks it anything.
+//! An update with a new VM (another `vm_id`) makes Envoy load, compile and configure one VM on the
+//! main thread and one on each worker. Requests wait for the work on their worker. That Envoy is
+//! otherwise idle.
 
 use std::time::{Duration, Instant};
 
@@ -18,40 +18,40 @@ use crate::configurations::{many, ten};
 use crate::cpu;
 use crate::statistics::{Estimate, estimate};
 
-/// Nothing more happens once all threads together run for less than this in a pause.
+/// Maximum CPU time of all threads during a pause of an idle Envoy.
 const STILL: Duration = Duration::from_micros(500);
 const PAUSE: Duration = Duration::from_millis(50);
-/// Milliseconds that a worker may take.
+/// Goal in milliseconds per worker.
 const START_GOAL: f64 = 50.0;
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Memory is compared between Envoys with one worker and with so many more.
+/// Number of additional workers in the comparison of memory.
 const MORE_WORKERS: u32 = 8;
 
-/// What one kind of push takes, in milliseconds.
+/// Cost of one kind of update in milliseconds.
 #[derive(Clone, Debug)]
 pub struct Start {
-    /// What is pushed.
+    /// Kind of the update.
     pub name: &'static str,
-    /// Of each worker.
+    /// Time per worker.
     pub worker: Estimate,
-    /// At most so long was the goal.
+    /// Goal.
     pub goal: f64,
-    /// Of the main thread, which compiles as well.
+    /// Time of the main thread, including the compilation.
     pub main: Estimate,
 }
 
-/// How much memory each further VM takes, in KiB.
+/// Memory of each additional VM in KiB.
 #[derive(Clone, Debug)]
 pub struct Memory {
-    /// With what configuration.
+    /// Configuration.
     pub name: &'static str,
-    /// What each worker adds to the process, less what it adds without the filter.
+    /// Memory per worker minus that of a worker without the filter.
     pub per_vm: f64,
-    /// Less than this was the goal.
+    /// Goal.
     pub goal: f64,
 }
 
-/// Pushes each kind so many times.
+/// Measures each kind of update.
 pub async fn starts(times: usize) -> Result<Vec<Start>> {
     let first = plugin(&json!({}))?;
     let bootstrap = Bootstrap::load("envoy/edge.yaml")?
@@ -71,7 +71,7 @@ pub async fn starts(times: usize) -> Result<Vec<Start>> {
             vms += 1;
             let in_vm = |configuration: &Value, version: String| -> Result<Plugin> {
                 let mut configuration = configuration.clone();
-                // Envoy does not look at what it has already.
+                // Envoy ignores an unchanged update.
                 configuration["version"] = json!(version);
                 let mut plugin = plugin(&configuration)?;
                 plugin.config()["vm_config"]["vm_id"] = json!(format!("vm-{vms}"));
@@ -95,7 +95,7 @@ pub async fn starts(times: usize) -> Result<Vec<Start>> {
     Ok(starts.collect())
 }
 
-/// What VMs take, by what they hold.
+/// Memory of VMs by configuration.
 pub async fn memory() -> Result<Vec<Memory>> {
     let bare = Bootstrap::load("envoy/edge.yaml")?
         .without_access_log()?
@@ -146,12 +146,12 @@ fn plugin(configuration: &Value) -> Result<Plugin> {
         .with_configuration(&configuration.to_string()))
 }
 
-/// What the worker and the main thread run for a push, in milliseconds.
+/// CPU times of worker and main thread for an update in milliseconds.
 async fn push(envoy: &Envoy, plugin: &Plugin) -> Result<(f64, f64)> {
     let before = still(envoy).await?;
     let version = plugin.publish(envoy.dir().join(format!("{}.json", plugin.name())))?;
     let deadline = Instant::now() + PATIENCE;
-    // It has begun when the worker has done something.
+    // The update has reached the worker once its CPU time changes.
     while times(envoy)?.0 - before.0 < STILL {
         ensure!(Instant::now() < deadline, "Envoy does not take the push");
         sleep(PAUSE).await;
@@ -166,7 +166,7 @@ async fn push(envoy: &Envoy, plugin: &Plugin) -> Result<(f64, f64)> {
     ))
 }
 
-/// Waits until nothing happens, and returns the times of the worker and the main thread.
+/// Waits until Envoy is idle; returns the CPU times of worker and main thread.
 async fn still(envoy: &Envoy) -> Result<(Duration, Duration)> {
     let deadline = Instant::now() + PATIENCE;
     let mut before = times(envoy)?;
@@ -181,7 +181,7 @@ async fn still(envoy: &Envoy) -> Result<(Duration, Duration)> {
     }
 }
 
-/// The worker's time, the main thread's, everybody's.
+/// CPU times of the worker, the main thread and all threads.
 fn times(envoy: &Envoy) -> Result<(Duration, Duration, Duration)> {
     let all = cpu::times(envoy.pid())?;
     let of = |wanted: &str| -> Duration {

@@ -1,24 +1,23 @@
-//! Medians of paired rounds, and how sure they are.
+//! Medians of paired rounds and their confidence intervals.
 
 use crate::variants::{Goal, UNIT, Variant};
 
-/// A median with its interval of confidence, 95 %.
+/// A median with its 95 % confidence interval.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Estimate {
-    /// The interval begins here.
+    /// Lower bound.
     pub low: f64,
     /// The median.
     pub median: f64,
-    /// The interval ends here.
+    /// Upper bound.
     pub high: f64,
 }
 
-/// The median of these, with the interval that the order of the values gives.
+/// Median with a confidence interval by order statistics.
 ///
-/// No assumption about how they are distributed, and no draw: of n values, each is on either side
-/// of the true median with the chance of a coin, so the binomial distribution says how far from the
-/// middle one has to go. Below six values that is further than there are any, and the interval is
-/// all of them.
+/// There is no assumption about the distribution: each of n values is above the true median with
+/// probability 1/2, so the binomial distribution gives the ranks of the bounds. Below six values
+/// the interval contains all of them.
 #[must_use]
 pub fn estimate(values: &[f64]) -> Estimate {
     let mut sorted = values.to_vec();
@@ -40,9 +39,9 @@ pub fn estimate(values: &[f64]) -> Estimate {
     }
 }
 
-/// How many values may be left out at each end for the interval to hold in 95 % of all cases.
+/// Number of values to omit at each end for a 95 % interval.
 fn left_out(count: usize) -> usize {
-    // The chance that at most so many of `count` coins show heads.
+    // Cumulative binomial probability.
     let mut chance = 0.5_f64.powi(i32::try_from(count).unwrap_or(i32::MAX));
     let mut sum = chance;
     let mut outside = 0;
@@ -54,7 +53,7 @@ fn left_out(count: usize) -> usize {
     outside.saturating_sub(1)
 }
 
-/// This share of the values is at most so large.
+/// Quantile of the values.
 #[must_use]
 pub fn quantile(sorted: &[f64], share: f64) -> f64 {
     let rank = (share * sorted.len() as f64).ceil() as usize;
@@ -62,7 +61,7 @@ pub fn quantile(sorted: &[f64], share: f64) -> f64 {
     sorted.get(at).copied().unwrap_or(f64::NAN)
 }
 
-/// What each variant took in each round, in microseconds per request.
+/// CPU time of each variant in each round in microseconds per request.
 #[derive(Clone, Debug, Default)]
 pub struct Rounds {
     names: Vec<&'static str>,
@@ -70,7 +69,7 @@ pub struct Rounds {
 }
 
 impl Rounds {
-    /// For these variants.
+    /// Without rounds.
     #[must_use]
     pub fn of(variants: &[Variant]) -> Rounds {
         Rounds {
@@ -79,18 +78,18 @@ impl Rounds {
         }
     }
 
-    /// One more, in the order of the variants.
+    /// Adds a round with values in the order of the variants.
     pub fn push(&mut self, round: Vec<f64>) {
         self.rounds.push(round);
     }
 
-    /// How many there are.
+    /// Number of rounds.
     #[must_use]
     pub fn count(&self) -> usize {
         self.rounds.len()
     }
 
-    /// What the variant of this name took.
+    /// Values of the variant with this name.
     #[must_use]
     pub fn of_one(&self, id: &str) -> Vec<f64> {
         match self.names.iter().position(|name| *name == id) {
@@ -99,20 +98,20 @@ impl Rounds {
         }
     }
 
-    /// What a variant took over another, round by round.
+    /// Differences between two variants per round.
     #[must_use]
     pub fn over(&self, id: &str, other: &str) -> Vec<f64> {
         let pairs = self.of_one(id).into_iter().zip(self.of_one(other));
         pairs.map(|(one, other)| one - other).collect()
     }
 
-    /// What a variant costs: what it took over its control.
+    /// Cost of a variant: the difference to its control.
     #[must_use]
     pub fn costs(&self, variant: &Variant) -> Vec<f64> {
         self.over(variant.id, variant.over)
     }
 
-    /// How many times the cost of another, round by round.
+    /// Ratios of the costs of two variants per round.
     #[must_use]
     pub fn ratios(&self, one: &Variant, other: &Variant) -> Vec<f64> {
         let pairs = self.costs(one).into_iter().zip(self.costs(other));
@@ -120,19 +119,19 @@ impl Rounds {
     }
 }
 
-/// What became of a goal.
+/// Verdict on a goal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
-    /// The whole interval is.
+    /// The whole interval is within the goal.
     Met,
     /// The goal is inside the interval.
     Close,
-    /// The whole interval is beyond.
+    /// The whole interval is beyond the goal.
     Missed,
 }
 
 impl Verdict {
-    /// By the interval.
+    /// Verdict by the interval.
     #[must_use]
     pub fn of(goal: &Goal, ratio: &Estimate) -> Verdict {
         if ratio.high <= goal.at_most {
@@ -148,19 +147,19 @@ impl Verdict {
 /// All figures of one variant.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// Which one.
+    /// The variant.
     pub variant: Variant,
-    /// Microseconds over its control.
+    /// Difference to its control in microseconds.
     pub cost: Estimate,
-    /// Times the empty SDK filter.
+    /// Ratio to the empty SDK filter.
     pub ratio: Estimate,
-    /// Each goal with the ratio that it is about.
+    /// Goals and their ratios.
     pub goals: Vec<(Goal, Estimate, Verdict)>,
-    /// Times what makes the same calls by hand, and what that is in empty SDK filters.
+    /// Ratio to the hand-written twin, and the twin's ratio to the empty SDK filter.
     pub by_hand: Option<(Estimate, Estimate)>,
-    /// Microseconds more than what it adds to, which is the full path nearly always.
+    /// Difference to the extended variant, mostly the full path, in microseconds.
     pub added: Estimate,
-    /// The same, in empty SDK filters.
+    /// The same as a ratio to the empty SDK filter.
     pub added_ratio: Estimate,
 }
 
@@ -207,7 +206,7 @@ mod tests {
 
     #[test]
     fn the_interval_is_that_of_the_binomial_distribution() {
-        // From tables of the confidence interval for a median: the ranks of its ends.
+        // Ranks from published tables of confidence intervals for a median.
         for (count, low) in [
             (5, 1),
             (6, 1),
@@ -243,7 +242,7 @@ mod tests {
         let cases = 2_000;
         let held = (0..cases)
             .filter(|_| {
-                // Skewed, as times are.
+                // Skewed like CPU times.
                 let values: Vec<_> = (0..30)
                     .map(|_| -((random.next_u32() as f64 + 0.5) / 2_f64.powi(32)).ln())
                     .collect();
@@ -263,7 +262,7 @@ mod tests {
         assert!(quantile(&[], 0.5).is_nan());
     }
 
-    /// Rounds that a machine slows down as it likes: 10 for native, 2 for the SDK, 5 for divvy.
+    /// Rounds with random slowdowns: 10 for native, 2 for the SDK, 5 for divvy.
     fn slowed() -> (Rounds, Vec<Variant>) {
         let variants = all();
         let mut rounds = Rounds::of(&variants);

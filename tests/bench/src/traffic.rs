@@ -1,4 +1,4 @@
-//! Clients: as many connections for each variant, requests one after the other on each.
+//! Clients: the same number of connections for each variant, with sequential requests.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use tokio::task::JoinSet;
 
 use crate::upstream::{BODY, END, abstract_path};
 
-/// Requests in flight at a time.
+/// Number of concurrent requests.
 pub const CONNECTIONS: usize = 8;
 const OK: &[u8] = b"HTTP/1.1 200 ";
 
-/// What is sent, again and again.
+/// Requests that are sent repeatedly.
 pub type Requests = Arc<[Vec<u8>]>;
 
 /// A connection that is kept alive.
@@ -24,7 +24,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// To Envoy's listener at this socket.
+    /// Connects to a listener of Envoy.
     pub async fn open(socket: &str) -> Result<Connection> {
         let stream = UnixStream::connect(abstract_path(socket)).await;
         Ok(Connection {
@@ -33,7 +33,7 @@ impl Connection {
         })
     }
 
-    /// The head of the answer. Anything but a 200 of the upstream's is an error.
+    /// Head of the response; any status but 200 is an error.
     pub async fn ask(&mut self, request: &[u8]) -> Result<&[u8]> {
         self.stream.write_all(request).await?;
         self.buffer.clear();
@@ -54,14 +54,14 @@ impl Connection {
     }
 }
 
-/// The clients of one variant.
+/// Clients of one variant.
 pub struct Crowd {
     connections: Vec<Connection>,
     requests: Requests,
 }
 
 impl Crowd {
-    /// Connects all of them.
+    /// Connects all clients.
     pub async fn gather(socket: &str, requests: Requests) -> Result<Crowd> {
         let mut connections = Vec::new();
         for _ in 0..CONNECTIONS {
@@ -73,13 +73,13 @@ impl Crowd {
         })
     }
 
-    /// Sends so many requests on each connection, as fast as answers come.
+    /// Sends this many requests on each connection, each after the previous response.
     pub async fn send(&mut self, each: usize) -> Result<()> {
         let mut senders = JoinSet::new();
         for (nth, mut connection) in self.connections.drain(..).enumerate() {
             let requests = Arc::clone(&self.requests);
             senders.spawn(async move {
-                // Each connection begins with another user.
+                // Each connection starts with another user.
                 let first = nth * requests.len() / CONNECTIONS;
                 for request in requests.iter().cycle().skip(first).take(each) {
                     connection.ask(request).await?;

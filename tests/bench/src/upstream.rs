@@ -1,4 +1,4 @@
-//! What stands behind Envoy: answers that are always the same, and a look at what came.
+//! Upstream with constant responses and a record of the last request.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,10 +8,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 
-/// The body of each answer; clients rely on its length.
+/// Body of each response; clients rely on its length.
 pub const BODY: &[u8] =
     br#"{"items":[{"sku":"A-1","count":2},{"sku":"B-7","count":1}],"total":4711}"#;
-/// The header that says which version answered.
+/// Header with the version.
 pub const VERSION: &str = "x-shop-version";
 pub(crate) const END: &[u8] = b"\r\n\r\n";
 
@@ -37,7 +37,7 @@ impl Upstream {
         Ok(Upstream { last, listening })
     }
 
-    /// The head of the last request, which is forgotten.
+    /// Takes the head of the last request.
     pub fn take_last(&self) -> String {
         std::mem::take(&mut lock(&self.last))
     }
@@ -49,7 +49,7 @@ impl Drop for Upstream {
     }
 }
 
-/// How Rust calls the socket that Envoy calls `@name`.
+/// Rust's name of the socket `@name`.
 pub(crate) fn abstract_path(socket: &str) -> String {
     socket.replacen('@', "\0", 1)
 }

@@ -1,18 +1,18 @@
-//! The first half of murmur3_x64_128, seed 0: what divvy hashes with.
+//! First half of murmur3_x64_128 with seed 0, divvy's hash.
 
 const C1: u64 = 0x87c3_7b91_1142_53d5;
 const C2: u64 = 0x4cf5_ad43_2745_937f;
 const BLOCK: usize = 16;
-/// `<purpose>:<salt>:<identity>` has to fit, with the identity of at most 256 bytes.
+/// Maximum length of `<purpose>:<salt>:<identity>` with an identity of 256 bytes.
 const LONGEST: usize = 512;
 
-/// The user's position on a rollout's line, 0..1,000,000.
+/// Position of a user, 0..1,000,000.
 #[must_use]
 pub fn position(prefix: &[u8], identity: &[u8]) -> u32 {
     ((u128::from(hash(prefix, identity)) * 1_000_000) >> 64) as u32
 }
 
-/// The hash of a key, which is a prefix and an identity.
+/// Hash of a key: prefix and identity.
 #[must_use]
 pub fn hash(prefix: &[u8], identity: &[u8]) -> u64 {
     let mut key = [0; LONGEST];

@@ -1,4 +1,4 @@
-//! The calls to the proxy.
+//! Host calls.
 
 use std::cell::UnsafeCell;
 use std::ptr;
@@ -12,7 +12,7 @@ struct Buffer(UnsafeCell<[u8; ROOM]>);
 // SAFETY: a VM has one thread.
 unsafe impl Sync for Buffer {}
 
-/// Where the proxy writes what it returns; the next call overwrites it.
+/// Buffer for returned data; the next call overwrites it.
 static BUFFER: Buffer = Buffer(UnsafeCell::new([0; ROOM]));
 
 #[link(wasm_import_module = "env")]
@@ -54,11 +54,11 @@ const COUNTER: u32 = 0;
 const HISTOGRAM: u32 = 2;
 const MONOTONIC: u32 = 1;
 
-/// The ABI that this is written for.
+/// ABI version.
 #[unsafe(no_mangle)]
 pub extern "C" fn proxy_abi_version_0_2_1() {}
 
-/// The proxy asks for room before it returns bytes.
+/// The host allocates memory before it returns bytes.
 #[unsafe(no_mangle)]
 pub extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
     if size <= ROOM {
@@ -68,12 +68,12 @@ pub extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
     }
 }
 
-/// A header of the request, empty without one.
+/// A request header; empty if absent.
 pub fn request_header(name: &[u8]) -> &'static [u8] {
     header(REQUEST, name)
 }
 
-/// A header of the response, empty without one.
+/// A response header; empty if absent.
 pub fn response_header(name: &[u8]) -> &'static [u8] {
     header(RESPONSE, name)
 }
@@ -107,7 +107,7 @@ fn headers(map: u32) -> &'static [u8] {
     }
 }
 
-/// What the proxy knows of the stream: at this path, whose parts end at a NUL.
+/// A property of the stream; the parts of the path are separated by NUL.
 pub fn property(path: &[u8]) -> &'static [u8] {
     let (mut value, mut size) = (ptr::null(), 0);
     // SAFETY: the pointers are to what they say, and the proxy wrote `size` bytes to `value`.
@@ -125,19 +125,19 @@ unsafe fn bytes(start: *const u8, size: usize) -> &'static [u8] {
     unsafe { std::slice::from_raw_parts(start, size) }
 }
 
-/// Sets a header of the request.
+/// Sets a request header.
 pub fn set_request_header(name: &[u8], value: &[u8]) {
     let (name, length) = (name.as_ptr(), name.len());
     // SAFETY: the proxy reads so many bytes at the pointers.
     unsafe { proxy_replace_header_map_value(REQUEST, name, length, value.as_ptr(), value.len()) };
 }
 
-/// The number of a counter.
+/// Defines a counter.
 pub fn counter(name: &str) -> u32 {
     metric(COUNTER, name)
 }
 
-/// The number of a histogram.
+/// Defines a histogram.
 pub fn histogram(name: &str) -> u32 {
     metric(HISTOGRAM, name)
 }
@@ -149,13 +149,13 @@ fn metric(kind: u32, name: &str) -> u32 {
     id
 }
 
-/// One more.
+/// Increments a counter.
 pub fn increment(counter: u32) {
     // SAFETY: numbers only.
     unsafe { proxy_increment_metric(counter, 1) };
 }
 
-/// One more value of a histogram.
+/// Records a value of a histogram.
 pub fn record(histogram: u32, value: u64) {
     // SAFETY: numbers only.
     unsafe { proxy_record_metric(histogram, value) };

@@ -1,4 +1,4 @@
-//! The job of the full path, in steps: each module takes some of them.
+//! Steps of the full path; each module uses some of them.
 
 use std::cell::UnsafeCell;
 
@@ -6,12 +6,12 @@ use crate::probes::hash::position;
 use crate::probes::host;
 use crate::probes::pairs::pairs;
 
-/// What goes to v2: positions below a quarter.
+/// Positions below a quarter get v2.
 const CANARY: u32 = 250_000;
-/// Requests that are remembered until their response.
+/// Maximum number of open requests.
 const SLOTS: usize = 1024;
 
-/// What a request was given.
+/// Decision of a request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
     /// The canary.
@@ -20,7 +20,7 @@ pub enum Choice {
     V2Rule,
     /// The stable version.
     V1Split,
-    /// The stable version, for whoever cannot be told from others.
+    /// The stable version, for requests without an identity.
     V1Nobody,
 }
 
@@ -99,7 +99,7 @@ fn slot(request: u32) -> usize {
     request as usize % SLOTS
 }
 
-/// Defines all that the whole job counts.
+/// Defines all metrics.
 pub fn define() {
     define_requests();
     define_responses();
@@ -129,20 +129,20 @@ fn define_responses() {
     }
 }
 
-/// Reads one header and hashes it: two rules would take two more calls.
+/// Reads one header and hashes it; two rules would need two more calls.
 #[must_use]
 pub fn decide_by_one_header() -> Choice {
     by_identity(host::request_header(b"x-user-id"))
 }
 
-/// Reads all headers at once, to see whether the request is for this host.
+/// Reads all headers at once and compares the host.
 #[must_use]
 pub fn is_for(host: &[u8]) -> bool {
     let mut headers = pairs(host::request_headers());
     headers.any(|(name, value)| name == b":authority" && value == host)
 }
 
-/// Reads all headers at once and hashes the identity: without rules.
+/// Reads all headers at once and hashes the identity, without rules.
 #[must_use]
 pub fn decide_by_identity() -> Choice {
     let mut headers = pairs(host::request_headers());
@@ -150,7 +150,7 @@ pub fn decide_by_identity() -> Choice {
     by_identity(identity.map_or(b"", |(_, value)| value))
 }
 
-/// Reads all headers at once, looks at the two of the rules, hashes the identity.
+/// Reads all headers at once, evaluates two rules and hashes the identity.
 #[must_use]
 pub fn decide_by_all_pairs() -> Choice {
     let (mut identity, mut forced) = (&b""[..], false);
@@ -187,7 +187,7 @@ pub fn assign(choice: Choice) {
     host::set_request_header(b"x-divvy-assignment", choice.assignment());
 }
 
-/// The whole job, as far as the request goes: decides, routes, counts, tells, remembers.
+/// The complete request path: decision, route, metrics, assignment header, open request.
 pub fn whole_request(request: u32) {
     let choice = decide_by_all_pairs();
     route(choice);
@@ -195,7 +195,7 @@ pub fn whole_request(request: u32) {
     begin(request, choice);
 }
 
-/// Remembers when the request came.
+/// Stores the time of the request.
 pub fn begin(request: u32, choice: Choice) {
     let since = host::clock();
     state().slots[slot(request)] = Slot {
@@ -205,7 +205,7 @@ pub fn begin(request: u32, choice: Choice) {
     };
 }
 
-/// Records how long the response took, and counts it by the first digit of its status. Returns the
+/// Records the latency and counts the response by the first digit of its status. Returns the
 /// milliseconds.
 pub fn end(request: u32, class: impl FnOnce() -> usize) -> Option<u64> {
     let state = state();
@@ -230,7 +230,7 @@ pub fn status_class() -> usize {
     class(host::response_header(b":status"))
 }
 
-/// The same, read with all headers at once, and whether it is an event stream.
+/// First digit of the status and whether the response is an event stream, from all headers.
 #[must_use]
 pub fn status_class_and_kind() -> (usize, bool) {
     let (mut status, mut events) = (&b""[..], false);
@@ -251,7 +251,7 @@ fn class(status: &[u8]) -> usize {
     }
 }
 
-/// Forgets a request that had no response.
+/// Removes a request without a response.
 pub fn forget(request: u32) {
     take(state(), request);
 }

@@ -1,11 +1,10 @@
-//! The parts that modules written by hand are put together from: proxy-wasm's ABI without an
-//! SDK, as cheap as it gets.
+//! Common code of the modules written by hand: the proxy-wasm ABI without an SDK at minimal cost.
 //!
-//! These are yardsticks and no filters for production. They trust the proxy, they remember a fixed
-//! number of requests, and every shortcut that such code could take is taken: one buffer that
-//! the proxy writes into again and again, no table of streams. Some have no callback that they do
-//! not need, and some those that divvy has. What is decided for `checkout` is what divvy decides
-//! with the bench's configuration of the full path, and the bench checks that for every user.
+//! The modules are reference points, not filters for production. They trust the proxy, keep a fixed
+//! number of open requests, reuse one buffer for all returned data and have no table of streams.
+//! Some have only the callbacks that they need, others those of divvy. Their decisions for
+//! `checkout` equal divvy's with the configuration of the full path; the bench checks them for
+//! every user.
 
 pub mod hash;
 #[cfg(target_arch = "wasm32")]
@@ -16,25 +15,25 @@ pub mod job;
 pub mod more;
 pub mod pairs;
 
-/// The callbacks that divvy has beside that for a request's headers, with nothing in them.
+/// Empty callbacks: those of divvy except for request headers.
 #[macro_export]
 macro_rules! idle_callbacks {
     () => {
-        /// A stream begins, or a root.
+        /// Creates a context.
         #[unsafe(no_mangle)]
         pub const extern "C" fn proxy_on_context_create(_: u32, _: u32) {}
 
-        /// The response's headers are there.
+        /// Response headers arrived.
         #[unsafe(no_mangle)]
         pub extern "C" fn proxy_on_response_headers(_: u32, _: usize, _: u32) -> u32 {
             0
         }
 
-        /// The stream is over.
+        /// The stream ended.
         #[unsafe(no_mangle)]
         pub const extern "C" fn proxy_on_log(_: u32) {}
 
-        /// The stream's context goes.
+        /// Deletes a context.
         #[unsafe(no_mangle)]
         pub const extern "C" fn proxy_on_delete(_: u32) {}
     };

@@ -1,7 +1,6 @@
-//! What nine rollouts more leave behind, as nine A/B tests do beside the canary.
+//! Output of nine additional rollouts, such as nine A/B tests.
 //!
-//! Nothing is decided for them, and all texts are there already: what is left is what the proxy
-//! takes to count.
+//! There are no decisions and all texts are constant; the cost is that of counting in the proxy.
 
 use std::cell::UnsafeCell;
 
@@ -44,7 +43,7 @@ fn series() -> &'static mut Series {
     unsafe { &mut *SERIES.0.get() }
 }
 
-/// Defines what is counted.
+/// Defines the metrics.
 pub fn define() {
     for nth in 0..MORE {
         let labels = format!("divvy_rollout=.=test-{nth};.;divvy_version=.=A;.;");
@@ -59,7 +58,7 @@ pub fn define() {
     }
 }
 
-/// Sets the assignment header, with all ten in it.
+/// Sets the assignment header with ten members.
 pub fn assign(choice: Choice) {
     let text = match choice {
         Choice::V2Split => with_more!("checkout=v2;reason=split"),
@@ -77,7 +76,7 @@ pub fn count_requests() {
     }
 }
 
-/// Counts the response, and records how long it took.
+/// Counts the response and records its latency.
 pub fn count_responses(millis: u64) {
     let series = series();
     for (responses, durations) in series.responses.into_iter().zip(series.durations) {

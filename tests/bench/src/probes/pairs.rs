@@ -1,10 +1,9 @@
-//! The headers as the proxy hands them over: how many, the lengths of all, then the bytes, each
-//! with a NUL behind.
+//! Serialized header map: count, lengths, then names and values, each followed by NUL.
 
-/// A header's name and value.
+/// Name and value of a header.
 pub type Pair<'a> = (&'a [u8], &'a [u8]);
 
-/// All headers, in their order.
+/// All headers in order.
 pub fn pairs(block: &[u8]) -> impl Iterator<Item = Pair<'_>> {
     let count = word(block, 0);
     let mut at = 4 + count * 8;

@@ -1,4 +1,4 @@
-//! The figures for programs.
+//! Results as JSON.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::Report;
 use crate::statistics::Estimate;
 
 impl Report {
-    /// For programs.
+    /// Results as JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         let rows = self.rows.iter().map(|row| {

@@ -1,4 +1,4 @@
-//! The figures as tables, for people, and as JSON, for programs.
+//! Results as tables and as JSON.
 
 mod json;
 #[cfg(test)]
@@ -12,38 +12,38 @@ use crate::starts::{Memory, Start};
 use crate::statistics::{Estimate, Row, Verdict, estimate};
 use crate::variants::{Goal, Group, UNIT};
 
-/// Everything that was measured.
+/// All results.
 pub struct Report {
-    /// Where, and how often.
+    /// Environment and extent.
     pub run: Run,
-    /// A row for each variant.
+    /// One row per variant.
     pub rows: Vec<Row>,
-    /// What clients wait for; empty where it was not measured.
+    /// Latencies; empty if not measured.
     pub latency: Vec<(&'static str, Vec<Waits>)>,
-    /// What VMs take to start; empty where it was not measured.
+    /// Costs of starts; empty if not measured.
     pub starts: Vec<Start>,
-    /// And how much memory.
+    /// Memory of VMs.
     pub memory: Vec<Memory>,
 }
 
-/// The circumstances.
+/// Environment of a run.
 pub struct Run {
-    /// Of Envoy.
+    /// Version of Envoy.
     pub version: String,
-    /// What the processor calls itself, and how many there are.
+    /// Name and number of processors.
     pub processor: String,
-    /// Whether Envoy's worker had one for itself.
+    /// Whether Envoy's worker had its own processor.
     pub alone: bool,
-    /// How much.
+    /// Extent of the measurement.
     pub plan: Plan,
-    /// What native takes in all, in microseconds per request.
+    /// Total CPU time without a filter in microseconds per request.
     pub native: Estimate,
-    /// The load under which waits were taken.
+    /// Load of the latency measurement.
     pub load: Option<Load>,
 }
 
 impl Report {
-    /// The tables by the names of their places in a page.
+    /// Tables by the names of their parts in a page.
     #[must_use]
     pub fn tables(&self) -> Vec<(&'static str, String)> {
         vec![
@@ -56,7 +56,7 @@ impl Report {
         ]
     }
 
-    /// All of it as one page.
+    /// All tables as one page.
     #[must_use]
     pub fn page(&self) -> String {
         let headings = [
@@ -130,7 +130,7 @@ impl Report {
         table
     }
 
-    /// A goal and its verdict. The ratio to the hand-written twin has a column of its own.
+    /// A goal and its verdict. The ratio to the hand-written twin has its own column.
     fn goal(&self, row: &Row, goal: &(Goal, Estimate, Verdict)) -> (String, String) {
         let (goal, ratio, verdict) = goal;
         let verdict = word(*verdict);

@@ -1,4 +1,4 @@
-//! What the tables say of rounds that are known.
+//! Tables of known rounds.
 
 use serde_json::json;
 
@@ -6,8 +6,8 @@ use super::*;
 use crate::statistics::{Rounds, rows};
 use crate::variants::{FLOOR, FULL, NATIVE, all};
 
-/// Six rounds in which the SDK costs 2 µs, Lua 3, the floor 4, with more callbacks 4.5, divvy's
-/// paths 5 and all else 6.
+/// Six rounds: the SDK costs 2 µs, Lua 3, the floor 4, with more callbacks 4.5, divvy's paths 5 and
+/// all others 6.
 fn report() -> Report {
     let variants = all();
     let mut rounds = Rounds::of(&variants);

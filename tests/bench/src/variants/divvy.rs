@@ -1,4 +1,4 @@
-//! divvy's paths, each with its goal.
+//! divvy's paths and their goals.
 
 use serde_json::{Value, json};
 
@@ -64,12 +64,12 @@ pub(super) fn all() -> Vec<Variant> {
     ]
 }
 
-/// What the full path leaves behind.
+/// Expected results of the full path.
 pub(super) fn whole() -> Expect {
     counted(Versions::ByPosition).telling("x-divvy-assignment: checkout=v2;reason=split", "v2")
 }
 
-/// What ten rollouts do.
+/// Expected results of ten rollouts.
 pub(super) fn ten() -> Expect {
     Expect::default()
         .from(Versions::ByPosition)

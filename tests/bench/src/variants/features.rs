@@ -1,4 +1,4 @@
-//! What single features add to the full path.
+//! Single features in addition to the full path.
 
 use crate::probes::hash::hash;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::configurations::{full, full_and, ramp, rollout_and};
 use crate::requests;
 use crate::stage::manager;
 
-/// The user that the claim names.
+/// User in the claim.
 const CLAIMED: usize = 3;
 
 pub(super) fn all() -> Vec<Variant> {
@@ -166,13 +166,13 @@ fn unmeasured() -> Expect {
         .telling("x-divvy-assignment: checkout=v2;reason=split", "v2")
 }
 
-/// The cookie of somebody who was given v2.
+/// Cookie of a user with v2.
 fn remembered() -> String {
     let epoch = hash(b"e:checkout:", b"") >> 32;
     format!("cookie: got=1:{epoch:08x}:v2:100000")
 }
 
-/// Puts a claim where `jwt_authn` leaves those of a token that it has verified.
+/// Stores a claim in the metadata that `jwt_authn` sets for a verified token.
 pub(super) fn claim() -> Value {
     json!({
         "name": "claim",
@@ -186,12 +186,12 @@ pub(super) fn claim() -> Value {
     })
 }
 
-/// No copies are made where they are asked for.
+/// Expected results without mirrored requests.
 fn without_shadow(listener: &mut Value) {
     routes(listener)[1]["route"]["request_mirror_policies"] = json!([]);
 }
 
-/// Whoever does without the route that makes no copies.
+/// Control with the same routes.
 fn one_route(listener: &mut Value) {
     if let Some(routes) = routes(listener).as_array_mut() {
         routes.remove(0);
@@ -202,7 +202,7 @@ fn routes(listener: &mut Value) -> &mut Value {
     &mut manager(listener)["route_config"]["virtual_hosts"][0]["routes"]
 }
 
-/// Beside an application: what it says of earlier decisions is not stripped.
+/// Sidecar of an application: incoming assignment headers are kept.
 fn outbound(listener: &mut Value) {
     listener["traffic_direction"] = json!("OUTBOUND");
     let early = &mut manager(listener)["early_header_mutation_extensions"][0];

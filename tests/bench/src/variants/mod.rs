@@ -1,4 +1,4 @@
-//! All that is measured: what it is, how Envoy gets it, and how we see that it works.
+//! Measured variants: filter, Envoy configuration and expected results.
 
 mod divvy;
 mod features;
@@ -10,78 +10,78 @@ use crate::check::Expect;
 use crate::requests;
 use crate::traffic::Requests;
 
-/// Where nothing is done: what every cost is counted from.
+/// Name of the variant without a filter, the base of all costs.
 pub const NATIVE: &str = "native";
-/// The unit of the ratios.
+/// Name of the unit of the ratios.
 pub const UNIT: &str = "sdk_empty";
-/// The whole job by hand.
+/// Name of the complete path written by hand.
 pub const FLOOR: &str = "by_hand_whole";
-/// divvy with all that it does by default.
+/// Name of divvy's full path.
 pub const FULL: &str = "full";
 
-/// In which table it stands.
+/// Table of a variant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Group {
-    /// Nothing, and what others are counted from.
+    /// No filter, and other controls.
     Control,
-    /// The SDK, by hand, and what Envoy brings along.
+    /// The SDK, modules by hand, and Envoy's own filters.
     Yardstick,
-    /// divvy, with a goal.
+    /// divvy's paths with goals.
     Path,
-    /// What something adds to divvy's full path.
+    /// Additions to divvy's full path.
     Feature,
 }
 
-/// A promise: at most so many times the cost of another variant.
+/// Goal: a maximum ratio to the cost of another variant.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Goal {
-    /// The other one.
+    /// The other variant.
     pub than: &'static str,
-    /// So many times.
+    /// Maximum ratio.
     pub at_most: f64,
 }
 
-/// What Envoy has in front of its router.
+/// Filter in front of the router.
 #[derive(Clone, Debug)]
 pub enum Filter {
-    /// Nothing.
+    /// None.
     None,
     /// A module of `tests/bench/examples`.
     Probe(&'static str),
-    /// The same, without the exports that it does not need.
+    /// Such a module without unneeded exports.
     SlimProbe(&'static str),
-    /// divvy, with this configuration.
+    /// divvy with this configuration.
     Divvy(Value),
-    /// Something of Envoy's own.
+    /// A filter of Envoy.
     Own(Value),
 }
 
-/// One way to handle a request.
+/// A measured way to handle a request.
 #[derive(Clone, Debug)]
 pub struct Variant {
-    /// Its name in files and on sockets.
+    /// Name in files and on sockets.
     pub id: &'static str,
-    /// Its name in tables.
+    /// Name in tables.
     pub name: &'static str,
-    /// Where it is told of.
+    /// Table.
     pub group: Group,
-    /// The variant whose cost is taken off.
+    /// Control, whose CPU time is subtracted.
     pub over: &'static str,
-    /// The variant that a feature adds something to.
+    /// Variant that a feature extends.
     pub beyond: &'static str,
-    /// What was promised.
+    /// Goals.
     pub goals: Vec<Goal>,
-    /// What makes the same calls to the proxy by hand, in the same callbacks.
+    /// Hand-written twin: the same host calls in the same callbacks.
     pub by_hand: Option<&'static str>,
-    /// A filter of Envoy's in front, which `over` has as well.
+    /// An additional filter of Envoy in front, which `over` has too.
     pub before: Option<Value>,
-    /// What does the work.
+    /// The filter.
     pub filter: Filter,
-    /// What is different about its listener.
+    /// Changes of the listener.
     pub edit: fn(&mut Value),
-    /// What is sent.
+    /// Requests.
     pub requests: Requests,
-    /// How we know that it works.
+    /// Expected results.
     pub expect: Expect,
 }
 
@@ -108,7 +108,7 @@ impl Variant {
         self
     }
 
-    /// Sets the hand-written twin, and the goal to cost at most 1.3 times as much.
+    /// Sets the hand-written twin and the goal of at most 1.3 times its cost.
     fn by_hand(mut self, twin: &'static str) -> Variant {
         self.by_hand = Some(twin);
         self.at_most(1.3, twin)
@@ -120,7 +120,7 @@ impl Variant {
     }
 }
 
-/// All of them. The names of others that they mention are there.
+/// All variants.
 #[must_use]
 pub fn all() -> Vec<Variant> {
     let mut all = others::all();

@@ -1,4 +1,4 @@
-//! What divvy is held against: nothing, the SDK, code written by hand, and Envoy's own means.
+//! References: no filter, the SDK, code written by hand, and Envoy's own filters.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::{Filter, Group, NATIVE, UNIT, Variant};
 use crate::check::{Expect, Versions};
 use crate::stage::manager;
 
-/// Envoy's way to run a script, with one that does the least that splits.
+/// Envoy's Lua filter with a minimal split.
 const LUA: &str = r#"
 local bit = require("bit")
 function envoy_on_request(handle)
@@ -138,7 +138,7 @@ pub(super) fn all() -> Vec<Variant> {
     ]
 }
 
-/// Envoy's own split: by a number that it draws, so nobody keeps a version.
+/// Envoy's weighted clusters: a random choice per request, so users do not keep a version.
 fn weighted(listener: &mut Value) {
     manager(listener)["route_config"]["virtual_hosts"][0]["routes"] = json!([{
         "match": {"prefix": "/"},
