@@ -100,7 +100,7 @@ impl<H: Host> Configuration<H> {
         }
         // Not at the first tick: if pushes come faster than ticks, nothing would be judged.
         if first {
-            self.merge(self.is_in_charge());
+            self.merge(|| self.is_in_charge());
         }
     }
 
@@ -137,7 +137,7 @@ impl<H: Host> Configuration<H> {
         if !self.used_since_tick.take() {
             self.alternates.set(false);
         }
-        self.merge(self.is_in_charge());
+        self.merge(|| self.is_in_charge());
         self.update_gauges();
         if !self.moving.is_empty() && self.owns_gauges() {
             self.show_changes();
@@ -147,13 +147,15 @@ impl<H: Host> Configuration<H> {
     /// Merges the counts for the last time. Other configurations judge them.
     pub(super) fn flush(&self) {
         self.alternates.set(false);
-        self.merge(false);
+        self.merge(|| false);
     }
 
-    fn merge(&self, in_charge: bool) {
+    /// Merges the counts. `in_charge` costs a host call, so it is asked only if something is
+    /// watched.
+    fn merge(&self, in_charge: impl Fn() -> bool) {
         if !self.watch.is_empty() {
             let host = &self.vm.host;
-            self.watch.tick(host, &self.active.policy, in_charge);
+            self.watch.tick(host, &self.active.policy, in_charge());
         }
     }
 
