@@ -4,11 +4,13 @@
 
 pub mod cidr;
 mod matcher;
+pub mod operator;
 pub mod range;
 pub mod regex;
 pub mod semver;
 
 pub use matcher::Matcher;
+pub use operator::{Operator, ValueKind};
 
 use crate::assignment::UpstreamDecisions;
 use crate::decision::{Decision, RolloutId, VersionId, find_decision};
@@ -39,6 +41,24 @@ pub enum Source {
     SourceIp,
     /// The user's identity, unless it is a random one or one that is only now given.
     Identity,
+}
+
+impl Source {
+    /// The kind of its values.
+    pub const fn kind(&self) -> ValueKind {
+        match self {
+            Self::Path => ValueKind::Path,
+            Self::Host => ValueKind::Host,
+            Self::Method => ValueKind::Method,
+            Self::SourceIp => ValueKind::Address,
+            Self::Header(_)
+            | Self::Cookie(_)
+            | Self::Query(_)
+            | Self::Label(_)
+            | Self::Claim(_)
+            | Self::Identity => ValueKind::Text,
+        }
+    }
 }
 
 /// A condition on a request.

@@ -3,11 +3,12 @@
 use super::build::Build;
 use super::limits::MAX_DEPTH;
 use super::names;
-use super::operator::{self, ValueKind};
+use super::operator;
 use super::registry::ClaimSpec;
 use super::spec::{self, Items, OperatorSpec};
 use super::values::{no_claim, only_true};
-use crate::condition::{Assigned, Condition, Source};
+use crate::condition::operator::{COMBINATIONS, SOURCES};
+use crate::condition::{Assigned, Condition, Source, ValueKind};
 use crate::error::Path;
 
 /// Compiles a condition that is nested in `depth` others.
@@ -50,15 +51,13 @@ pub(super) fn compile(
         }
         (0, 1) => {
             let source = sources.into_iter().next().flatten();
-            let kind = source.as_ref().map_or(ValueKind::Text, kind_of);
-            let test = operator::compile(at, operator, kind, build);
-            Some(Condition::Leaf(source?, test?))
+            let kind = source.as_ref().map_or(ValueKind::Text, Source::kind);
+            let matcher = operator::compile(at, operator, kind, build);
+            Some(Condition::Leaf(source?, matcher?))
         }
         (0, 0) => {
-            at.error(
-                "has no source: write one of header, cookie, query, label, jwtClaim, path, method, \
-                 host, sourceIp, identity, assigned, all, any, not",
-            );
+            let fields = [&SOURCES[..], &COMBINATIONS].concat().join(", ");
+            at.error(format_args!("has no source: write one of {fields}"));
             None
         }
         _ => {
@@ -103,7 +102,8 @@ fn assigned(at: Path<'_>, raw: &spec::AssignedSpec<'_>, build: &Build) -> Option
 
 fn no_operator(at: Path<'_>, operator: &OperatorSpec) {
     if let Some(given) = operator::given(operator).first() {
-        at.field(given).error("is an operator without a source");
+        at.field(given.name())
+            .error("is an operator without a source");
     } else if operator.ignore_case.is_some() {
         at.field("ignoreCase")
             .error("has no effect here: leave it out");
@@ -160,14 +160,4 @@ fn sources<'t>(
         }
     }
     (found, &raw.operator)
-}
-
-const fn kind_of(source: &Source) -> ValueKind {
-    match source {
-        Source::Path => ValueKind::Path,
-        Source::Host => ValueKind::Host,
-        Source::Method => ValueKind::Method,
-        Source::SourceIp => ValueKind::Address,
-        _ => ValueKind::Text,
-    }
 }

@@ -1,4 +1,4 @@
-//! Operators: what a value is held against.
+//! Compiles operators: the operand is checked and brought into the form of the source's values.
 
 use std::net::IpAddr;
 
@@ -8,142 +8,126 @@ use super::build::Build;
 use super::limits::MAX_PATH;
 use super::names;
 use super::spec::{self, OneOrMany, OperatorSpec};
-use crate::condition::Matcher;
 use crate::condition::cidr::{Networks, network};
 use crate::condition::range::Range;
 use crate::condition::regex::Regex;
 use crate::condition::semver::VersionRequirement;
+use crate::condition::{Matcher, Operator, ValueKind};
 use crate::error::Path;
 use crate::request::host::normalized;
 
-/// What the values of a source are like, as far as operators care.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum ValueKind {
-    Text,
-    Path,
-    Host,
-    Method,
-    Address,
-}
-
-/// Those that are given, without `ignoreCase`.
-pub(super) fn given(operator: &OperatorSpec<'_>) -> Vec<&'static str> {
-    let fields = [
-        ("exact", operator.exact.is_some()),
-        ("prefix", operator.prefix.is_some()),
-        ("suffix", operator.suffix.is_some()),
-        ("contains", operator.contains.is_some()),
-        ("in", operator.r#in.is_some()),
-        ("present", operator.present.is_some()),
-        ("regex", operator.regex.is_some()),
-        ("semver", operator.semver.is_some()),
-        ("range", operator.range.is_some()),
-        ("cidr", operator.cidr.is_some()),
-    ];
-    let given = fields.iter().filter(|(_, given)| *given);
-    given.map(|(name, _)| *name).collect()
+/// The operators that are given.
+pub(super) fn given(spec: &OperatorSpec<'_>) -> Vec<Operator> {
+    let is_given = |operator: &Operator| match operator {
+        Operator::Exact => spec.exact.is_some(),
+        Operator::Prefix => spec.prefix.is_some(),
+        Operator::Suffix => spec.suffix.is_some(),
+        Operator::Contains => spec.contains.is_some(),
+        Operator::In => spec.r#in.is_some(),
+        Operator::Present => spec.present.is_some(),
+        Operator::Regex => spec.regex.is_some(),
+        Operator::Semver => spec.semver.is_some(),
+        Operator::Range => spec.range.is_some(),
+        Operator::Cidr => spec.cidr.is_some(),
+    };
+    Operator::ALL.into_iter().filter(is_given).collect()
 }
 
 /// Compiles the one operator that is given.
 pub(super) fn compile(
     at: Path<'_>,
-    operator: &OperatorSpec<'_>,
+    spec: &OperatorSpec<'_>,
     kind: ValueKind,
     build: &mut Build,
 ) -> Option<Matcher> {
-    let name = match given(operator).as_slice() {
-        [name] => *name,
+    let operator = match given(spec).as_slice() {
+        [operator] => *operator,
         [] => {
-            at.error("has no operator: write one of exact, prefix, suffix, contains, in, present, regex, \
-                 semver, range, cidr");
+            let names: Vec<_> = Operator::names().collect();
+            at.error(format_args!(
+                "has no operator: write one of {}",
+                names.join(", ")
+            ));
             return None;
         }
         several => {
-            let message = format_args!(
+            let names: Vec<_> = several.iter().map(|operator| operator.name()).collect();
+            at.error(format_args!(
                 "has several operators, {}: write one",
-                several.join(" and ")
-            );
-            at.error(message);
+                names.join(" and ")
+            ));
             return None;
         }
     };
-    let ignore_case = operator.ignore_case == Some(true);
-    if operator.ignore_case.is_some() && matches!(name, "present" | "semver" | "range" | "cidr") {
-        at.field("ignoreCase")
-            .error(format_args!("has no effect on {name}: leave it out"));
+    let ignore_case = spec.ignore_case == Some(true);
+    if spec.ignore_case.is_some() && !operator.compares_text() {
+        at.field("ignoreCase").error(format_args!(
+            "has no effect on {}: leave it out",
+            operator.name()
+        ));
     }
     let text = TextOperand { kind, ignore_case };
-    let at = at.field(name);
-    let test = text_operator(at, operator, &text, build)?;
-    Some(if ignore_case && !matches!(test, Matcher::Regex(_)) {
-        Matcher::IgnoreCase(Box::new(test))
+    let matcher = matcher(at.field(operator.name()), operator, spec, &text, build)?;
+    Some(if ignore_case && operator != Operator::Regex {
+        Matcher::IgnoreCase(Box::new(matcher))
     } else {
-        test
+        matcher
     })
 }
 
-fn text_operator(
+fn matcher(
     at: Path<'_>,
-    operator: &OperatorSpec<'_>,
+    operator: Operator,
+    spec: &OperatorSpec<'_>,
     text: &TextOperand,
     build: &mut Build,
 ) -> Option<Matcher> {
-    if let Some(value) = operator.exact {
-        return text.whole(at, value).map(Matcher::Exact);
-    }
-    if let Some(value) = operator.prefix {
-        if text.kind == ValueKind::Path {
-            return text.whole(at, value).map(Matcher::PathPrefix);
+    Some(match operator {
+        Operator::Exact => Matcher::Exact(text.whole(at, spec.exact?)?),
+        Operator::Prefix if text.kind == ValueKind::Path => {
+            Matcher::PathPrefix(text.whole(at, spec.prefix?)?)
         }
-        return text.part(at, value, false).map(Matcher::Prefix);
-    }
-    if let Some(value) = operator.suffix {
-        return text.part(at, value, true).map(Matcher::Suffix);
-    }
-    if let Some(value) = operator.contains {
-        let needle = text.part(at, value, false)?;
-        return Some(Matcher::Contains(Box::new(
-            Finder::new(&needle).into_owned(),
-        )));
-    }
-    if let Some(list) = operator.r#in {
-        if list.is_empty() {
-            at.error("is empty");
+        Operator::Prefix => Matcher::Prefix(text.part(at, spec.prefix?, false)?),
+        Operator::Suffix => Matcher::Suffix(text.part(at, spec.suffix?, true)?),
+        Operator::Contains => {
+            let needle = text.part(at, spec.contains?, false)?;
+            Matcher::Contains(Box::new(Finder::new(&needle).into_owned()))
         }
-        let list = list.each(at, |at, value| text.whole(at, value));
-        return Some(Matcher::In(list.iter().map(|value| &**value).collect()));
-    }
-    if let Some(present) = operator.present {
-        return Some(Matcher::Present(present));
-    }
-    if let Some(pattern) = operator.regex {
-        if !build.count_regex(at) {
-            return None;
-        }
-        let pattern = told(at, Regex::new(pattern, text.ignore_case))?;
-        return Some(Matcher::Regex(Box::new(pattern)));
-    }
-    if let Some(requirement) = operator.semver {
-        let requirement = told(at, VersionRequirement::parse(requirement))?;
-        return Some(Matcher::Semver(Box::new(requirement)));
-    }
-    if let Some(ends) = &operator.range {
-        return range(at, ends).map(Matcher::Range);
-    }
-    let networks = match operator.cidr? {
-        OneOrMany::One(text) => told(at, network(text)).into_iter().collect(),
-        OneOrMany::Many(list) => {
+        Operator::In => {
+            let list = spec.r#in?;
             if list.is_empty() {
                 at.error("is empty");
             }
-            list.each(at, |at, text| told(at, network(text)))
+            let list = list.each(at, |at, value| text.whole(at, value));
+            Matcher::In(list.iter().map(|value| &**value).collect())
         }
-    };
-    Some(Matcher::Cidr(Networks::new(networks)))
+        Operator::Present => Matcher::Present(spec.present?),
+        Operator::Regex => {
+            if !build.count_regex(at) {
+                return None;
+            }
+            let pattern = Regex::new(spec.regex?, text.ignore_case);
+            Matcher::Regex(Box::new(valid(at, pattern)?))
+        }
+        Operator::Semver => {
+            let requirement = VersionRequirement::parse(spec.semver?);
+            Matcher::Semver(Box::new(valid(at, requirement)?))
+        }
+        Operator::Range => Matcher::Range(range(at, spec.range.as_ref()?)?),
+        Operator::Cidr => Matcher::Cidr(Networks::new(match spec.cidr? {
+            OneOrMany::One(text) => valid(at, network(text)).into_iter().collect(),
+            OneOrMany::Many(list) => {
+                if list.is_empty() {
+                    at.error("is empty");
+                }
+                list.each(at, |at, text| valid(at, network(text)))
+            }
+        })),
+    })
 }
 
-/// The value, or a note of what is wrong with it.
-fn told<T>(at: Path<'_>, result: Result<T, String>) -> Option<T> {
+/// The value of a result; adds its error.
+fn valid<T>(at: Path<'_>, result: Result<T, String>) -> Option<T> {
     result.map_err(|message| at.error(&message)).ok()
 }
 
@@ -248,4 +232,22 @@ pub(super) fn method(at: Path<'_>, text: &str) -> Option<Box<[u8]>> {
         return None;
     }
     Some(text.as_bytes().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fields_of_the_schema_are_those_of_the_table() {
+        let schema = crate::config::schema();
+        let fields = schema["$defs"]["Operator"]["properties"]
+            .as_object()
+            .unwrap();
+        let mut fields: Vec<_> = fields.keys().map(String::as_str).collect();
+        let mut names: Vec<_> = Operator::names().chain(["ignoreCase"]).collect();
+        fields.sort_unstable();
+        names.sort_unstable();
+        assert_eq!(fields, names);
+    }
 }

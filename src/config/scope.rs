@@ -3,8 +3,9 @@
 use super::build::Build;
 use super::limits::MAX_HOST;
 use super::operator;
-use super::operator::{ValueKind, compile as compile_operator};
+use super::operator::compile as compile_operator;
 use super::spec::{self, Items};
+use crate::condition::ValueKind;
 use crate::error::Path;
 use crate::scope::{HostPattern, Scope};
 

@@ -1,5 +1,6 @@
 //! A condition as the configuration writes it, with the results that the core recorded.
 
+use divvy::condition::operator::SOURCES;
 use divvy::decide::trace::ConditionTrace;
 use serde::Serialize;
 use serde_json::Value;
@@ -46,10 +47,6 @@ impl ConditionReport {
 
 /// A leaf without braces, its source first: `header x-canary exact "true"`.
 fn leaf(raw: &Value) -> String {
-    const SOURCES: [&str; 11] = [
-        "header", "cookie", "query", "label", "jwtClaim", "path", "method", "host", "sourceIp",
-        "identity", "assigned",
-    ];
     let Some(fields) = raw.as_object() else {
         return raw.to_string();
     };

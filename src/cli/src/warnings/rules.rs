@@ -2,6 +2,8 @@
 
 use std::slice;
 
+use divvy::condition::Operator;
+use divvy::condition::operator::COMBINATIONS;
 use serde_json::Value;
 
 use super::warning::{Warning, each};
@@ -49,21 +51,15 @@ fn is_all(percent: &Value) -> bool {
     percent.as_f64() == Some(100.0)
 }
 
-const OPERATORS: [&str; 10] = [
-    "exact", "prefix", "suffix", "contains", "in", "present", "regex", "semver", "range", "cidr",
-];
-
 /// The source of a leaf: its fields without the operator.
 fn source(leaf: &Value) -> Option<Value> {
     let mut source = leaf.as_object()?.clone();
-    if ["all", "any", "not", "assigned"]
-        .iter()
-        .any(|key| source.contains_key(*key))
-    {
+    let combines = COMBINATIONS.iter().any(|key| source.contains_key(*key));
+    if combines || source.contains_key("assigned") {
         return None;
     }
-    for key in OPERATORS.iter().chain(&["ignoreCase"]) {
-        source.remove(*key);
+    for key in Operator::names().chain(["ignoreCase"]) {
+        source.remove(key);
     }
     if let Some(Value::String(name)) = source.get_mut("header") {
         name.make_ascii_lowercase();
