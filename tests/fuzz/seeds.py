@@ -69,6 +69,14 @@ OPERATORS = [
     ("cidr 10.0.0.0/8", "::ffff:10.1.2.3"),
     ("cidr 2001:db8::/32", "2001:db8::1"),
 ]
+# Patterns and a value for each.
+REGEX = [
+    (r"(?i)[a-z]+\d{1,3}|\x{41}", "Ab12"),
+    (r"(?is:.*(chrome|firefox)/1[0-9]+[^;]*)", "Mozilla/5.0 Chrome/129"),
+    (r"(?mR)^[[:^alpha:]\w&-]{2,}?$\b\B\s", "ä1\r\n"),
+    (r"(?xU) a+ # one\n(?:b|c)*|\b{start}\W\D", "aab"),
+    (r"[^\d-z\]]|\u00e4|\t(?P<n>)", "ä"),
+]
 
 
 ASSIGNMENTS = [
@@ -99,6 +107,7 @@ def main(folder):
         "chain": [f"{one}\n{cookie}".encode() for one in ASSIGNMENTS for cookie in STICKY],
         "semver": [f"{one}\n{version}".encode() for one in SEMVER for version in VERSIONS],
         "operators": ["\n".join(pair).encode() for pair in OPERATORS],
+        "regex": ["\n".join(pair).encode() for pair in REGEX],
         "cookies": [b"\n".join(values(headers, b"cookie")) for _, headers in requests],
         "path": [path for _, headers in requests for path in values(headers, b":path")],
         "host": [host for _, headers in requests for host in values(headers, b":authority")],
