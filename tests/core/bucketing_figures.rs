@@ -149,7 +149,7 @@ fn users_only_move_into_an_arm_whose_weight_grew() {
     assert_eq!((between(0, 1), between(1, 0)), (0, 0), "v1 and v2");
     let (small, large) = (canary("checkout", 5.0), canary("checkout", 20.0));
     let left = users().filter(|id| small.admits(id) && !large.admits(id));
-    assert_eq!(left.count(), 0, "nobody leaves a canary that grows");
+    assert_eq!(left.count(), 0, "no user leaves a growing canary");
 }
 
 /// How likely chance alone makes a table of fives by fives at least as uneven: Pearson's statistic

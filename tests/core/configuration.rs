@@ -1,10 +1,10 @@
-//! What a configuration may say, and the message for everything else.
+//! Valid configurations, and the errors of all others.
 use divvy::config::{self, digest, inert, parse};
 use serde_json::{Value, json};
 
 use crate::compile::errors_of;
 
-/// A valid configuration, to be spoiled.
+/// A valid configuration.
 fn valid() -> Value {
     serde_json::from_str(include_str!("../cases/valid.json")).unwrap()
 }
@@ -14,8 +14,8 @@ fn the_reference_configuration_is_accepted() {
     assert_eq!(errors_of(&valid()), Vec::<String>::new());
 }
 
-/// Each row of `tests/cases/broken.json` puts one value into the valid configuration and
-/// has the first error that comes of it.
+/// Each row of `tests/cases/broken.json` changes one value of the valid configuration and has the
+/// first error.
 #[test]
 fn every_broken_configuration_has_its_error_with_its_path() {
     let rows = divvy_cases::broken();

@@ -30,7 +30,7 @@ fn range(name: &str, from: f64, to: f64) -> Value {
     json!({"name": name, "from": from, "to": to})
 }
 
-/// What is decided for each user, by rollout.
+/// The decisions for each user.
 fn decided(rollouts: &[Value]) -> Vec<Vec<Decision>> {
     let config = json!({
         "identity": [{"header": "x-user-id"}],
@@ -88,7 +88,7 @@ fn tests_in_disjoint_ranges_of_a_layer_share_no_user() {
     for user in &users {
         let parts: Vec<_> = (0..3).filter(|nth| takes_part(&user[*nth])).collect();
         let held = user[0].reason == Reason::Holdout;
-        // The ranges cover the layer, so whoever is not held out is in one, and in one only.
+        // The ranges cover the layer: a user outside of the holdout is in exactly one.
         assert_eq!(parts.len(), usize::from(!held), "{user:?}");
         for nth in parts {
             counts[nth] += 1;
@@ -121,7 +121,7 @@ fn tests_in_different_layers_are_independent() {
         chi < ONE_IN_TEN_THOUSAND,
         "taking part: {takes:?}: χ² = {chi}"
     );
-    // And of those who are in both, the arm in one says nothing of the arm in the other.
+    // For users in both tests, the arms are independent.
     let both: Vec<_> = users
         .into_iter()
         .filter(|user| user.iter().all(takes_part))
@@ -169,16 +169,16 @@ fn the_holdout_takes_the_same_users_out_of_every_test_that_has_it() {
     assert!((1_823..=2_177).contains(&count), "{count}");
     assert!(held(0).all(|user| user[1].reason == Reason::Holdout));
     assert_eq!(held(1).count(), count);
-    // Whoever is held out has stable.
+    // The holdout has stable.
     assert!(held(0).all(|user| user[0].version.0 == 0 && user[1].version.0 == 0));
-    // A test that does not obey has them, as many as its range has of everybody.
+    // A test with `holdout: false` has the users of the holdout in its range.
     assert_eq!(held(2).count(), 0);
     let there = held(0).filter(|user| takes_part(&user[2])).count();
     assert!(
         (911..=1_089).contains(&(there * 2_000 / count)),
         "{there} of {count}"
     );
-    // Held out is not the same as kept out: what a layer excludes is counted as such.
+    // The layer excludes users with a reason of its own.
     let excluded = users
         .iter()
         .filter(|user| user[0].reason == Reason::Excluded);

@@ -1,4 +1,4 @@
-//! The series that are defined before the first request are those that requests count in.
+//! The metric series that are defined in advance are exactly those that requests count in.
 use divvy::decide::{decide, possible};
 use divvy::decision::Reason;
 use divvy::environment::Empty;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::compile::policy;
 
-/// A rollout with this strategy, behind one that it can follow.
+/// A rollout with this strategy after one that it can follow.
 fn rollout(strategy: &Value) -> Value {
     let leader = json!({
         "name": "leader",
@@ -56,7 +56,7 @@ fn the_possible_answers_of_a_rollout_are_exactly_those_that_occur() {
             config["rollouts"][1]["enabled"] = enabled.into();
             let policy = policy(&config);
             let mut foreseen = possible(&policy, &policy.rollouts[1]);
-            // What nobody plans for is foreseen once.
+            // `error` is added once for stable.
             let error = (policy.rollouts[1].stable, Reason::Error);
             assert!(foreseen.contains(&error));
             foreseen.retain(|answer| *answer != error);
@@ -92,7 +92,7 @@ fn the_weights_are_the_shares_of_the_strategy_and_stable_has_the_rest() {
             json!({"canary": {"version": "v2", "weight": 5}}),
             vec![(v1, 950_000), (v2, 50_000)],
         ),
-        // 5 % are held out of each test that does not say otherwise.
+        // The holdout takes 5 % from each test without `holdout: false`.
         (
             json!({"abTest": {"split": arms, "holdout": false}}),
             vec![(v1, 250_000), (v2, 750_000)],

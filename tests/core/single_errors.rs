@@ -98,7 +98,7 @@ fn too_many_claims_are_one_error() {
     assert_eq!(errors_of(&with_rule(&json!({ "any": claims }))).len(), 1);
 }
 
-/// A token with these groups.
+/// A token with these groups in a list claim.
 #[derive(Debug)]
 struct Groups(Vec<String>);
 

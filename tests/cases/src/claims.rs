@@ -1,7 +1,7 @@
 //! Claims as Envoy hands them to a wasm filter: bytes without a type.
 //!
 //! `tests/envoy` runs the same cases with tokens that a real `jwt_authn` has verified, so a
-//! mistake here shows there.
+//! error here is found there.
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,7 @@
-//! Requests and what is decided for them: natively, through the built filter in wasmtime,
-//! and through the built filter in a real Envoy. What the three answer can differ only by
-//! what lies between.
+//! Requests and their expected decisions, for three tests: native, the built filter in wasmtime, and
+//! the built filter in a real Envoy.
 //!
-//! `decisions.json` has cases that were thought of one by one, [`matrix`] every source with
-//! every operator.
+//! `decisions.json` has single cases, [`matrix`] every source with every operator.
 
 pub mod asks;
 pub mod build;
@@ -25,10 +23,10 @@ pub const DECISIONS: &str = include_str!("../decisions.json");
 /// The valid configuration in which each row of [`broken`] changes one value.
 pub const VALID: &str = include_str!("../valid.json");
 
-/// A configuration and the requests that are made under it.
+/// A configuration and requests for it.
 #[derive(Clone, Debug)]
 pub struct Group {
-    /// What it is about.
+    /// The subject.
     pub name: String,
     /// The configuration.
     pub config: Value,
@@ -36,32 +34,32 @@ pub struct Group {
     pub cases: Vec<Case>,
 }
 
-/// A request and what is decided for it.
+/// A request and the expected decision.
 #[derive(Clone, Debug, Default)]
 pub struct Case {
     /// Its headers, names in lower case.
     pub headers: Vec<(Vec<u8>, Vec<u8>)>,
-    /// What its token says.
+    /// The claims of its token.
     pub claims: Option<Value>,
-    /// Where it comes from.
+    /// The address of the client.
     pub source: Option<String>,
-    /// What the route header says then.
+    /// The expected route header.
     pub route: Option<String>,
-    /// What the assignment says then.
+    /// The expected assignment header.
     pub assignment: Option<String>,
-    /// What is special about it.
+    /// The kind of case.
     pub kind: Kind,
 }
 
-/// What is special about a case.
+/// The kind of a case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
-    /// Nothing.
+    /// A request as Envoy passes it.
     #[default]
     Ordinary,
-    /// It lacks what every request has that a proxy lets pass: a path, say.
+    /// Lacks something that every request through Envoy has, such as a path.
     Impossible,
-    /// It has bytes that a proxy may refuse.
+    /// Has bytes that Envoy may refuse.
     Hostile,
 }
 
@@ -88,7 +86,7 @@ impl Case {
 /// All groups of cases.
 ///
 /// # Panics
-/// When the table is not one.
+/// When the table is not valid.
 #[must_use]
 pub fn groups() -> Vec<Group> {
     let table: Value = serde_json::from_str(DECISIONS).expect("decisions.json is JSON");
@@ -97,10 +95,10 @@ pub fn groups() -> Vec<Group> {
     groups
 }
 
-/// Configurations in which one thing is wrong, each with the first error that comes of it.
+/// Configurations with one invalid value, each with its first error.
 ///
 /// # Panics
-/// When the table is not one.
+/// When the table is not valid.
 #[must_use]
 pub fn broken() -> Vec<(Value, String)> {
     let rows: Value =
@@ -156,7 +154,7 @@ fn latin1(text: &Value) -> Vec<u8> {
     bytes(text.as_str().expect("a text"))
 }
 
-/// The bytes of a text each of whose characters is one.
+/// The bytes of a text in which each character is one byte.
 pub(crate) fn bytes(text: &str) -> Vec<u8> {
     let bytes = text.chars().map(u8::try_from);
     bytes

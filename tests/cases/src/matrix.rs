@@ -1,5 +1,4 @@
-//! Every source with every operator: with a value that passes, one that does not, none at
-//! all, and hostile ones.
+//! Every source with every operator: matching, other, absent and hostile values.
 
 use serde_json::{Value, json};
 
@@ -12,7 +11,7 @@ const SOURCES: [Source; 10] = [
     Header, Cookie, Query, Label, JwtClaim, Path, Method, Host, SourceIp, Identity,
 ];
 
-/// An operator as it is written, with values that pass and values that do not.
+/// An operator with matching and other values.
 struct Row {
     name: &'static str,
     operator: Value,
@@ -34,7 +33,7 @@ const fn row(
     }
 }
 
-/// What does for most sources. None of the passing values is in anything hostile.
+/// Operators for most sources. No hostile value contains a matching one.
 fn texts() -> Vec<Row> {
     vec![
         row(
@@ -96,7 +95,7 @@ fn any_case(
     )
 }
 
-/// What is no plain text: the same for all sources, as far as they can have such values.
+/// Operators that do not compare text, for all sources that can have such values.
 fn others() -> Vec<Row> {
     vec![
         row(
@@ -227,7 +226,7 @@ fn group(source: Source, row: &Row) -> Group {
         cases.push(case);
     };
     for value in row.passing.iter().filter_map(|value| shaped(value)) {
-        // No path is a number, a version or an address, and no host has capitals.
+        // A path is not a number, a version or an address; a host has no capitals.
         let plain = source != Path || !matches!(row.name, "semver" | "range" | "cidr");
         add(Some(&value), plain, Kind::Ordinary);
     }
@@ -247,7 +246,7 @@ fn group(source: Source, row: &Row) -> Group {
     let long = "9".repeat(3_000);
     for value in HOSTILE.into_iter().chain([&*long]) {
         let Some(value) = shaped(value) else { continue };
-        // An identity of more than 256 bytes is none.
+        // An identity of more than 256 bytes is unusable.
         let there = source != Identity || value.len() <= 256;
         let holds = match row.name {
             "present" => there,

@@ -1,4 +1,4 @@
-//! The sources of a condition: how they are written, and requests that have a value there.
+//! The sources of a condition, and requests with a value for them.
 
 use serde_json::{Value, json};
 
@@ -32,7 +32,7 @@ pub enum Source {
 use Source::{Cookie, Header, Host, Identity, JwtClaim, Label, Method, Path, Query, SourceIp};
 
 impl Source {
-    /// As it stands in a condition.
+    /// The source in a condition.
     pub fn written(self) -> Value {
         match self {
             Header => json!({"header": "x-a"}),
@@ -107,7 +107,7 @@ impl Source {
         }
     }
 
-    /// Whether no request comes without it.
+    /// Whether every request has it.
     pub const fn is_in_every_request(self) -> bool {
         matches!(self, Path | Method | Host | SourceIp)
     }

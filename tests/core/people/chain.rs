@@ -1,4 +1,4 @@
-//! What proxies upstream have decided.
+//! Inherited decisions of upstream proxies.
 
 use super::*;
 use serde_json::json;
@@ -100,7 +100,7 @@ fn decisions_of_other_peers_are_ignored() {
     assert_eq!(
         answer.assignment(),
         "checkout=v1;reason=split",
-        "without trust nobody is"
+        "without trust no peer is trusted"
     );
 }
 
@@ -231,7 +231,7 @@ fn follow_and_assigned_prefer_own_decisions_to_upstream_ones() {
         rollout(&follow, &rule),
     ]));
     for (method, version) in [("POST", "v1"), ("GET", "v2")] {
-        // With GET the leader decides nothing here.
+        // The leader of this proxy does not match GET.
         let headers = [
             (":method", method),
             ("x-divvy-assignment", "checkout=v2;reason=split"),

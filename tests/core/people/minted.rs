@@ -1,4 +1,4 @@
-//! Visitors who are nobody yet.
+//! Minted identities.
 
 use super::*;
 use serde_json::json;
@@ -75,14 +75,14 @@ fn an_identity_is_minted_only_if_a_decision_needs_it() {
     let green = json!({"blueGreen": {"active": "v2"}});
     for (why, mint, further, headers, given) in [
         (
-            "there is one",
+            "an identity in a header",
             json!({}),
             json!({}),
             vec![("x-user-id", "1")],
             false,
         ),
         (
-            "what a header says is no one",
+            "an ignored identity",
             json!({}),
             json!({}),
             vec![("x-user-id", "0")],
@@ -96,21 +96,21 @@ fn an_identity_is_minted_only_if_a_decision_needs_it() {
             true,
         ),
         (
-            "a page is asked for",
+            "the condition holds",
             html.clone(),
             json!({}),
             vec![("accept", "text/html,*/*")],
             true,
         ),
         (
-            "no page is asked for",
+            "the condition does not hold",
             html,
             json!({}),
             vec![("accept", "image/png")],
             false,
         ),
         (
-            "no rollout looks",
+            "no rollout matches",
             json!({}),
             rollouts(rollout(&canary(50.0), &other)),
             vec![],
@@ -131,21 +131,21 @@ fn an_identity_is_minted_only_if_a_decision_needs_it() {
             false,
         ),
         (
-            "everybody alike",
+            "blueGreen",
             json!({}),
             rollouts(rollout(&green, &json!({}))),
             vec![],
             false,
         ),
         (
-            "only named people",
+            "a rule by identity",
             json!({}),
             rollouts(rollout(&green, &by_name)),
             vec![],
             false,
         ),
         (
-            "nobody is who has no identity",
+            "the condition asks for no identity",
             json!({"when": {"identity": true, "present": false}}),
             json!({}),
             vec![],

@@ -1,4 +1,4 @@
-//! Copies of requests.
+//! Mirrored requests.
 
 use super::*;
 use serde_json::json;
@@ -111,7 +111,7 @@ fn a_request_is_mirrored_to_another_version_and_only_for_the_configured_methods(
             false,
         ),
         (
-            "a copy of nobody's",
+            "no identity",
             canary(0.0),
             &json!({"version": "v2", "percent": 0}),
             json!({}),
@@ -161,8 +161,8 @@ fn errors_of_mirrors() {
         .remove("target");
     let mut headless = config(&canary(0.0), &good, &json!({}));
     headless["headers"] = json!({"route": "x-divvy-route"});
-    let mut nobody = config(&canary(0.0), &good, &json!({}));
-    nobody["identity"] = json!([]);
+    let mut no_identity = config(&canary(0.0), &good, &json!({}));
+    no_identity["identity"] = json!([]);
     for (config, error) in [
         (
             untargeted,
@@ -173,7 +173,7 @@ fn errors_of_mirrors() {
             "rollouts[0].mirror: needs a header: name it in headers.mirror",
         ),
         (
-            nobody,
+            no_identity,
             "rollouts[0].mirror.percent: needs an identity: add a source to identity",
         ),
         (

@@ -1,5 +1,5 @@
-//! People who come back, sign in and are shadowed: minted identities, sticky cookies, mirrors,
-//! and what proxies upstream have decided about them.
+//! Decisions that depend on more than one request or proxy: minted identities, sticky cookies,
+//! mirrors, inherited decisions.
 mod chain;
 mod minted;
 mod mirror;
@@ -19,18 +19,18 @@ use serde_json::Value;
 
 use crate::compile::{errors_of, policy};
 
-/// What is not in the headers.
+/// The environment of a request.
 #[derive(Clone, Debug, Default)]
 struct World {
-    /// The bits of a draw.
+    /// The random bits.
     draw: u128,
     /// The URI in the peer's certificate.
     peer: Option<&'static str>,
     /// The direction of the listener.
     direction: Option<u64>,
-    /// When it is.
+    /// Milliseconds since the Unix epoch.
     now: Option<u64>,
-    /// What is known about the first rollout.
+    /// The guardrail state of the first rollout.
     state: Option<Rc<State>>,
 }
 
@@ -56,7 +56,7 @@ impl Environment for World {
     }
 }
 
-/// What came of a request.
+/// The effects of a request.
 #[derive(Debug, Default, PartialEq)]
 struct Answer {
     assignment: Option<String>,
@@ -71,7 +71,7 @@ impl Answer {
         self.assignment.as_deref().unwrap_or_default()
     }
 
-    /// The value of a cookie that is given.
+    /// The value of a cookie in the response.
     fn cookie(&self, name: &str) -> Option<&str> {
         let begin = format!("{name}=");
         let mut lines = self.cookies.iter();

@@ -1,4 +1,4 @@
-//! Cookies that remember what a strategy said.
+//! Sticky cookies.
 
 use super::*;
 use serde_json::json;
@@ -29,13 +29,13 @@ fn test(weights: [u32; 2], further: &Value) -> Value {
     json!({ "abTest": test })
 }
 
-/// Asks with a user id and the cookie that came of an earlier answer.
+/// A request with a user ID and the cookie of an earlier response.
 fn come_back(policy: &Policy, user: &str, cookie: &str) -> Answer {
     let cookie = format!("{STICKY}={cookie}");
     ask(policy, &[("x-user-id", user), ("cookie", &cookie)])
 }
 
-/// The cookie of a user's first request.
+/// The cookie in the response to a user's first request.
 fn first(policy: &Policy, user: &str) -> (String, Answer) {
     let answer = ask(policy, &[("x-user-id", user)]);
     let cookie = answer
@@ -44,8 +44,8 @@ fn first(policy: &Policy, user: &str) -> (String, Answer) {
     (cookie.to_owned(), answer)
 }
 
-/// Some user whose first answer is this version.
-fn somebody_with(policy: &Policy, version: &str) -> (String, String) {
+/// A user whose first decision is this version, and the cookie.
+fn user_with(policy: &Policy, version: &str) -> (String, String) {
     let users = (1..).map(|user: u32| user.to_string());
     let mut found = users.map(|user| (first(policy, &user), user));
     let ((cookie, _), user) = found
@@ -58,7 +58,7 @@ fn somebody_with(policy: &Policy, version: &str) -> (String, String) {
 fn the_sticky_cookie_is_written_once_and_not_renewed() {
     let policy = policy(&config(&canary(50.0), &json!({})));
     for (version, reason) in [("v1", "split"), ("v2", "sticky")] {
-        let (user, cookie) = somebody_with(&policy, version);
+        let (user, cookie) = user_with(&policy, version);
         let parts: Vec<_> = cookie.split(':').collect();
         assert_eq!(
             (parts.len(), parts[0], parts[1].len(), parts[2]),
@@ -89,7 +89,7 @@ fn signing_in_keeps_the_version() {
         for visitor in 0..300 {
             let (cookie, before) = first(&policy, &format!("visitor-{visitor}"));
             let after = come_back(&policy, &format!("user-{visitor}"), &cookie);
-            // Who was not let in lies where they lay, and is not let in again.
+            // A user outside of the canary keeps the position and stays outside.
             assert_eq!(
                 after.route, before.route,
                 "{strategy}: {before:?} {after:?}"
@@ -109,7 +109,7 @@ fn a_lower_weight_keeps_the_users_of_the_canary_and_adds_none() {
         assert_eq!(now.route, answer.route, "{user}");
     }
     let everybody = policy(&config(&canary(100.0), &json!({})));
-    let (user, cookie) = somebody_with(&everybody, "v2");
+    let (user, cookie) = user_with(&everybody, "v2");
     assert_eq!(
         come_back(&after, &user, &cookie).assignment(),
         "checkout=v2;reason=sticky"
@@ -150,8 +150,8 @@ fn users_outside_of_a_test_enter_it_when_traffic_grows_even_if_stable_is_an_arm(
 fn a_growing_canary_includes_users_with_the_cookie_of_stable() {
     let before = policy(&config(&canary(1.0), &json!({})));
     let after = policy(&config(&canary(100.0), &json!({})));
-    let (user, cookie) = somebody_with(&before, "v1");
-    let now = come_back(&after, "somebody-else-by-now", &cookie);
+    let (user, cookie) = user_with(&before, "v1");
+    let now = come_back(&after, "another-user", &cookie);
     assert_eq!(now.assignment(), "checkout=v2;reason=split");
     let written = now.cookie(STICKY).unwrap();
     assert_eq!(
@@ -166,9 +166,9 @@ fn a_growing_canary_includes_users_with_the_cookie_of_stable() {
 #[test]
 fn an_invalid_or_outdated_cookie_is_ignored() {
     let before = policy(&config(&canary(50.0), &json!({})));
-    let (_, cookie) = somebody_with(&before, "v2");
-    // Who would have stable without it.
-    let (user, _) = somebody_with(&before, "v1");
+    let (_, cookie) = user_with(&before, "v2");
+    // Without the cookie this user has stable.
+    let (user, _) = user_with(&before, "v1");
     let weightless = config(&canary(0.0), &json!({}));
     let revised = config(&canary(50.0), &json!({"revision": "2"}));
     let salted = config(&canary(50.0), &json!({"salt": "other"}));
@@ -217,7 +217,7 @@ fn an_invalid_or_outdated_cookie_is_ignored() {
             !released,
             "{why}: {answer:?}"
         );
-        // What no longer holds is written over, so that it does not come back to life.
+        // An outdated cookie is overwritten, so that it cannot become valid again.
         assert_eq!(
             answer.cookie(STICKY).is_some(),
             released,
@@ -229,7 +229,7 @@ fn an_invalid_or_outdated_cookie_is_ignored() {
 #[test]
 fn only_the_canonical_form_of_a_position_is_valid() {
     let policy = policy(&config(&canary(50.0), &json!({})));
-    let (user, cookie) = somebody_with(&policy, "v2");
+    let (user, cookie) = user_with(&policy, "v2");
     let begin = cookie.rsplit_once(':').unwrap().0;
     for (position, read) in [
         ("0", true),
@@ -243,7 +243,7 @@ fn only_the_canonical_form_of_a_position_is_valid() {
         ("1x", false),
         ("4294967297", false),
     ] {
-        // Released and inside, a cookie is written; read, none is.
+        // The cookie is written unless a valid one was read.
         let cookie = format!("{begin}:{position};x=y");
         let answer = come_back(&policy, &user, &cookie);
         assert_eq!(
@@ -304,7 +304,7 @@ fn without_an_identity_the_cookie_counts_for_a_canary_but_not_for_a_test() {
         let mut config = config(&strategy, &json!({}));
         config["identity"] = json!([{"header": "x-user-id"}]);
         let policy = policy(&config);
-        let (_, cookie) = somebody_with(&policy, "v2");
+        let (_, cookie) = user_with(&policy, "v2");
         let answer = ask(&policy, &[("cookie", &format!("{STICKY}={cookie}"))]);
         assert_eq!(answer.assignment(), expected);
     }
@@ -313,14 +313,14 @@ fn without_an_identity_the_cookie_counts_for_a_canary_but_not_for_a_test() {
 #[test]
 fn no_identity_is_minted_if_the_cookie_decides() {
     let policy = policy(&config(&canary(50.0), &json!({})));
-    let (_, cookie) = somebody_with(&policy, "v2");
+    let (_, cookie) = user_with(&policy, "v2");
     let answer = ask(&policy, &[("cookie", &format!("{STICKY}={cookie}"))]);
     assert_eq!(answer.cookie("divvy_id"), None);
-    let nobody = ask(&policy, &[]);
+    let anonymous = ask(&policy, &[]);
     assert_eq!(
-        nobody.cookies.len(),
+        anonymous.cookies.len(),
         2,
-        "an identity and what it got: {nobody:?}"
+        "an identity and what it got: {anonymous:?}"
     );
 }
 
