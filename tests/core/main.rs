@@ -24,3 +24,4 @@ mod guardrail;
 mod people;
 mod series;
 mod single_errors;
+mod structure;

@@ -1,0 +1,190 @@
+//! The structure of `src/`: sizes of files, names of types, dependencies between modules.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Maximum number of lines of a file.
+const MAX_LINES: usize = 400;
+
+/// Names of several types, until they are renamed.
+const SHARED_NAMES: [&str; 4] = ["Assigned", "Behaviour", "Process", "Step"];
+
+/// Uses of modules that stand below in the table, until they are removed.
+const UPWARD: [(&str, &str); 1] = [("environment", "request")];
+
+/// Each module of the crate with the modules that it may use, all of which stand above it.
+const MODULES: [(&str, &str); 22] = [
+    ("bucket", ""),
+    ("byte_map", ""),
+    ("decision", ""),
+    ("error", ""),
+    ("response", ""),
+    ("shared_data", ""),
+    ("guardrail", "bucket response shared_data"),
+    ("json", "error"),
+    ("environment", "decision guardrail"),
+    ("request", "byte_map environment"),
+    ("assignment", "decision environment request"),
+    ("identity", "request"),
+    (
+        "condition",
+        "assignment byte_map decision identity json request",
+    ),
+    (
+        "cookies",
+        "assignment bucket condition decision identity request",
+    ),
+    ("scope", "byte_map condition decision request"),
+    (
+        "strategy",
+        "bucket condition cookies decision environment guardrail",
+    ),
+    (
+        "policy",
+        "assignment bucket condition cookies decision environment guardrail identity request scope strategy",
+    ),
+    (
+        "config",
+        "assignment bucket condition cookies error guardrail identity json policy request scope strategy",
+    ),
+    (
+        "decide",
+        "assignment condition cookies decision guardrail identity policy request strategy",
+    ),
+    (
+        "output",
+        "assignment decide decision identity policy request response",
+    ),
+    (
+        "filter",
+        "config cookies decide decision environment guardrail output policy request response shared_data",
+    ),
+    ("wasm", "environment filter request shared_data"),
+];
+
+/// A source file without comments and unit tests.
+struct Source {
+    path: PathBuf,
+    text: String,
+    code: String,
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut folders = vec![root.clone()];
+    let mut sources = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let path = path.strip_prefix(&root).unwrap().to_owned();
+                let code = code(&path, &text);
+                sources.push(Source { path, text, code });
+            }
+        }
+    }
+    sources.sort_by(|one, other| one.path.cmp(&other.path));
+    sources
+}
+
+fn code(path: &Path, text: &str) -> String {
+    if path.iter().any(|part| {
+        ["test.rs", "tests.rs", "tests"]
+            .map(AsRef::as_ref)
+            .contains(&part)
+    }) {
+        return String::new();
+    }
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    let lines = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn word(text: &str) -> &str {
+    let end = text.find(|letter: char| !letter.is_alphanumeric() && letter != '_');
+    &text[..end.unwrap_or(text.len())]
+}
+
+#[test]
+fn every_file_is_short_and_begins_with_what_it_is() {
+    for source in sources() {
+        let (path, text) = (source.path.display(), &source.text);
+        assert!(text.starts_with("//!"), "{path} does not begin with //!");
+        let lines = text.lines().count();
+        assert!(lines <= MAX_LINES, "{path} has {lines} lines");
+    }
+}
+
+#[test]
+fn every_type_name_exists_once() {
+    let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for source in sources() {
+        for line in source.code.lines() {
+            let item = line.trim_start();
+            // `pub(crate)` and the like.
+            let item = match item.strip_prefix("pub") {
+                Some(rest) if rest.starts_with('(') => {
+                    rest.split_once(") ").map_or("", |(_, item)| item)
+                }
+                Some(rest) => rest.trim_start(),
+                None => item,
+            };
+            let name = ["struct ", "enum ", "trait ", "union "]
+                .iter()
+                .find_map(|keyword| item.strip_prefix(keyword));
+            // A macro has `$name`.
+            if let Some(name) = name.filter(|name| !word(name).is_empty()) {
+                let places = places.entry(word(name).to_owned()).or_default();
+                places.push(source.path.display().to_string());
+            }
+        }
+    }
+    assert!(places.len() > 200, "{} types", places.len());
+    places.retain(|_, places| places.len() > 1);
+    let shared: Vec<_> = places.keys().collect();
+    assert_eq!(shared, SHARED_NAMES, "{places:#?}");
+}
+
+#[test]
+fn modules_use_only_those_below_them() {
+    for (at, (module, uses)) in MODULES.iter().enumerate() {
+        for used in uses.split(' ').filter(|used| !used.is_empty()) {
+            let below = MODULES[..at].iter().any(|(name, _)| *name == used);
+            assert!(
+                below,
+                "{module} may use {used}, which does not stand above it"
+            );
+        }
+    }
+    let mut used_upward = Vec::new();
+    let mut wrong = Vec::new();
+    for source in sources() {
+        let first = source.path.iter().next().unwrap().to_str().unwrap();
+        let module = first.trim_end_matches(".rs");
+        if ["cli", "slim", "lib"].contains(&module) {
+            continue;
+        }
+        let row = MODULES.iter().find(|(name, _)| *name == module);
+        let (_, uses) = row.unwrap_or_else(|| panic!("{module} is not in the table"));
+        // `crate::{a, b}` is not used, so each path names its module.
+        for used in source.code.split("crate::").skip(1).map(word) {
+            if UPWARD.contains(&(module, used)) {
+                used_upward.push((module.to_owned(), used.to_owned()));
+            } else if used != module && !uses.split(' ').any(|allowed| allowed == used) {
+                wrong.push(format!("{} uses {used}", source.path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "not in the table: {wrong:#?}");
+    used_upward.dedup();
+    assert_eq!(
+        used_upward.len(),
+        UPWARD.len(),
+        "remove what is not used from UPWARD"
+    );
+}
