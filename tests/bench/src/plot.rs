@@ -66,7 +66,7 @@ pub fn draw(path: &Path, rows: &[Row]) -> Result<()> {
         }
         label(&root, row, nth, height, lines)?;
     }
-    let legend = "dot: median of paired rounds; bar: its 95 % interval; orange: goal, 1.3 times the hand-written twin";
+    let legend = "blue: divvy; grey: others; dot: median of paired rounds; bar: its 95 % interval; orange: goal, 1.3 times the hand-written twin";
     let style = ("sans-serif", 13).into_font().color(&BLACK);
     let style = style.pos(Pos::new(HPos::Center, VPos::Center));
     let below = (WIDTH.cast_signed() / 2, height.cast_signed() - 18);

@@ -78,7 +78,7 @@ pub async fn chain(screen: &mut Screen) -> Result<Vec<Figure>> {
     let all = format!("{together} of {USERS}");
     Ok(vec![
         Figure::new(
-            "users with one version in the chain",
+            "one version in the whole chain",
             all,
             together == USERS && v2 > 10,
         ),

@@ -38,10 +38,10 @@ pub async fn sign_in(screen: &mut Screen, stage: &Stage) -> Result<Vec<Figure>> 
         kept += u32::from(version(&signed_in)? == version(&first)?);
         let without = client.get_with("/", &[("x-user-id", &user)]).await?;
         changed_without += u32::from(version(&without)? != version(&first)?);
-        screen.frame(&draw::count("kept v1/v2", kept, visitor))?;
+        screen.frame(&draw::count("kept", kept, visitor))?;
         pause(Duration::from_millis(100)).await;
     }
-    screen.spans(draw::count("kept v1/v2", kept, VISITORS))?;
+    screen.spans(draw::count("kept", kept, VISITORS))?;
     screen.line(
         Look::Plain,
         &format!("  without the cookie, {changed_without} would have changed version"),
