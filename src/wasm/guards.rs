@@ -21,15 +21,24 @@ enum ContextKind {
 thread_local! {
     /// Contexts that the SDK has, by their ids.
     static CONTEXTS: RefCell<FxHashMap<u32, ContextKind>> = RefCell::default();
+    /// The context that was looked up last: most callbacks follow one for the same request.
+    static LAST: Cell<(u32, Option<ContextKind>)> = const { Cell::new((0, None)) };
     /// Whether a callback is running.
     static RUNNING: Cell<bool> = const { Cell::new(false) };
 }
 
 fn kind(id: u32) -> Option<ContextKind> {
-    CONTEXTS.with(|contexts| contexts.try_borrow().ok()?.get(&id).copied())
+    let (last, kind) = LAST.get();
+    if last == id {
+        return kind;
+    }
+    let kind = CONTEXTS.with(|contexts| contexts.try_borrow().ok()?.get(&id).copied());
+    LAST.set((id, kind));
+    kind
 }
 
 fn set_kind(id: u32, kind: Option<ContextKind>) {
+    LAST.set((id, kind));
     CONTEXTS.with(|contexts| {
         if let Ok(mut contexts) = contexts.try_borrow_mut() {
             match kind {
