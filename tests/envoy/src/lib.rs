@@ -1,5 +1,5 @@
-//! The set-up that the tests in `tests/` share: the files that users start from, as shipped, with
-//! the built filter, in front of three versions of the shop.
+//! Set-up shared by the tests in `tests/`: the shipped files with the built filter, in front of
+//! three versions of the shop.
 //!
 //! | file | theme |
 //! |---|---|
@@ -8,16 +8,16 @@
 //! | `decisions.rs` | modes, rules, scopes, several rollouts |
 //! | `headers.rs` | what is written for upstreams, clients and logs |
 //! | `expose.rs` | headers of single rollouts, identities, levels of metrics |
-//! | `forged.rs` | headers that clients have no business sending |
-//! | `spoofing/` | all that clients can forge, in twelve ways |
-//! | `tokens.rs` | what reaches divvy of a JSON Web Token |
-//! | `bytes.rs` | requests that are no text |
+//! | `forged.rs` | reserved headers sent by clients |
+//! | `spoofing/` | every header and cookie that clients can forge, in twelve ways |
+//! | `tokens.rs` | JSON Web Tokens: what `jwt_authn` verifies and passes on |
+//! | `bytes.rs` | requests that are not text |
 //! | `reload.rs`, `start.rs` | pushes under load; good, bad and no configurations |
-//! | `metrics.rs`, `responses.rs` | what is counted, exactly |
-//! | `guardrail/` | verdicts, how soon they come, what they outlive; ramps |
+//! | `metrics.rs`, `responses.rs` | exact counts |
+//! | `guardrail/` | verdicts: delay, causes, lifetime; ramps |
 //! | `examples.rs`, `example_filters.rs` | the examples for users, with the requests of their page |
 //! | `alternatives.rs` | Envoy's own splits, and the way from there |
-//! | `documents.rs` | the README and the other documents say what is so |
+//! | `documents.rs` | configurations, errors and links of the documents |
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
 use divvy_cases::build;
-pub use divvy_cases::build::{blue_green as everybody, canary};
+pub use divvy_cases::build::{blue_green as all_users_get, canary};
 use divvy_lab::bootstrap::Bootstrap;
 use divvy_lab::client::{Http1, Response, raw};
 use divvy_lab::envoy::{Binary, Envoy, Options, Push};
@@ -35,14 +35,14 @@ use divvy_lab::upstream::Upstream;
 use divvy_lab::{eventually, workspace_root};
 use serde_json::{Value, json};
 
-/// For whatever takes Envoy a moment. Nothing waits this long unless it is broken.
+/// Timeout for anything that takes Envoy a moment; only a failing test reaches it.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The name of the shipped plugin.
 pub const PLUGIN: &str = "divvy";
 
-/// A configuration with these rollouts. The user is `x-user-id`, whatever it is, and the client is
-/// told what was decided.
+/// A configuration with these rollouts. The identity is any `x-user-id`, and the response has the
+/// assignment.
 #[must_use]
 pub fn configuration(rollouts: &[Value]) -> Value {
     json!({
@@ -80,13 +80,13 @@ pub fn without(mut object: Value, field: &str) -> Value {
     object
 }
 
-/// Whether the long versions of the tests are asked for.
+/// Whether the long versions of the tests run.
 #[must_use]
 pub fn soak() -> bool {
     std::env::var_os("DIVVY_SOAK").is_some_and(|value| value == "1")
 }
 
-/// An edge that is about to start.
+/// An edge before its start.
 #[derive(Clone, Debug)]
 pub struct Setup {
     bootstrap: Bootstrap,
@@ -96,7 +96,7 @@ pub struct Setup {
 }
 
 impl Setup {
-    /// The shipped bootstrap and plugin with this configuration, which has to be a good one.
+    /// The shipped bootstrap and plugin with this configuration, which must be valid.
     pub fn new(configuration: &Value) -> Result<Setup> {
         let setup = Setup::of_anything(&configuration.to_string())?;
         Ok(Setup {
@@ -105,7 +105,7 @@ impl Setup {
         })
     }
 
-    /// The same with a configuration that may be anything.
+    /// The same with any bytes as configuration.
     pub fn of_anything(configuration: &str) -> Result<Setup> {
         ensure!(
             workspace_root().join("target/divvy.wasm").exists(),
@@ -135,14 +135,14 @@ impl Setup {
         self
     }
 
-    /// With so many worker threads.
+    /// With this number of worker threads.
     #[must_use]
     pub fn workers(mut self, workers: u32) -> Self {
         self.options.concurrency = workers;
         self
     }
 
-    /// Starts it all.
+    /// Starts Envoy and the versions.
     pub async fn start(self) -> Result<Edge> {
         let mut bootstrap = self.bootstrap;
         let mut upstreams = BTreeMap::new();
@@ -161,7 +161,7 @@ impl Setup {
             upstreams,
             plugin: self.plugin,
         };
-        // An inert filter would pass many a test.
+        // Many tests would pass with an inert filter.
         let inert = edge.gauge("divvy_config_inert").await?;
         let configuration = edge.plugin.configuration();
         ensure!(!self.good || inert == Some(0.0), "inert: {configuration}");
@@ -169,11 +169,11 @@ impl Setup {
     }
 }
 
-/// A running Envoy with the filter, and what is behind it.
+/// A running Envoy with the filter, and its upstreams.
 pub struct Edge {
     /// Envoy.
     pub envoy: Envoy,
-    /// Where it listens.
+    /// Its address.
     pub addr: SocketAddr,
     /// A client with one connection.
     pub client: Http1,
@@ -188,7 +188,7 @@ impl Edge {
         Setup::new(configuration)?.start().await
     }
 
-    /// Moves a configuration into place and hears what Envoy says of it.
+    /// Publishes a configuration and returns Envoy's verdict on it.
     pub async fn push(&self, configuration: &Value) -> Result<Push> {
         self.push_text(&configuration.to_string()).await
     }
@@ -199,7 +199,7 @@ impl Edge {
         self.envoy.push(&plugin).await
     }
 
-    /// Pushes a configuration that Envoy has to take.
+    /// Publishes a configuration that Envoy must accept.
     pub async fn put(&self, configuration: &Value) -> Result<()> {
         match self.push(configuration).await? {
             Push::Accepted => Ok(()),
@@ -212,7 +212,7 @@ impl Edge {
         self.client.get_with(path, &[("x-user-id", user)]).await
     }
 
-    /// GET on a connection of its own, with these lines of headers as they are (without line ends).
+    /// GET on a new connection, with these header lines verbatim (without line ends).
     pub async fn raw_get<L: AsRef<[u8]>>(
         &self,
         path: impl AsRef<[u8]>,
@@ -226,18 +226,17 @@ impl Edge {
         raw(self.addr, &request).await
     }
 
-    /// What `/stats/prometheus` says now.
+    /// The current text of `/stats/prometheus`.
     pub async fn metrics(&self) -> Result<Metrics> {
         self.envoy.prometheus().await
     }
 
-    /// All samples of one metric with their labels' values in the order of `labels`, without those
-    /// that are 0.
+    /// All samples of a metric that are not 0, with the values of `labels` in their order.
     pub async fn counts(&self, metric: &str, labels: &[&str]) -> Result<Counts> {
         counts(&self.metrics().await?, metric, labels)
     }
 
-    /// Waits until one metric's samples are exactly these. What differed is in the error.
+    /// Waits until a metric has exactly these samples; the error lists the differences.
     pub async fn wait_for_counts(
         &self,
         metric: &str,
@@ -255,7 +254,7 @@ impl Edge {
         Err(anyhow!("{metric}: {now:#?} where {expected:#?} is meant"))
     }
 
-    /// All that the filter's gauges say, by name or, for weights, `checkout v2`.
+    /// All gauges of the filter by name; weights as `checkout v2`.
     pub async fn gauges(&self) -> Result<BTreeMap<String, f64>> {
         let metrics = self.metrics().await?;
         let mut gauges = BTreeMap::new();
@@ -291,7 +290,7 @@ pub const WEIGHT_LABELS: [&str; 2] = ["divvy_rollout", "divvy_version"];
 /// Samples by the values of their labels.
 pub type Counts = BTreeMap<Vec<String>, u64>;
 
-/// Samples as a test writes them: `(["checkout", "v1"], 3)`.
+/// Samples from pairs such as `(["checkout", "v1"], 3)`.
 pub fn expect<'a, const N: usize>(
     samples: impl IntoIterator<Item = ([&'a str; N], u64)>,
 ) -> Counts {
@@ -301,7 +300,7 @@ pub fn expect<'a, const N: usize>(
         .collect()
 }
 
-/// The samples of one metric that are not 0. An error if one has other labels than these.
+/// The samples of a metric that are not 0; an error if one has labels other than these.
 pub fn counts(metrics: &Metrics, metric: &str, labels: &[&str]) -> Result<Counts> {
     let mut counts = Counts::new();
     for found in metrics.labels(metric) {
@@ -322,19 +321,19 @@ pub fn counts(metrics: &Metrics, metric: &str, labels: &[&str]) -> Result<Counts
     Ok(counts)
 }
 
-/// The version of the shop that answered, which is the cluster the request went to.
+/// The version of the shop that answered: the cluster of the request.
 #[must_use]
 pub fn served_by(answer: &Response) -> Option<&str> {
     answer.header("x-shop-version")
 }
 
-/// What the filter told the client.
+/// The assignment in the response header.
 #[must_use]
-pub fn told(answer: &Response) -> Option<&str> {
+pub fn assignment_of(answer: &Response) -> Option<&str> {
     answer.header("x-divvy-version")
 }
 
-/// The values of a header that the upstream saw, by the answer of its `/echo`.
+/// The values of a header that the upstream received, from the response of its `/echo`.
 pub fn seen_upstream(answer: &Response, header: &str) -> Result<Vec<String>> {
     let echo = answer.json()?;
     let lines = echo["headers"].as_array().into_iter().flatten();

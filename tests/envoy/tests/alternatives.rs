@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use divvy_envoy_tests::{
-    REQUEST_LABELS, Setup, canary, configuration, everybody, expect, rollout_with, served_by, with,
-    without,
+    REQUEST_LABELS, Setup, all_users_get, canary, configuration, expect, rollout_with, served_by,
+    with, without,
 };
 use divvy_lab::bootstrap::Bootstrap;
 use divvy_lab::client::Http1;
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 const USERS: u32 = 200;
 
-/// A route that splits by these weights, with the user for a hash policy.
+/// A route that splits by these weights, with the user as hash policy.
 fn route(prefix: &str, weights: &[u32], by_hash: bool) -> Value {
     let clusters = ["v1", "v2", "v3"].iter().zip(weights);
     let clusters: Vec<_> = clusters
@@ -56,7 +56,7 @@ impl Proxy {
         })
     }
 
-    /// Which version serves each user.
+    /// The version of each user.
     async fn users(&self, path: &str) -> Result<BTreeMap<u32, String>> {
         let mut served = BTreeMap::new();
         for user in 1..=USERS {
@@ -70,7 +70,7 @@ impl Proxy {
     }
 }
 
-/// How many users go from one version to the other.
+/// The number of users whose version changes.
 fn moves(before: &BTreeMap<u32, String>, after: &BTreeMap<u32, String>) -> BTreeMap<String, u32> {
     let mut moves = BTreeMap::new();
     for (user, was) in before {
@@ -82,16 +82,16 @@ fn moves(before: &BTreeMap<u32, String>, after: &BTreeMap<u32, String>) -> BTree
 }
 
 #[tokio::test]
-async fn by_default_a_hash_policy_keeps_nobody_in_a_weighted_cluster() -> Result<()> {
+async fn by_default_weighted_clusters_ignore_the_hash_policy() -> Result<()> {
     let proxy = Proxy::start(&[route("/", &[50, 50], false)]).await?;
     let moved = moves(&proxy.users("/").await?, &proxy.users("/").await?);
-    // Each user moves with a chance of a half, so that none does is out of the question.
+    // Each user moves with a probability of 0.5, so that some move is certain.
     assert_eq!(moved.len(), 2, "{moved:?}");
     Ok(())
 }
 
 #[tokio::test]
-async fn with_use_hash_policy_users_stay_but_without_salt_and_modulo_the_sum() -> Result<()> {
+async fn with_use_hash_policy_users_stay_without_salt_and_modulo_the_sum() -> Result<()> {
     let proxy = Proxy::start(&[
         route("/small", &[95, 5], true),
         route("/large", &[80, 20], true),
@@ -118,10 +118,10 @@ async fn with_use_hash_policy_users_stay_but_without_salt_and_modulo_the_sum() -
 }
 
 #[tokio::test]
-async fn each_step_of_a_migration_can_be_taken_back_with_the_configuration_alone() -> Result<()> {
+async fn each_step_of_a_migration_can_be_reverted_by_configuration() -> Result<()> {
     let routing = rollout_with("checkout", canary(100.0), json!({}));
     let tagging = without(routing.clone(), "target");
-    // The old split, behind divvy's route: here it sends everybody to v3.
+    // The old split behind divvy's route: here it serves all users v3.
     let edge = Setup::new(&configuration(std::slice::from_ref(&tagging)))?
         .bootstrap(|mut bootstrap| {
             for manager in bootstrap.connection_managers()? {
@@ -156,7 +156,7 @@ async fn each_step_of_a_migration_can_be_taken_back_with_the_configuration_alone
         ),
         (
             "is done",
-            rollout_with("checkout", everybody("v2"), json!({})),
+            rollout_with("checkout", all_users_get("v2"), json!({})),
             "v2",
         ),
     ] {

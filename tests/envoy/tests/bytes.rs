@@ -1,29 +1,30 @@
-//! Requests that are no text, under the failure policy with which a filter that dies answers 503
-//! to everybody until Envoy is restarted: each gets an answer and a decision, is counted once, and
-//! does the next one no harm.
+//! Requests that are not text. With this failure policy a trapped filter answers 503 to every
+//! request until Envoy restarts. Each request gets a response and a decision, is counted once, and
+//! does not affect the next one.
 
 use anyhow::{Context, Result};
 use divvy::decide::decide;
 use divvy::decision::Decision;
 use divvy::{config, output, policy::Policy, request::Request};
 use divvy_envoy_tests::{
-    Counts, Edge, REQUEST_LABELS, Setup, canary, configuration, rollout_with, served_by, told,
+    Counts, Edge, REQUEST_LABELS, Setup, assignment_of, canary, configuration, rollout_with,
+    served_by,
 };
 use divvy_lab::client::{Http2, Response, request};
 use serde_json::{Value, json};
 
 use Who::{Nobody, Tester, User};
 
-/// Whom the filter has to make out in a request.
+/// The identity that the filter must find in a request.
 #[derive(Clone, Copy, Debug)]
 enum Who {
     User(&'static [u8]),
     Nobody,
-    /// Somebody whom the rule is for.
+    /// A user whom the rule matches.
     Tester,
 }
 
-/// The path, the lines of headers, and who that is.
+/// Path, header lines, and the user.
 type Case = (Vec<u8>, Vec<Vec<u8>>, Who);
 
 const LONG: usize = 60_000;
@@ -134,7 +135,7 @@ fn paths() -> Vec<Case> {
     ]
 }
 
-/// Two rollouts: one that reads whatever can be read, and one that looks where it applies.
+/// Two rollouts: one reads every kind of source, one has a scope.
 fn reading_everything() -> Value {
     let when = json!({"any": [
         {"header": "x-ring", "exact": "beta"},
@@ -160,7 +161,7 @@ fn reading_everything() -> Value {
     configuration
 }
 
-/// An edge with one worker, so that there is no other VM to hide a death, and what it has counted.
+/// An edge with one worker, so that no other VM can hide a trap, and its counts so far.
 struct Watched {
     edge: Edge,
     policy: Policy,
@@ -179,7 +180,7 @@ impl Watched {
         })
     }
 
-    /// What the library decides for an honest request of the same user.
+    /// The library's decision for a plain request of the same user.
     fn meant(&self, who: Who) -> Vec<Decision> {
         let mut headers = vec![(&b":path"[..], &b"/"[..]), (b":method", b"GET")];
         match who {
@@ -195,8 +196,8 @@ impl Watched {
         .to_vec()
     }
 
-    /// The answer is the one meant for this user, and both rollouts have counted one more request,
-    /// and nothing else.
+    /// Asserts the response for this user, and that each rollout has counted exactly one more
+    /// request.
     async fn assert_decided(&mut self, answer: &Response, who: Who, what: &str) -> Result<()> {
         let decisions = self.meant(who);
         assert_eq!(answer.status, 200, "{what}");
@@ -206,7 +207,7 @@ impl Watched {
             "{what}"
         );
         let assignment = output::assignment(&self.policy, &decisions);
-        assert_eq!(told(answer), assignment.as_deref(), "{what}");
+        assert_eq!(assignment_of(answer), assignment.as_deref(), "{what}");
         for decision in decisions {
             let rollout = self.policy.rollout(decision.rollout).context("a rollout")?;
             let version = rollout.version(decision.version).context("a version")?;
@@ -231,7 +232,7 @@ impl Watched {
         self.assert_alive().await
     }
 
-    /// An honest request is decided as ever.
+    /// Asserts that a plain request is still decided.
     async fn assert_alive(&mut self) -> Result<()> {
         let answer = self.edge.get_as("alice", "/").await?;
         self.assert_decided(&answer, User(b"alice"), "afterwards")
@@ -239,7 +240,7 @@ impl Watched {
     }
 }
 
-/// A case for a failure: long ones are cut.
+/// A case as text for a failed assertion; long ones are cut.
 fn shown(path: &[u8], lines: &[Vec<u8>], who: Who) -> String {
     let cut = |bytes: &[u8]| format!("{}", bytes[..bytes.len().min(60)].escape_ascii());
     let lines: Vec<_> = lines.iter().take(3).map(|line| cut(line)).collect();
@@ -265,7 +266,7 @@ async fn paths_and_queries_with_any_escapes_are_decided_and_counted_once() -> Re
 async fn bytes_over_http2_are_decided_and_counted_once() -> Result<()> {
     let mut watched = Watched::start().await?;
     let client = Http2::connect(watched.edge.addr).await?;
-    // Bytes above 0x7f take four each on this wire, and Envoy would close the connection.
+    // HTTP/2 encodes bytes above 0x7f in four bytes each, and Envoy would close the connection.
     let long = [&[0xfe; 100][..], &[b'u'; LONG - 100]].concat();
     type Lines<'a> = &'a [(&'a str, &'a [u8])];
     let cases: [(Lines<'_>, Who); 7] = [
@@ -289,7 +290,7 @@ async fn bytes_over_http2_are_decided_and_counted_once() -> Result<()> {
     watched.assert_alive().await
 }
 
-/// What Envoy answers by itself never gets to the filter, is not counted, and does no harm.
+/// Requests that Envoy rejects never reach the filter and are not counted.
 #[tokio::test]
 async fn what_envoy_refuses_is_not_counted() -> Result<()> {
     let mut watched = Watched::start().await?;
@@ -310,7 +311,7 @@ async fn what_envoy_refuses_is_not_counted() -> Result<()> {
             "{}",
             shown(path, &[line.to_vec()], Nobody)
         );
-        assert_eq!(told(&answer), None);
+        assert_eq!(assignment_of(&answer), None);
     }
     watched.assert_alive().await
 }

@@ -1,6 +1,6 @@
-//! The tables of `tests/cases`, with which the library is tested, through a real Envoy: what Envoy
-//! does to a request before the filter sees it changes no decision, claims come in tokens that a
-//! real `jwt_authn` has verified, and addresses from a proxy that Envoy trusts.
+//! The tables of `tests/cases` through a real Envoy: its normalization of requests changes no
+//! decision, claims come in tokens that a real `jwt_authn` verifies, and addresses from a proxy that
+//! Envoy trusts.
 
 use anyhow::{Result, bail};
 use divvy_cases::{Case, Kind, groups};
@@ -10,26 +10,26 @@ use divvy_lab::client::raw;
 use divvy_lab::jwt::{JwtAuthn, Key, valid};
 use serde_json::json;
 
-/// The cases that are others by the time the filter sees them, with what is decided then.
+/// The cases that Envoy changes before the filter sees them, with their decisions.
 const CHANGED_BY_ENVOY: [(&str, &str); 2] = [
-    // Normalised to `/a`, as the shipped file asks for.
+    // Normalized to `/a` by the shipped file.
     (
         "condition: path exact: :path: /%61",
         "checkout=v2;reason=rule",
     ),
-    // There is no request without a method: here it is a GET.
+    // Every HTTP request has a method: GET here.
     ("match: methods: ", "checkout=v1;reason=active"),
 ];
 
-/// Answers every request with what the filter made of it, for there are more targets in the table
-/// than clusters.
+/// Responds with the headers that the filter wrote, because the tables have more targets than there
+/// are clusters.
 fn telling(mut bootstrap: Bootstrap) -> Result<Bootstrap> {
     let tell = |name: &str| {
         let value = format!("%REQ(x-divvy-{name})%");
         json!({"header": {"key": format!("x-seen-{name}"), "value": value}})
     };
     for manager in bootstrap.connection_managers()? {
-        // The client's address is what the proxy in front of this one says it is.
+        // The client's address is the one that the proxy in front states.
         manager["xff_num_trusted_hops"] = json!(1);
         let host = &mut manager["route_config"]["virtual_hosts"][0];
         host["response_headers_to_add"] = json!([tell("route"), tell("assignment")]);
@@ -39,7 +39,7 @@ fn telling(mut bootstrap: Bootstrap) -> Result<Bootstrap> {
 }
 
 #[tokio::test]
-async fn every_case_of_the_tables_is_decided_as_it_says() -> Result<()> {
+async fn every_case_of_the_tables_has_its_decision() -> Result<()> {
     let nothing_yet = json!({"version": "nothing yet"});
     let key = Key::number(1);
     let edge = Setup::new(&nothing_yet)?
@@ -77,8 +77,7 @@ async fn every_case_of_the_tables_is_decided_as_it_says() -> Result<()> {
     Ok(())
 }
 
-/// Envoy answers 400 by itself to bytes that it does not like, and to methods that it does not
-/// know; nobody has asked for tunnels either.
+/// Envoy itself answers 400 to invalid bytes, unknown methods and tunnels.
 fn may_be_refused(case: &Case) -> bool {
     const KNOWN: [&[u8]; 7] = [
         b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS", b"PATCH",

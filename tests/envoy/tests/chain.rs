@@ -1,11 +1,11 @@
-//! One assignment through a chain of proxies that speak TLS to each other.
+//! An assignment through a chain of proxies with mutual TLS.
 
 use std::time::Duration;
 
 use anyhow::Result;
 use divvy_envoy_tests::{
-    Edge, PATIENCE, Setup, canary, configuration, everybody, rollout, rollout_with, seen_upstream,
-    served_by, told, with,
+    Edge, PATIENCE, Setup, all_users_get, assignment_of, canary, configuration, rollout,
+    rollout_with, seen_upstream, served_by, with,
 };
 use divvy_lab::chain::{self, Chain, Door};
 use divvy_lab::client::Response;
@@ -13,7 +13,7 @@ use divvy_lab::eventually;
 use divvy_lab::upstream::Behaviour;
 use serde_json::{Value, json};
 
-/// What the first hop decides: half of the users have v2.
+/// The first hop: half of the users get v2.
 fn first() -> Value {
     with(
         configuration(&[rollout("checkout", canary(50.0))]),
@@ -21,42 +21,42 @@ fn first() -> Value {
     )
 }
 
-/// A hop that honours one peer.
-fn hop(peer: &str, told: &str, rollouts: &[Value]) -> Value {
+/// A hop that trusts one peer.
+fn hop(peer: &str, response_header: &str, rollouts: &[Value]) -> Value {
     with(
         configuration(rollouts),
-        json!({"trust": {"principals": [peer]}, "responseHeader": told}),
+        json!({"trust": {"principals": [peer]}, "responseHeader": response_header}),
     )
 }
 
 /// It has no v2.
 fn second() -> Value {
     let versions = json!({"versions": [{"name": "v1"}, {"name": "v3"}]});
-    let checkout = rollout_with("checkout", everybody("v1"), versions);
+    let checkout = rollout_with("checkout", all_users_get("v1"), versions);
     hop(chain::GATEWAY, "x-second", &[checkout])
 }
 
-/// It follows what was decided about the checkout.
+/// It follows the checkout rollout.
 fn third() -> Value {
     let follow = json!({"follow": {"rollout": "checkout"}});
     hop(chain::SECOND, "x-third", &[rollout("payments", follow)])
 }
 
-fn all_told(answer: &Response) -> [&str; 3] {
+fn assignments(answer: &Response) -> [&str; 3] {
     ["x-first", "x-second", "x-third"].map(|name| answer.header(name).unwrap_or_default())
 }
 
 #[tokio::test]
-async fn the_edge_decides_and_whoever_has_the_version_follows() -> Result<()> {
+async fn the_edge_decides_and_hops_with_that_version_inherit_it() -> Result<()> {
     let proxies = Chain::start(&first(), &second(), &third()).await?;
     let mut seen = [0, 0];
     for user in 0..40 {
         let answer = proxies.get(&user.to_string(), "/echo", "").await?;
         assert_eq!(answer.status, 200, "{}", answer.text());
-        let [first, second, third] = all_told(&answer);
+        let [first, second, third] = assignments(&answer);
         let v2 = first == "checkout=v2;reason=split";
         assert!(v2 || first == "checkout=v1;reason=split", "{first}");
-        // The second hop has v1 and honours that; without a v2 its stable serves.
+        // The second hop has v1 and inherits it; without a v2 its stable serves.
         let inherited = "checkout=v1;reason=inherited;upstream=split";
         assert_eq!(
             second,
@@ -69,7 +69,7 @@ async fn the_edge_decides_and_whoever_has_the_version_follows() -> Result<()> {
         let version = if v2 { "v2" } else { "v1" };
         assert_eq!(third, format!("payments={version};reason=follow"));
         assert_eq!(served_by(&answer), Some(version), "the third hop's service");
-        // What the second hop could not honour went through it as it came.
+        // A member that the second hop could not inherit was forwarded unchanged.
         let through = if v2 {
             "checkout=v2;reason=split"
         } else {
@@ -84,11 +84,11 @@ async fn the_edge_decides_and_whoever_has_the_version_follows() -> Result<()> {
 }
 
 #[tokio::test]
-async fn nobody_but_the_gateway_decides_for_the_second_hop() -> Result<()> {
+async fn the_second_hop_inherits_from_the_gateway_only() -> Result<()> {
     let plain = hop(
         chain::GATEWAY,
         "x-second",
-        &[rollout("checkout", everybody("v1"))],
+        &[rollout("checkout", all_users_get("v1"))],
     );
     let proxies = Chain::start(&first(), &plain, &third()).await?;
     let forged = "checkout=v3;reason=split, payments=v3;reason=split";
@@ -98,7 +98,7 @@ async fn nobody_but_the_gateway_decides_for_the_second_hop() -> Result<()> {
         (Door::NoCertificate, false),
     ] {
         let answer = proxies.through(door, forged).await?;
-        let [_, second, _] = all_told(&answer);
+        let [_, second, _] = assignments(&answer);
         let expected = if honoured {
             "checkout=v3;reason=inherited;upstream=split"
         } else {
@@ -106,7 +106,7 @@ async fn nobody_but_the_gateway_decides_for_the_second_hop() -> Result<()> {
         };
         assert_eq!(second, expected, "{door:?}");
     }
-    // And a client's own does not get past the edge.
+    // An assignment from a client does not pass the edge.
     let answer = proxies.get("1", "/echo", forged).await?;
     let seen = seen_upstream(&answer, "x-divvy-assignment")?.join(", ");
     assert!(!seen.contains("v3"), "{seen}");
@@ -118,7 +118,7 @@ async fn the_guardrail_of_the_second_hop_counts_what_it_inherits() -> Result<()>
     let guarded = json!({"guardrail": {"errors": {"max": 1, "window": "30s"}}});
     let checkout = rollout_with("checkout", canary(0.0), guarded);
     let everyone = with(
-        configuration(&[rollout("checkout", everybody("v2"))]),
+        configuration(&[rollout("checkout", all_users_get("v2"))]),
         json!({"responseHeader": "x-first"}),
     );
     let proxies = Chain::start(
@@ -129,7 +129,7 @@ async fn the_guardrail_of_the_second_hop_counts_what_it_inherits() -> Result<()>
     .await?;
     let answer = proxies.get("1", "/", "").await?;
     assert_eq!(
-        all_told(&answer)[1],
+        assignments(&answer)[1],
         "checkout=v2;reason=inherited;upstream=active"
     );
     proxies.stray.behave(Behaviour {
@@ -138,7 +138,7 @@ async fn the_guardrail_of_the_second_hop_counts_what_it_inherits() -> Result<()>
     });
     let rolled_back = async || {
         let answer = proxies.get("1", "/", "").await.ok()?;
-        (all_told(&answer)[1] == "checkout=v1;reason=rolled_back").then_some(())
+        (assignments(&answer)[1] == "checkout=v1;reason=rolled_back").then_some(())
     };
     eventually(
         "the second hop to take v2 back",
@@ -149,7 +149,7 @@ async fn the_guardrail_of_the_second_hop_counts_what_it_inherits() -> Result<()>
     let answer = proxies.get("1", "/echo", "").await?;
     assert_eq!(answer.status, 200);
     assert_eq!(
-        all_told(&answer)[0],
+        assignments(&answer)[0],
         "checkout=v2;reason=active",
         "the edge knows nothing of it"
     );
@@ -157,9 +157,9 @@ async fn the_guardrail_of_the_second_hop_counts_what_it_inherits() -> Result<()>
 }
 
 #[tokio::test]
-async fn a_workload_is_trusted_on_a_listener_for_what_goes_out() -> Result<()> {
+async fn a_workload_is_trusted_on_an_outbound_listener() -> Result<()> {
     let trusting = with(
-        configuration(&[rollout("checkout", everybody("v1"))]),
+        configuration(&[rollout("checkout", all_users_get("v1"))]),
         json!({"trust": {"workload": true}}),
     );
     for (direction, version) in [
@@ -184,14 +184,14 @@ async fn a_workload_is_trusted_on_a_listener_for_what_goes_out() -> Result<()> {
             served_by(&answer),
             Some(version),
             "{direction:?}: {:?}",
-            told(&answer)
+            assignment_of(&answer)
         );
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn the_peer_that_a_hop_sees_is_in_its_access_log() -> Result<()> {
+async fn the_access_log_of_a_hop_has_its_peer() -> Result<()> {
     let proxies = Chain::start(&first(), &second(), &third()).await?;
     proxies.get("1", "/", "").await?;
     let logged = async || {

@@ -1,11 +1,11 @@
-//! Who serves whom: modes, rules, scopes, several rollouts.
+//! The version and reason of each request: strategies, rules, scopes, several rollouts.
 
 use anyhow::Result;
 use divvy::decide::decide;
 use divvy::{config, output, request::Request};
 use divvy_envoy_tests::{
-    Edge, Setup, canary, configuration, everybody, rollout, rollout_with, served_by, told, with,
-    without,
+    Edge, Setup, all_users_get, assignment_of, canary, configuration, rollout, rollout_with,
+    served_by, with, without,
 };
 use divvy_lab::client::{Http2, raw, request};
 use divvy_lab::plugin::Plugin;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 /// A user, the version that answers, and the reason.
 type Expected<'a> = (&'a str, &'a str, &'a str);
 
-/// Nobody is "".
+/// "" sends no identity.
 async fn assert_users(edge: &Edge, expected: &[Expected<'_>]) -> Result<()> {
     for (user, version, reason) in expected {
         let answer = match *user {
@@ -23,20 +23,20 @@ async fn assert_users(edge: &Edge, expected: &[Expected<'_>]) -> Result<()> {
         };
         assert_eq!(served_by(&answer), Some(*version), "{user:?}");
         let assignment = format!("checkout={version};reason={reason}");
-        assert_eq!(told(&answer), Some(&*assignment), "{user:?}");
+        assert_eq!(assignment_of(&answer), Some(&*assignment), "{user:?}");
     }
     Ok(())
 }
 
-/// One Envoy, and a push from each mode to the next.
+/// One Envoy; each strategy is pushed in turn.
 #[tokio::test]
-async fn canary_test_and_blue_green_serve_whom_they_should() -> Result<()> {
+async fn canary_ab_test_and_blue_green_choose_the_expected_versions() -> Result<()> {
     let test = |traffic: u32| {
         let split = json!([{"version": "v1", "weight": 95}, {"version": "v2", "weight": 5}]);
         json!({"abTest": {"split": split, "traffic": traffic}})
     };
     let one_arm = json!({"abTest": {"split": [{"version": "v3", "weight": 7}]}});
-    // In the table of vectors, with the salt s7, user-1 has position 246527 and is of arm v1.
+    // In the vectors user-1 has position 246527 for the salt s7, and the arm v1.
     let steps: [(Value, &[Expected<'_>]); 11] = [
         (
             canary(0.0),
@@ -68,15 +68,15 @@ async fn canary_test_and_blue_green_serve_whom_they_should() -> Result<()> {
         ),
         (one_arm, &[("user-1", "v3", "split"), ("", "v3", "split")]),
         (
-            everybody("v1"),
+            all_users_get("v1"),
             &[("user-1", "v1", "active"), ("", "v1", "active")],
         ),
         (
-            everybody("v2"),
+            all_users_get("v2"),
             &[("user-1", "v2", "active"), ("", "v2", "active")],
         ),
         (
-            everybody("v1"),
+            all_users_get("v1"),
             &[("user-1", "v1", "active"), ("", "v1", "active")],
         ),
     ];
@@ -91,10 +91,10 @@ async fn canary_test_and_blue_green_serve_whom_they_should() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_kill_switch_sends_everybody_to_stable_whatever_the_rules_say() -> Result<()> {
+async fn a_disabled_rollout_serves_stable_despite_its_rules() -> Result<()> {
     let anybody = json!({"header": "x-user-id", "present": true});
     let rules = json!([{"name": "everybody", "when": anybody, "use": "v3"}]);
-    let on = rollout_with("checkout", everybody("v2"), json!({"rules": rules}));
+    let on = rollout_with("checkout", all_users_get("v2"), json!({"rules": rules}));
     let edge = Edge::start(&configuration(std::slice::from_ref(&on))).await?;
     assert_users(&edge, &[("a", "v3", "rule"), ("", "v2", "active")]).await?;
     let off = with(on.clone(), json!({"enabled": false}));
@@ -139,20 +139,24 @@ async fn the_first_rule_that_matches_wins_and_a_percent_is_of_users() -> Result<
         ),
         ("/?new=0", &[("x-ring", "gamma")], "v2", "rule"),
         ("/?new=1", &[("x-ring", "gamma")], "v2", "rule"),
-        // Nobody is no percent of the users, not even of all.
+        // Without an identity no percent applies, not even 100.
         ("/", &[("x-ring", "beta")], "v2", "rule"),
         ("/", &[("x-ring", "BETA")], "v1", "split"),
     ] {
         let answer = edge.client.get_with(path, headers).await?;
         assert_eq!(served_by(&answer), Some(version), "{path} {headers:?}");
         let assignment = format!("checkout={version};reason={reason}");
-        assert_eq!(told(&answer), Some(&*assignment), "{path} {headers:?}");
+        assert_eq!(
+            assignment_of(&answer),
+            Some(&*assignment),
+            "{path} {headers:?}"
+        );
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn a_rollout_looks_at_the_hosts_paths_and_methods_that_it_names() -> Result<()> {
+async fn a_rollout_matches_its_hosts_paths_and_methods() -> Result<()> {
     let scopes = json!({"match": [
         {
             "hosts": ["shop.example.com", "*.eu.example.com"],
@@ -163,7 +167,7 @@ async fn a_rollout_looks_at_the_hosts_paths_and_methods_that_it_names() -> Resul
     ]});
     let edge = Edge::start(&configuration(&[rollout_with(
         "checkout",
-        everybody("v2"),
+        all_users_get("v2"),
         scopes,
     )]))
     .await?;
@@ -191,7 +195,7 @@ async fn a_rollout_looks_at_the_hosts_paths_and_methods_that_it_names() -> Resul
             false => (Some("v1"), None),
         };
         assert_eq!(
-            (served_by(&answer), told(&answer)),
+            (served_by(&answer), assignment_of(&answer)),
             expected,
             "{method} {host} {path}"
         );
@@ -202,10 +206,10 @@ async fn a_rollout_looks_at_the_hosts_paths_and_methods_that_it_names() -> Resul
 #[tokio::test]
 async fn the_first_rollout_with_a_target_owns_the_route_whatever_it_decides() -> Result<()> {
     let edge = Edge::start(&json!({})).await?;
-    let tagging = |name: &str| without(rollout(name, everybody("v2")), "target");
+    let tagging = |name: &str| without(rollout(name, all_users_get("v2")), "target");
     let pay = json!({"match": [{"path": {"prefix": "/pay"}}]});
     let off = json!({"enabled": false});
-    let (v2, v3) = (everybody("v2"), everybody("v3"));
+    let (v2, v3) = (all_users_get("v2"), all_users_get("v3"));
     for (rollouts, version) in [
         (
             vec![rollout("a", v2.clone()), rollout("b", v3.clone())],
@@ -221,7 +225,7 @@ async fn the_first_rollout_with_a_target_owns_the_route_whatever_it_decides() ->
             "v3",
         ),
         (vec![rollout_with("a", v2, off), rollout("b", v3)], "v1"),
-        // Nobody has a target: the proxy's own route, which is stable.
+        // No rollout has a target: the default route serves, which is stable.
         (vec![tagging("a"), tagging("b")], "v1"),
     ] {
         edge.put(&configuration(&rollouts)).await?;
@@ -232,15 +236,15 @@ async fn the_first_rollout_with_a_target_owns_the_route_whatever_it_decides() ->
 }
 
 #[tokio::test]
-async fn a_version_may_have_a_target_of_its_own_even_one_that_is_not_there() -> Result<()> {
+async fn a_version_can_have_its_own_target_even_an_unknown_cluster() -> Result<()> {
     let versions = json!({"versions": [
         {"name": "v1"}, {"name": "new", "target": "v3"}, {"name": "gone", "target": "no-such-cluster"},
     ]});
-    let rollout = |active| with(rollout("checkout", everybody(active)), versions.clone());
+    let rollout = |active| with(rollout("checkout", all_users_get(active)), versions.clone());
     let edge = Edge::start(&configuration(&[rollout("new")])).await?;
     let answer = edge.client.get("/").await?;
     assert_eq!(served_by(&answer), Some("v3"));
-    assert_eq!(told(&answer), Some("checkout=new;reason=active"));
+    assert_eq!(assignment_of(&answer), Some("checkout=new;reason=active"));
     edge.put(&configuration(&[rollout("gone")])).await?;
     let answer = edge.client.get("/").await?;
     assert_eq!((answer.status, served_by(&answer)), (503, None));
@@ -250,7 +254,7 @@ async fn a_version_may_have_a_target_of_its_own_even_one_that_is_not_there() -> 
 }
 
 #[tokio::test]
-async fn a_users_cookie_counts_however_the_client_cuts_the_header() -> Result<()> {
+async fn a_cookie_is_found_in_any_number_of_header_lines() -> Result<()> {
     let beta = json!({"cookie": "ring", "exact": "beta"});
     let rules = json!([{"name": "beta", "when": beta, "use": "v3"}]);
     let checkout = rollout_with("checkout", canary(50.0), json!({"rules": rules}));

@@ -1,5 +1,5 @@
-//! What the documents say is so: their configuration is accepted, their errors are the
-//! filter's, and their links lead somewhere. The reference has tests of its own.
+//! The documents: their configurations are accepted, their errors are the filter's, and their links
+//! exist. `reference.rs` tests the configuration reference.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -41,15 +41,15 @@ fn readme() -> Result<String> {
     read("README.md")
 }
 
-/// The code blocks of a language. What is another program's configuration is marked by a word
-/// behind the language, as in `yaml before`, which looks the same to a reader.
+/// The code blocks of a language. Another program's configuration is marked by a word after the
+/// language, as in `yaml before`, which is not rendered.
 fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
     let fence = format!("```{language}\n");
     let rest = text.split(&fence).skip(1);
     rest.filter_map(|rest| rest.split("```").next()).collect()
 }
 
-/// All that is wrong with a configuration, a line each.
+/// All errors of a configuration, one per line.
 fn errors_of(configuration: &Value) -> String {
     let parsed = config::parse(configuration.to_string().as_bytes());
     parsed
@@ -69,7 +69,7 @@ fn the_configurations_of_the_documents_and_of_the_demo_are_accepted() -> Result<
     texts.push(&demo);
     for text in texts {
         let json: Value = serde_json::from_str(&from_yaml_or_json(text)?)?;
-        // In a plugin file it stands as text.
+        // A plugin file contains it as text.
         let json = match json.pointer("/configuration/value") {
             Some(text) => serde_json::from_str(text.as_str().context("it is text")?)?,
             None => json,
@@ -80,7 +80,7 @@ fn the_configurations_of_the_documents_and_of_the_demo_are_accepted() -> Result<
 }
 
 #[test]
-fn the_error_that_the_readme_provokes_is_the_one_it_shows() -> Result<()> {
+fn the_readme_shows_the_actual_error() -> Result<()> {
     let demo = fs::read_to_string(workspace_root().join("envoy/divvy.yaml"))?;
     let mut broken: Value = serde_json::from_str(&from_yaml_or_json(&demo)?)?;
     let weight = broken.pointer_mut("/rollouts/0/strategy/canary/weight");
@@ -89,10 +89,10 @@ fn the_error_that_the_readme_provokes_is_the_one_it_shows() -> Result<()> {
     Ok(())
 }
 
-/// Envoy sorts its regexes by what they begin with, and there are a hundred series to a cluster.
-/// What the labels are is tested with the edge; the hop has the same.
+/// Envoy selects its regexes by their prefix, and a cluster has a hundred series. The labels are
+/// tested with the edge; the hop has the same.
 #[test]
-fn envoy_does_not_look_through_its_own_series_for_labels() -> Result<()> {
+fn the_label_regexes_skip_envoys_own_series() -> Result<()> {
     let tags = |path| -> Result<Value> {
         let mut bootstrap = Bootstrap::load(path)?;
         Ok(bootstrap.json()["stats_config"]["stats_tags"].take())
@@ -109,7 +109,7 @@ fn envoy_does_not_look_through_its_own_series_for_labels() -> Result<()> {
 }
 
 #[test]
-fn every_relative_link_of_the_documents_leads_to_a_file() -> Result<()> {
+fn every_relative_link_of_the_documents_exists() -> Result<()> {
     for document in documents()? {
         let path = workspace_root().join(&document);
         let text = read(&document)?;
@@ -184,7 +184,7 @@ fn covers(whole: &Value, part: &Value) -> bool {
     }
 }
 
-/// A name in capitals, as in `src/strategy/NAME.rs`, stands for any.
+/// A name in capitals, as in `src/strategy/NAME.rs`, is a placeholder.
 #[test]
 fn every_file_that_a_document_names_exists() -> Result<()> {
     let folders = ["src/", "tests/", "envoy/", "istio/"];
@@ -205,7 +205,7 @@ fn every_file_that_a_document_names_exists() -> Result<()> {
     Ok(())
 }
 
-/// What the headings of a page can be linked by: small letters, hyphens for spaces, no punctuation.
+/// The anchors of a page's headings: lower case, hyphens for spaces, no punctuation.
 fn anchors(text: &str) -> BTreeSet<String> {
     let headings = text.lines().filter(|line| line.starts_with('#'));
     let anchor = |heading: &str| {

@@ -1,20 +1,20 @@
-//! The examples that want another filter in front of divvy, with the very one that is in their
-//! comment: the country comes from the client's address, and claims from tokens that were verified,
-//! and neither from what a client says.
+//! The examples that need another filter in front of divvy, with the filter from their comment: the
+//! country comes from the client's address and claims from verified tokens, never from headers that
+//! a client sends.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use divvy_envoy_tests::{Edge, Setup, served_by, told};
+use divvy_envoy_tests::{Edge, Setup, assignment_of, served_by};
 use divvy_lab::bootstrap::Position;
 use divvy_lab::jwt::{Key, valid};
 use divvy_lab::plugin::from_yaml_or_json;
 use divvy_lab::workspace_root;
 use serde_json::{Value, json};
 
-/// The blocks of YAML in the comment, by their beginning: a list of one each.
+/// The YAML blocks in the comment that begin so; each is a list of one element.
 fn commented(text: &str, beginning: &str) -> Result<Value> {
     let lines = text
         .lines()
@@ -43,7 +43,7 @@ fn setup(example: &str, filter: &Value) -> Result<Setup> {
         .bootstrap(|bootstrap| bootstrap.with_http_filter(filter, Position::Before("divvy")))
 }
 
-/// An edge as geo.yaml wants it, stripping or not, with a database of this one network.
+/// An edge for geo.yaml, with or without stripping, and a database with this network.
 async fn geo(name: &str, network: u8, country: &str, strips: bool) -> Result<Edge> {
     let text = read("geo")?;
     let strip = commented(&text, "- remove: ")?;
@@ -64,7 +64,7 @@ async fn geo(name: &str, network: u8, country: &str, strips: bool) -> Result<Edg
     setup.start().await
 }
 
-/// Sends each of these as x-geo-country, and nothing once; the versions that answer.
+/// Sends each value as x-geo-country, and one request without it; returns the versions.
 async fn versions(edge: &Edge) -> Result<Vec<String>> {
     let mut versions = Vec::new();
     for said in [None, Some("DE"), Some("FR")] {
@@ -74,39 +74,42 @@ async fn versions(edge: &Edge) -> Result<Vec<String>> {
             .collect();
         let answer = edge.client.get_with("/", &headers).await?;
         let version = served_by(&answer).context("no version answered")?;
-        let reason = told(&answer).context("nothing told")?;
+        let reason = assignment_of(&answer).context("the response has no assignment")?;
         versions.push(format!("{version} {reason}"));
     }
     Ok(versions)
 }
 
 #[tokio::test]
-async fn the_country_is_that_of_the_address_whatever_the_client_says() -> Result<()> {
+async fn the_country_comes_from_the_address_not_from_the_client() -> Result<()> {
     let at_home = geo("home", 127, "DE", true).await?;
     assert_eq!(versions(&at_home).await?, ["v2 checkout=v2;reason=rule"; 3]);
     let abroad = geo("abroad", 127, "FR", true).await?;
     let stable = ["v1 checkout=v1;reason=split"; 3];
     assert_eq!(versions(&abroad).await?, stable);
-    // The filter does not find the address and writes nothing; what the client wrote is gone.
+    // The filter does not find the address and writes nothing; the client's header is removed.
     let unknown = geo("unknown", 126, "DE", true).await?;
     assert_eq!(versions(&unknown).await?, stable);
-    // Why the comment has both.
+    // The reason why the comment has both.
     let trusting = geo("trusting", 126, "DE", false).await?;
     assert_eq!(versions(&trusting).await?[1], "v2 checkout=v2;reason=rule");
     Ok(())
 }
 
-/// What divvy tells whoever comes with this token and as this user; nobody and nothing is "".
+/// The assignment for this token and user; "" sends none.
 async fn decision(edge: &Edge, token: &str, user: &str) -> Result<(u16, String)> {
     let token = format!("Bearer {token}");
     let mut headers = vec![("x-user-id", user), ("authorization", &token)];
     headers.retain(|(_, value)| !value.is_empty() && *value != "Bearer ");
     let answer = edge.client.get_with("/", &headers).await?;
-    Ok((answer.status, told(&answer).unwrap_or_default().to_owned()))
+    Ok((
+        answer.status,
+        assignment_of(&answer).unwrap_or_default().to_owned(),
+    ))
 }
 
 #[tokio::test]
-async fn claims_count_when_they_are_verified_and_not_otherwise() -> Result<()> {
+async fn only_verified_claims_count() -> Result<()> {
     let mut authn = commented(&read("jwt-claim")?, "- name: envoy.filters.http.jwt_authn")?;
     let jwks = authn.pointer_mut("/typed_config/providers/shop/local_jwks");
     *jwks.context("a key set")? = json!({"inline_string": Key::number(1).jwks()});
@@ -136,7 +139,7 @@ async fn claims_count_when_they_are_verified_and_not_otherwise() -> Result<()> {
             "checkout=v1;reason=no_identity",
         ),
         (String::new(), "", 200, "checkout=v1;reason=no_identity"),
-        // Signed by somebody else: jwt_authn answers.
+        // Signed by another key: jwt_authn responds.
         (
             Key::number(2).sign(&valid(&json!({"sub": "1", "plan": "beta"}))),
             "2",
@@ -147,7 +150,7 @@ async fn claims_count_when_they_are_verified_and_not_otherwise() -> Result<()> {
         let meant = (status, decided.to_owned());
         assert_eq!(decision(&edge, &token, user).await?, meant, "{token}");
     }
-    // The claim names the user, and comes before the header; the same name is the same user.
+    // The claim is the identity, before the header; equal names are one user.
     let mut decisions = BTreeSet::new();
     for user in (1..=40).map(|user| user.to_string()) {
         let by_header = decision(&edge, "", &user).await?;
@@ -160,15 +163,15 @@ async fn claims_count_when_they_are_verified_and_not_otherwise() -> Result<()> {
     Ok(())
 }
 
-/// Writes a database in MaxMind's format (version 2.0 of its public specification) that knows one
-/// network: `first`.0.0.0/8.
+/// Writes a database in MaxMind's format (specification version 2.0) with one network:
+/// `first`.0.0.0/8.
 fn database(name: &str, first: u8, country: &str) -> Result<PathBuf> {
     const NODES: u32 = 8;
     let mut file = Vec::new();
-    // A node for each bit: one side leads on, the other to nothing, which is the number of nodes.
+    // A node per bit: one side continues, the other ends, which is the number of nodes.
     for node in 0..NODES {
         let on = match node + 1 {
-            // Behind the tree there are 16 zero bytes, and then the data.
+            // After the tree: 16 zero bytes, then the data.
             NODES => NODES + 16,
             next => next,
         };

@@ -1,5 +1,5 @@
-//! The examples of `envoy/examples/`: each is loaded into a real Envoy, and every request that its
-//! page shows is sent and answered as the page says. What it need not show is in [`MORE`].
+//! The examples of `envoy/examples/`: each is loaded into a real Envoy, and every request of its
+//! page is sent and gets the response that the page shows. [`MORE`] has further requests.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,19 +7,18 @@ use std::fs;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use divvy::request::Request;
 use divvy::{config, decide, output};
-use divvy_envoy_tests::{Edge, PATIENCE, Setup, served_by, told};
+use divvy_envoy_tests::{Edge, PATIENCE, Setup, assignment_of, served_by};
 use divvy_lab::client::{Http2, Response, request};
 use divvy_lab::plugin::from_yaml_or_json;
 use divvy_lab::{eventually, workspace_root};
 use serde_json::{Value, json};
 
-/// Requests beyond those of the page, near misses most of them: the example, the request, the
-/// version that answers, the decision.
+/// Further requests, most of them near misses: example, request, version, decision.
 const MORE: &str = include_str!("../../cases/examples.json");
 
 type Row = (String, String, String, String);
 
-/// One request of the page, or a loop of them over the users from 1 on, with what it prints.
+/// One request of the page, or a loop over the users from 1 on, with its output.
 #[derive(Debug, PartialEq)]
 struct Shown {
     command: String,
@@ -46,7 +45,7 @@ fn consoles(text: &str) -> Result<Vec<Shown>> {
     Ok(requests)
 }
 
-/// What the page shows of each example, by the heading.
+/// The commands of each example, by heading.
 fn shown() -> Result<BTreeMap<String, Vec<Shown>>> {
     let path = workspace_root().join("envoy/examples/README.md");
     let page = fs::read_to_string(path)?;
@@ -63,7 +62,7 @@ fn shown() -> Result<BTreeMap<String, Vec<Shown>>> {
     Ok(examples)
 }
 
-/// The configurations by the names of their files, as JSON.
+/// The configurations by file name, as JSON.
 fn files() -> Result<BTreeMap<String, Value>> {
     let mut files = BTreeMap::new();
     for entry in fs::read_dir(workspace_root().join("envoy/examples"))? {
@@ -81,7 +80,7 @@ fn files() -> Result<BTreeMap<String, Value>> {
     Ok(files)
 }
 
-/// What a line with `curl` asks for.
+/// The request of a `curl` command.
 #[derive(Debug, PartialEq)]
 struct Curl {
     method: String,
@@ -132,7 +131,7 @@ impl Curl {
     }
 }
 
-/// What the terminal shows after this command.
+/// The output of the command.
 async fn answer(edge: &Edge, command: &str) -> Result<Vec<String>> {
     if let Some(curl) = command.strip_suffix(" | grep version") {
         let answer = Curl::parse(curl)?.send(edge).await?;
@@ -179,7 +178,7 @@ fn every_file_has_requests_on_the_page_and_every_heading_has_a_file() -> Result<
 }
 
 #[tokio::test]
-async fn every_request_is_answered_as_the_page_says() -> Result<()> {
+async fn every_request_of_the_page_gets_its_response() -> Result<()> {
     let (shown, files) = (shown()?, files()?);
     let more: Vec<Row> = serde_json::from_str(MORE)?;
     let edge = Edge::start(&json!({"version": "nothing yet"})).await?;
@@ -201,7 +200,7 @@ async fn every_request_is_answered_as_the_page_says() -> Result<()> {
         }
         for (_, command, version, decision) in more.iter().filter(|row| row.0 == *name) {
             let answer = Curl::parse(command)?.send(&edge).await?;
-            let is = (served_by(&answer), told(&answer));
+            let is = (served_by(&answer), assignment_of(&answer));
             if is != (Some(version), Some(decision)) {
                 wrong.push(format!("{name}: {command}: {is:?}"));
             }
@@ -212,7 +211,7 @@ async fn every_request_is_answered_as_the_page_says() -> Result<()> {
 }
 
 #[tokio::test]
-async fn every_request_of_the_readme_is_answered_as_it_says() -> Result<()> {
+async fn every_request_of_the_readme_gets_its_response() -> Result<()> {
     let demo = fs::read_to_string(workspace_root().join("envoy/divvy.yaml"))?;
     let edge = Edge::start(&serde_json::from_str(&from_yaml_or_json(&demo)?)?).await?;
     let readme = fs::read_to_string(workspace_root().join("README.md"))?;
@@ -228,10 +227,9 @@ async fn every_request_of_the_readme_is_answered_as_it_says() -> Result<()> {
     Ok(())
 }
 
-/// Who is where in a share is for the library to say, user by user. And there is somebody
-/// everywhere: these are all the decisions that come out.
+/// Compares with the library user by user, and requires that every expected decision occurs.
 #[tokio::test]
-async fn each_share_has_the_users_that_the_library_puts_there() -> Result<()> {
+async fn each_share_has_the_users_of_the_library() -> Result<()> {
     let files = files()?;
     let edge = Edge::start(&json!({"version": "nothing yet"})).await?;
     for (name, cookie, path, different) in [
@@ -257,7 +255,7 @@ async fn each_share_has_the_users_that_the_library_puts_there() -> Result<()> {
             let request = Request::from_headers(&policy.names, lines);
             let decisions = decide::decide(&policy, &request).decisions;
             let meant = output::assignment(&policy, &decisions);
-            assert_eq!(told(&answer), meant.as_deref(), "{name}: {user}");
+            assert_eq!(assignment_of(&answer), meant.as_deref(), "{name}: {user}");
             let route = output::route(&policy, &decisions);
             assert_eq!(served_by(&answer), route, "{name}: {user}");
             seen.extend(meant);
@@ -268,7 +266,7 @@ async fn each_share_has_the_users_that_the_library_puts_there() -> Result<()> {
 }
 
 #[tokio::test]
-async fn grpc_calls_are_told_apart_by_their_method() -> Result<()> {
+async fn grpc_calls_are_matched_by_their_method() -> Result<()> {
     let configuration = &files()?["grpc-method"];
     let edge = Setup::new(configuration)?
         .bootstrap(|bootstrap| Ok(bootstrap.with_downstream_protocol()))?
@@ -289,14 +287,14 @@ async fn grpc_calls_are_told_apart_by_their_method() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_guardrail_takes_v2_back_when_the_shop_is_asked_to_fail() -> Result<()> {
+async fn the_guardrail_rolls_v2_back_when_the_shop_fails() -> Result<()> {
     let edge = Edge::start(&files()?["guardrail"]).await?;
     let canary = "checkout=v2;reason=split";
     let users = (1..=200).map(|user| user.to_string());
     let mut of_v2 = Vec::new();
     for user in users {
         let answer = edge.get_as(&user, "/?status=503").await?;
-        if told(&answer) == Some(canary) {
+        if assignment_of(&answer) == Some(canary) {
             of_v2.push(user);
         }
     }
@@ -304,13 +302,13 @@ async fn the_guardrail_takes_v2_back_when_the_shop_is_asked_to_fail() -> Result<
     let line = "v2 is rolled back to stable: ";
     let taken_back = async || {
         let answer = edge.get_as(user, "/").await.ok()?;
-        (told(&answer) == Some("checkout=v1;reason=rolled_back")).then_some(())
+        (assignment_of(&answer) == Some("checkout=v1;reason=rolled_back")).then_some(())
     };
     eventually("v2 is taken back", PATIENCE, taken_back).await?;
     let wanted = |logged: &str| logged.contains(line);
     edge.envoy.wait_for_log(wanted, PATIENCE).await?;
     let tester = [("x-user-id", &**user), ("x-canary", "true")];
     let answer = edge.client.get_with("/", &tester).await?;
-    assert_eq!(told(&answer), Some("checkout=v2;reason=rule"));
+    assert_eq!(assignment_of(&answer), Some("checkout=v2;reason=rule"));
     Ok(())
 }

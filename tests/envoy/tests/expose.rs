@@ -1,30 +1,29 @@
-//! What single rollouts tell in headers of their own, who the user is said to be, and what is left
-//! out of the metrics.
+//! Headers of single rollouts, the identity header, and levels of metrics.
 
 use anyhow::Result;
 use divvy_envoy_tests::{
-    Edge, REQUEST_LABELS, RESPONSE_LABELS, Setup, WEIGHT_LABELS, canary, configuration, everybody,
-    expect, rollout, rollout_with, seen_upstream, with,
+    Edge, REQUEST_LABELS, RESPONSE_LABELS, Setup, WEIGHT_LABELS, all_users_get, canary,
+    configuration, expect, rollout, rollout_with, seen_upstream, with,
 };
 use divvy_lab::client::{Response, request};
 use divvy_lab::jwt::{JwtAuthn, Key, valid};
 use serde_json::{Value, json};
 
-/// What the upstream saw of a header, as one text.
+/// A header that the upstream received, as one text.
 fn upstream(answer: &Response, header: &str) -> Result<String> {
     Ok(seen_upstream(answer, header)?.join("|"))
 }
 
 #[tokio::test]
-async fn a_rollout_tells_its_version_and_revision_in_headers_of_its_own() -> Result<()> {
+async fn a_rollout_exposes_its_version_and_revision_in_headers() -> Result<()> {
     let shop = json!({"match": [{"path": {"prefix": "/echo"}}], "revision": "7", "expose": {
         "group": "X-ABTest-Group", "id": "X-ABTest-Id", "response": true,
     }});
-    // It matches as well, and has the same header for its version: the first one is heard.
+    // It matches as well, and exposes the same header: the first rollout sets it.
     let all = json!({"expose": {"group": "x-abtest-group"}});
     let edge = Edge::start(&configuration(&[
-        rollout_with("shop", everybody("v2"), shop),
-        rollout_with("all", everybody("v3"), all),
+        rollout_with("shop", all_users_get("v2"), shop),
+        rollout_with("all", all_users_get("v3"), all),
     ]))
     .await?;
     let forged = [("x-abtest-group", "v9"), ("x-abtest-id", "shop@6")];
@@ -38,7 +37,7 @@ async fn a_rollout_tells_its_version_and_revision_in_headers_of_its_own() -> Res
         assert_eq!(answer.header("x-abtest-group"), Some("v2"));
         assert_eq!(answer.header("x-abtest-id"), Some("shop@7"));
     }
-    // Where the first does not look, the second is heard, and it does not tell the client.
+    // If the first does not match, the second sets it, but not in the response.
     let answer = edge.client.get_with("/?echo=1", &forged).await?;
     assert_eq!(answer.header("x-abtest-group"), None);
     assert_eq!(upstream(&answer, "x-abtest-group")?, "v3");
@@ -46,8 +45,8 @@ async fn a_rollout_tells_its_version_and_revision_in_headers_of_its_own() -> Res
     Ok(())
 }
 
-/// Identity sources of each kind, one after the other, with the header that says who was found.
-fn who_is_it() -> Value {
+/// Each kind of identity source, with the identity header.
+fn identity_sources() -> Value {
     let sources = json!([
         {"header": "x-user-id"}, {"cookie": "uid"}, {"query": "uid"}, {"jwtClaim": "sub"},
         {"concat": [{"header": "x-tenant"}, {"header": "x-member"}]}, {"sourceIp": true},
@@ -57,16 +56,16 @@ fn who_is_it() -> Value {
     with(
         configuration(&[
             rollout_with("shop", canary(50.0), narrow),
-            rollout("green", everybody("v1")),
+            rollout("green", all_users_get("v1")),
         ]),
         json!({"identity": sources, "headers": headers}),
     )
 }
 
 #[tokio::test]
-async fn the_identity_is_told_upstream_if_it_was_given_and_somebody_looked_for_it() -> Result<()> {
+async fn the_identity_header_has_a_given_identity_that_a_decision_needed() -> Result<()> {
     let key = Key::number(1);
-    let edge = Setup::new(&who_is_it())?
+    let edge = Setup::new(&identity_sources())?
         .bootstrap(|edge| edge.with_jwt(&JwtAuthn::new(&key)))?
         .start()
         .await?;
@@ -78,13 +77,13 @@ async fn the_identity_is_told_upstream_if_it_was_given_and_somebody_looked_for_i
         ("/echo", &[("cookie", "uid=bob")], "bob"),
         ("/echo?uid=d%20e", &[], "d e"),
         ("/echo", &[("authorization", &bearer)], "carol"),
-        // No header can carry it, or it would be two.
+        // Not a valid header value: it would be two lines.
         ("/echo?uid=a%0d%0ax-evil:%201", &[], ""),
         ("/echo?uid=a%00b", &[], ""),
-        // It was made, not given.
+        // It was computed, not given.
         ("/echo", &[("x-tenant", "acme"), ("x-member", "m")], ""),
         ("/echo", &[], ""),
-        // Nobody asked: blue/green needs no identity.
+        // Not needed: blue/green needs no identity.
         ("/?echo=1", &[("x-user-id", "alice")], ""),
     ];
     for (path, headers, identity) in cases {
@@ -106,10 +105,10 @@ async fn the_identity_is_told_upstream_if_it_was_given_and_somebody_looked_for_i
     Ok(())
 }
 
-/// The draws are real ones, so the bounds are six standard deviations away: they are missed once in
-/// 500 million runs.
+/// The random numbers are real, so the bounds are six standard deviations away: one run in
+/// 500 million fails.
 #[tokio::test]
-async fn clients_that_carry_nothing_are_split_by_a_draw_for_each_request() -> Result<()> {
+async fn clients_without_an_identity_are_split_by_a_random_one_per_request() -> Result<()> {
     const REQUESTS: u64 = 2_000;
     let configuration = with(
         configuration(&[rollout("checkout", canary(20.0))]),
@@ -125,7 +124,7 @@ async fn clients_that_carry_nothing_are_split_by_a_draw_for_each_request() -> Re
     }
     let on_v2 = edge.upstreams["v2"].requests();
     assert!((293..=507).contains(&on_v2), "{on_v2} of {REQUESTS}");
-    // Somebody who has an identity is not drawn.
+    // A user with an identity gets no random one.
     let before = edge.upstreams["v2"].requests();
     for _ in 0..50 {
         edge.get_as("user-1", "/").await?;
@@ -136,12 +135,12 @@ async fn clients_that_carry_nothing_are_split_by_a_draw_for_each_request() -> Re
 }
 
 #[tokio::test]
-async fn a_rollout_counts_what_its_metrics_say() -> Result<()> {
+async fn a_rollout_counts_by_its_level_of_metrics() -> Result<()> {
     let level = |level: &str| json!({"metrics": level});
     let edge = Edge::start(&configuration(&[
-        rollout_with("all", everybody("v2"), level("responses")),
-        rollout_with("some", everybody("v2"), level("requests")),
-        rollout_with("none", everybody("v2"), level("off")),
+        rollout_with("all", all_users_get("v2"), level("responses")),
+        rollout_with("some", all_users_get("v2"), level("requests")),
+        rollout_with("none", all_users_get("v2"), level("off")),
     ]))
     .await?;
     for _ in 0..3 {
@@ -163,7 +162,7 @@ async fn a_rollout_counts_what_its_metrics_say() -> Result<()> {
     let weights = expect([(["all", "v2"], 1_000_000), (["some", "v2"], 1_000_000)]);
     edge.wait_for_counts("divvy_weight_ppm", &WEIGHT_LABELS, &weights)
         .await?;
-    // No series of one that counts nothing, not even at 0.
+    // A rollout without metrics has no series, not even at 0.
     let metrics = edge.metrics().await?;
     for metric in [
         "divvy_requests_total",

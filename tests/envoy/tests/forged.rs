@@ -1,17 +1,17 @@
-//! Headers that only divvy writes, sent by a client: no effect on who answers nor on what the
-//! upstream sees.
+//! Reserved headers sent by a client: no effect on the version or on the headers that the
+//! upstream receives.
 
 use anyhow::Result;
 use divvy_envoy_tests::{
-    Edge, Setup, canary, configuration, everybody, rollout, rollout_with, seen_upstream, served_by,
-    told, without,
+    Edge, Setup, all_users_get, assignment_of, canary, configuration, rollout, rollout_with,
+    seen_upstream, served_by, without,
 };
 use divvy_lab::bootstrap::{Bootstrap, Position};
 use divvy_lab::client::{Http2, Response, request};
 use divvy_lab::metrics::Metrics;
 use serde_json::{Value, json};
 
-/// What a client might try, as lines of a request.
+/// Forged header lines.
 const FORGED: [&[&str]; 18] = [
     &["x-divvy-route: v3"],
     &["x-divvy-route: v3", "x-divvy-route: v3"],
@@ -40,7 +40,7 @@ const FORGED: [&[&str]; 18] = [
     ],
 ];
 
-/// The echo without the headers that differ from request to request anyway.
+/// The echo without headers that differ per request.
 fn echo(answer: &Response) -> Result<Value> {
     let mut echo = answer.json()?;
     if let Some(headers) = echo["headers"].as_array_mut() {
@@ -49,7 +49,7 @@ fn echo(answer: &Response) -> Result<Value> {
     Ok(echo)
 }
 
-/// Sends every forged request, and the same one without forged headers: there is no difference.
+/// Sends every request with and without the forged headers, and asserts equal responses.
 async fn assert_no_effect(edge: &Edge, user: &str, version: &str) -> Result<()> {
     let user = format!("x-user-id: {user}");
     let honest = edge.raw_get("/echo", &[&user]).await?;
@@ -62,14 +62,14 @@ async fn assert_no_effect(edge: &Edge, user: &str, version: &str) -> Result<()> 
         let answer = edge.raw_get("/echo", &lines).await?;
         assert_eq!(answer.status, 200, "{forged:?}");
         assert_eq!(served_by(&answer), Some(version), "{forged:?} by {user}");
-        assert_eq!(told(&answer), told(&honest), "{forged:?}");
+        assert_eq!(assignment_of(&answer), assignment_of(&honest), "{forged:?}");
         assert_eq!(echo(&answer)?, echo(&honest)?, "{forged:?}");
     }
     Ok(())
 }
 
-/// Without the removal in front of all filters.
-fn filter_alone(mut bootstrap: Bootstrap) -> Result<Bootstrap> {
+/// Without the removal before all filters.
+fn without_early_removal(mut bootstrap: Bootstrap) -> Result<Bootstrap> {
     for manager in bootstrap.connection_managers()? {
         let removed = manager["early_header_mutation_extensions"].take();
         assert!(removed.is_array(), "the shipped file removes them early");
@@ -77,7 +77,7 @@ fn filter_alone(mut bootstrap: Bootstrap) -> Result<Bootstrap> {
     Ok(bootstrap)
 }
 
-/// Lets nothing pass but requests with the route to v2.
+/// Passes only requests with the route to v2.
 fn only_v2(bootstrap: Bootstrap) -> Result<Bootstrap> {
     let v2 = json!({"header": {"name": "x-divvy-route", "string_match": {"exact": "v2"}}});
     let rbac = json!({
@@ -92,12 +92,12 @@ fn only_v2(bootstrap: Bootstrap) -> Result<Bootstrap> {
     bootstrap.with_http_filter(&rbac, Position::Before("divvy"))
 }
 
-/// Half of the users have v2.
+/// Half of the users get v2.
 fn half() -> Value {
     configuration(&[rollout("checkout", canary(50.0))])
 }
 
-/// Two users and what they have by [`half`].
+/// Two users and their versions under [`half`].
 const USERS: [(&str, &str); 2] = [("user-3", "v2"), ("user-1", "v1")];
 
 #[tokio::test]
@@ -111,11 +111,11 @@ async fn forged_headers_have_no_effect_on_a_decision() -> Result<()> {
 }
 
 #[tokio::test]
-async fn forged_headers_have_no_effect_where_nothing_is_decided() -> Result<()> {
+async fn forged_headers_have_no_effect_without_a_decision() -> Result<()> {
     let elsewhere = json!({"match": [{"path": {"prefix": "/elsewhere"}}]});
-    let unmatched = rollout_with("checkout", everybody("v2"), elsewhere);
-    // Tags alone leave the route to the proxy.
-    let tagging = without(rollout("tagging", everybody("v2")), "target");
+    let unmatched = rollout_with("checkout", all_users_get("v2"), elsewhere);
+    // A rollout that only tags leaves the route to the proxy.
+    let tagging = without(rollout("tagging", all_users_get("v2")), "target");
     for (what, configuration) in [
         ("no rollout matches", configuration(&[unmatched])),
         ("there are no rollouts", json!({})),
@@ -136,9 +136,9 @@ async fn forged_headers_have_no_effect_on_an_inert_filter() -> Result<()> {
 }
 
 #[tokio::test]
-async fn the_filter_alone_strips_them_before_the_route_is_chosen() -> Result<()> {
+async fn the_filter_alone_strips_forged_headers_before_the_route_is_chosen() -> Result<()> {
     let decided = Setup::new(&half())?
-        .bootstrap(filter_alone)?
+        .bootstrap(without_early_removal)?
         .start()
         .await?;
     for (user, version) in USERS {
@@ -146,7 +146,7 @@ async fn the_filter_alone_strips_them_before_the_route_is_chosen() -> Result<()>
     }
     for text in ["{}", "{\"rollouts\": 1}"] {
         let edge = Setup::of_anything(text)?
-            .bootstrap(filter_alone)?
+            .bootstrap(without_early_removal)?
             .start()
             .await?;
         assert_no_effect(&edge, "user-1", "v1").await?;
@@ -170,18 +170,18 @@ async fn a_filter_in_front_never_sees_a_forged_route() -> Result<()> {
     Ok(())
 }
 
-/// Why the removal is in the shipped file, and proof that the test above can fail.
+/// The reason for the removal in the shipped file, and proof that the test above can fail.
 #[tokio::test]
-async fn without_the_early_removal_a_filter_in_front_judges_the_forged_route() -> Result<()> {
+async fn without_early_removal_a_filter_in_front_sees_the_forged_route() -> Result<()> {
     let setup = Setup::new(&half())?
         .bootstrap(only_v2)?
-        .bootstrap(filter_alone)?;
+        .bootstrap(without_early_removal)?;
     let edge = setup.start().await?;
     for (user, version) in USERS {
         let user = format!("x-user-id: {user}");
         let lines = ["x-divvy-route: v2", &*user];
         let answer = edge.raw_get("/echo", &lines).await?;
-        // It let the request pass. The filter still decides where to.
+        // It passed the request. The filter still chooses the route.
         assert_eq!((answer.status, served_by(&answer)), (200, Some(version)));
     }
     Ok(())
@@ -211,7 +211,7 @@ async fn forged_headers_over_http2_have_no_effect() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_was_forged_is_nowhere_in_metrics_or_the_access_log() -> Result<()> {
+async fn forged_values_are_not_in_metrics_or_the_access_log() -> Result<()> {
     let edge = Edge::start(&half()).await?;
     let lines = [
         "x-divvy-route: evil",

@@ -2,23 +2,23 @@
 
 use anyhow::{Result, ensure};
 use divvy_envoy_tests::{
-    Edge, PATIENCE, Setup, canary, configuration, everybody, rollout, rollout_with, seen_upstream,
-    served_by, told, with, without,
+    Edge, PATIENCE, Setup, all_users_get, assignment_of, canary, configuration, rollout,
+    rollout_with, seen_upstream, served_by, with, without,
 };
 use divvy_lab::bootstrap::Bootstrap;
 use divvy_lab::client::request;
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn the_assignment_goes_upstream_as_a_dictionary_and_to_the_access_log() -> Result<()> {
-    // What is no token is a string.
+async fn the_assignment_is_sent_upstream_and_logged_as_a_dictionary() -> Result<()> {
+    // A name that is not a token is a string.
     let numbered = json!({
         "versions": [{"name": "2.0", "target": "v3"}, {"name": "1.0", "target": "v1"}],
         "stable": "2.0",
     });
     let api = rollout("api", json!({"canary": {"version": "1.0", "weight": 0}}));
     let edge = Edge::start(&configuration(&[
-        rollout("checkout", everybody("v2")),
+        rollout("checkout", all_users_get("v2")),
         without(with(api, numbered), "target"),
         rollout_with("off", canary(50.0), json!({"enabled": false})),
         rollout("who", canary(50.0)),
@@ -35,7 +35,7 @@ async fn the_assignment_goes_upstream_as_a_dictionary_and_to_the_access_log() ->
     assert_eq!(seen_upstream(&posted, "x-divvy-assignment")?, [dictionary]);
     assert_eq!(seen_upstream(&posted, "x-divvy-route")?, [""; 0]);
     assert_eq!(posted.json()?["body_length"], 10);
-    assert_eq!(told(&posted), Some(dictionary));
+    assert_eq!(assignment_of(&posted), Some(dictionary));
 
     let line = edge
         .envoy
@@ -48,12 +48,13 @@ async fn the_assignment_goes_upstream_as_a_dictionary_and_to_the_access_log() ->
 }
 
 #[tokio::test]
-async fn the_client_is_told_where_the_configuration_says_so_and_by_nobody_else() -> Result<()> {
-    let telling = configuration(&[rollout("checkout", everybody("v2"))]);
+async fn the_response_has_the_assignment_only_if_configured_and_never_from_the_upstream()
+-> Result<()> {
+    let telling = configuration(&[rollout("checkout", all_users_get("v2"))]);
     let silent = without(telling.clone(), "responseHeader");
     let other = with(telling.clone(), json!({"responseHeader": "X-Shop-Group"}));
     let edge = Edge::start(&json!({})).await?;
-    // The upstream tells something else.
+    // The upstream sends another value.
     let path = "/?header=x-divvy-version:forged&header=x-divvy-version:twice";
     for (configuration, header, expected) in [
         (
@@ -72,7 +73,7 @@ async fn the_client_is_told_where_the_configuration_says_so_and_by_nobody_else()
     Ok(())
 }
 
-/// The shipped bootstrap with other names for the headers, as its comments ask for.
+/// The shipped bootstrap with other header names, as its comments require.
 fn renamed(mut bootstrap: Bootstrap) -> Result<Bootstrap> {
     let text = bootstrap.json().to_string();
     ensure!(
@@ -85,7 +86,7 @@ fn renamed(mut bootstrap: Bootstrap) -> Result<Bootstrap> {
 }
 
 #[tokio::test]
-async fn headers_of_other_names_are_written_and_the_default_ones_stripped() -> Result<()> {
+async fn configured_header_names_are_written_and_the_default_ones_stripped() -> Result<()> {
     let headers = json!({"route": "X-Shop-Cluster", "assignment": "x-shop-versions"});
     let half = configuration(&[rollout("checkout", canary(50.0))]);
     let setup = Setup::new(&with(half, json!({"headers": headers})))?;

@@ -1,4 +1,4 @@
-//! What stands on `/stats/prometheus`: which series, with which labels, and how much.
+//! `/stats/prometheus`: series, labels and values.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -9,17 +9,18 @@ use divvy::output::assignment;
 use divvy::response::ResponseClass;
 use divvy::{config, request::Request};
 use divvy_envoy_tests::{
-    Counts, Edge, REQUEST_LABELS, RESPONSE_LABELS, Setup, WEIGHT_LABELS, canary, configuration,
-    counts, everybody, expect, rollout, rollout_with, soak, told, with, without,
+    Counts, Edge, REQUEST_LABELS, RESPONSE_LABELS, Setup, WEIGHT_LABELS, all_users_get,
+    assignment_of, canary, configuration, counts, expect, rollout, rollout_with, soak, with,
+    without,
 };
 use divvy_lab::client::Http1;
 use serde_json::{Value, json};
 
-/// Envoy's workers hand their histograms in a moment after they are asked for, so this one is waited
-/// for; counters and gauges are not.
+/// Envoy's workers merge histograms a moment after a request for them; counters and gauges are exact at
+/// once.
 const DURATIONS: &str = "divvy_request_duration_ms_count";
 
-/// Rollouts that between them give every reason.
+/// Rollouts that together give every reason.
 fn every_reason() -> Value {
     let beta = json!({"header": "x-ring", "exact": "beta"});
     let rules = json!([{"name": "beta", "when": beta, "use": "v3"}]);
@@ -30,7 +31,7 @@ fn every_reason() -> Value {
     let all = configuration(&[
         rollout_with("checkout", canary(20.0), json!({"rules": rules})),
         rollout("search", test),
-        rollout("basket", everybody("v2")),
+        rollout("basket", all_users_get("v2")),
         rollout_with("paused", canary(20.0), json!({"enabled": false})),
         rollout_with(
             "pay",
@@ -56,8 +57,8 @@ fn nth(number: usize) -> (&'static str, Vec<(&'static str, String)>) {
     (path, headers)
 }
 
-/// Sends `clients` × `each` requests on as many connections, to four workers, and compares every
-/// counter with what the library decides for the same requests.
+/// Sends `clients` × `each` requests, one connection per client, to four workers, and compares every
+/// counter with the library's decisions for the same requests.
 async fn count_exactly(clients: usize, each: usize) -> Result<()> {
     let configuration = every_reason();
     let policy = config::parse(configuration.to_string().as_bytes())?;
@@ -99,7 +100,7 @@ async fn count_exactly(clients: usize, each: usize) -> Result<()> {
         running.push(tokio::spawn(async move {
             for (path, headers, expected) in requests {
                 let answer = client.get_with(path, &headers).await?;
-                ensure!(answer.status == 200 && told(&answer) == expected.as_deref());
+                ensure!(answer.status == 200 && assignment_of(&answer) == expected.as_deref());
             }
             Ok(())
         }));
@@ -138,7 +139,7 @@ async fn count_exactly(clients: usize, each: usize) -> Result<()> {
     assert_eq!(answered, expected.collect::<Counts>());
     edge.wait_for_counts(DURATIONS, &WEIGHT_LABELS, &by_version)
         .await?;
-    // The sums, as a dashboard has them.
+    // Sums as on a dashboard.
     let requests = (clients * each) as f64;
     for rollout in ["checkout", "search", "basket", "paused", "tags"] {
         let of = [("divvy_rollout", rollout)];
@@ -157,9 +158,9 @@ async fn count_exactly(clients: usize, each: usize) -> Result<()> {
         metrics.sum("divvy_requests_total", &[("divvy_rollout", "pay")]),
         requests / 3.0
     );
-    // No label has anything of a request in it.
+    // No label contains text of a request.
     assert!(!format!("{metrics:?}").contains("secret"));
-    // Every worker had a share in it.
+    // Every worker served some requests.
     let workers = edge.envoy.stats("listener.").await?;
     let connections: Vec<_> = (workers.iter())
         .filter(|(name, _)| name.contains("worker_") && name.ends_with("downstream_cx_total"))
@@ -189,7 +190,7 @@ async fn four_workers_count_two_hundred_thousand_requests_exactly_once() -> Resu
 }
 
 #[tokio::test]
-async fn the_series_of_a_rollout_are_there_before_the_first_request() -> Result<()> {
+async fn the_series_of_a_rollout_exist_before_the_first_request() -> Result<()> {
     let beta = json!({"header": "x-ring", "exact": "beta"});
     let rules = json!({"rules": [{"name": "beta", "when": beta, "use": "v3"}]});
     let edge = Edge::start(&configuration(&[rollout_with(
@@ -258,11 +259,11 @@ async fn the_series_of_a_rollout_are_there_before_the_first_request() -> Result<
 }
 
 #[tokio::test]
-async fn beyond_fifty_rollouts_the_series_come_with_the_first_request() -> Result<()> {
+async fn beyond_fifty_rollouts_series_exist_from_the_first_request() -> Result<()> {
     let name = |number: usize| format!("r{number}");
     let only = |number: usize| json!({"match": [{"path": {"exact": format!("/{number}")}}]});
     let rollouts: Vec<_> = (0..52)
-        .map(|number| rollout_with(&name(number), everybody("v2"), only(number)))
+        .map(|number| rollout_with(&name(number), all_users_get("v2"), only(number)))
         .collect();
     let edge = Edge::start(&configuration(&rollouts)).await?;
     let known = async || -> Result<BTreeSet<String>> {
@@ -292,9 +293,9 @@ async fn beyond_fifty_rollouts_the_series_come_with_the_first_request() -> Resul
 
 #[tokio::test]
 async fn the_duration_is_the_time_to_the_response_headers() -> Result<()> {
-    let edge = Edge::start(&configuration(&[rollout("checkout", everybody("v2"))])).await?;
+    let edge = Edge::start(&configuration(&[rollout("checkout", all_users_get("v2"))])).await?;
     let of = [("divvy_rollout", "checkout"), ("divvy_version", "v2")];
-    // Five requests: how much the sum has grown by, and how long they took the client.
+    // Five requests: the increase of the sum, and the durations that the client measured.
     let time = async |path: &str, before: u64| -> Result<(f64, f64)> {
         let sum = async || -> Result<f64> {
             let metrics = edge.metrics().await?;
@@ -325,7 +326,7 @@ async fn the_duration_is_the_time_to_the_response_headers() -> Result<()> {
 }
 
 #[tokio::test]
-async fn names_become_labels_as_they_are() -> Result<()> {
+async fn names_become_labels_unchanged() -> Result<()> {
     let names = [
         "a.b-c_d",
         "http.edge",

@@ -1,6 +1,6 @@
 //! The configuration reference (`CONFIGURATION.md`, `CONDITIONS.md`, `STRATEGIES.md` and `PEOPLE.md` of `envoy/docs/`)
-//! is complete and right: every field that divvy knows has a row, no row is of another, each example
-//! is accepted, and each mistake has the message beside it.
+//! is complete and correct: every field has a row and every row a field, each example is accepted,
+//! and each mistake gives the message beside it.
 //!
 //! Above each table of fields a comment says to which place of the page's configuration it belongs:
 //! `<!-- at: /rollouts/0 -->` where examples and mistakes are put among what is there, and
@@ -27,9 +27,9 @@ const COLUMNS: [&str; 6] = [
 
 /// A table of fields.
 struct Table {
-    /// Where its fields stand in the configuration of the page.
+    /// The JSON pointer of its fields in the configuration of the page.
     place: String,
-    /// Whether its examples take the place of what is there.
+    /// Whether its examples replace the value there.
     replaces: bool,
     rows: Vec<Row>,
 }
@@ -37,12 +37,12 @@ struct Table {
 struct Row {
     field: String,
     examples: Vec<String>,
-    /// What is wrong, and the message.
+    /// The mistake and its message.
     mistakes: Vec<(String, String)>,
 }
 
 struct Page {
-    /// What the examples are put into.
+    /// The configuration that the examples are put into.
     base: Value,
     tables: Vec<Table>,
 }
@@ -129,7 +129,7 @@ fn cells(line: &str) -> Vec<String> {
         .collect::<Vec<_>>()
 }
 
-/// What stands between backticks: one, or several on either side where there are some within.
+/// The text between backticks: one, or several if the text contains one.
 fn code(mut text: &str) -> Vec<String> {
     let mut spans = Vec::new();
     while let Some(start) = text.find('`') {
@@ -147,13 +147,13 @@ fn code(mut text: &str) -> Vec<String> {
     spans
 }
 
-/// Some fields, as they stand in a cell.
+/// The fields in a cell.
 fn fields(fragment: &str) -> Result<Value> {
     let object = from_yaml_or_json(&format!("{{{fragment}}}"));
     Ok(serde_json::from_str(&object.context(fragment.to_owned())?)?)
 }
 
-/// The configuration with this fragment in the place of a table.
+/// The configuration with this fragment at the place of a table.
 fn with(base: &Value, table: &Table, fragment: &str) -> Result<Value> {
     let given = fields(fragment)?;
     let mut config = base.clone();
@@ -174,7 +174,7 @@ fn with(base: &Value, table: &Table, fragment: &str) -> Result<Value> {
     Ok(config)
 }
 
-/// All that is wrong with a configuration, a line each.
+/// All errors of a configuration, one per line.
 fn errors_of(configuration: &Value) -> String {
     let parsed = config::parse(configuration.to_string().as_bytes());
     parsed
@@ -195,7 +195,7 @@ fn accepted(page: &Page) -> Result<Vec<Value>> {
 }
 
 #[test]
-fn every_example_is_accepted_and_every_mistake_has_its_message() -> Result<()> {
+fn every_example_is_accepted_and_every_mistake_gives_its_message() -> Result<()> {
     let page = Page::read()?;
     assert_eq!(errors_of(&page.base), "");
     let mut wrong = Vec::new();
@@ -219,7 +219,7 @@ fn every_example_is_accepted_and_every_mistake_has_its_message() -> Result<()> {
 }
 
 #[test]
-fn examples_and_mistakes_are_about_the_field_of_their_row() -> Result<()> {
+fn examples_and_mistakes_contain_the_field_of_their_row() -> Result<()> {
     for table in Page::read()?.tables {
         for row in &table.rows {
             let mistakes = row.mistakes.iter().map(|(mistake, _)| mistake);
@@ -233,7 +233,7 @@ fn examples_and_mistakes_are_about_the_field_of_their_row() -> Result<()> {
 }
 
 #[test]
-fn every_field_that_divvy_knows_has_a_row_and_no_other_has_one() -> Result<()> {
+fn the_tables_have_exactly_the_fields_that_divvy_knows() -> Result<()> {
     let page = Page::read()?;
     let mut rows: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for table in &page.tables {
@@ -292,15 +292,15 @@ fn places(config: &Value) -> Vec<String> {
     found
 }
 
-/// What kind of object stands at a place: elements of one list are alike, and so are conditions and
-/// identities that stand in one another.
+/// The kind of the object at a place: elements of a list are of one kind, and so are nested
+/// conditions and identities.
 fn kind(place: &str) -> String {
     let segments = place.split('/').map(|segment| {
         let index = segment.parse::<usize>().is_ok();
         if index { "*" } else { segment }
     });
     let mut kind = segments.collect::<Vec<_>>().join("/") + "/";
-    // One condition is like another.
+    // All conditions are of one kind.
     kind = kind.replace("/identity/*/mint/when/", "/rollouts/*/rules/*/when/");
     for nested in ["/all/*/", "/any/*/", "/not/", "/concat/*/"] {
         kind = kind.replace(nested, "/");
@@ -308,7 +308,7 @@ fn kind(place: &str) -> String {
     kind.trim_end_matches('/').to_owned()
 }
 
-/// The fields of an object: one that is unknown makes divvy list them.
+/// The fields of an object, from the error about an unknown field.
 fn known(config: &Value, place: &str) -> Result<BTreeSet<String>> {
     let mut config = config.clone();
     config.pointer_mut(place).context("a place")?["nonsense"] = json!(1);

@@ -1,4 +1,4 @@
-//! New configurations under load, and bad ones after a good one.
+//! New configurations under load, and invalid ones after a valid one.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -7,15 +7,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use anyhow::{Context, Result, ensure};
 use divvy::config;
 use divvy_envoy_tests::{
-    Edge, PATIENCE, REQUEST_LABELS, Setup, WEIGHT_LABELS, canary, configuration, everybody, expect,
-    rollout, seen_upstream, served_by, soak, told, with,
+    Edge, PATIENCE, REQUEST_LABELS, Setup, WEIGHT_LABELS, all_users_get, assignment_of, canary,
+    configuration, expect, rollout, seen_upstream, served_by, soak, with,
 };
 use divvy_lab::client::Http1;
 use divvy_lab::envoy::Push;
 use divvy_lab::eventually;
 use serde_json::{Value, json};
 
-/// What everybody gets under the two configurations: the version that serves, and the assignment.
+/// Version and assignment of all users under each of the two configurations.
 const ANSWERS: [(&str, &str); 2] = [
     ("v1", "checkout=v1;reason=active"),
     ("v2", "checkout=v2;reason=active, search=v3;reason=active"),
@@ -23,16 +23,16 @@ const ANSWERS: [(&str, &str); 2] = [
 
 /// The two configurations, in the order of [`ANSWERS`].
 fn two() -> [Value; 2] {
-    let one = [rollout("checkout", everybody("v1"))];
+    let one = [rollout("checkout", all_users_get("v1"))];
     let other = [
-        rollout("checkout", everybody("v2")),
-        rollout("search", everybody("v3")),
+        rollout("checkout", all_users_get("v2")),
+        rollout("search", all_users_get("v3")),
     ];
     [configuration(&one), configuration(&other)]
 }
 
-/// How far the pushes are. An even number is a configuration that is in force on every worker, an
-/// odd one is a push under way.
+/// Progress of the pushes. Even: a configuration is in force on every worker. Odd: a push is in
+/// progress.
 #[derive(Default)]
 struct Progress {
     phase: AtomicUsize,
@@ -49,7 +49,7 @@ impl Progress {
     }
 }
 
-/// Sends requests without pause and checks every answer. Returns how many there were of each.
+/// Sends requests without pause and checks every response. Returns the number per configuration.
 async fn client(client: Http1, path: &str, progress: Arc<Progress>) -> Result<[u64; 2]> {
     let mut answers = [0; 2];
     while !progress.done.load(Ordering::SeqCst) {
@@ -57,17 +57,17 @@ async fn client(client: Http1, path: &str, progress: Arc<Progress>) -> Result<[u
         let answer = client.get(path).await?;
         let after = progress.phase();
         ensure!(answer.status == 200, "{} {}", answer.status, answer.text());
-        let got = (served_by(&answer), told(&answer));
+        let got = (served_by(&answer), assignment_of(&answer));
         let which = ANSWERS
             .iter()
-            .position(|(by, told)| got == (Some(by), Some(told)));
+            .position(|(by, assignment)| got == (Some(by), Some(assignment)));
         let which = which.with_context(|| format!("{got:?} is of no configuration"))?;
         let assignment = seen_upstream(&answer, "x-divvy-assignment")?;
         ensure!(
             assignment == [ANSWERS[which].1],
             "{assignment:?} upstream of {got:?}"
         );
-        // The whole request fell between two pushes, so it is of the one that was pushed last.
+        // No push happened during the request, so the last one decided it.
         if before == after && before.is_multiple_of(2) {
             ensure!(which == before / 2 % 2, "{got:?} after push {}", before / 2);
         }
@@ -90,7 +90,7 @@ async fn push_under_load(
     let progress = Arc::new(Progress::default());
     let running: Vec<_> = (0..clients)
         .map(|number| {
-            // Some requests are under way for longer than a push takes.
+            // Some requests take longer than a push.
             let path = if number % 2 == 0 {
                 "/echo"
             } else {
@@ -107,10 +107,10 @@ async fn push_under_load(
         edge.put(&with(configurations[which].clone(), version(push)))
             .await?;
         progress.next();
-        // Connections of their own, so that they come to whichever worker.
+        // New connections, so that any worker may serve them.
         for _ in 0..4 {
             let answer = edge.raw_get("/", &[""; 0]).await?;
-            let got = (served_by(&answer), told(&answer));
+            let got = (served_by(&answer), assignment_of(&answer));
             assert_eq!(got, served(which), "after push {push}");
             fresh[which] += 1;
         }
@@ -125,7 +125,7 @@ async fn push_under_load(
             *sum += count;
         }
     }
-    // Nothing was lost in the counters either: the VMs lived on.
+    // The counters lost nothing either: the VMs were kept.
     let expected = expect([
         (["checkout", "v1", "active"], answers[0]),
         (["checkout", "v2", "active"], answers[1]),
@@ -139,7 +139,7 @@ async fn push_under_load(
 }
 
 #[tokio::test]
-async fn fifty_pushes_under_load_fail_no_request_and_mix_no_answers() -> Result<()> {
+async fn fifty_pushes_under_load_fail_no_request_and_mix_no_responses() -> Result<()> {
     push_under_load(50, 4, |_| json!({})).await
 }
 
@@ -152,7 +152,7 @@ async fn thousands_of_different_pushes_under_load_fail_no_request() -> Result<()
     Ok(())
 }
 
-/// A configuration with errors of several kinds: of a name, a reference, a number, a shape.
+/// A configuration with errors in a name, a reference, a number and a type.
 fn bad() -> Value {
     let rollouts = [
         rollout(
@@ -160,10 +160,10 @@ fn bad() -> Value {
             json!({"canary": {"version": "v9", "weight": 101}}),
         ),
         with(
-            rollout("search", everybody("v1")),
+            rollout("search", all_users_get("v1")),
             json!({"colour": "blue"}),
         ),
-        rollout("Basket", everybody("v3")),
+        rollout("Basket", all_users_get("v3")),
     ];
     with(
         configuration(&rollouts),
@@ -172,7 +172,8 @@ fn bad() -> Value {
 }
 
 #[tokio::test]
-async fn a_bad_push_keeps_the_last_good_one_and_logs_every_error_with_its_path() -> Result<()> {
+async fn an_invalid_push_keeps_the_last_valid_one_and_logs_every_error_with_its_path() -> Result<()>
+{
     let [good, other] = two();
     let edge = Edge::start(&good).await?;
     let gauges = edge.gauges().await?;
@@ -196,10 +197,10 @@ async fn a_bad_push_keeps_the_last_good_one_and_logs_every_error_with_its_path()
     ]) {
         assert!(error.starts_with(path), "{error}");
     }
-    // The old one serves, the gauges tell of it, and Envoy counts the refusal.
+    // The old configuration serves, the gauges describe it, and Envoy counts the refusal.
     let assert_as_before = async || -> Result<()> {
         let answer = edge.client.get("/").await?;
-        assert_eq!((served_by(&answer), told(&answer)), served(0));
+        assert_eq!((served_by(&answer), assignment_of(&answer)), served(0));
         assert_eq!(edge.gauges().await?, gauges);
         Ok(())
     };
@@ -216,7 +217,7 @@ async fn a_bad_push_keeps_the_last_good_one_and_logs_every_error_with_its_path()
         "\u{7f}",
     ] {
         let pushed = edge.push_text(text).await?;
-        // No text at all is the empty configuration.
+        // An empty text is an empty configuration.
         if text.is_empty() {
             assert_eq!(pushed, Push::Accepted);
             edge.put(&good).await?;
@@ -225,18 +226,18 @@ async fn a_bad_push_keeps_the_last_good_one_and_logs_every_error_with_its_path()
         }
         assert_as_before().await?;
     }
-    // The same again is still bad, though Envoy remembers that without asking for the reasons,
-    // and a good one is still taken.
+    // The same configuration is refused again, from Envoy's cache and without reasons in the log;
+    // a valid one is accepted.
     let again = edge.push(&bad()).await?;
     assert!(matches!(again, Push::Refused { .. }), "{again:?}");
     edge.put(&other).await?;
     let answer = edge.client.get("/").await?;
-    assert_eq!((served_by(&answer), told(&answer)), served(1));
+    assert_eq!((served_by(&answer), assignment_of(&answer)), served(1));
     Ok(())
 }
 
 #[tokio::test]
-async fn the_gauges_follow_each_push_and_those_of_what_is_gone_are_zero() -> Result<()> {
+async fn the_gauges_follow_each_push_and_removed_ones_are_zero() -> Result<()> {
     let split = json!([
         {"version": "v1", "weight": 1}, {"version": "v2", "weight": 1}, {"version": "v3", "weight": 2},
     ]);
@@ -259,7 +260,7 @@ async fn the_gauges_follow_each_push_and_those_of_what_is_gone_are_zero() -> Res
         ),
         (
             vec![
-                rollout("basket", everybody("v3")),
+                rollout("basket", all_users_get("v3")),
                 with(rollout("checkout", canary(50.0)), off),
             ],
             vec![
@@ -285,7 +286,7 @@ async fn the_gauges_follow_each_push_and_those_of_what_is_gone_are_zero() -> Res
             Some(hash(&configuration)?)
         );
         assert_eq!(edge.gauge("divvy_config_inert").await?, Some(0.0));
-        // What was ever there is there still, if only as a 0.
+        // A gauge never disappears; it becomes 0.
         let metrics = edge.metrics().await?;
         let names = rollouts
             .iter()
@@ -305,7 +306,7 @@ async fn the_gauges_follow_each_push_and_those_of_what_is_gone_are_zero() -> Res
 }
 
 #[tokio::test]
-async fn the_configuration_hash_is_that_of_the_meaning_not_of_the_text() -> Result<()> {
+async fn the_configuration_hash_ignores_key_order_and_white_space() -> Result<()> {
     let edge = Edge::start(&json!({})).await?;
     let texts = [
         "{\"version\": \"1\", \"rollouts\": []}",
@@ -322,15 +323,15 @@ async fn the_configuration_hash_is_that_of_the_meaning_not_of_the_text() -> Resu
     Ok(())
 }
 
-/// On the worker with a stream of the first configuration, Envoy goes back to that one's root
-/// without configuring it again.
+/// A worker that still has a stream of the first configuration returns to its root context without
+/// configuring it again.
 #[tokio::test]
-async fn back_at_an_earlier_configuration_the_gauges_tell_of_it_from_the_next_request() -> Result<()>
-{
+async fn after_a_return_to_an_earlier_configuration_the_gauges_follow_with_the_next_request()
+-> Result<()> {
     let [first, second] = two();
     let edge = Edge::start(&first).await?;
     let gauges = edge.gauges().await?;
-    // A stream of the first configuration that lives on keeps its root.
+    // An open stream keeps the root context of the first configuration.
     let addr = edge.addr;
     let stream = tokio::spawn(async move {
         let path = "/events?count=10000&interval=20ms";
@@ -347,9 +348,9 @@ async fn back_at_an_earlier_configuration_the_gauges_tell_of_it_from_the_next_re
         assert_ne!(others, gauges);
         edge.put(&first).await?;
         let answer = edge.client.get("/").await?;
-        assert_eq!((served_by(&answer), told(&answer)), served(0));
+        assert_eq!((served_by(&answer), assignment_of(&answer)), served(0));
         let mut now = edge.gauges().await?;
-        // What only the second one had is 0.
+        // Gauges that only the second configuration has are 0.
         now.retain(|name, value| gauges.contains_key(name) || *value != 0.0);
         assert_eq!(now, gauges);
     }
@@ -364,6 +365,6 @@ fn hash(configuration: &Value) -> Result<f64> {
 }
 
 fn served(which: usize) -> (Option<&'static str>, Option<&'static str>) {
-    let (by, told) = ANSWERS[which];
-    (Some(by), Some(told))
+    let (by, assignment) = ANSWERS[which];
+    (Some(by), Some(assignment))
 }

@@ -1,9 +1,8 @@
-//! How answers turned out, by `divvy_responses_total`: each request is counted once, in the class
-//! that this file says, whichever way it ends.
+//! `divvy_responses_total`: each request is counted once, in the expected class, however it ends.
 
 use anyhow::{Context, Result};
 use divvy_envoy_tests::{
-    Counts, Edge, PATIENCE, RESPONSE_LABELS, Setup, configuration, everybody, rollout,
+    Counts, Edge, PATIENCE, RESPONSE_LABELS, Setup, all_users_get, configuration, rollout,
 };
 use divvy_lab::client::{Http2, raw, request};
 use divvy_lab::eventually;
@@ -13,7 +12,7 @@ use tokio::net::TcpStream;
 
 const NO_HEADERS: &[(&str, &str)] = &[];
 
-/// An edge that gives everybody v2, and what it has counted by now.
+/// An edge that serves all users v2, and its counts so far.
 struct Watched {
     edge: Edge,
     http2: Http2,
@@ -22,7 +21,7 @@ struct Watched {
 
 impl Watched {
     async fn start() -> Result<Watched> {
-        let configuration = configuration(&[rollout("checkout", everybody("v2"))]);
+        let configuration = configuration(&[rollout("checkout", all_users_get("v2"))]);
         let setup = Setup::new(&configuration)?.workers(1);
         let setup = setup.bootstrap(|edge| Ok(edge.with_downstream_protocol()))?;
         let edge = setup.start().await?;
@@ -33,7 +32,7 @@ impl Watched {
         })
     }
 
-    /// One more response is counted in this class, and nothing else.
+    /// Asserts that this class has grown by one, and no other.
     async fn assert_counted(&mut self, class: &str, what: &str) -> Result<()> {
         let labels = ["checkout", "v2", class].map(str::to_owned).to_vec();
         *self.counted.entry(labels).or_default() += 1;
@@ -45,14 +44,14 @@ impl Watched {
             .map_err(|error| error.context(what.to_owned()))
     }
 
-    /// How Envoy says that the latest request ended: the code, and its flags in the access log.
+    /// Code and response flags of the latest request in Envoy's access log.
     async fn end(&self) -> Result<(u64, String)> {
         let lines = usize::try_from(self.counted.values().sum::<u64>())?;
         let line = eventually("the access log", PATIENCE, async || {
             self.edge.envoy.access_log().get(lines - 1).cloned()
         });
         let line: Value = serde_json::from_str(&line.await?)?;
-        // The filter has logged by now as well, and did not count again.
+        // The filter's log callback has run as well, and did not count again.
         let counted = self
             .edge
             .counts("divvy_responses_total", &RESPONSE_LABELS)
@@ -62,7 +61,7 @@ impl Watched {
         Ok((line["code"].as_u64().unwrap_or_default(), flags.to_owned()))
     }
 
-    /// Waits until the upstream has one more request than `before`.
+    /// Waits until the upstream has received one more request than `before`.
     async fn arrived_after(&self, before: u64) -> Result<()> {
         eventually("the request upstream", PATIENCE, async || {
             (self.arrived() > before).then_some(())
@@ -74,7 +73,7 @@ impl Watched {
         self.edge.upstreams["v2"].requests()
     }
 
-    /// Waits until the filter has seen the headers of this many responses.
+    /// Waits until the filter has seen this number of response headers.
     async fn begun(&self, responses: f64) -> Result<()> {
         eventually("the response headers", PATIENCE, async || {
             let metrics = self.edge.metrics().await.ok()?;
@@ -86,7 +85,7 @@ impl Watched {
 }
 
 #[tokio::test]
-async fn an_answer_is_counted_by_its_code() -> Result<()> {
+async fn a_response_is_counted_by_its_code() -> Result<()> {
     let mut watched = Watched::start().await?;
     for (status, class) in [
         (200, "2xx"),
@@ -114,7 +113,7 @@ async fn an_answer_is_counted_by_its_code() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_websocket_is_counted_when_it_opens_and_not_again_when_it_ends() -> Result<()> {
+async fn a_websocket_is_counted_once_when_it_opens() -> Result<()> {
     let mut watched = Watched::start().await?;
     let upgrade = |path: &str| {
         format!(
@@ -122,7 +121,7 @@ async fn a_websocket_is_counted_when_it_opens_and_not_again_when_it_ends() -> Re
             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
         )
     };
-    // This one is closed as soon as it is open.
+    // Closed by the client as soon as it is open.
     let answer = raw(watched.edge.addr, upgrade("/feed").as_bytes()).await?;
     assert_eq!(answer.status, 101);
     watched
@@ -132,7 +131,7 @@ async fn a_websocket_is_counted_when_it_opens_and_not_again_when_it_ends() -> Re
     let answer = raw(watched.edge.addr, upgrade("/feed?status=403").as_bytes()).await?;
     assert_eq!(answer.status, 403);
     watched.assert_counted("4xx", "refused").await?;
-    // And this one by the server, after an echo of a masked "hi".
+    // Closed by the server after an echo of a masked "hi".
     let mut socket = TcpStream::connect(watched.edge.addr).await?;
     socket
         .write_all(upgrade("/feed?ws=drop").as_bytes())
@@ -149,10 +148,10 @@ async fn a_websocket_is_counted_when_it_opens_and_not_again_when_it_ends() -> Re
 }
 
 #[tokio::test]
-async fn a_grpc_call_is_counted_by_its_status_wherever_that_stands() -> Result<()> {
+async fn a_grpc_call_is_counted_by_its_status_in_headers_or_trailers() -> Result<()> {
     let mut watched = Watched::start().await?;
     for status in 0..=16 {
-        // Those that are the service's fault.
+        // Statuses that count as failures of the service.
         let class = match status {
             2 | 4 | 8 | 13 | 14 | 15 => "grpc_error",
             _ => "2xx",
@@ -180,7 +179,7 @@ async fn a_grpc_call_is_counted_by_its_status_wherever_that_stands() -> Result<(
             .assert_counted(class, &format!("{status} in headers"))
             .await?;
     }
-    // Whoever answers a call like any other request is counted like that.
+    // A call that is answered without gRPC is counted by its code.
     for (code, class) in [("302", "3xx"), ("404", "4xx"), ("503", "5xx")] {
         let knobs = [("x-test-status", code), ("x-test-grpc-status", "14")];
         watched
@@ -189,15 +188,15 @@ async fn a_grpc_call_is_counted_by_its_status_wherever_that_stands() -> Result<(
             .await?;
         watched.assert_counted(class, code).await?;
     }
-    // The status is no news where nobody asked for gRPC.
+    // A status means nothing without a gRPC request.
     let like_grpc = request("GET", "/?header=grpc-status:14", NO_HEADERS, "")?;
     watched.http2.send(like_grpc).await?;
     watched.assert_counted("2xx", "no gRPC").await
 }
 
-/// Envoy answers in place of an upstream that fails before it has answered.
+/// Envoy responds for an upstream that fails before its response.
 #[tokio::test]
-async fn an_upstream_that_fails_before_its_answer_is_a_5xx_or_a_grpc_error() -> Result<()> {
+async fn an_upstream_failure_before_the_response_is_a_5xx_or_a_grpc_error() -> Result<()> {
     let mut watched = Watched::start().await?;
     let answer = watched.edge.client.get("/?reset=headers").await?;
     assert_eq!(answer.status, 503);
@@ -233,7 +232,7 @@ async fn an_upstream_that_fails_before_its_answer_is_a_5xx_or_a_grpc_error() -> 
 }
 
 #[tokio::test]
-async fn an_upstream_that_fails_in_mid_body_was_counted_by_its_code() -> Result<()> {
+async fn an_upstream_failure_in_the_body_is_counted_by_the_code() -> Result<()> {
     let mut watched = Watched::start().await?;
     watched
         .edge
@@ -242,10 +241,10 @@ async fn an_upstream_that_fails_in_mid_body_was_counted_by_its_code() -> Result<
         .await
         .expect_err("the body broke off");
     watched.assert_counted("2xx", "reset in mid-body").await?;
-    // HTTP/1 takes it for a breach of the protocol: the body is shorter than announced.
+    // In HTTP/1 this is a protocol error: the body is shorter than announced.
     assert_eq!(watched.end().await?, (200, "UPE".to_owned()));
 
-    // Envoy 1.36 resets the client's stream with NO_ERROR, which many clients take for an end.
+    // Envoy 1.36 resets the client's stream with NO_ERROR, which many clients treat as its end.
     let reset = request("GET", "/?reset=stream-body&size=1000", NO_HEADERS, "")?;
     let whole = watched.http2.send(reset).await;
     assert!(!whole.is_ok_and(|answer| answer.body.len() == 1000));
@@ -254,7 +253,7 @@ async fn an_upstream_that_fails_in_mid_body_was_counted_by_its_code() -> Result<
         .await?;
     assert_eq!(watched.end().await?, (200, "UR".to_owned()));
 
-    // A gRPC call without a status has failed.
+    // A gRPC call without a status is a failure.
     let reset = [("x-test-reset", "stream-body")];
     let call = watched.http2.grpc("/shop.Checkout/Pay", &reset, b"").await;
     assert!(!call.is_ok_and(|answer| answer.trailers.contains_key("grpc-status")));
@@ -265,9 +264,9 @@ async fn an_upstream_that_fails_in_mid_body_was_counted_by_its_code() -> Result<
     Ok(())
 }
 
-/// A request of a client that goes away as soon as the upstream has it, or, with `begun`, as soon
-/// as the filter has seen response headers.
-async fn go_away(
+/// A request whose client disconnects as soon as the upstream has received it or, with `begun`, as
+/// soon as the filter has seen response headers.
+async fn disconnect(
     watched: &Watched,
     kind: Client,
     path: &'static str,
@@ -305,14 +304,14 @@ enum Client {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_before_the_answer_is_none() -> Result<()> {
+async fn a_client_disconnect_before_the_response_is_none() -> Result<()> {
     let mut watched = Watched::start().await?;
     for (client, flags) in [
         (Client::Http1, "DC"),
         (Client::Http2, "DR"),
         (Client::Grpc, "DR"),
     ] {
-        go_away(&watched, client, "/pay?delay=30s", None).await?;
+        disconnect(&watched, client, "/pay?delay=30s", None).await?;
         watched
             .assert_counted("none", &format!("{client:?}"))
             .await?;
@@ -322,10 +321,10 @@ async fn a_client_that_goes_away_before_the_answer_is_none() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_in_mid_body_was_counted_by_the_code() -> Result<()> {
+async fn a_client_disconnect_in_the_body_is_counted_by_the_code() -> Result<()> {
     let mut watched = Watched::start().await?;
     for (client, flags, begun) in [(Client::Http1, "DC", 1.0), (Client::Http2, "DR", 2.0)] {
-        go_away(&watched, client, "/pay?body-delay=30s", Some(begun)).await?;
+        disconnect(&watched, client, "/pay?body-delay=30s", Some(begun)).await?;
         watched
             .assert_counted("2xx", &format!("{client:?}"))
             .await?;
@@ -334,17 +333,17 @@ async fn a_client_that_goes_away_in_mid_body_was_counted_by_the_code() -> Result
     Ok(())
 }
 
-/// The end of a gRPC stream that a client has seen enough of: there is no status, and Envoy makes
-/// "unknown" of the code 200.
+/// A gRPC stream that the client cancels: it has no status, and Envoy maps the code 200 to
+/// "unknown".
 #[tokio::test]
-async fn a_grpc_client_that_goes_away_in_mid_stream_is_no_error() -> Result<()> {
+async fn a_cancelled_grpc_stream_is_not_an_error() -> Result<()> {
     const WATCH: &str = "/shop.Checkout/Watch?body-delay=30s";
     let mut watched = Watched::start().await?;
-    go_away(&watched, Client::Grpc, WATCH, Some(1.0)).await?;
+    disconnect(&watched, Client::Grpc, WATCH, Some(1.0)).await?;
     watched.assert_counted("2xx", "cancelled").await?;
     assert_eq!(watched.end().await?, (200, "DR".to_owned()));
 
-    // A client that ends with all its tasks, and its connection with it.
+    // A client whose tasks end together with its connection.
     let process = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

@@ -1,25 +1,26 @@
-//! An Envoy that starts with a bad configuration, with none, or with orders to be strict.
+//! The start of Envoy with an invalid configuration, with none, and in strict mode.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use divvy::config;
 use divvy_envoy_tests::{
-    Counts, Edge, REQUEST_LABELS, Setup, configuration, everybody, rollout, served_by, soak, told,
+    Counts, Edge, REQUEST_LABELS, Setup, all_users_get, assignment_of, configuration, rollout,
+    served_by, soak,
 };
 use divvy_lab::bootstrap::Position;
 use divvy_lab::envoy::Push;
 use divvy_lab::plugin::Plugin;
 use serde_json::{Value, json};
 
-/// Everybody has v2.
+/// All users get v2.
 fn good() -> Value {
-    configuration(&[rollout("checkout", everybody("v2"))])
+    configuration(&[rollout("checkout", all_users_get("v2"))])
 }
 
-/// With two errors, and all that a filter would need to route.
+/// Has two errors, and everything that a filter needs to route.
 fn bad() -> Value {
-    let mut configuration = configuration(&[rollout("checkout", everybody("v9"))]);
+    let mut configuration = configuration(&[rollout("checkout", all_users_get("v9"))]);
     configuration["identity"] = json!([{"header": "no header"}]);
     configuration
 }
@@ -29,7 +30,7 @@ fn errors_of(text: &str) -> Vec<String> {
     errors.iter().map(ToString::to_string).collect()
 }
 
-/// How often the filter said this as an error.
+/// The number of times that the filter logged this error.
 fn said(lines: &[String], what: &str) -> usize {
     let wanted = format!("wasm log divvy: {what}");
     lines
@@ -42,7 +43,7 @@ async fn assert_decides(edge: &Edge) -> Result<()> {
     for _ in 0..8 {
         let answer = edge.raw_get("/", &[""; 0]).await?;
         assert_eq!((answer.status, served_by(&answer)), (200, Some("v2")));
-        assert_eq!(told(&answer), Some("checkout=v2;reason=active"));
+        assert_eq!(assignment_of(&answer), Some("checkout=v2;reason=active"));
     }
     assert_eq!(edge.gauge("divvy_config_inert").await?, Some(0.0));
     Ok(())
@@ -53,7 +54,7 @@ async fn assert_inert(edge: &Edge) -> Result<()> {
     for _ in 0..8 {
         let answer = edge.raw_get("/echo", &["x-divvy-route: v3"]).await?;
         assert_eq!((answer.status, served_by(&answer)), (200, Some("v1")));
-        assert_eq!(told(&answer), None);
+        assert_eq!(assignment_of(&answer), None);
         assert!(!answer.text().contains("divvy"), "{}", answer.text());
     }
     assert_eq!(edge.gauge("divvy_config_inert").await?, Some(1.0));
@@ -69,7 +70,7 @@ async fn assert_inert(edge: &Edge) -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_cold_start_with_a_bad_configuration_serves_stable_until_a_good_one_comes() -> Result<()>
+async fn a_cold_start_with_an_invalid_configuration_serves_stable_until_a_valid_one() -> Result<()>
 {
     let edge = Setup::of_anything(&bad().to_string())?
         .workers(4)
@@ -77,7 +78,7 @@ async fn a_cold_start_with_a_bad_configuration_serves_stable_until_a_good_one_co
         .await?;
     assert_eq!(edge.envoy.verdict("divvy").await?, Push::Accepted);
     assert_inert(&edge).await?;
-    // Each error once, though five VMs have seen the configuration.
+    // Each error once, although five VMs read the configuration.
     let errors = errors_of(&bad().to_string());
     assert_eq!(errors.len(), 2);
     let what = "this proxy starts without a valid configuration and serves stable: 2 errors";
@@ -87,7 +88,7 @@ async fn a_cold_start_with_a_bad_configuration_serves_stable_until_a_good_one_co
 
     edge.put(&good()).await?;
     assert_decides(&edge).await?;
-    // From now on bad ones are refused, all but the one that this process accepted already.
+    // From now on invalid ones are refused, except the one that this process has accepted.
     let other = edge.push_text("{\"rollouts\": 1}").await?;
     assert!(matches!(other, Push::Refused { .. }), "{other:?}");
     assert_decides(&edge).await?;
@@ -98,7 +99,7 @@ async fn a_cold_start_with_a_bad_configuration_serves_stable_until_a_good_one_co
 }
 
 #[tokio::test]
-async fn one_bad_configuration_may_follow_another_as_long_as_there_was_no_good_one() -> Result<()> {
+async fn before_the_first_valid_configuration_every_invalid_one_is_accepted_inert() -> Result<()> {
     let edge = Setup::of_anything("{\"rollouts\": 1}")?.start().await?;
     assert_inert(&edge).await?;
     let hash = edge.gauge("divvy_config_hash").await?;
@@ -110,7 +111,7 @@ async fn one_bad_configuration_may_follow_another_as_long_as_there_was_no_good_o
 }
 
 #[tokio::test]
-async fn whatever_the_bytes_a_cold_start_serves_stable_and_says_why() -> Result<()> {
+async fn a_cold_start_with_any_bytes_serves_stable_and_logs_the_error() -> Result<()> {
     for text in [
         "null",
         "[]",
@@ -129,10 +130,9 @@ async fn whatever_the_bytes_a_cold_start_serves_stable_and_says_why() -> Result<
     Ok(())
 }
 
-/// A filter without a plugin configuration, and one with an empty one, is a filter without
-/// rollouts.
+/// A missing or empty plugin configuration has no rollouts.
 #[tokio::test]
-async fn without_a_configuration_nothing_is_decided_and_nothing_is_wrong() -> Result<()> {
+async fn a_missing_configuration_is_valid_and_decides_nothing() -> Result<()> {
     for text in [Some(""), Some("{}"), None] {
         let setup = Setup::of_anything(text.unwrap_or_default())?;
         let edge = setup
@@ -146,7 +146,7 @@ async fn without_a_configuration_nothing_is_decided_and_nothing_is_wrong() -> Re
             .await?;
         let answer = edge.client.get("/").await?;
         assert_eq!(
-            (answer.status, served_by(&answer), told(&answer)),
+            (answer.status, served_by(&answer), assignment_of(&answer)),
             (200, Some("v1"), None)
         );
         assert_eq!(
@@ -159,7 +159,7 @@ async fn without_a_configuration_nothing_is_decided_and_nothing_is_wrong() -> Re
 }
 
 #[tokio::test]
-async fn a_struct_in_place_of_json_gets_an_error_that_says_what_to_write() -> Result<()> {
+async fn a_protobuf_struct_gets_an_error_that_names_the_right_type() -> Result<()> {
     let setup = Setup::of_anything("")?.plugin(|mut plugin| {
         plugin.config()["configuration"] = json!({
             "@type": "type.googleapis.com/google.protobuf.Struct",
@@ -190,7 +190,7 @@ fn strict(plugin: Plugin) -> Plugin {
 }
 
 #[tokio::test]
-async fn a_strict_filter_refuses_a_bad_configuration_at_the_start() -> Result<()> {
+async fn in_strict_mode_an_invalid_configuration_is_refused_at_the_start() -> Result<()> {
     let edge = Setup::of_anything(&bad().to_string())?
         .plugin(strict)
         .start()
@@ -203,7 +203,7 @@ async fn a_strict_filter_refuses_a_bad_configuration_at_the_start() -> Result<()
         "the configuration is refused, and there is no other: 2 errors"
     );
     assert_eq!(reasons[1..], errors_of(&bad().to_string()));
-    // Envoy listens all the same, and lets nothing pass.
+    // Envoy listens nevertheless, and no request passes.
     for _ in 0..4 {
         assert_eq!(edge.raw_get("/", &[""; 0]).await?.status, 500);
     }
@@ -212,7 +212,7 @@ async fn a_strict_filter_refuses_a_bad_configuration_at_the_start() -> Result<()
             .values()
             .all(|upstream| upstream.requests() == 0)
     );
-    // It recovers with a good one, and refuses bad ones as ever.
+    // A valid configuration recovers it; invalid ones are refused.
     edge.put(&good()).await?;
     assert_decides(&edge).await?;
     let refused = edge.push_text("{\"rollouts\": 1}").await?;
@@ -237,7 +237,7 @@ async fn without_a_wasm_file_everyone_gets_500_until_another_plugin_file_arrives
 }
 
 #[tokio::test]
-async fn strict_is_1_and_nothing_else() -> Result<()> {
+async fn only_1_turns_strict_mode_on() -> Result<()> {
     for value in ["0", "", "true"] {
         let lenient = |plugin: Plugin| plugin.with_env("DIVVY_STRICT", value);
         let edge = Setup::of_anything(&bad().to_string())?
@@ -249,9 +249,9 @@ async fn strict_is_1_and_nothing_else() -> Result<()> {
     Ok(())
 }
 
-/// What one plugin was given says nothing about another.
+/// An accepted configuration of one plugin does not count for another.
 #[tokio::test]
-async fn two_plugins_of_one_envoy_remember_each_for_itself() -> Result<()> {
+async fn two_plugins_of_one_envoy_are_independent() -> Result<()> {
     let setup = Setup::new(&good())?;
     let second = Plugin::load("envoy/plugin.yaml")?
         .with_name("second")
@@ -274,7 +274,7 @@ async fn two_plugins_of_one_envoy_remember_each_for_itself() -> Result<()> {
 
 #[tokio::test]
 #[ignore = "long: DIVVY_SOAK=1"]
-async fn an_inert_filter_repeats_every_minute_what_is_wrong() -> Result<()> {
+async fn an_inert_filter_logs_its_errors_every_minute() -> Result<()> {
     if !soak() {
         return Ok(());
     }
@@ -294,7 +294,7 @@ async fn an_inert_filter_repeats_every_minute_what_is_wrong() -> Result<()> {
         );
         mark = edge.envoy.log_mark();
     }
-    // A good one ends it.
+    // A valid configuration ends it.
     edge.put(&good()).await?;
     mark = edge.envoy.log_mark();
     let wanted = |line: &str| line.ends_with(what);

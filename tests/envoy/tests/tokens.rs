@@ -1,21 +1,20 @@
-//! JSON Web Tokens before they reach divvy: what the real `jwt_authn` in front of it refuses, and
-//! where it leaves what it verified.
+//! JSON Web Tokens: what a real `jwt_authn` refuses, and where it puts verified claims.
 
 use anyhow::Result;
-use divvy_envoy_tests::{Edge, Setup, configuration, everybody, rollout, served_by};
+use divvy_envoy_tests::{Edge, Setup, all_users_get, configuration, rollout, served_by};
 use divvy_lab::bootstrap::Position;
 use divvy_lab::client::Response;
 use divvy_lab::jwt::{FILTER, ISSUER, JwtAuthn, Key, unsigned, valid};
 use serde_json::{Value, json};
 
-/// The key that the edge knows.
+/// The key that the edge accepts.
 fn ours() -> Key {
     Key::number(1)
 }
 
-/// Everybody has v2, so an answer of it came by divvy.
+/// All users get v2, so its response passed divvy.
 fn setup(authn: &JwtAuthn) -> Result<Setup> {
-    Setup::new(&configuration(&[rollout("checkout", everybody("v2"))]))?
+    Setup::new(&configuration(&[rollout("checkout", all_users_get("v2"))]))?
         .bootstrap(|bootstrap| bootstrap.with_jwt(authn))
 }
 
@@ -25,12 +24,12 @@ async fn get_with(edge: &Edge, token: &str) -> Result<Response> {
     edge.client.get_with("/checkout", &headers).await
 }
 
-/// A token by the key of this number, good but for these claims.
+/// A token signed by the key with this number, valid except for these claims.
 fn token(key: u8, claims: Value) -> String {
     Key::number(key).sign(&valid(&claims))
 }
 
-/// The signature of a good token under other claims.
+/// The signature of a valid token with other claims.
 fn tampered() -> String {
     let good = token(1, json!({"sub": "alice"}));
     let signature = good.rsplit('.').next().unwrap_or_default();
@@ -44,7 +43,7 @@ fn without_signature(algorithm: &str) -> String {
     format!("{}.", unsigned(&json!({"alg": algorithm}), &claims))
 }
 
-/// What is no token of ours, and why.
+/// Invalid tokens, with the cause.
 fn bad_tokens() -> [(&'static str, String); 9] {
     let past = json!({"sub": "alice", "exp": 1_000_000_000});
     let future = json!({"sub": "alice", "nbf": 4_102_444_799_u64});
@@ -63,7 +62,7 @@ fn bad_tokens() -> [(&'static str, String); 9] {
 }
 
 #[tokio::test]
-async fn a_good_token_passes_and_no_other_does() -> Result<()> {
+async fn only_a_valid_token_passes() -> Result<()> {
     let authn = JwtAuthn::new(&ours());
     for authn in [authn.clone(), authn.required()] {
         let edge = setup(&authn)?.start().await?;
@@ -90,7 +89,7 @@ async fn a_request_without_a_token_passes_unless_one_is_required() -> Result<()>
     Ok(())
 }
 
-/// Lets nobody pass but alice, by what `jwt_authn` verified.
+/// Passes only alice, by the verified claims.
 fn only_alice(key: &str) -> Value {
     let alice = json!({"metadata": {
         "filter": FILTER,
@@ -106,7 +105,7 @@ fn only_alice(key: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_was_verified_is_in_the_metadata_under_the_key_that_was_given() -> Result<()> {
+async fn verified_claims_are_in_the_metadata_under_the_configured_key() -> Result<()> {
     let authn = JwtAuthn::new(&ours());
     for (authn, key) in [
         (authn.clone(), "payload"),
@@ -129,7 +128,7 @@ async fn what_was_verified_is_in_the_metadata_under_the_key_that_was_given() -> 
 }
 
 #[test]
-fn a_key_and_its_tokens_are_the_same_in_every_run() {
+fn keys_and_tokens_are_reproducible() {
     let claims = json!({"sub": "alice", "roles": ["a", null, 1.5], "": {"a.b": true}});
     assert_eq!(ours().sign(&claims), Key::number(1).sign(&claims));
     assert_ne!(ours().jwks(), Key::number(2).jwks());

@@ -1,17 +1,17 @@
-//! What `divvy top` says of real Envoys.
+//! `divvy top` with real Envoys.
 
 use anyhow::{Context, Result, ensure};
 use divvy::config;
 use divvy_cli::top::{self, FleetView};
 use divvy_envoy_tests::{
-    Edge, Setup, WEIGHT_LABELS, canary, configuration, everybody, expect, rollout, served_by,
+    Edge, Setup, WEIGHT_LABELS, all_users_get, canary, configuration, expect, rollout, served_by,
 };
 use serde_json::Value;
 
 const DURATIONS: &str = "divvy_request_duration_ms_count";
 const USERS: usize = 200;
 
-/// It waits for answers, so it has a thread of its own.
+/// It blocks, so it runs on its own thread.
 async fn look(urls: Vec<String>) -> Result<FleetView> {
     Ok(tokio::task::spawn_blocking(move || top::look(&urls)).await?)
 }
@@ -23,7 +23,7 @@ fn hash(configuration: &Value) -> Result<String> {
 }
 
 #[tokio::test]
-async fn it_shows_what_is_in_force_who_was_served_and_how_fast() -> Result<()> {
+async fn top_shows_configurations_requests_and_durations() -> Result<()> {
     let configuration = configuration(&[rollout("checkout", canary(25.0))]);
     let edge = Edge::start(&configuration).await?;
     let mut new = 0;
@@ -32,7 +32,7 @@ async fn it_shows_what_is_in_force_who_was_served_and_how_fast() -> Result<()> {
         new += usize::from(served_by(&answer) == Some("v2"));
     }
     ensure!(new > 0 && new < USERS, "{new} of {USERS}");
-    // Envoy gathers histograms now and then; counters are there at once.
+    // Envoy merges histograms periodically; counters are exact at once.
     let durations = [("v1", USERS - new), ("v2", new)];
     let durations = durations.map(|(version, count)| (["checkout", version], count as u64));
     edge.wait_for_counts(DURATIONS, &WEIGHT_LABELS, &expect(durations))
@@ -56,13 +56,13 @@ async fn it_shows_what_is_in_force_who_was_served_and_how_fast() -> Result<()> {
 }
 
 #[tokio::test]
-async fn it_says_which_proxies_differ_are_inert_or_silent() -> Result<()> {
-    let one = Edge::start(&configuration(&[rollout("checkout", everybody("v1"))])).await?;
-    let other = Edge::start(&configuration(&[rollout("checkout", everybody("v2"))])).await?;
-    let bad = configuration(&[rollout("checkout", everybody("v9"))]).to_string();
+async fn top_reports_proxies_that_differ_are_inert_or_do_not_respond() -> Result<()> {
+    let one = Edge::start(&configuration(&[rollout("checkout", all_users_get("v1"))])).await?;
+    let other = Edge::start(&configuration(&[rollout("checkout", all_users_get("v2"))])).await?;
+    let bad = configuration(&[rollout("checkout", all_users_get("v9"))]).to_string();
     let inert = Setup::of_anything(&bad)?.start().await?;
     let edges = [&one, &other, &inert].map(|edge| edge.envoy.admin().to_string());
-    // Nobody listens there, and nobody else who tests can be given that port.
+    // No process listens on this port, and no other test can get it.
     let silent = "127.0.0.1:1".to_owned();
     let [inert, silence] = [&edges[2], &silent].map(|url| format!("http://{url}/stats/prometheus"));
 

@@ -1,15 +1,15 @@
-//! Users land where an independent implementation and the native library say.
+//! Users get the versions that an independent implementation and the native library compute.
 
 use anyhow::{Context, Result, ensure};
 use divvy::decide::decide;
 use divvy::request::Request;
 use divvy::{config, output};
 use divvy_envoy_tests::{
-    Edge, canary, configuration, rollout, rollout_with, served_by, told, with,
+    Edge, assignment_of, canary, configuration, rollout, rollout_with, served_by, with,
 };
 use serde_json::{Value, json};
 
-/// The 300 rows of the committed table. Their ids are before trimming.
+/// The 300 rows of the committed table; their ids are not trimmed.
 fn vectors() -> Result<Vec<Value>> {
     let file: Value = serde_json::from_str(include_str!("../../vectors/bucketing.json"))?;
     let rows = file["rows"].as_array().context("no rows")?.clone();
@@ -21,8 +21,7 @@ fn text<'a>(row: &'a Value, field: &str) -> &'a str {
     row[field].as_str().unwrap_or_default()
 }
 
-/// The percentages below and above a position: the first just leaves it out, the second is the
-/// smallest that lets it in.
+/// The largest percentage that excludes a position, and the smallest that admits it.
 fn around(position: &Value) -> Result<[(&'static str, f64, bool); 2]> {
     let position = position.as_u64().context("no position")?;
     let percent = |ppm: u64| ppm as f64 / 10_000.0;
@@ -60,7 +59,7 @@ async fn the_canary_of_every_vector_begins_exactly_at_its_position() -> Result<(
             let version = if admitted { "v2" } else { "v1" };
             assert_eq!(served_by(&answer), Some(version), "{weight} %, {row}");
             let assignment = format!("{name}={version};reason=split");
-            assert_eq!(told(&answer), Some(&*assignment), "{row}");
+            assert_eq!(assignment_of(&answer), Some(&*assignment), "{row}");
         }
     }
     Ok(())
@@ -76,7 +75,7 @@ async fn a_rules_percent_of_every_vector_begins_exactly_at_its_rule_position() -
             let when = json!({"header": "x-ring", "exact": "beta"});
             let rule = json!({"name": row["rule"], "when": when, "use": "v3", "percent": percent});
             let fields = json!({"salt": row["salt"], "match": only(&path), "rules": [rule]});
-            // Those whom the rule leaves out go on: to the canary, by another position.
+            // Users outside the rule's percent continue to the canary, with another position.
             let weight = around(&row["position"]["t"])?[1].1;
             rollouts.push(rollout_with(&name, canary(weight), fields));
         }
@@ -94,7 +93,7 @@ async fn a_rules_percent_of_every_vector_begins_exactly_at_its_rule_position() -
             };
             assert_eq!(served_by(&answer), Some(version), "{percent} %, {row}");
             let assignment = format!("{name}={version};reason={reason}");
-            assert_eq!(told(&answer), Some(&*assignment), "{row}");
+            assert_eq!(assignment_of(&answer), Some(&*assignment), "{row}");
         }
     }
     Ok(())
@@ -103,7 +102,7 @@ async fn a_rules_percent_of_every_vector_begins_exactly_at_its_rule_position() -
 #[tokio::test]
 async fn every_vector_picks_its_arm_of_its_split() -> Result<()> {
     let vectors = vectors()?;
-    // Each salt with each list of arms is a rollout of its own. Its arms are clusters by number.
+    // Each salt with each list of arms is one rollout. Its arms are clusters by number.
     let mut kinds: Vec<(&Value, &Value)> = Vec::new();
     for row in &vectors {
         let kind = (&row["salt"], &row["split"]);
@@ -142,13 +141,13 @@ async fn every_vector_picks_its_arm_of_its_split() -> Result<()> {
         let cluster = format!("v{}", arm.context("an arm")? + 1);
         assert_eq!(served_by(&answer), Some(&*cluster), "{row}");
         let assignment = format!("{name}={};reason=split", text(row, "picked"));
-        assert_eq!(told(&answer), Some(&*assignment), "{row}");
+        assert_eq!(assignment_of(&answer), Some(&*assignment), "{row}");
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn two_thousand_users_are_where_the_library_puts_them_and_a_fifth_has_v2() -> Result<()> {
+async fn two_thousand_users_get_the_versions_of_the_library_and_a_fifth_v2() -> Result<()> {
     const USERS: u32 = 2_000;
     const SHARE: f64 = 0.2;
     let salted = json!({"salt": "checkout-2026"});
@@ -166,7 +165,7 @@ async fn two_thousand_users_are_where_the_library_puts_them_and_a_fifth_has_v2()
         let answer = edge.get_as(&user, "/").await?;
         assert_eq!(served_by(&answer), expected, "{user}");
         assert_eq!(
-            told(&answer),
+            assignment_of(&answer),
             output::assignment(&policy, &decisions).as_deref()
         );
         if expected == Some("v2") {

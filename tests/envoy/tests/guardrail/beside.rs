@@ -1,5 +1,5 @@
-//! Configurations of two revisions that get new requests at the same time, under one plugin name:
-//! in a listener that drains beside the one that follows it, and in two listeners.
+//! Two revisions that get requests at the same time under one plugin name: in a draining listener
+//! and its successor, and in two listeners.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -20,15 +20,15 @@ use super::{CANARY, TAKEN_BACK, canary_user, changed, guarded, now, transition, 
 
 const HTTP_MANAGER: &str = "envoy.filters.network.http_connection_manager";
 
-/// A revision, which tells clients in a header of its own name what was decided.
+/// A revision, with a response header of its own for the assignment.
 fn revision(revision: &str) -> Value {
     let mut configuration = changed(three_in_a_row(50.0), json!({"revision": revision}));
     configuration["responseHeader"] = json!(format!("x-of-{revision}"));
     configuration
 }
 
-/// What a revision decided, if this answer is one of its.
-fn told<'a>(answer: &'a Response, revision: &str) -> Option<&'a str> {
+/// The assignment of a revision, if it made this response.
+fn assignment_of<'a>(answer: &'a Response, revision: &str) -> Option<&'a str> {
     answer.header(&format!("x-of-{revision}"))
 }
 
@@ -52,8 +52,8 @@ fn listener(shipped: &Value, name: &str, configuration: &Value) -> Result<Value>
     Ok(listener)
 }
 
-/// An edge whose bootstrap is changed by this, which is given the shipped listener. The discovered
-/// plugin splits nothing.
+/// An edge with a changed bootstrap; `change` gets the shipped listener. The discovered plugin has no
+/// rollouts.
 async fn start(change: impl FnOnce(&mut Value, &Value) -> Result<()>) -> Result<Edge> {
     Setup::new(&configuration(&[]))?
         .workers(1)
@@ -71,8 +71,8 @@ async fn ask(client: &Http1, user: &str, path: &str) -> Result<Response> {
     client.get_with(path, &[("x-user-id", user)]).await
 }
 
-/// v2 of the first revision fails by turns with good answers of the second, and is rolled back
-/// there and stays so, while the second revision goes on with v2.
+/// Failures of v2 in the first revision alternate with successes in the second: v2 stays rolled back
+/// in the first, and the second keeps serving it.
 async fn assert_apart(
     edge: &Edge,
     first: impl AsyncFn(&str) -> Result<Response>,
@@ -80,34 +80,37 @@ async fn assert_apart(
 ) -> Result<()> {
     for _ in 0..3 {
         let failed = first("/?status=503").await?;
-        ensure!(told(&failed, "1") == Some(CANARY), "{failed:?}");
+        ensure!(assignment_of(&failed, "1") == Some(CANARY), "{failed:?}");
         let good = second("/").await?;
-        ensure!(told(&good, "2") == Some(CANARY), "{good:?}");
+        ensure!(assignment_of(&good, "2") == Some(CANARY), "{good:?}");
     }
     let line = transition(edge, 0).await?;
     ensure!(line.starts_with("v2 is rolled back"), "{line}");
     // For some ticks of both.
     let end = now()? + 3_000;
-    // Not as fast as it goes: Envoy 1.36 closes a draining connection after each answer.
+    // With pauses: Envoy 1.36 closes a draining connection after each response.
     let mut turns = tokio::time::interval(Duration::from_millis(50));
     while now()? < end {
         turns.tick().await;
         let answer = first("/").await?;
-        ensure!(told(&answer, "1") == Some(TAKEN_BACK), "{answer:?}");
+        ensure!(
+            assignment_of(&answer, "1") == Some(TAKEN_BACK),
+            "{answer:?}"
+        );
         let answer = second("/").await?;
-        ensure!(told(&answer, "2") == Some(CANARY), "{answer:?}");
+        ensure!(assignment_of(&answer, "2") == Some(CANARY), "{answer:?}");
     }
     ensure!(transitions(edge, 0).len() == 1);
-    // The second one still counts and judges by itself.
+    // The second revision still counts and judges separately.
     let mark = edge.envoy.log_mark();
     for _ in 0..3 {
-        ensure!(told(&second("/?status=503").await?, "2") == Some(CANARY));
-        ensure!(told(&first("/").await?, "1") == Some(TAKEN_BACK));
+        ensure!(assignment_of(&second("/?status=503").await?, "2") == Some(CANARY));
+        ensure!(assignment_of(&first("/").await?, "1") == Some(TAKEN_BACK));
     }
     transition(edge, mark).await?;
     eventually("the second revision's verdict", PATIENCE, async || {
         let answer = second("/").await.ok()?;
-        (told(&answer, "2") == Some(TAKEN_BACK)).then_some(())
+        (assignment_of(&answer, "2") == Some(TAKEN_BACK)).then_some(())
     })
     .await
 }
@@ -161,20 +164,20 @@ async fn two_listeners_of_one_revision_judge_the_versions_that_only_one_of_them_
     let user = canary_user()?;
     let first = Http1::new(edge.envoy.listener("1").await?);
     let second = Http1::new(edge.envoy.listener("2").await?);
-    // Fewer between two ticks than a verdict needs.
+    // Fewer requests between two ticks than a verdict needs.
     let mut turns = tokio::time::interval(Duration::from_millis(100));
     let end = now()? + u64::try_from(PATIENCE.as_millis())?;
     loop {
         turns.tick().await;
         let answer = ask(&first, &user, "/?status=503").await?;
-        if told(&answer, "1") == Some(TAKEN_BACK) {
+        if assignment_of(&answer, "1") == Some(TAKEN_BACK) {
             break;
         }
-        ensure!(told(&answer, "1") == Some(CANARY), "{answer:?}");
+        ensure!(assignment_of(&answer, "1") == Some(CANARY), "{answer:?}");
         ensure!(now()? < end, "v2 fails all the time and is not rolled back");
         let answer = ask(&second, &user, "/").await?;
         ensure!(
-            told(&answer, "2") == Some("checkout=v3;reason=split"),
+            assignment_of(&answer, "2") == Some("checkout=v3;reason=split"),
             "{answer:?}"
         );
     }
@@ -192,7 +195,7 @@ fn publish(dir: &Path, version: &str, mut listener: Value) -> Result<()> {
     Ok(())
 }
 
-/// Clients whose connections are kept alive, so their requests stay with a listener that drains.
+/// Clients with persistent connections, which stay with a draining listener.
 struct Kept(Mutex<Vec<Http1>>);
 
 impl Kept {
@@ -201,14 +204,14 @@ impl Kept {
         for _ in 0..200 {
             let client = Http1::new(addr);
             let answer = ask(&client, user, "/").await?;
-            ensure!(told(&answer, "1") == Some(CANARY), "{answer:?}");
+            ensure!(assignment_of(&answer, "1") == Some(CANARY), "{answer:?}");
             kept.0.lock().await.push(client);
         }
         Ok(kept)
     }
 
-    /// Asks on a connection that is still there: Envoy says which ones it closes, a few now and
-    /// then while it drains.
+    /// Sends a request on a connection that is still open: a draining listener closes a few at a time,
+    /// and announces it.
     async fn ask(&self, user: &str, path: &str) -> Result<Response> {
         let mut clients = self.0.lock().await;
         let client = clients.pop().context("Envoy closed all connections")?;
@@ -221,7 +224,7 @@ impl Kept {
 }
 
 #[tokio::test]
-async fn a_listener_that_drains_keeps_its_verdicts_apart_from_the_next_one_s() -> Result<()> {
+async fn a_draining_listener_and_its_successor_keep_their_verdicts_apart() -> Result<()> {
     let dir = TempDir::new()?;
     let mut shipped = Value::Null;
     let edge = start(|bootstrap, listener_as_shipped| {
@@ -253,7 +256,7 @@ async fn a_listener_that_drains_keeps_its_verdicts_apart_from_the_next_one_s() -
     let next = eventually("the next listener", PATIENCE, async || {
         let client = Http1::new(edge.envoy.listener("inline").await.ok()?);
         let answer = ask(&client, &user, "/").await.ok()?;
-        told(&answer, "2").is_some().then_some(client)
+        assignment_of(&answer, "2").is_some().then_some(client)
     })
     .await?;
     assert_apart(

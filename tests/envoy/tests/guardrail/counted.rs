@@ -1,9 +1,8 @@
-//! What counts as a failure or as slow, and what does not. A verdict names the requests that it
-//! goes by, and `minRequests` makes it wait for the very last one: so a request that counts too
-//! much, or not at all, is seen.
+//! Which requests count as failed or slow. A verdict logs its number of requests, and `minRequests`
+//! makes it wait for the last one, so that a request that counts twice or not at all is detected.
 
 use anyhow::{Context, Result, ensure};
-use divvy_envoy_tests::{Edge, PATIENCE, canary, told};
+use divvy_envoy_tests::{Edge, PATIENCE, assignment_of, canary};
 use divvy_lab::client::{Http2, raw, request};
 use divvy_lab::eventually;
 use serde_json::json;
@@ -17,7 +16,8 @@ use super::{
 
 const TESTER: &str = "x-tester: yes";
 
-/// Sends a request and goes away once v2 has it, and for `in_body` once the answer has begun.
+/// Sends a request and disconnects when v2 has received it; with `in_body` when the response has
+/// begun.
 async fn abort(edge: &Edge, user: &str, path: &str, in_body: bool) -> Result<()> {
     let v2 = edge.upstreams.get("v2").context("v2")?;
     let before = v2.requests();
@@ -36,8 +36,8 @@ async fn abort(edge: &Edge, user: &str, path: &str, in_body: bool) -> Result<()>
     Ok(())
 }
 
-/// Opens a WebSocket that its server drops after an echo.
-async fn dropped_websocket(edge: &Edge, user: &str) -> Result<()> {
+/// Opens a WebSocket that the server closes after an echo.
+async fn closed_websocket(edge: &Edge, user: &str) -> Result<()> {
     let mut socket = TcpStream::connect(edge.addr).await?;
     let upgrade = format!(
         "GET /feed?ws=drop HTTP/1.1\r\nhost: shop\r\nx-user-id: {user}\r\n\
@@ -53,7 +53,7 @@ async fn dropped_websocket(edge: &Edge, user: &str) -> Result<()> {
     Ok(())
 }
 
-/// Uploads at a snail's pace what is answered at once.
+/// Uploads slowly; the response does not wait for the body.
 async fn slow_upload(edge: &Edge, user: &str) -> Result<()> {
     let upload = Upload::begin(edge, user, "/", "v2").await?;
     wait_until(now()? + 150).await?;
@@ -63,7 +63,7 @@ async fn slow_upload(edge: &Edge, user: &str) -> Result<()> {
 }
 
 #[tokio::test]
-async fn clients_that_leave_websockets_and_testers_are_no_failures() -> Result<()> {
+async fn client_disconnects_closed_websockets_and_rules_are_not_failures() -> Result<()> {
     let user = canary_user()?;
     let testers =
         json!([{"name": "testers", "when": {"header": "x-tester", "exact": "yes"}, "use": "v2"}]);
@@ -78,19 +78,19 @@ async fn clients_that_leave_websockets_and_testers_are_no_failures() -> Result<(
         slow_upload(&edge, &user).await?;
     }
     for _ in 0..10 {
-        dropped_websocket(&edge, &user).await?;
+        closed_websocket(&edge, &user).await?;
     }
     let user_line = format!("x-user-id: {user}");
     for _ in 0..30 {
         let answer = edge.raw_get("/?status=503", &[TESTER, &user_line]).await?;
-        assert_eq!(told(&answer), Some("checkout=v2;reason=rule"));
+        assert_eq!(assignment_of(&answer), Some("checkout=v2;reason=rule"));
     }
     assert_eq!(transitions(&edge, 0), [""; 0]);
 
-    // The first failures may come to a verdict with the others only.
+    // The first failures may reach a verdict together with the others only.
     for _ in 0..10 {
         let answer = edge.get_as(&user, "/?status=500").await?;
-        assert_eq!(told(&answer), Some(CANARY));
+        assert_eq!(assignment_of(&answer), Some(CANARY));
     }
     let line = transition(&edge, 0).await?;
     assert_eq!(
@@ -98,11 +98,11 @@ async fn clients_that_leave_websockets_and_testers_are_no_failures() -> Result<(
         "v2 is rolled back to stable: 10 of 25 requests failed, errors.max is 1 %; it stays so \
         until the revision changes"
     );
-    // Who asks for it on purpose still gets it.
+    // A rule still serves it.
     let answer = edge.raw_get("/", &[TESTER, &user_line]).await?;
-    assert_eq!(told(&answer), Some("checkout=v2;reason=rule"));
+    assert_eq!(assignment_of(&answer), Some("checkout=v2;reason=rule"));
     let answer = edge.raw_get("/", &[&user_line]).await?;
-    assert_eq!(told(&answer), Some(TAKEN_BACK));
+    assert_eq!(assignment_of(&answer), Some(TAKEN_BACK));
     Ok(())
 }
 
@@ -116,16 +116,16 @@ async fn grpc_failures_in_trailers_count() -> Result<()> {
         for _ in 0..10 {
             let headers = [("x-user-id", &*user), ("x-test-grpc-status", status)];
             let answer = client.grpc("/shop.Checkout/Pay", &headers, b"").await?;
-            assert_eq!((answer.status, told(&answer)), (200, Some(CANARY)));
+            assert_eq!((answer.status, assignment_of(&answer)), (200, Some(CANARY)));
             assert_eq!(answer.trailers["grpc-status"], status);
         }
     }
     assert_eq!(transitions(&edge, 0), [""; 0]);
-    // The same header on an answer to somebody who did not call.
+    // The same header on a response to a request that is not gRPC.
     for _ in 0..10 {
         let path = "/?header=grpc-status:14";
         let plain = request("GET", path, &[("x-user-id", &user)], "")?;
-        assert_eq!(told(&client.send(plain).await?), Some(CANARY));
+        assert_eq!(assignment_of(&client.send(plain).await?), Some(CANARY));
     }
     let line = transition(&edge, 0).await?;
     assert!(line.contains("10 of 40 requests failed"), "{line}");
@@ -133,27 +133,27 @@ async fn grpc_failures_in_trailers_count() -> Result<()> {
 }
 
 #[tokio::test]
-async fn slow_clients_event_streams_and_websockets_are_not_slow_answers() -> Result<()> {
+async fn slow_uploads_event_streams_and_websockets_are_not_slow_responses() -> Result<()> {
     let user = canary_user()?;
     let latency = json!({"quantile": 0.95, "max": "100ms"});
-    // 10 uploads and 15 slow answers.
+    // 10 uploads and 15 slow responses.
     let guardrail = json!({"latency": latency, "minRequests": 25});
     let edge = start(&guarded(canary(50.0), guardrail), 1).await?;
     let user_line = format!("x-user-id: {user}");
     for _ in 0..5 {
         slow_upload(&edge, &user).await?;
         slow_upload(&edge, &user).await?;
-        dropped_websocket(&edge, &user).await?;
+        closed_websocket(&edge, &user).await?;
         abort(&edge, &user, "/?delay=30s", false).await?;
         let events = "GET /events?count=1&delay=110ms HTTP/1.1\r\nhost: shop\r\n";
         let events = format!("{events}{user_line}\r\n\r\n");
         let answer = raw(edge.addr, events.as_bytes()).await?;
         assert_eq!(answer.header("content-type"), Some("text/event-stream"));
-        assert_eq!(told(&answer), Some(CANARY));
+        assert_eq!(assignment_of(&answer), Some(CANARY));
     }
     for _ in 0..15 {
         let answer = edge.get_as(&user, "/?delay=110ms").await?;
-        assert_eq!(told(&answer), Some(CANARY));
+        assert_eq!(assignment_of(&answer), Some(CANARY));
     }
     let line = transition(&edge, 0).await?;
     assert!(

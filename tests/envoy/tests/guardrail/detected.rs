@@ -1,4 +1,4 @@
-//! How soon a bad version is gone.
+//! The time until a bad version is rolled back.
 
 use std::time::{Duration, Instant};
 
@@ -13,21 +13,19 @@ use super::{ROLLED_BACK, guarded, standing, start, transitions, weights};
 
 const PER_SECOND: u32 = 200;
 
-/// How v2, which a tenth of 200 requests a second come to, goes from good to bad, and what is to
-/// be said of it.
+/// A v2 that turns bad, with a tenth of 200 requests per second, and its expected verdict.
 struct Fall<'a> {
     guardrail: Value,
     good: Behaviour,
     bad: Behaviour,
-    /// How soon it has to be gone.
+    /// The maximum time until it is rolled back.
     within: Duration,
-    /// What the line in the log says between the counts and the semicolon.
+    /// The text of the log line between the counts and the semicolon.
     said: &'a str,
 }
 
 impl Fall<'_> {
-    /// From the moment when v2 turns bad, how long it takes until the last request that it serves
-    /// is sent.
+    /// The time from v2's failure until the last request that it serves is sent.
     async fn time(&self, workers: u32) -> Result<Duration> {
         let edge = start(&guarded(canary(10.0), self.guardrail.clone()), workers).await?;
         let v2 = edge.upstreams.get("v2").context("v2")?;
@@ -41,10 +39,10 @@ impl Fall<'_> {
 
         v2.behave(self.bad.clone());
         let turned = Instant::now();
-        // Everybody is served by stable: in a row so many that no worker was left out.
+        // Stable serves all users: enough requests in a row to reach every worker.
         let quiet = usize::try_from(3 * PER_SECOND)?;
         let patience = self.within + Duration::from_secs(10);
-        let last = eventually("stable to serve everybody", patience, async || {
+        let last = eventually("stable to serve all users", patience, async || {
             let seen = load.seen();
             let last = seen.iter().rposition(|answer| answer.by_v2)?;
             (seen.len() - last > quiet).then(|| seen[last].sent)
@@ -63,7 +61,7 @@ impl Fall<'_> {
             .to_vec();
         let counted = requests.get(&labels).copied().unwrap_or_default();
         assert!(counted >= u64::try_from(back)?, "{requests:?}");
-        // One VM says it, once, with what it saw.
+        // One VM logs it once, with its counts.
         let lines = transitions(&edge, 0);
         let [line] = &lines[..] else {
             panic!("{lines:#?}");
@@ -96,7 +94,7 @@ fn slow(delay: Duration) -> Behaviour {
     }
 }
 
-/// In the long version the median of ten tries.
+/// The long version takes the median of ten runs.
 async fn everything_fails(workers: u32) -> Result<()> {
     let fall = Fall {
         guardrail: json!({"errors": {"max": 1}}),
@@ -117,17 +115,17 @@ async fn everything_fails(workers: u32) -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_version_that_fails_always_is_gone_in_5_seconds_with_2_workers() -> Result<()> {
+async fn a_version_that_always_fails_is_rolled_back_in_5_seconds_with_2_workers() -> Result<()> {
     everything_fails(2).await
 }
 
 #[tokio::test]
-async fn a_version_that_fails_always_is_gone_in_5_seconds_with_4_workers() -> Result<()> {
+async fn a_version_that_always_fails_is_rolled_back_in_5_seconds_with_4_workers() -> Result<()> {
     everything_fails(4).await
 }
 
 #[tokio::test]
-async fn five_percent_of_errors_where_one_is_allowed_are_gone_in_a_minute() -> Result<()> {
+async fn five_percent_of_errors_at_a_limit_of_one_are_rolled_back_in_a_minute() -> Result<()> {
     let fall = Fall {
         guardrail: json!({"errors": {"max": 1}}),
         good: Behaviour::default(),
@@ -140,7 +138,7 @@ async fn five_percent_of_errors_where_one_is_allowed_are_gone_in_a_minute() -> R
 }
 
 #[tokio::test]
-async fn a_version_that_takes_twice_as_long_is_gone_in_a_minute() -> Result<()> {
+async fn a_version_that_takes_twice_as_long_is_rolled_back_in_a_minute() -> Result<()> {
     let latency = json!({"quantile": 0.95, "max": "60ms", "window": "30s"});
     let fall = Fall {
         guardrail: json!({"latency": latency}),

@@ -1,21 +1,21 @@
-//! What ends a verdict, and what comes of one that is no rollback.
+//! The end of a verdict, and verdicts other than a rollback.
 
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use divvy::environment::Empty;
-use divvy_envoy_tests::{PATIENCE, canary, configuration, everybody, rollout, told};
+use divvy_envoy_tests::{PATIENCE, all_users_get, assignment_of, canary, configuration, rollout};
 use divvy_lab::eventually;
 use serde_json::{Value, json};
 
 use super::{
-    CANARY, FROZEN, HEALTHY, TAKEN_BACK, all_say, canary_user, changed, decided, fail_three_times,
-    guarded, instant, now, policy, standing, start, told_everywhere, transition, transitions,
-    wait_until, wait_until_all_say, weights,
+    CANARY, FROZEN, HEALTHY, TAKEN_BACK, all_workers_respond, assignments_of_all_workers,
+    canary_user, changed, decided, fail_three_times, guarded, instant, now, policy, standing,
+    start, transition, transitions, wait_until, wait_until_all_workers_respond, weights,
 };
 
-/// Ticks come every second, and a busy machine may take its time.
+/// Ticks come every second; a busy machine may be late.
 const TICK: Duration = Duration::from_secs(2);
 
 #[tokio::test]
@@ -24,18 +24,18 @@ async fn a_new_revision_ends_a_verdict_at_once() -> Result<()> {
     let first = guarded(canary(50.0), json!({"consecutiveErrors": 3}));
     let edge = start(&first, 2).await?;
     fail_three_times(&edge, &user).await?;
-    wait_until_all_say(&edge, &user, TAKEN_BACK).await?;
+    wait_until_all_workers_respond(&edge, &user, TAKEN_BACK).await?;
     edge.put(&changed(first, json!({"revision": "2"}))).await?;
-    assert!(all_say(&edge, &user, CANARY).await?);
+    assert!(all_workers_respond(&edge, &user, CANARY).await?);
     assert_eq!(standing(&edge).await?, HEALTHY);
     assert_eq!(weights(&edge).await?, [500_000, 500_000]);
-    // And it trips anew.
+    // It trips again.
     fail_three_times(&edge, &user).await?;
-    wait_until_all_say(&edge, &user, TAKEN_BACK).await
+    wait_until_all_workers_respond(&edge, &user, TAKEN_BACK).await
 }
 
 #[tokio::test]
-async fn a_version_is_tried_again_after_a_time_that_doubles() -> Result<()> {
+async fn a_version_recovers_after_a_time_that_doubles() -> Result<()> {
     let user = canary_user()?;
     let guardrail = json!({"consecutiveErrors": 3, "recoverAfter": "1s"});
     let edge = start(&guarded(canary(50.0), guardrail), 2).await?;
@@ -50,7 +50,7 @@ async fn a_version_is_tried_again_after_a_time_that_doubles() -> Result<()> {
         assert_eq!(transition(&edge, mark).await?, "v2 is tried again");
         assert!(begun.elapsed() >= wait, "{:?}", begun.elapsed());
         assert!(tripped.elapsed() < wait + TICK, "{:?}", tripped.elapsed());
-        wait_until_all_say(&edge, &user, CANARY).await?;
+        wait_until_all_workers_respond(&edge, &user, CANARY).await?;
         assert_eq!(standing(&edge).await?, HEALTHY);
         assert_eq!(weights(&edge).await?, [500_000, 500_000]);
     }
@@ -60,7 +60,7 @@ async fn a_version_is_tried_again_after_a_time_that_doubles() -> Result<()> {
 }
 
 #[tokio::test]
-async fn what_is_only_observed_stays_in_the_log() -> Result<()> {
+async fn with_observe_a_breach_is_only_logged() -> Result<()> {
     let user = canary_user()?;
     let errors = json!({"max": 50, "window": "1s"});
     let guardrail = json!({"errors": errors, "minRequests": 20, "onBreach": "observe"});
@@ -73,10 +73,10 @@ async fn what_is_only_observed_stays_in_the_log() -> Result<()> {
         "v2 breaches its guardrail: 20 of 20 requests failed, errors.max is 50 %; nothing \
         happens, onBreach is observe"
     );
-    assert!(all_say(&edge, &user, CANARY).await?);
+    assert!(all_workers_respond(&edge, &user, CANARY).await?);
     assert_eq!(standing(&edge).await?, HEALTHY);
     assert_eq!(weights(&edge).await?, [500_000, 500_000]);
-    // The window stretches over ten seconds where it holds too little: good ones make it short.
+    // The window stretches up to ten seconds if it has too few requests: successes make it short.
     let settled = async || {
         edge.get_as(&user, "/").await.ok()?;
         transitions(&edge, 0).into_iter().nth(1)
@@ -86,7 +86,7 @@ async fn what_is_only_observed_stays_in_the_log() -> Result<()> {
     Ok(())
 }
 
-/// A canary of 10 %, from `start` on, that goes on every two seconds.
+/// A canary that starts with 10 % at `start` and grows every two seconds.
 fn ramp(start: u64) -> Value {
     let steps = json!([
         {"weight": 10, "hold": "2s"},
@@ -97,19 +97,23 @@ fn ramp(start: u64) -> Value {
 }
 
 #[tokio::test]
-async fn a_freeze_holds_a_ramp_and_then_it_goes_on_step_by_step() -> Result<()> {
+async fn a_frozen_ramp_continues_step_by_step() -> Result<()> {
     let user = canary_user()?;
-    let edge = start(&configuration(&[rollout("checkout", everybody("v1"))]), 2).await?;
+    let edge = start(
+        &configuration(&[rollout("checkout", all_users_get("v1"))]),
+        2,
+    )
+    .await?;
     let guardrail = json!({"consecutiveErrors": 3, "onBreach": "freeze", "recoverAfter": "3s"});
     let begin = now()? + 500;
     edge.put(&guarded(ramp(begin), guardrail)).await?;
-    wait_until_all_say(&edge, &user, CANARY).await?;
+    wait_until_all_workers_respond(&edge, &user, CANARY).await?;
     assert_eq!(
         fail_three_times(&edge, &user).await?,
         "v2 is frozen at 10 %: 3 requests in a row failed, consecutiveErrors; it goes on in 3s"
     );
     let mark = edge.envoy.log_mark();
-    // By the clock it would have 60 % by now.
+    // By the clock it would have 60 %.
     wait_until(begin + 2_000 + 200).await?;
     assert_eq!(standing(&edge).await?, FROZEN);
     assert_eq!(weights(&edge).await?, [900_000, 100_000]);
@@ -117,7 +121,10 @@ async fn a_freeze_holds_a_ramp_and_then_it_goes_on_step_by_step() -> Result<()> 
     for number in 0..100 {
         let user = format!("user-{number}");
         let answer = edge.get_as(&user, "/").await?;
-        assert_eq!(told(&answer), Some(&*decided(&tenth, &user, &Empty)));
+        assert_eq!(
+            assignment_of(&answer),
+            Some(&*decided(&tenth, &user, &Empty))
+        );
     }
     assert_eq!(transitions(&edge, mark), [""; 0], "it went on too early");
 
@@ -137,14 +144,14 @@ async fn a_freeze_holds_a_ramp_and_then_it_goes_on_step_by_step() -> Result<()> 
 }
 
 #[tokio::test]
-async fn after_a_rollback_a_ramp_begins_with_its_first_step() -> Result<()> {
+async fn after_a_rollback_a_ramp_restarts_with_its_first_step() -> Result<()> {
     let user = canary_user()?;
     let guardrail = json!({"consecutiveErrors": 3, "recoverAfter": "1s"});
-    // By the clock it has long been at 100 %.
+    // By the clock it would have 100 %.
     let edge = start(&guarded(ramp(now()? - 3_600_000), guardrail), 2).await?;
     assert_eq!(weights(&edge).await?, [0, 1_000_000]);
     fail_three_times(&edge, &user).await?;
-    wait_until_all_say(&edge, &user, TAKEN_BACK).await?;
+    wait_until_all_workers_respond(&edge, &user, TAKEN_BACK).await?;
     let line = eventually("the second line", PATIENCE, async || {
         transitions(&edge, 0).into_iter().nth(1)
     });
@@ -160,7 +167,11 @@ async fn after_a_rollback_a_ramp_begins_with_its_first_step() -> Result<()> {
     steps.dedup();
     steps.retain(|weight| *weight > 0);
     assert_eq!(steps, [100_000, 600_000, 1_000_000]);
-    let answers = told_everywhere(&edge, "anybody").await?;
-    assert!(answers.iter().any(|answer| told(answer) == Some(CANARY)));
+    let answers = assignments_of_all_workers(&edge, "anybody").await?;
+    assert!(
+        answers
+            .iter()
+            .any(|answer| assignment_of(answer) == Some(CANARY))
+    );
     Ok(())
 }

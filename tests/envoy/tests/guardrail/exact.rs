@@ -1,13 +1,12 @@
-//! Nothing is lost: each request is counted once, while VMs tick, configurations are pushed and
-//! verdicts fall.
+//! Exact counts: each request is counted once, during ticks, pushes and verdicts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use divvy_envoy_tests::{
-    PATIENCE, REQUEST_LABELS, canary, configuration, expect, rollout_with, soak, told, with,
-    without,
+    PATIENCE, REQUEST_LABELS, assignment_of, canary, configuration, expect, rollout_with, soak,
+    with, without,
 };
 use divvy_lab::client::Http1;
 use divvy_lab::eventually;
@@ -18,8 +17,8 @@ use super::{start, transitions};
 
 const CLIENTS: u64 = 40;
 
-/// `checkout` has half of the users on v2 and this guardrail. `tags` decides about the same
-/// requests by itself and falls from one verdict into the next.
+/// `checkout` serves half of the users v2 and has this guardrail. `tags` decides about the same
+/// requests and changes its verdict all the time.
 fn both(guardrail: Value) -> Value {
     let checkout = json!({"revision": "1", "guardrail": guardrail});
     let falls = json!({
@@ -32,13 +31,13 @@ fn both(guardrail: Value) -> Value {
     ])
 }
 
-/// Sends requests, and returns how many v2 served and how many of those failed.
+/// Sends requests; returns the number that v2 served and the number of failures.
 async fn client(client: u64, http: Http1, each: u64, done: Arc<AtomicU64>) -> Result<[u64; 2]> {
     let mut counted = [0; 2];
     for number in 0..each {
         let user = format!("user-{client}-{number}");
         let answer = http.get_with("/", &[("x-user-id", user)]).await?;
-        let told = told(&answer).context("nobody was told")?;
+        let told = assignment_of(&answer).context("the response has no assignment")?;
         if told.starts_with("checkout=v2;reason=split") {
             counted[0] += 1;
             counted[1] += u64::from(answer.status == 503);
@@ -50,12 +49,12 @@ async fn client(client: u64, http: Http1, each: u64, done: Arc<AtomicU64>) -> Re
     Ok(counted)
 }
 
-/// In the long version 100,000 requests.
+/// The long version sends 100,000 requests.
 #[tokio::test]
-async fn four_workers_lose_no_request_over_ticks_pushes_and_verdicts() -> Result<()> {
+async fn four_workers_count_every_request_during_ticks_pushes_and_verdicts() -> Result<()> {
     let each = if soak() { 2_500 } else { 500 };
     let all = CLIENTS * each;
-    // Nothing is above 100 %.
+    // No error rate is above 100 %.
     let first = both(json!({"errors": {"max": 100, "window": "1h"}}));
     let edge = start(&first, 4).await?;
     edge.upstreams.get("v2").context("v2")?.behave(Behaviour {
@@ -69,7 +68,7 @@ async fn four_workers_lose_no_request_over_ticks_pushes_and_verdicts() -> Result
             tokio::spawn(client(number, http, each, Arc::clone(&done)))
         })
         .collect();
-    // Configurations that are new, and some that come back.
+    // New configurations, and some that return.
     let mut pushes = 0;
     while running.iter().any(|client| !client.is_finished()) {
         let version = json!({"version": (pushes % 5).to_string()});
@@ -105,13 +104,14 @@ async fn four_workers_lose_no_request_over_ticks_pushes_and_verdicts() -> Result
     assert_eq!(checkout, expected);
     assert_eq!(tags, all);
 
-    // The guardrail tells what it counted once it has as many requests as v2 served.
+    // The guardrail logs its counts when it has as many requests as v2 served.
     let limit = json!({"max": 0.0001, "window": "1h"});
     edge.put(&both(json!({
         "errors": limit, "minRequests": served, "onBreach": "observe",
     })))
     .await?;
-    // Who never got a request does not judge. This one is nobody's, so it is not counted.
+    // A configuration without requests does not judge. This request has no identity, so it is not
+    // counted.
     edge.client.get("/").await?;
     let line = eventually("the guardrail's counts", PATIENCE, async || {
         transitions(&edge, 0).into_iter().next()

@@ -1,10 +1,10 @@
-//! Clients that send so many requests a second, each as another user, and what they were answered.
+//! Clients with a fixed request rate, each request as another user, and their responses.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use divvy_envoy_tests::{Edge, served_by, told};
+use divvy_envoy_tests::{Edge, assignment_of, served_by};
 use divvy_lab::client::Http1;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
@@ -13,25 +13,25 @@ use super::TAKEN_BACK;
 
 const CLIENTS: u32 = 20;
 
-/// One request and its answer.
+/// One request and its response.
 #[derive(Clone, Copy, Debug)]
 pub struct Seen {
-    /// When it was sent.
+    /// The time it was sent.
     pub sent: Instant,
     /// Whether v2 served it.
     pub by_v2: bool,
-    /// Whether it would have been v2's.
+    /// Whether the library assigns it to v2.
     pub taken_back: bool,
 }
 
-/// A load that goes on until it is dropped.
+/// A load that runs until it is dropped.
 pub struct Load {
     seen: Arc<Mutex<Vec<Seen>>>,
     clients: Vec<JoinHandle<Result<()>>>,
 }
 
 impl Load {
-    /// So many requests a second, spread evenly over 20 connections.
+    /// This number of requests per second, spread over 20 connections.
     pub fn start(edge: &Edge, per_second: u32) -> Load {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let clients = (0..CLIENTS).map(|client| {
@@ -44,7 +44,7 @@ impl Load {
         }
     }
 
-    /// What was answered so far, in the order of the answers. An error if a client broke off.
+    /// The responses so far, in their order; an error if a client failed.
     pub fn seen(&self) -> Vec<Seen> {
         let ended = self.clients.iter().find(|client| client.is_finished());
         assert!(ended.is_none(), "a client of the load has ended");
@@ -70,7 +70,7 @@ async fn run(client: u32, http: Http1, pace: Duration, seen: Arc<Mutex<Vec<Seen>
         let answer = Seen {
             sent,
             by_v2: served_by(&answer) == Some("v2"),
-            taken_back: told(&answer) == Some(TAKEN_BACK),
+            taken_back: assignment_of(&answer) == Some(TAKEN_BACK),
         };
         let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.push(answer);

@@ -1,5 +1,5 @@
-//! The guardrail and the ramp in a real Envoy: how soon a bad version is gone, what counts and
-//! what does not, what ends a verdict and what does not, and that nothing is lost on the way.
+//! The guardrail and the ramp in a real Envoy: time to a rollback, samples, lifetime of verdicts,
+//! and exact counts.
 
 mod beside;
 mod counted;
@@ -20,8 +20,8 @@ use divvy::policy::Policy;
 use divvy::request::Request;
 use divvy::{config, output};
 use divvy_envoy_tests::{
-    Edge, PATIENCE, PLUGIN, Setup, WEIGHT_LABELS, configuration, counts, rollout_with, served_by,
-    told, with,
+    Edge, PATIENCE, PLUGIN, Setup, WEIGHT_LABELS, assignment_of, configuration, counts,
+    rollout_with, served_by, with,
 };
 use divvy_lab::client::Response;
 use divvy_lab::eventually;
@@ -34,7 +34,7 @@ const HEALTHY: u64 = 0;
 const FROZEN: u64 = 1;
 const ROLLED_BACK: u64 = 2;
 
-/// What the client is told.
+/// The response header of the assignment.
 const STABLE: &str = "checkout=v1;reason=split";
 const CANARY: &str = "checkout=v2;reason=split";
 const TAKEN_BACK: &str = "checkout=v1;reason=rolled_back";
@@ -45,14 +45,14 @@ fn guarded(strategy: Value, guardrail: Value) -> Value {
     configuration(&[rollout_with("checkout", strategy, fields)])
 }
 
-/// The configuration with these fields of its first rollout added or replaced.
+/// The configuration with fields of its first rollout added or replaced.
 fn changed(mut configuration: Value, fields: Value) -> Value {
     let rollout = configuration["rollouts"][0].take();
     configuration["rollouts"][0] = with(rollout, fields);
     configuration
 }
 
-/// An edge without access logs, whose clusters speak what their clients do.
+/// An edge without access logs, whose clusters use the protocol of the client.
 async fn start(configuration: &Value, workers: u32) -> Result<Edge> {
     Setup::new(configuration)?
         .workers(workers)
@@ -66,7 +66,7 @@ fn policy(configuration: &Value) -> Result<Policy> {
     policy.map_err(|errors| anyhow!("{errors}"))
 }
 
-/// What the library tells this user, of whom it knows nothing else.
+/// The library's assignment for this user.
 fn decided(policy: &Policy, user: &str, environment: &dyn Environment) -> String {
     let headers: [(&[u8], &[u8]); 3] = [
         (b":path", b"/"),
@@ -78,7 +78,7 @@ fn decided(policy: &Policy, user: &str, environment: &dyn Environment) -> String
     assignment.unwrap_or_default()
 }
 
-/// A user who has v2 however few do.
+/// A user who gets v2 at any share.
 fn canary_user() -> Result<String> {
     let policy = policy(&guarded(
         json!({"canary": {"version": "v2", "weight": 1}}),
@@ -95,13 +95,13 @@ fn now() -> Result<u64> {
     Ok(u64::try_from(since.as_millis())?)
 }
 
-/// An instant as the configuration wants it.
+/// A time in the format of the configuration.
 fn instant(millis: u64) -> String {
     let since = Duration::from_millis(millis);
     humantime::format_rfc3339_millis(UNIX_EPOCH + since).to_string()
 }
 
-/// How v2 stands, by the gauge.
+/// The guardrail state of v2, from the gauge.
 async fn standing(edge: &Edge) -> Result<u64> {
     let of = [("divvy_rollout", "checkout"), ("divvy_version", "v2")];
     let standing = edge.metrics().await?.get("divvy_guardrail_state", &of);
@@ -118,7 +118,7 @@ async fn weights(edge: &Edge) -> Result<[u64; 2]> {
     Ok(["v1", "v2"].map(of))
 }
 
-/// The lines of the log about the guardrail of `checkout`, without what stands before them.
+/// The log lines about the guardrail of `checkout`, without their prefix.
 fn transitions(edge: &Edge, from: usize) -> Vec<String> {
     let said = |line: &String| {
         let (_, said) = line.split_once(&format!("wasm log {PLUGIN}"))?;
@@ -136,22 +136,22 @@ async fn transition(edge: &Edge, from: usize) -> Result<String> {
     .await
 }
 
-/// Fails v2 for this user, three times in a row on one connection, which is as often as
-/// `consecutiveErrors: 3` puts up with. Returns the line that says what came of it.
+/// Fails v2 for this user three times in a row on one connection, which trips
+/// `consecutiveErrors: 3`. Returns the log line of the transition.
 async fn fail_three_times(edge: &Edge, user: &str) -> Result<String> {
     let mark = edge.envoy.log_mark();
     for _ in 0..3 {
         let answer = edge.get_as(user, "/?status=503").await?;
         ensure!(
-            answer.status == 503 && told(&answer) == Some(CANARY),
+            answer.status == 503 && assignment_of(&answer) == Some(CANARY),
             "{answer:?}"
         );
     }
     transition(edge, mark).await
 }
 
-/// Asks on connections of their own, so that all workers answer, what this user gets.
-async fn told_everywhere(edge: &Edge, user: &str) -> Result<Vec<Response>> {
+/// The assignments of this user on new connections, so that all workers respond.
+async fn assignments_of_all_workers(edge: &Edge, user: &str) -> Result<Vec<Response>> {
     let mut answers = Vec::new();
     for _ in 0..24 {
         let line = format!("x-user-id: {user}");
@@ -160,25 +160,28 @@ async fn told_everywhere(edge: &Edge, user: &str) -> Result<Vec<Response>> {
     Ok(answers)
 }
 
-/// Whether all workers say this.
-async fn all_say(edge: &Edge, user: &str, what: &str) -> Result<bool> {
-    let answers = told_everywhere(edge, user).await?;
-    Ok(answers.iter().all(|answer| told(answer) == Some(what)))
+/// Whether all workers respond with this assignment.
+async fn all_workers_respond(edge: &Edge, user: &str, what: &str) -> Result<bool> {
+    let answers = assignments_of_all_workers(edge, user).await?;
+    Ok(answers
+        .iter()
+        .all(|answer| assignment_of(answer) == Some(what)))
 }
 
-/// Waits until all workers say this: each learns with its next tick what another one decided.
-async fn wait_until_all_say(edge: &Edge, user: &str, what: &str) -> Result<()> {
+/// Waits until all workers respond with this assignment: each reads the shared state with its next
+/// tick.
+async fn wait_until_all_workers_respond(edge: &Edge, user: &str, what: &str) -> Result<()> {
     eventually(what, PATIENCE, async || {
-        let all = all_say(edge, user, what).await.ok()?;
+        let all = all_workers_respond(edge, user, what).await.ok()?;
         all.then_some(())
     })
     .await
 }
 
-/// v2 is rolled back, in every worker and on every gauge, at once.
+/// Asserts that v2 is rolled back in every worker and gauge.
 async fn assert_rolled_back(edge: &Edge, user: &str, when: &str) -> Result<()> {
-    for answer in told_everywhere(edge, user).await? {
-        assert_eq!(told(&answer), Some(TAKEN_BACK), "{when}");
+    for answer in assignments_of_all_workers(edge, user).await? {
+        assert_eq!(assignment_of(&answer), Some(TAKEN_BACK), "{when}");
         assert_eq!(served_by(&answer), Some("v1"), "{when}");
     }
     assert_eq!(standing(edge).await?, ROLLED_BACK, "{when}");
@@ -186,7 +189,7 @@ async fn assert_rolled_back(edge: &Edge, user: &str, when: &str) -> Result<()> {
     Ok(())
 }
 
-/// Waits until the clock is there.
+/// Waits until this time.
 async fn wait_until(millis: u64) -> Result<()> {
     let patience = Duration::from_millis(millis.saturating_sub(now()?)) + PATIENCE;
     eventually("the clock", patience, async || {
@@ -195,11 +198,11 @@ async fn wait_until(millis: u64) -> Result<()> {
     .await
 }
 
-/// A request whose body has only begun, so it goes on for as long as it is wanted.
+/// A request with an unfinished body, which lasts as long as the test needs.
 struct Upload(TcpStream);
 
 impl Upload {
-    /// Begins it, and waits until this version has it.
+    /// Begins it, and waits until this version has received it.
     async fn begin(edge: &Edge, user: &str, path: &str, version: &str) -> Result<Upload> {
         let upstream = edge.upstreams.get(version).context("no such version")?;
         let before = upstream.requests();
@@ -216,7 +219,7 @@ impl Upload {
         Ok(Upload(stream))
     }
 
-    /// Sends the rest, and reads the answer as it comes.
+    /// Sends the rest, and returns the raw response.
     async fn end(mut self) -> Result<String> {
         self.0.write_all(b"an").await?;
         let mut answer = Vec::new();

@@ -1,18 +1,17 @@
-//! Ramps go by the clock: what users get, and what the gauges say, is what the library says for
-//! the instant.
+//! Ramps follow the clock: versions and gauges equal those of the library at the same time.
 
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 use divvy::environment::Environment;
 use divvy::policy::{Policy, RolloutId};
-use divvy_envoy_tests::{Edge, PATIENCE, configuration, everybody, rollout, told};
+use divvy_envoy_tests::{Edge, PATIENCE, all_users_get, assignment_of, configuration, rollout};
 use divvy_lab::eventually;
 use serde_json::{Value, json};
 
 use super::{CANARY, STABLE, decided, guarded, instant, now, policy, start, wait_until, weights};
 
-/// The library at an instant.
+/// The library's environment at a time.
 #[derive(Debug)]
 struct At(u64);
 
@@ -27,27 +26,29 @@ fn ramp(start: u64, steps: Value) -> Value {
     guarded(strategy, json!({"errors": {"max": 1}}))
 }
 
-/// What the library says v2 has at this instant, in parts per million.
+/// The share of v2 by the library at a time, in parts per million.
 fn share(policy: &Policy, at: u64) -> Result<u64> {
     let rollout = policy.rollout(RolloutId(0)).context("a rollout")?;
     let share = rollout.ramp_share(RolloutId(0), Some(at), &At(at));
     Ok(u64::from(share.context("a share")?.ppm()))
 }
 
-/// Asks for a user, and compares with what the library says for the instant, which lies between
-/// two that are known. Returns the answer if nothing changed in between.
+/// Sends a request of a user and compares it with the library, at a time between two known ones.
+/// Returns the response if the share did not change between them.
 async fn ask(edge: &Edge, policy: &Policy, user: &str) -> Result<Option<String>> {
     let before = now()?;
     let answer = edge.get_as(user, "/").await?;
     let after = now()?;
-    let answer = told(&answer).context("nobody was told")?.to_owned();
+    let answer = assignment_of(&answer)
+        .context("the response has no assignment")?
+        .to_owned();
     let possible = [before, after].map(|at| decided(policy, user, &At(at)));
     assert!(possible.contains(&answer), "{answer}, not {possible:?}");
     Ok((share(policy, before)? == share(policy, after)?).then_some(answer))
 }
 
 #[tokio::test]
-async fn a_ramp_that_began_long_ago_or_is_far_away_stands_where_the_library_says() -> Result<()> {
+async fn a_ramp_that_began_long_ago_or_starts_later_has_the_share_of_the_library() -> Result<()> {
     const HOUR: u64 = 3_600_000;
     let now = now()?;
     let steps =
@@ -74,8 +75,12 @@ async fn a_ramp_that_began_long_ago_or_is_far_away_stands_where_the_library_says
 }
 
 #[tokio::test]
-async fn a_ramp_begins_and_grows_while_it_is_watched_and_nobody_leaves() -> Result<()> {
-    let edge = start(&configuration(&[rollout("checkout", everybody("v1"))]), 2).await?;
+async fn a_ramp_begins_and_grows_and_keeps_its_users() -> Result<()> {
+    let edge = start(
+        &configuration(&[rollout("checkout", all_users_get("v1"))]),
+        2,
+    )
+    .await?;
     let begin = now()? + 1_000;
     let steps = json!([
         {"weight": 10, "hold": "1s"},
@@ -97,7 +102,7 @@ async fn a_ramp_begins_and_grows_while_it_is_watched_and_nobody_leaves() -> Resu
                 assert!(!canaries.contains(&user), "{user} has left");
             }
         }
-        // A tick writes the gauges each second, so they may be as old as that.
+        // A tick writes the gauges every second, so they are up to a second old.
         let earliest = now()?.saturating_sub(2_000);
         let [_, ppm] = weights(&edge).await?;
         let (first, last) = (share(&policy, earliest)?, share(&policy, now()?)?);
@@ -139,7 +144,7 @@ async fn two_proxies_that_started_at_different_times_agree() -> Result<()> {
             compared += 1;
         }
     }
-    // The others were asked just when a step was over.
+    // The other requests were sent when a step changed.
     assert!(compared >= 480, "{compared}");
     let shares = async |edge: &Edge| weights(edge).await.ok();
     eventually("the same weights", PATIENCE, async || {

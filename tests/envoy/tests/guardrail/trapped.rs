@@ -1,11 +1,11 @@
-//! A VM that traps and is started again. The filter is built never to do that, so here it is made
-//! to: the built module, with one instruction in front of one of its callbacks.
+//! A VM that traps and restarts. The filter never traps, so the built module gets a trap at the
+//! beginning of one callback.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use divvy_envoy_tests::{Edge, PATIENCE, Setup, canary, told};
+use divvy_envoy_tests::{Edge, PATIENCE, Setup, assignment_of, canary};
 use divvy_lab::{eventually, workspace_root};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -15,10 +15,10 @@ use walrus::{ExportItem, FunctionBuilder, Module, ValType};
 use super::lasting::{three_in_a_row, vms_made};
 use super::{
     CANARY, TAKEN_BACK, assert_rolled_back, canary_user, changed, fail_three_times, guarded,
-    transition, transitions, wait_until_all_say,
+    transition, transitions, wait_until_all_workers_respond,
 };
 
-/// Requests with so many headers trap. Others here have about ten, and Envoy takes up to 100.
+/// Requests with this number of headers trap. Others have about ten; Envoy accepts up to 100.
 const TOO_MANY: i32 = 60;
 
 /// The built filter, which traps on such a request.
@@ -32,7 +32,7 @@ fn trapping(path: &Path) -> Result<()> {
     let Some((export, ExportItem::Function(original))) = callback else {
         bail!("the filter has no such callback");
     };
-    // The stream, how many headers there are, whether that is all of the request.
+    // Parameters: stream id, number of headers, end of stream.
     let i32 = ValType::I32;
     let mut builder = FunctionBuilder::new(&mut module.types, &[i32; 3], &[i32]);
     let arguments = [0; 3].map(|_| module.locals.add(i32));
@@ -57,7 +57,7 @@ fn trapping(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// An edge with this filter, as shipped but for that: `failure_policy: FAIL_RELOAD`.
+/// The shipped edge with this filter and `failure_policy: FAIL_RELOAD`.
 async fn start(configuration: &Value) -> Result<(Edge, TempDir)> {
     let dir = TempDir::new()?;
     let wasm = dir.path().join("trapping.wasm");
@@ -71,7 +71,7 @@ async fn start(configuration: &Value) -> Result<(Edge, TempDir)> {
     Ok((edge, dir))
 }
 
-/// Has the VM trap that serves the edge's client, and waits until another one does.
+/// Makes the VM of the edge's client trap, and waits until a new one serves it.
 async fn trap(edge: &Edge) -> Result<()> {
     let before = vms_made(edge).await?;
     let mark = edge.envoy.log_mark();
@@ -84,7 +84,7 @@ async fn trap(edge: &Edge) -> Result<()> {
         .wait_for_log_since(mark, trapped, PATIENCE)
         .await?;
     eventually("a new VM", PATIENCE, async || {
-        // With the first request after a second or so.
+        // By the first request after about a second.
         let answer = edge.client.get("/").await.ok()?;
         (answer.status == 200).then_some(())
     })
@@ -95,29 +95,29 @@ async fn trap(edge: &Edge) -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_verdict_outlives_a_vm_that_traps_and_is_started_again() -> Result<()> {
+async fn a_verdict_survives_a_vm_that_traps_and_restarts() -> Result<()> {
     let user = canary_user()?;
     let configuration = three_in_a_row(50.0);
     let (edge, _dir) = start(&configuration).await?;
     fail_three_times(&edge, &user).await?;
-    wait_until_all_say(&edge, &user, TAKEN_BACK).await?;
+    wait_until_all_workers_respond(&edge, &user, TAKEN_BACK).await?;
     for when in ["after a trap", "after another one"] {
         trap(&edge).await?;
         let answer = edge.get_as(&user, "/").await?;
-        assert_eq!(told(&answer), Some(TAKEN_BACK), "{when}");
+        assert_eq!(assignment_of(&answer), Some(TAKEN_BACK), "{when}");
         assert_rolled_back(&edge, &user, when).await?;
     }
     assert_eq!(transitions(&edge, 0).len(), 1);
-    // And it watches the next revision as ever.
+    // It judges the next revision as before.
     let next = changed(configuration, json!({"revision": "2"}));
     edge.put(&next).await?;
     trap(&edge).await?;
     fail_three_times(&edge, &user).await?;
-    wait_until_all_say(&edge, &user, TAKEN_BACK).await
+    wait_until_all_workers_respond(&edge, &user, TAKEN_BACK).await
 }
 
 #[tokio::test]
-async fn what_was_counted_before_a_trap_counts_after_it() -> Result<()> {
+async fn samples_from_before_a_trap_are_kept() -> Result<()> {
     let user = canary_user()?;
     let limits = |min: u32, on_breach: &str| {
         let errors = json!({"max": 0.0001, "window": "1h"});
@@ -127,20 +127,20 @@ async fn what_was_counted_before_a_trap_counts_after_it() -> Result<()> {
     let (edge, _dir) = start(&limits(2, "observe")).await?;
     for path in ["/", "/?status=503"] {
         let answer = edge.get_as(&user, path).await?;
-        assert_eq!(told(&answer), Some(CANARY));
+        assert_eq!(assignment_of(&answer), Some(CANARY));
     }
-    // Who observes two of them has counted them.
+    // A limit of two requests is reached: they were counted.
     let line = transition(&edge, 0).await?;
     assert!(line.contains("1 of 2 requests failed"), "{line}");
     trap(&edge).await?;
     for path in ["/", "/", "/?status=503"] {
         let answer = edge.get_as(&user, path).await?;
-        assert_eq!(told(&answer), Some(CANARY));
+        assert_eq!(assignment_of(&answer), Some(CANARY));
     }
     let mark = edge.envoy.log_mark();
     edge.put(&limits(5, "rollback")).await?;
     edge.client.get("/").await?;
     let line = transition(&edge, mark).await.context("no verdict")?;
     assert!(line.contains("2 of 5 requests failed"), "{line}");
-    wait_until_all_say(&edge, &user, TAKEN_BACK).await
+    wait_until_all_workers_respond(&edge, &user, TAKEN_BACK).await
 }

@@ -1,13 +1,15 @@
-//! Visitors who are nobody yet.
+//! Visitors without an identity.
 
 use anyhow::{Context, Result};
-use divvy_envoy_tests::{Edge, canary, configuration, everybody, rollout_with, served_by, with};
+use divvy_envoy_tests::{
+    Edge, all_users_get, canary, configuration, rollout_with, served_by, with,
+};
 use serde_json::json;
 
 use crate::people::{decision, get, given, minting, value_of};
 
 #[tokio::test]
-async fn the_first_request_is_decided_and_the_next_ones_alike() -> Result<()> {
+async fn a_visitor_keeps_the_decision_of_the_first_request() -> Result<()> {
     let edge = Edge::start(&minting(canary(50.0), json!({}))).await?;
     let mut versions = [0, 0];
     for _ in 0..100 {
@@ -29,14 +31,14 @@ async fn the_first_request_is_decided_and_the_next_ones_alike() -> Result<()> {
 }
 
 #[tokio::test]
-async fn no_cookie_goes_where_others_would_get_it_or_nobody_needs_it() -> Result<()> {
+async fn no_cookie_in_a_shared_response_or_without_need() -> Result<()> {
     let html = json!([{"cookie": "divvy_id", "mint": {
         "when": {"header": "accept", "contains": "text/html"},
     }}]);
     let page = json!({"match": [{"path": {"prefix": "/page"}}]});
     let rollouts = [
         rollout_with("checkout", canary(50.0), page),
-        rollout_with("all", everybody("v1"), json!({})),
+        rollout_with("all", all_users_get("v1"), json!({})),
     ];
     let edge = Edge::start(&with(configuration(&rollouts), json!({"identity": html}))).await?;
     for (path, accept, given) in [
@@ -73,7 +75,7 @@ async fn no_cookie_goes_where_others_would_get_it_or_nobody_needs_it() -> Result
 }
 
 #[tokio::test]
-async fn ten_thousand_requests_that_carry_nothing_are_split_as_asked_with_random() -> Result<()> {
+async fn ten_thousand_requests_without_identity_are_split_by_random() -> Result<()> {
     let random = json!({"identity": [{"random": true}]});
     let rollouts = [rollout_with("checkout", canary(20.0), json!({}))];
     let edge = Edge::start(&with(configuration(&rollouts), random)).await?;
@@ -92,7 +94,7 @@ async fn ten_thousand_requests_that_carry_nothing_are_split_as_asked_with_random
         counts.get(&labels).copied().unwrap_or_default()
     };
     assert_eq!(count("v1") + count("v2"), 10_000, "{counts:?}");
-    // Draws cannot be fixed: seven standard errors, which one run in 10¹¹ misses.
+    // The random numbers are real: seven standard errors, so that one run in 10¹¹ fails.
     assert!((1_720..2_280).contains(&count("v2")), "{counts:?}");
     Ok(())
 }

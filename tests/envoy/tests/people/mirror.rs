@@ -1,10 +1,11 @@
-//! Copies of requests, which Envoy makes by the header that divvy writes.
+//! Copies of requests, which Envoy sends to the cluster in divvy's mirror header.
 
 use std::time::Duration;
 
 use anyhow::Result;
 use divvy_envoy_tests::{
-    Edge, PATIENCE, canary, configuration, everybody, rollout_with, seen_upstream, served_by, with,
+    Edge, PATIENCE, all_users_get, canary, configuration, rollout_with, seen_upstream, served_by,
+    with,
 };
 use divvy_lab::client::request;
 use divvy_lab::eventually;
@@ -15,14 +16,14 @@ fn mirroring(strategy: Value, mirror: Value, further: Value) -> Value {
     configuration(&[rollout_with("checkout", strategy, with(mirror, further))])
 }
 
-/// Waits until so many copies have arrived at v2.
+/// Waits until v2 has received this number of copies.
 async fn shadows(edge: &Edge, count: usize) -> Result<()> {
     let arrived = async || (edge.upstreams["v2"].shadows().len() == count).then_some(());
     eventually(&format!("{count} copies"), PATIENCE, arrived).await
 }
 
 #[tokio::test]
-async fn the_share_and_the_methods_that_are_asked_for_are_copied() -> Result<()> {
+async fn the_configured_share_and_methods_are_mirrored() -> Result<()> {
     let mirror = json!({"version": "v2", "percent": 30, "methods": ["GET", "HEAD"]});
     let edge = Edge::start(&mirroring(canary(0.0), mirror, json!({}))).await?;
     let policy = divvy::config::parse(
@@ -71,11 +72,11 @@ async fn the_share_and_the_methods_that_are_asked_for_are_copied() -> Result<()>
 }
 
 #[tokio::test]
-async fn nothing_is_copied_to_who_serves_nor_when_switched_off_or_asked_for_by_the_client()
--> Result<()> {
+async fn no_copy_to_the_serving_version_or_when_disabled_or_on_request_of_the_client() -> Result<()>
+{
     let all = json!({"version": "v2", "percent": 100});
     let off = mirroring(canary(0.0), all.clone(), json!({"enabled": false}));
-    let edge = Edge::start(&mirroring(everybody("v2"), all.clone(), json!({}))).await?;
+    let edge = Edge::start(&mirroring(all_users_get("v2"), all.clone(), json!({}))).await?;
     let forged = [("x-divvy-mirror", "v2"), ("x-user-id", "1")];
     let unasked = configuration(&[rollout_with("checkout", canary(0.0), json!({}))]);
     for other in [None, Some(off), Some(unasked)] {
@@ -87,7 +88,7 @@ async fn nothing_is_copied_to_who_serves_nor_when_switched_off_or_asked_for_by_t
             assert_eq!(seen_upstream(&answer, "x-divvy-mirror")?, [""; 0]);
         }
     }
-    // One that is copied comes behind all that should not have been.
+    // A copied request after all those that must not be copied.
     edge.put(&mirroring(canary(0.0), all, json!({}))).await?;
     edge.get_as("1", "/").await?;
     shadows(&edge, 1).await
@@ -117,14 +118,14 @@ async fn a_version_that_is_rolled_back_gets_no_copies() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_slow_copy_keeps_nobody_waiting() -> Result<()> {
+async fn a_slow_copy_does_not_delay_the_response() -> Result<()> {
     let mirror = json!({"version": "v2", "percent": 100});
     let edge = Edge::start(&mirroring(canary(0.0), mirror, json!({}))).await?;
     edge.upstreams["v2"].behave(divvy_lab::upstream::Behaviour {
         delay: Duration::from_secs(60),
         ..Default::default()
     });
-    // Each would take a minute, were it to wait for the copy: a client gives up after 30 s.
+    // Each would take a minute if it waited for the copy; a client times out after 30 s.
     for user in 0..50 {
         let answer = edge.get_as(user.to_string(), "/").await?;
         assert_eq!(served_by(&answer), Some("v1"));

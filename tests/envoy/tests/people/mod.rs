@@ -1,15 +1,15 @@
-//! People who come for the first time, sign in and are shadowed, on a real Envoy.
+//! Minted identities, sticky cookies and mirrors on a real Envoy.
 
 mod minted;
 mod mirror;
 mod sticky;
 
 use anyhow::{Context, Result};
-use divvy_envoy_tests::{Edge, configuration, rollout_with, told, with};
+use divvy_envoy_tests::{Edge, assignment_of, configuration, rollout_with, with};
 use divvy_lab::client::Response;
 use serde_json::{Value, json};
 
-/// A configuration of one rollout, `checkout`, where a visitor is given the cookie `divvy_id`.
+/// A configuration of one rollout, `checkout`, that mints the cookie `divvy_id`.
 fn minting(strategy: Value, further: Value) -> Value {
     let identity =
         json!([{"header": "x-user-id"}, {"cookie": "divvy_id", "mint": {"maxAge": "30d"}}]);
@@ -17,7 +17,7 @@ fn minting(strategy: Value, further: Value) -> Value {
     with(configuration(&rollouts), json!({"identity": identity}))
 }
 
-/// The cookies that an answer gives, each with its attributes.
+/// The cookies of a response with their attributes.
 fn given(answer: &Response) -> Vec<String> {
     let lines = answer.headers.get_all("set-cookie").iter();
     lines
@@ -25,7 +25,7 @@ fn given(answer: &Response) -> Vec<String> {
         .collect()
 }
 
-/// The value of a cookie that an answer gives.
+/// The value of a cookie of a response.
 fn value_of(answer: &Response, name: &str) -> Option<String> {
     let begin = format!("{name}=");
     given(answer).iter().find_map(|line| {
@@ -46,7 +46,7 @@ async fn get(edge: &Edge, user: &str, cookies: &str) -> Result<Response> {
     edge.client.get_with("/", &headers).await
 }
 
-/// What the client was told was decided.
+/// The assignment in the response header.
 fn decision(answer: &Response) -> Result<&str> {
-    told(answer).context("the client is told")
+    assignment_of(answer).context("the response has an assignment")
 }

@@ -1,4 +1,4 @@
-//! Cookies that remember.
+//! Sticky cookies.
 
 use anyhow::{Context, Result};
 use divvy_envoy_tests::{Edge, canary, served_by};
@@ -13,7 +13,7 @@ fn sticky(strategy: Value, further: Value) -> Value {
     minting(strategy, divvy_envoy_tests::with(sticky, further))
 }
 
-/// A visitor whose first answer was this version: the cookies.
+/// The cookies of a visitor whose first response was from this version.
 async fn visitor(edge: &Edge, version: &str) -> Result<String> {
     for _ in 0..200 {
         let answer = get(edge, "", "").await?;
@@ -28,7 +28,7 @@ async fn visitor(edge: &Edge, version: &str) -> Result<String> {
 }
 
 #[tokio::test]
-async fn signing_in_keeps_the_version_and_so_does_a_smaller_weight() -> Result<()> {
+async fn the_cookie_keeps_the_version_after_signing_in_and_at_a_smaller_weight() -> Result<()> {
     let edge = Edge::start(&sticky(canary(50.0), json!({}))).await?;
     for version in ["v1", "v2"] {
         let cookies = visitor(&edge, version).await?;
@@ -42,7 +42,7 @@ async fn signing_in_keeps_the_version_and_so_does_a_smaller_weight() -> Result<(
     edge.put(&sticky(canary(1.0), json!({}))).await?;
     let answer = get(&edge, "", &inside).await?;
     assert_eq!(decision(&answer)?, "checkout=v2;reason=sticky");
-    // Weight 0 lets go of them, for good.
+    // Weight 0 releases them permanently.
     edge.put(&sticky(canary(0.0), json!({}))).await?;
     let answer = get(&edge, "", &inside).await?;
     assert_eq!(decision(&answer)?, "checkout=v1;reason=split");
@@ -52,11 +52,11 @@ async fn signing_in_keeps_the_version_and_so_does_a_smaller_weight() -> Result<(
 }
 
 #[tokio::test]
-async fn a_cookie_that_does_not_hold_lets_go() -> Result<()> {
+async fn an_invalid_cookie_is_ignored_and_replaced() -> Result<()> {
     let edge = Edge::start(&sticky(canary(100.0), json!({}))).await?;
     let answer = get(&edge, "1", "").await?;
     let good = value_of(&answer, STICKY).context("a cookie")?;
-    // With this weight only the cookie makes it v2.
+    // At this weight only the cookie gives v2.
     edge.put(&sticky(canary(0.0001), json!({}))).await?;
     let long = format!("{good}{}", "x".repeat(4_096));
     for (why, cookies, reason) in [
@@ -94,7 +94,7 @@ async fn a_cookie_that_does_not_hold_lets_go() -> Result<()> {
 }
 
 #[tokio::test]
-async fn holdout_and_layer_hold_and_a_ramp_takes_along_who_has_the_cookie() -> Result<()> {
+async fn holdout_and_layer_win_over_the_cookie_and_a_ramp_keeps_its_users() -> Result<()> {
     let ab = |from: u32, to: u32| {
         json!({"abTest": {
             "split": [{"version": "v1", "weight": 1}, {"version": "v2", "weight": 1}],
@@ -121,7 +121,7 @@ async fn holdout_and_layer_hold_and_a_ramp_takes_along_who_has_the_cookie() -> R
     }
     assert!(seen.iter().all(|count| *count > 10), "{seen:?}");
 
-    // A step that began an hour ago lets half in, a later one everybody.
+    // A step that began an hour ago admits half of the users, a later one all.
     let ramp = |weight: u32| json!({"canary": {"version": "v2", "start": "2020-01-01T00:00:00Z", "steps": [{"weight": weight}]}});
     edge.put(&sticky(ramp(50), json!({}))).await?;
     let outside = visitor(&edge, "v1").await?;

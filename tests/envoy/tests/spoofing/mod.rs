@@ -1,5 +1,5 @@
 //! The spoofing table: each header and cookie that the shipped edge reads or writes, forged in
-//! twelve ways. A header that divvy writes has no effect and does not reach the upstream as it was
+//! twelve ways. A header that divvy writes has no effect and does not reach the upstream as
 //! sent; one that it reads has the effect of its honest spelling or none.
 
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use divvy::policy::Policy;
 use divvy::request::{Request, host};
 use divvy::{config, decide, output};
-use divvy_envoy_tests::{Edge, Setup, seen_upstream, served_by, told};
+use divvy_envoy_tests::{Edge, Setup, assignment_of, seen_upstream, served_by};
 use divvy_lab::bootstrap::Bootstrap;
 use divvy_lab::client::{Fate, Response};
 use divvy_lab::plugin::Plugin;
@@ -24,11 +24,11 @@ mod sent;
 mod ways;
 mod what;
 
-/// An edge, and what the judge has to know of it.
+/// An edge, and the facts that the assertions need.
 struct Court {
     edge: Edge,
     policy: Policy,
-    /// The rollout is one of a named host.
+    /// Whether the rollout names a host.
     named: bool,
 }
 
@@ -58,7 +58,7 @@ impl Court {
         })
     }
 
-    /// What this user has, by the library.
+    /// The library's decision for this user.
     fn decision_of(&self, user: &[u8]) -> Option<String> {
         let headers = [
             (&b":path"[..], &b"/checkout"[..]),
@@ -71,8 +71,8 @@ impl Court {
         output::assignment(&self.policy, &outcome.decisions)
     }
 
-    /// Sends the honest request, with the header or cookie and without it: the two effects that
-    /// there are. Returns how many requests that was.
+    /// Sends the honest request with and without the header or cookie: the two allowed effects.
+    /// Returns the number of requests.
     async fn control(&self, what: &What) -> Result<u64> {
         for (lines, decision) in [(vec![what.line()], what.with), (Vec::new(), what.without)] {
             let sent = Sent::Http1(Http1::of(what, &lines));
@@ -85,7 +85,7 @@ impl Court {
         Ok(2)
     }
 
-    /// Tries one forged request. Returns whether it reached an upstream.
+    /// Sends one forged request. Returns whether it reached an upstream.
     async fn judge(&self, what: &What, sent: &Sent, expected: &Expected) -> Result<bool> {
         let answer = match sent.send(self.edge.addr).await? {
             Outcome::Answer(answer) => answer,
@@ -103,7 +103,7 @@ impl Court {
             Expected::AsRead => self.concerns_checkout(&answer)?.then_some(what.with),
             Expected::User(name) => {
                 user = self.decision_of(name);
-                Some(user.as_deref().context("everybody has a version")?)
+                Some(user.as_deref().context("every user has a version")?)
             }
             Expected::Refused(status) => {
                 ensure!(answer.status == *status, "{answer:?}");
@@ -120,11 +120,15 @@ impl Court {
         Ok(true)
     }
 
-    /// The one place that says what may come of a request: this decision, for client and upstream
-    /// alike, and nothing of what was forged.
+    /// The only assertion about a response: client and upstream see this decision, and no forged
+    /// value.
     fn effect(&self, what: &What, answer: &Response, decision: Option<&str>) -> Result<()> {
         ensure!(answer.status == 200, "{answer:?}");
-        ensure!(told(answer) == decision, "{:?}", told(answer));
+        ensure!(
+            assignment_of(answer) == decision,
+            "{:?}",
+            assignment_of(answer)
+        );
         let version = decision.and_then(|decision| decision.get("checkout=".len()..)?.get(..2));
         ensure!(
             served_by(answer) == Some(version.unwrap_or("v1")),
@@ -151,7 +155,7 @@ impl Court {
         Ok(())
     }
 
-    /// Whether the upstream reads this as a request for the checkout (of the shop).
+    /// Whether the upstream receives a request for the checkout (of the shop).
     fn concerns_checkout(&self, answer: &Response) -> Result<bool> {
         let echo = answer.json()?;
         let path = echo["path"].as_str().context("no path")?;
@@ -180,10 +184,10 @@ fn percent_decoded(path: &str) -> Vec<u8> {
     decoded
 }
 
-/// How many requests are under way at a time. Envoy takes a second to close a connection.
+/// The number of concurrent requests. Envoy takes a second to close a connection.
 const ABREAST: usize = 64;
 
-/// Fills the whole table. All that is wrong is in the error.
+/// Fills the whole table. The error lists all differences.
 async fn fill(court: Court) -> Result<()> {
     let court = Arc::new(court);
     let turns = Arc::new(Semaphore::new(ABREAST));
@@ -219,7 +223,7 @@ async fn fill(court: Court) -> Result<()> {
         wrong.len(),
         wrong.join("\n")
     );
-    // What Envoy refused has reached nobody.
+    // A request that Envoy refused reached no upstream.
     let upstreams = court.edge.upstreams.values();
     let served: u64 = upstreams.map(|upstream| upstream.requests()).sum();
     ensure!(
@@ -230,20 +234,20 @@ async fn fill(court: Court) -> Result<()> {
 }
 
 #[tokio::test]
-async fn no_forged_header_or_cookie_has_an_effect_of_its_own_on_the_shipped_edge() -> Result<()> {
+async fn forged_headers_and_cookies_have_no_additional_effect_on_the_shipped_edge() -> Result<()> {
     fill(Court::start(&shipped()?, false).await?).await
 }
 
 #[tokio::test]
-async fn nor_where_the_rollout_is_one_of_a_named_host() -> Result<()> {
+async fn forged_headers_and_cookies_have_no_additional_effect_with_a_named_host() -> Result<()> {
     let mut configuration = shipped()?;
     let entry = configuration.pointer_mut("/rollouts/0/match/0");
     entry.context("the shipped rollout has a match")?["hosts"] = json!([HOST]);
     fill(Court::start(&configuration, true).await?).await
 }
 
-/// The shipped edge with another value in this field of its connection manager: an error if no
-/// request of this way is wrong then.
+/// The shipped edge with another value in this field of its connection manager; an error if every
+/// request of this way still has an allowed effect.
 async fn opens(field: &str, weak: Value, way: &str) -> Result<()> {
     let weaken = |mut edge: Bootstrap| {
         for manager in edge.connection_managers()? {
@@ -259,9 +263,9 @@ async fn opens(field: &str, weak: Value, way: &str) -> Result<()> {
     Ok(())
 }
 
-/// Proof that the table can fail, and that the shipped file needs each of these.
+/// Proof that the table can fail, and that the shipped file needs each of these fields.
 #[tokio::test]
-async fn without_what_the_edge_does_first_the_table_tells_the_ways_that_are_open() -> Result<()> {
+async fn without_the_protections_of_the_edge_the_table_detects_the_open_ways() -> Result<()> {
     let unchanged = json!("KEEP_UNCHANGED");
     tokio::try_join!(
         opens("common_http_protocol_options", json!({}), "underscores"),
@@ -279,7 +283,7 @@ async fn without_what_the_edge_does_first_the_table_tells_the_ways_that_are_open
 #[test]
 fn the_table_has_a_row_for_every_header_and_cookie_of_the_shipped_files() -> Result<()> {
     assert_eq!(what::forged(), what::named_by(&shipped()?));
-    // Whatever divvy writes is removed before the first filter looks.
+    // Reserved headers are removed before the first filter.
     let mut written: Vec<_> = WHATS
         .iter()
         .filter(|what| what.kind == Kind::Written)

@@ -1,4 +1,4 @@
-//! Requests as they are sent, and what is expected of them.
+//! Forged requests and their expected effects.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -8,25 +8,25 @@ use divvy_lab::client::{Fate, Http2, Response, raw, raw_http2, request};
 
 use crate::spoofing::what::{HOST, What};
 
-/// What is expected of a request.
+/// The expected effect of a request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Expected {
-    /// What the honest spelling has.
+    /// The decision of the honest spelling.
     With,
-    /// What is decided without it.
+    /// The decision without the header.
     Without,
-    /// What this user has.
+    /// The decision of this user.
     User(Vec<u8>),
-    /// No rollout looks at it.
+    /// No rollout matches.
     Undecided,
-    /// As honest, or undecided: whatever fits the path that the upstream reads, which is not the
-    /// same for each version of Envoy.
+    /// Honest or undecided, whichever fits the path that the upstream receives: versions of Envoy
+    /// differ.
     AsRead,
     /// Envoy itself answers with this status.
     Refused(u16),
-    /// Envoy itself asks the client to come again with this path.
+    /// Envoy itself redirects the client to this path.
     Redirected(&'static str),
-    /// Envoy itself ends the connection.
+    /// Envoy itself closes the connection.
     Closed,
 }
 
@@ -35,7 +35,7 @@ pub enum Expected {
 pub enum Sent {
     /// These bytes.
     Http1(Http1),
-    /// Fields that a library sends, behind those of every request.
+    /// Fields that a library sends, after those of every request.
     Http2 { fields: Fields, trailers: Fields },
     /// Fields that no library sends.
     Malformed(Fields),
@@ -51,12 +51,12 @@ pub struct Http1 {
     pub target: String,
     pub host: String,
     pub lines: Vec<Vec<u8>>,
-    /// What comes behind the headers.
+    /// The bytes after the headers.
     pub rest: Vec<u8>,
 }
 
 impl Http1 {
-    /// GET /checkout with these lines and the one that is beside them.
+    /// GET /checkout with these lines and the line of the row.
     pub fn of(what: &What, lines: &[Vec<u8>]) -> Http1 {
         let beside = what.beside.map(|line| line.as_bytes().to_vec());
         Http1 {
@@ -70,7 +70,7 @@ impl Http1 {
 
     fn bytes(&self) -> Vec<u8> {
         let mut bytes = format!("{} {} HTTP/1.1\r\n", self.method, self.target).into_bytes();
-        // Ours come first: one that begins with white space must not belong to another.
+        // The forged lines come first: one that begins with white space must not continue another.
         for line in &self.lines {
             bytes.extend([line, &b"\r\n"[..]].concat());
         }
@@ -80,17 +80,17 @@ impl Http1 {
     }
 }
 
-/// What came back.
+/// The result of a request.
 #[derive(Debug)]
 pub enum Outcome {
     /// An answer.
     Answer(Box<Response>),
-    /// The request was malformed: what became of it.
+    /// The request was malformed: the error.
     Fate(Fate),
 }
 
 impl Sent {
-    /// Sends it on a connection of its own.
+    /// Sends it on a new connection.
     pub async fn send(&self, addr: SocketAddr) -> Result<Outcome> {
         match self {
             Sent::Http1(request) => {

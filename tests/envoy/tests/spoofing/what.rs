@@ -7,7 +7,7 @@ use Kind::{Cookie, Header, Written};
 /// The host of every honest request.
 pub const HOST: &str = "shop.example.com";
 
-/// Two of the users, and what they have by the shipped configuration.
+/// Two users, and their decisions under the shipped configuration.
 pub const USER: &str = "user-14";
 pub const OTHER: &str = "user-1";
 
@@ -16,10 +16,10 @@ const SPLIT: &str = "checkout=v2;reason=split";
 const TESTER: &str = "checkout=v2;reason=rule";
 const STAFF: &str = "checkout=v3;reason=rule";
 
-/// What it is to divvy.
+/// Its meaning for divvy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
-    /// A header that only divvy writes, so that as a client sends it nobody may see it.
+    /// A reserved header: as sent by a client it must not be visible anywhere.
     Written,
     /// A header that a client may send, for divvy to read or for the upstream.
     Header,
@@ -33,13 +33,13 @@ pub struct What {
     pub kind: Kind,
     pub name: &'static str,
     pub value: &'static str,
-    /// It names the user, so that another value is another user rather than nobody.
+    /// Whether it is the identity, so that another value is another user.
     pub is_identity: bool,
-    /// The line that is sent beside it, and also without it.
+    /// The line that is sent with it and without it.
     pub beside: Option<&'static str>,
-    /// What is decided without it.
+    /// The decision without it.
     pub without: &'static str,
-    /// What is decided with it in its honest spelling.
+    /// The decision with its honest spelling.
     pub with: &'static str,
 }
 
@@ -48,7 +48,7 @@ pub const WHATS: [What; 9] = [
     written("x-divvy-route", "v3"),
     written("x-divvy-assignment", "checkout=v3;reason=rule"),
     written("x-divvy-mirror", "v3"),
-    // Written for clients; in a request it is a header like any other.
+    // A response header; in a request it has no meaning.
     ignored("x-divvy-version", "checkout=v3;reason=rule"),
     identity(Header, "x-user-id"),
     identity(Cookie, "shop_user"),
@@ -64,7 +64,7 @@ pub const WHATS: [What; 9] = [
     condition(Cookie, "shop_role", "staff", None, NOBODY, STAFF),
 ];
 
-/// A header that divvy writes: it has no effect on somebody who has v2.
+/// A reserved header: it has no effect on a user of v2.
 const fn written(name: &'static str, value: &'static str) -> What {
     What {
         kind: Written,
@@ -74,7 +74,7 @@ const fn written(name: &'static str, value: &'static str) -> What {
     }
 }
 
-/// A header that goes on to the upstream and has no other effect.
+/// A header that is forwarded and has no other effect.
 const fn ignored(name: &'static str, value: &'static str) -> What {
     What {
         kind: Header,
@@ -82,7 +82,7 @@ const fn ignored(name: &'static str, value: &'static str) -> What {
     }
 }
 
-/// Who the user is.
+/// The identity.
 const fn identity(kind: Kind, name: &'static str) -> What {
     What {
         is_identity: true,
@@ -90,7 +90,7 @@ const fn identity(kind: Kind, name: &'static str) -> What {
     }
 }
 
-/// What a rule asks for.
+/// The source of a rule.
 const fn condition(
     kind: Kind,
     name: &'static str,
@@ -125,7 +125,7 @@ impl What {
         }
     }
 
-    /// The header that it is, or that it is in.
+    /// The header, or the header that contains it.
     pub fn header(&self) -> &'static str {
         match self.kind {
             Cookie => "cookie",
@@ -133,13 +133,13 @@ impl What {
         }
     }
 
-    /// A value that means something else than ours.
+    /// A value with another meaning.
     pub fn other(&self) -> &'static str {
         if self.is_identity { OTHER } else { "v1" }
     }
 }
 
-/// The rows in the words of [`named_by`].
+/// The rows in the format of [`named_by`].
 pub fn forged() -> Vec<String> {
     let name = |what: &What| match what.kind {
         Cookie => format!("cookie: {}", what.name),
@@ -150,8 +150,8 @@ pub fn forged() -> Vec<String> {
     names
 }
 
-/// Every header (as `x-a`) and cookie (as `cookie: a`) that this configuration of divvy names, and
-/// those that it writes or strips in any case, sorted.
+/// Every header (as `x-a`) and cookie (as `cookie: a`) that this configuration names, writes or
+/// strips, sorted.
 pub fn named_by(configuration: &Value) -> Vec<String> {
     let mut names = ["x-divvy-route", "x-divvy-assignment", "x-divvy-mirror"]
         .map(str::to_owned)
@@ -174,7 +174,7 @@ pub fn named_by(configuration: &Value) -> Vec<String> {
     names
 }
 
-/// Hands over what a field of this name holds, wherever in the tree it is.
+/// Collects the values of all fields with this name.
 fn collect(tree: &Value, field: &str, found: &mut impl FnMut(&Value)) {
     match tree {
         Value::Object(map) => {

@@ -1,4 +1,4 @@
-//! The ways to forge: of spelling a line, of naming the place, of sending it.
+//! The ways to forge a line: spelling, host and path, protocol.
 
 mod place;
 mod protocol;
@@ -9,15 +9,15 @@ use crate::spoofing::what::What;
 
 use Expected::{User, Without};
 
-/// One column: its name, and the requests that forge a header or cookie in this way. The rollout
-/// may be one of a named host.
+/// A column: its name, and the requests that forge a header or cookie in this way. The rollout may
+/// name a host.
 #[derive(Clone, Copy)]
 pub struct Way {
     pub name: &'static str,
     pub tries: fn(&What, bool) -> Vec<Try>,
 }
 
-/// A request and what is expected of it.
+/// A request and its expected effect.
 pub type Try = (Sent, Expected);
 
 /// The columns.
@@ -41,13 +41,13 @@ fn lines(what: &What, lines: &[Vec<u8>], expected: Expected) -> Try {
     (Sent::Http1(Http1::of(what, lines)), expected)
 }
 
-/// With this value in place of ours: somebody else, or nobody.
+/// With this value instead: another user, or none.
 fn value(what: &What, value: impl AsRef<[u8]>) -> Try {
     let line = what.line_of(what.name, &value);
     lines(what, &[line], other(what, value))
 }
 
-/// What a value that is not ours leads to.
+/// The effect of another value.
 fn other(what: &What, value: impl AsRef<[u8]>) -> Expected {
     if what.is_identity {
         User(value.as_ref().to_vec())

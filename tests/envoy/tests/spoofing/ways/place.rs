@@ -1,4 +1,4 @@
-//! Honest lines in requests whose host or path is not spelled as an honest client would.
+//! Honest lines in requests with an unusual spelling of the host or path.
 
 use super::Try;
 use crate::spoofing::sent::Expected::{self, AsRead, Redirected, Refused, Undecided, With};
@@ -15,7 +15,7 @@ fn at(what: &What, target: &str, host: &str, expected: Expected) -> Try {
     (Sent::Http1(request), expected)
 }
 
-/// Where the host decides, this one is another.
+/// If the rollout names a host, this is another one.
 fn elsewhere(named: bool) -> Expected {
     if named { Undecided } else { With }
 }
@@ -97,7 +97,7 @@ pub fn path_parameters(what: &What, _: bool) -> Vec<Try> {
     targets(
         what,
         [
-            // A segment with a parameter is another segment, for routes too.
+            // A segment with a parameter is another segment, also for routes.
             ("/checkout;v=2", Undecided),
             ("/checkout;", Undecided),
             ("/checkout;v=2/pay", Undecided),
@@ -107,7 +107,7 @@ pub fn path_parameters(what: &What, _: bool) -> Vec<Try> {
             ("/checkout/pay;v=2", With),
             ("/checkout?;v=2", With),
             ("/x;v=2/../checkout", With),
-            // Only some versions of Envoy take these for dots.
+            // Only some versions of Envoy decode these as dots.
             ("/x/..;/checkout", AsRead),
             ("/checkout/..;/x", AsRead),
         ],
@@ -138,7 +138,7 @@ pub fn absolute_targets(what: &What, named: bool) -> Vec<Try> {
             ("ftp://shop.example.com/checkout", Refused(400)),
         ],
     );
-    // The target's host is the one that counts, and that the upstream gets.
+    // The host of the target wins, and the upstream receives it.
     tries.push(at(
         what,
         "http://shop.example.com/checkout",

@@ -1,4 +1,4 @@
-//! Lines sent by another protocol, or too late.
+//! Lines sent over another protocol, or after the headers.
 
 use super::{Try, other};
 use crate::spoofing::sent::Expected::{Closed, With, Without};
@@ -33,7 +33,7 @@ pub fn http2(what: &What, _: bool) -> Vec<Try> {
         Closed,
     ));
     if what.kind == Kind::Cookie {
-        // Crumbs, which Envoy puts together again.
+        // Cookie crumbs, which Envoy joins.
         let crumb = b"cookie: a=1".to_vec();
         let halves = [
             what.line_of(what.name, ""),
@@ -79,7 +79,7 @@ pub fn trailers(what: &What, _: bool) -> Vec<Try> {
     vec![
         chunked(vec![], &ours, Without),
         chunked(vec![declared.clone()], &ours, Without),
-        // No duplicate either.
+        // Not a duplicate either.
         chunked(vec![ours.clone()], &others, With),
         http2(vec![], &ours, Without),
         http2(vec![declared], &ours, Without),

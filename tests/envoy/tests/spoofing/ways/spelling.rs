@@ -1,4 +1,4 @@
-//! Lines that are not spelled as an honest client would.
+//! Lines with an unusual spelling.
 
 use super::{Try, lines, other, value};
 use crate::spoofing::sent::Expected::{Refused, With, Without};
@@ -10,7 +10,7 @@ pub fn letter_case(what: &What, _: bool) -> Vec<Try> {
     let mut tries = vec![value(what, what.value.to_uppercase())];
     if what.kind == Kind::Cookie {
         let shouted = [b"COOKIE", &what.line()["cookie".len()..]].concat();
-        // Names of headers are the same in any case, those of cookies are not.
+        // Header names are case-insensitive, cookie names are not.
         tries.push(lines(what, &[shouted], With));
         tries.push(lines(what, &[upper], Without));
     } else {
@@ -36,7 +36,7 @@ pub fn duplicates(what: &What, _: bool) -> Vec<Try> {
     let joined = format!("{0}, {0}", what.value);
     let mut tries = vec![value(what, joined)];
     if what.kind == Kind::Cookie {
-        // The first of a name counts, however many lines they are on.
+        // The first cookie of a name counts, on any number of lines.
         let in_one = |first: &str, second: &str| {
             let second = format!("{first}; {}={second}", what.name);
             vec![what.line_of(what.name, second)]
@@ -51,7 +51,7 @@ pub fn duplicates(what: &What, _: bool) -> Vec<Try> {
         tries.push(lines(what, &[ours.clone(), others.clone()], With));
         tries.push(lines(what, &[others, ours], others_first));
     } else {
-        // Which of two would be the user? A condition holds if it holds for one of the lines.
+        // A repeated identity header is unusable. A condition holds if it holds for one of the lines.
         let both = if what.is_identity { Without } else { With };
         for pair in [
             [ours.clone(), ours.clone()],
@@ -79,7 +79,7 @@ pub fn underscores(what: &What, _: bool) -> Vec<Try> {
         let forged = what.line_of(&name, what.value);
         let others = what.line_of(&name, what.other());
         tries.push(lines(what, &[forged], Without));
-        // No duplicate either.
+        // Not a duplicate either.
         tries.push(lines(what, &[others, what.line()], With));
     }
     tries
@@ -93,7 +93,7 @@ pub fn folded_lines(what: &What, _: bool) -> Vec<Try> {
     let (first, last) = what.value.split_at(1);
     let in_two = format!("{first}\r\n {last}");
     let mut tries = vec![
-        // A folded line is one value. Envoy makes one space of the fold.
+        // A folded line is one value; Envoy replaces the fold by a space.
         with(&[name, b":\r\n ", &rest], With),
         with(&[name, b": ", &rest, b"\r\n\t"], With),
         lines(
@@ -101,11 +101,11 @@ pub fn folded_lines(what: &What, _: bool) -> Vec<Try> {
             &[what.line_of(what.name, in_two)],
             other(what, format!("{first} {last}")),
         ),
-        // A part of another header is no header,
+        // A part of another header is not a header,
         with(&[b"x-harmless: 1\r\n ", ours], Without),
         with(&[b"x-harmless: 1\r\n\t", ours], Without),
         with(&[b"x-harmless: 1\r", ours], Without),
-        // but a bare line feed ends a line for Envoy, which sends it on as two.
+        // but Envoy treats a bare line feed as a line end, and forwards two lines.
         with(&[b"x-harmless: 1\n", ours], With),
         with(&[b" ", ours], Refused(400)),
         with(&[name, b" : ", &rest], Refused(400)),
@@ -121,7 +121,7 @@ pub fn folded_lines(what: &What, _: bool) -> Vec<Try> {
 pub fn bytes_above_ascii(what: &What, _: bool) -> Vec<Try> {
     let ours = what.value.as_bytes();
     let mut tries = Vec::new();
-    // A no-break space is no white space to divvy, nor are the quotes of a word processor quotes.
+    // For divvy a no-break space is not white space, and typographic quotes are not quotes.
     for (before, after) in [("", "\u{a0}"), ("\u{a0}", ""), ("“", "”")] {
         tries.push(value(
             what,
