@@ -4,18 +4,18 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-/// Some networks.
+/// A list of networks.
 #[derive(Clone, Debug)]
 pub struct Networks(Vec<IpNet>);
 
 impl Networks {
-    /// These networks.
+    /// A list of these networks.
     pub const fn new(list: Vec<IpNet>) -> Self {
         Self(list)
     }
 
-    /// Whether this is an address in one of them; an IPv4 address that IPv6 carries is an
-    /// IPv4 address.
+    /// Whether the value is an address in one of the networks. An IPv4-mapped IPv6 address
+    /// counts as the IPv4 address.
     pub fn contain(&self, value: &[u8]) -> bool {
         let text = std::str::from_utf8(value.trim_ascii()).ok();
         let address = text.and_then(|text| text.parse::<IpAddr>().ok());
@@ -26,11 +26,11 @@ impl Networks {
     }
 }
 
-/// Reads a network: an address, `/`, and how many of its bits count. Without `/`, the one
-/// address.
+/// Reads a network: an address, `/` and the length of its prefix in bits. Without `/`: the
+/// network of this address alone.
 ///
 /// # Errors
-/// What is wrong with it.
+/// What is wrong with the text.
 pub fn network(text: &str) -> Result<IpNet, String> {
     let network = parsed(text).ok_or_else(|| {
         format!("{text:?} is not a network: write it as 10.0.0.0/8 or 2001:db8::/32")
@@ -44,19 +44,19 @@ pub fn network(text: &str) -> Result<IpNet, String> {
     Ok(unmapped(canonical))
 }
 
-// Not by IpNet's own reader, which reads addresses once more: 3 KB of code.
+// `IpNet` has a reader of addresses of its own: 3 KB of code.
 fn parsed(text: &str) -> Option<IpNet> {
     let Some((address, prefix)) = text.split_once('/') else {
         return Some(IpNet::from(text.parse::<IpAddr>().ok()?));
     };
-    // A sign would pass for a number's.
+    // `parse` would accept a sign.
     if !prefix.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
     IpNet::new(address.parse().ok()?, prefix.parse().ok()?).ok()
 }
 
-/// IPv4 in the clothes of IPv6 as what it is, since that is what addresses are compared as.
+/// An IPv4-mapped IPv6 network as the IPv4 network: addresses are compared in that form.
 fn unmapped(network: IpNet) -> IpNet {
     /// The bits of a mapped address before those of the IPv4 one.
     const PREFIX: u8 = 96;
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_is_an_error() {
+    fn text_that_is_not_a_network_is_an_error() {
         for text in [
             "",
             "10.0.0.0/33",

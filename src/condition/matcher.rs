@@ -1,4 +1,4 @@
-//! What a value is held against.
+//! Matchers: compiled operators with their operands.
 
 use std::borrow::Cow;
 
@@ -10,39 +10,38 @@ use super::regex::Regex;
 use super::semver::VersionRequirement;
 use crate::byte_map::ByteMap;
 
-/// What a value is held against. Values are bytes.
+/// A compiled operator, which values pass or not. Values are bytes.
 #[derive(Clone, Debug)]
 pub enum Matcher {
     /// The whole value.
     Exact(Box<[u8]>),
-    /// How it begins.
+    /// The beginning of the value.
     Prefix(Box<[u8]>),
-    /// How a path begins: the prefix ends at a segment, so `/shop` is no prefix of
-    /// `/shopping`.
+    /// The beginning of a path, in whole segments: `/shop` is not a prefix of `/shopping`.
     PathPrefix(Box<[u8]>),
-    /// How it ends.
+    /// The end of the value.
     Suffix(Box<[u8]>),
-    /// What stands in it somewhere.
+    /// Any part of the value.
     Contains(Box<Finder<'static>>),
-    /// One of these.
+    /// One of these whole values.
     In(ByteMap<()>),
-    /// That it is there (`true`) or missing (`false`).
+    /// `true`: the source has a value. `false`: it has none.
     Present(bool),
     /// A regular expression that the whole value matches.
     Regex(Box<Regex>),
-    /// Versions.
+    /// A range of versions.
     Semver(Box<VersionRequirement>),
-    /// Numbers.
+    /// A range of numbers.
     Range(Range),
-    /// Addresses.
+    /// Networks of addresses.
     Cidr(Networks),
-    /// One of the above whose text is in lower case: so is the value, before it is looked
-    /// at.
+    /// One of the above with its text in lower case; values are lower-cased before they are
+    /// compared.
     IgnoreCase(Box<Self>),
 }
 
 impl Matcher {
-    /// Whether one of the values passes; without any, whether it passes that there is none.
+    /// Whether one of the values passes. Without values: whether a missing source passes.
     pub fn accepts_one_of<'v>(&self, mut values: impl Iterator<Item = &'v [u8]>) -> bool {
         match self {
             Self::Present(present) => values.next().is_some() == *present,
@@ -50,8 +49,8 @@ impl Matcher {
         }
     }
 
-    /// The same for values that a client may send as many of as it likes: a pattern, which
-    /// takes the time of its length for each byte of them, looks at the first few KiB.
+    /// As [`Self::accepts_one_of`], for values whose number the client chooses: a regular
+    /// expression sees only the first [`Regex::MAX_BYTES`] of them.
     pub fn accepts_one_sent<'v>(&self, values: impl Iterator<Item = &'v [u8]>) -> bool {
         if !matches!(self, Self::Regex(_)) {
             return self.accepts_one_of(values);
@@ -64,12 +63,12 @@ impl Matcher {
         }))
     }
 
-    /// Whether it passes that there is none.
+    /// Whether a missing source passes.
     pub const fn accepts_none(&self) -> bool {
         matches!(self, Self::Present(false))
     }
 
-    /// Whether a value that is there passes.
+    /// Whether this value passes.
     pub fn accepts(&self, value: &[u8]) -> bool {
         match self {
             Self::Exact(whole) => value == &**whole,
@@ -90,7 +89,7 @@ impl Matcher {
     }
 }
 
-/// ASCII letters in lower case, without a copy where they are.
+/// The value with ASCII letters in lower case; copied only if one is in upper case.
 fn lower(value: &[u8]) -> Cow<'_, [u8]> {
     if value.iter().any(u8::is_ascii_uppercase) {
         Cow::Owned(value.to_ascii_lowercase())

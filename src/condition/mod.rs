@@ -17,19 +17,18 @@ use crate::decision::{Decision, RolloutId, VersionId, find_decision};
 use crate::identity::Visitor;
 use crate::request::{ClaimId, CookieId, HeaderId, LabelId, QueryId, Request};
 
-/// Where a condition looks.
+/// The source of a condition's values.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// A header; the condition holds if it holds for one of its lines.
+    /// A header; one line that passes is enough.
     Header(HeaderId),
     /// A cookie.
     Cookie(CookieId),
     /// A query parameter.
     Query(QueryId),
-    /// A label; the condition holds if it holds for one of the lines that have it.
+    /// A label of a label header; one line that passes is enough.
     Label(LabelId),
-    /// A claim of a verified token; the condition holds if it holds for one element of a
-    /// list.
+    /// A claim of a verified token; one element of a list that passes is enough.
     Claim(ClaimId),
     /// The path without query.
     Path,
@@ -37,9 +36,9 @@ pub enum Source {
     Method,
     /// The host, normalized.
     Host,
-    /// The address that the request came from, without port.
+    /// The address of the client, without port.
     SourceIp,
-    /// The user's identity, unless it is a random one or one that is only now given.
+    /// The identity that the request carried, never a random or minted one.
     Identity,
 }
 
@@ -64,23 +63,23 @@ impl Source {
 /// A condition on a request.
 #[derive(Clone, Debug)]
 pub enum Condition {
-    /// All hold.
+    /// All parts hold.
     All(Vec<Self>),
-    /// One holds.
+    /// At least one part holds.
     Any(Vec<Self>),
-    /// It does not hold; true over a missing source.
+    /// The part does not hold; true if its source is missing.
     Not(Box<Self>),
-    /// What the source has passes the test.
+    /// A value of the source passes the matcher.
     Leaf(Source, Matcher),
-    /// A rollout has chosen this version.
+    /// A rollout has decided for this version.
     Assigned(Assigned),
 }
 
-/// What a rollout is to have chosen: an earlier one here or, if that decided nothing, one of
-/// a trusted proxy upstream.
+/// A version that a rollout must have decided for: an earlier rollout of this configuration or,
+/// if it decided nothing, the rollout of that name in a trusted upstream proxy.
 #[derive(Clone, Debug)]
 pub struct Assigned {
-    /// The rollout and version here, if there is such a rollout.
+    /// The rollout and version of this configuration; `None` if it has no such rollout.
     pub here: Option<(RolloutId, VersionId)>,
     /// The rollout's name.
     pub rollout: Box<str>,
@@ -88,16 +87,16 @@ pub struct Assigned {
     pub version: Box<str>,
 }
 
-/// All that a condition can look at.
+/// Everything that a condition can depend on.
 #[derive(Clone, Copy)]
 pub struct EvaluationContext<'f, 'a, 'r> {
     /// The request.
     pub request: &'a Request<'r>,
     /// Its sender.
     pub visitor: &'f Visitor<'a, 'r>,
-    /// What has been decided for it so far.
+    /// The decisions of the rollouts before this one.
     pub decisions: &'f [Decision],
-    /// What proxies upstream have decided.
+    /// The decisions of upstream proxies.
     pub upstream: &'f UpstreamDecisions<'a, 'r>,
 }
 
@@ -129,7 +128,7 @@ impl Assigned {
 fn leaf_holds(source: &Source, matcher: &Matcher, context: &EvaluationContext<'_, '_, '_>) -> bool {
     let request = context.request;
     let value = match source {
-        // Most did not come, which is soon said.
+        // The most frequent case: the header is missing.
         Source::Header(id) if request.lines(*id).next().is_none() => return matcher.accepts_none(),
         Source::Header(id) => return matcher.accepts_one_sent(request.lines(*id)),
         Source::Label(id) => return matcher.accepts_one_sent(request.label(*id)),

@@ -2,20 +2,20 @@
 
 use crate::json;
 
-/// The longest number that is looked at, in bytes.
+/// Maximum length of a number in bytes; longer ones are outside of every range.
 const MAX_BYTES: usize = 64;
 
-/// Numbers from `min`, which is in, to `max`, which is not.
+/// A range of numbers: `min` is inclusive, `max` exclusive.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Range {
-    /// Absent: as small as you like.
+    /// `None`: no lower bound.
     pub min: Option<f64>,
-    /// Absent: as large as you like.
+    /// `None`: no upper bound.
     pub max: Option<f64>,
 }
 
 impl Range {
-    /// Whether this is a number in it.
+    /// Whether the value is a decimal number in the range.
     pub fn accepts(&self, value: &[u8]) -> bool {
         decimal(value).is_some_and(|number| {
             self.min.is_none_or(|min| min <= number) && self.max.is_none_or(|max| number < max)
@@ -31,7 +31,7 @@ fn decimal(value: &[u8]) -> Option<f64> {
     if !plain || value.len() > MAX_BYTES {
         return None;
     }
-    // Read like the numbers of the configuration, where none begins with a 0 for nothing.
+    // Read as JSON, which does not allow leading zeros.
     let zeros = digits.iter().take_while(|byte| **byte == b'0').count();
     let rest = digits.get(zeros..)?;
     let rest = match rest {
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_range_has_its_lower_end_and_not_its_upper_one() {
+    fn the_lower_bound_is_inclusive_and_the_upper_one_exclusive() {
         let range = |min, max| Range { min, max };
         for (range, value, accepted) in [
             (range(Some(10.0), Some(20.0)), "10", true),
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plain_decimal_number_is_in_no_range() {
+    fn other_text_than_a_decimal_number_is_outside_of_every_range() {
         let all = Range {
             min: Some(f64::MIN),
             max: None,

@@ -1,20 +1,19 @@
-//! `semver`: versions of applications, as in `>=2.3, <3`.
+//! `semver`: ranges of application versions, such as `>=2.3, <3`.
 //!
 //! A leading `v` and missing parts are allowed on both sides: `v2.3` is `2.3.0`. A comma
-//! means "and", a bare version equality. As with Cargo and npm a pre-release passes only
-//! if one of the comparators names a pre-release of the same version, so that `>=2.3` does
-//! not let `3.0.0-beta` in.
+//! means "and", a bare version means equality. As with Cargo and npm a pre-release passes only
+//! if a comparator names a pre-release of the same version: `>=2.3` does not accept `3.0.0-beta`.
 
 use std::borrow::Cow;
 
 use semver::{Comparator, Op, Version, VersionReq};
 
-/// The longest version that is looked at, in bytes.
+/// Maximum length of a version in bytes; longer ones never pass.
 const MAX_BYTES: usize = 128;
-/// The most comparators.
+/// Maximum number of comparators.
 const MAX_COMPARATORS: usize = 16;
 
-/// What a version has to be.
+/// A list of comparators that a version must satisfy.
 #[derive(Clone, Debug)]
 pub struct VersionRequirement(VersionReq);
 
@@ -22,7 +21,7 @@ impl VersionRequirement {
     /// Reads a list of comparators.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// What is wrong with the list.
     pub fn parse(text: &str) -> Result<Self, String> {
         let comparators: Vec<_> = text.split(',').map(comparator).collect::<Result<_, _>>()?;
         if comparators.len() > MAX_COMPARATORS {
@@ -31,7 +30,7 @@ impl VersionRequirement {
         Ok(Self(VersionReq { comparators }))
     }
 
-    /// Whether this is a version that meets it.
+    /// Whether the value is a version that satisfies all comparators.
     pub fn accepts(&self, value: &[u8]) -> bool {
         std::str::from_utf8(value)
             .ok()
@@ -91,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_held_against_comparators() {
+    fn versions_are_compared_with_comparators() {
         for (requirement, version, accepted) in [
             (">=2.3.0", "2.3.0", true),
             (">=2.3.0", "2.10.0", true),
@@ -109,7 +108,7 @@ mod tests {
             (">=2.3, <3", "2.9", true),
             (">=2.3, <3", "3", false),
             (" >= 2.3 , < 3 ", " 2.9 ", true),
-            // Pre-releases come in only where one is named.
+            // Pre-releases pass only if a comparator names one.
             (">=2.3", "3.0.0-beta", false),
             (">=2.3.0-beta.2", "2.3.0-beta.10", true),
             (">=2.3.0-beta.2", "2.3.0-beta.1", false),
@@ -118,7 +117,7 @@ mod tests {
             (">=2.3.0-beta", "2.4.0", true),
             ("2.3-beta", "2.3.0-beta", true),
             ("2.3", "2.3.0+build.7", true),
-            // No versions.
+            // Not versions.
             (">=0", "", false),
             (">=0", "2.3.0.1", false),
             (">=0", "02.3", false),
@@ -141,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_of_comparators_is_an_error() {
+    fn text_that_is_not_a_list_of_comparators_is_an_error() {
         for text in [
             "", "x", ">=", "^1.2", "~1.2", "1.x", ">=1.2 <2", ">=1,", "=>1",
         ] {

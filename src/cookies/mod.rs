@@ -1,5 +1,7 @@
-//! Cookies that divvy gives to clients: one that names a visitor, and one for each sticky
-//! rollout that remembers what its strategy said.
+//! Cookies that divvy sets: one with a minted identity, and one for each sticky rollout with the
+//! answer of its strategy.
+//!
+//! Must not depend on policies or on the order of a decision.
 
 mod mint;
 mod sticky;
@@ -9,26 +11,26 @@ pub use sticky::{Memory, Sticky};
 
 use crate::request::CookieId;
 
-/// A cookie to give, with everything but its value.
+/// A cookie to set, without its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetCookie {
-    /// Under which number it is read.
+    /// The number by which a request is asked for it.
     pub id: CookieId,
     /// Its name.
     pub name: Box<str>,
-    /// What follows the value: `; Path=/; Secure`.
+    /// The attributes behind the value, such as `; Path=/; Secure`.
     pub attributes: Box<str>,
 }
 
 impl SetCookie {
-    /// The value of the `set-cookie` header that gives it.
+    /// The value of a `set-cookie` header that sets it.
     pub fn line(&self, value: &str) -> String {
         [&self.name, "=", value, &self.attributes].concat()
     }
 }
 
-/// Whether a response with this line of `cache-control` may be kept by a cache and given to
-/// others: a cookie in it would make one visitor of all of them.
+/// Whether this line of `cache-control` lets shared caches store the response: then all their
+/// clients would get the same cookie.
 pub fn is_shared(cache_control: &[u8]) -> bool {
     cache_control.split(|byte| *byte == b',').any(|directive| {
         let name = directive.split(|byte| *byte == b'=').next();

@@ -1,45 +1,44 @@
-//! What a sticky rollout remembers in its cookie: `1:<epoch>:<version>:<position>`.
+//! The cookie of a sticky rollout: `1:<epoch>:<version>:<position>`.
 //!
-//! - `1` is the layout;
-//! - the epoch tells apart salts and revisions: with a new one everybody is dealt anew;
-//! - the version is what the strategy said, before the guardrail took anything back. It is
-//!   empty for who was not let into an A/B test: that is not the same as to be in it with
-//!   stable as one's arm;
-//! - the position is where the user lay on the rollout's line when it was written, so that
-//!   somebody who signs in, and has another identity then, stays there.
+//! - `1` is the format;
+//! - epoch: hash of salt and revision; cookies of another epoch are ignored;
+//! - version: the answer of the strategy, before a rollback by the guardrail. Empty for a visitor
+//!   who was not enrolled in an A/B test, which differs from the stable arm of the test;
+//! - position: the bucketing position when the cookie was written. It is kept when the identity
+//!   changes, for example at sign-in.
 //!
-//! A cookie is what a client says it is: whoever writes one chooses a version.
+//! Clients can forge the cookie and so choose a version.
 
 use super::SetCookie;
 use crate::bucket::{Key, Position};
 use crate::decision::VersionId;
 use crate::request::Request;
 
-/// The first part of a cookie.
+/// The first part of the value: the format.
 const LAYOUT: &[u8] = b"1";
 
-/// How a rollout remembers.
+/// The sticky cookie of a rollout.
 #[derive(Clone, Debug)]
 pub struct Sticky {
-    /// In which cookie.
+    /// The cookie.
     pub set: SetCookie,
-    /// Tells salts and revisions apart.
+    /// Hash of salt and revision.
     epoch: Box<str>,
 }
 
-/// What a cookie remembers.
+/// The content of a sticky cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
-    /// What the strategy said; `None` for who was not let in.
+    /// The answer of the strategy; `None`: not enrolled.
     pub version: Option<VersionId>,
-    /// Where the user lies on the rollout's line.
+    /// The bucketing position.
     pub position: Position,
 }
 
 impl Sticky {
-    /// How a rollout with this salt and revision remembers.
+    /// The sticky cookie of a rollout with this salt and revision.
     pub fn new(set: SetCookie, salt: &str, revision: &str) -> Self {
-        // The upper half of the 64 bits that count.
+        // The upper half of the 64-bit hash.
         let hash = Key::epoch(salt).hash(revision.as_bytes()) >> 32;
         Self {
             set,
@@ -47,7 +46,7 @@ impl Sticky {
         }
     }
 
-    /// What the request's cookie remembers. `None` if there are several of that name, or if it
+    /// The content of the request's cookie. `None` if there are several of that name, or if it
     /// was written for another revision or salt, names none of `versions`, or is malformed.
     pub fn recall<'v>(
         &self,
@@ -74,8 +73,8 @@ impl Sticky {
         })
     }
 
-    /// The value of the `set-cookie` header that makes a client remember this version, which
-    /// is empty for a visitor that was not enrolled, and position.
+    /// The value of a `set-cookie` header with this version and position. `version` is empty for
+    /// a visitor who was not enrolled.
     pub fn line(&self, version: &str, position: Position) -> String {
         let position = position.get().to_string();
         self.set

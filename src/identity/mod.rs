@@ -10,16 +10,16 @@ pub use visitor::{MintRule, Visitor};
 
 use crate::request::{ClaimId, CookieId, HeaderId, QueryId, Request};
 
-/// The longest identity, in bytes; a longer one is unusable.
+/// Maximum length of an identity in bytes; a longer value is ignored.
 pub const MAX_BYTES: usize = 256;
 
-/// What stands between the parts of a `concat`: no header, cookie or claim has it.
+/// The separator between the parts of a `concat`: no header, cookie or claim contains it.
 const SEPARATOR: u8 = 0x1f;
 
-/// Where an identity can stand.
+/// A source of an identity.
 #[derive(Clone, Debug)]
 pub enum IdentitySource {
-    /// A header; unusable when it comes twice, for which of them is the user?
+    /// A header; ignored if it occurs more than once.
     Header(HeaderId),
     /// A cookie.
     Cookie(CookieId),
@@ -27,48 +27,47 @@ pub enum IdentitySource {
     Query(QueryId),
     /// A claim of a verified token.
     Claim(ClaimId),
-    /// The client's address, of IPv6 the /64.
+    /// The client's address; of an IPv6 address its /64 network.
     SourceIp,
-    /// Several of the above together; unusable when one of them is.
+    /// Several sources joined; ignored if one of them has no usable value.
     Concat(Vec<Self>),
-    /// Drawn for each request: it tells requests apart, but names nobody.
+    /// A random value for each request.
     Random,
 }
 
 /// An identity that was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity<'a> {
-    /// What is hashed.
+    /// The bytes that are hashed.
     pub bytes: Cow<'a, [u8]>,
-    /// Where it is from.
+    /// The kind of its source.
     pub origin: Origin,
 }
 
-/// Where an identity is from, as far as it makes a difference.
+/// The kind of source that an identity came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// A value that the client or its token gave: a header, cookie, query parameter or
-    /// claim.
+    /// A value of the request: a header, cookie, query parameter or claim.
     Given,
-    /// Made from an address, or from several values.
+    /// Derived from an address or from several values.
     Made,
-    /// A draw.
+    /// Random for each request.
     Random,
-    /// Made up for a visitor who is nobody yet, and given as a cookie.
+    /// Random, and set as a cookie for a visitor without an identity.
     Minted,
 }
 
-/// How the policy finds out who the user is.
+/// The identity sources of a configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Identification {
-    /// The first that yields a usable value wins.
+    /// In order; the first with a usable value is taken.
     pub sources: Vec<IdentitySource>,
-    /// Values that name nobody, trimmed.
+    /// Values that are not identities, such as `-`; trimmed.
     pub ignored: Vec<Box<[u8]>>,
 }
 
 impl Identification {
-    /// The identity of the user who sent this request, if there is one to be had.
+    /// The identity of a request; `None` if no source has a usable value.
     pub fn find<'a>(&self, request: &'a Request<'_>) -> Option<Identity<'a>> {
         self.sources.iter().find_map(|source| {
             let bytes = match source {
@@ -99,7 +98,7 @@ impl Identification {
         (joined.len() <= MAX_BYTES).then_some(Cow::Owned(joined))
     }
 
-    /// The trimmed value of one source, if it can be somebody.
+    /// The trimmed value of one source; `None` if it is too long or ignored.
     fn usable<'a>(
         &self,
         source: &IdentitySource,
@@ -115,7 +114,7 @@ impl Identification {
                 return (!self.is_ignored(&net)).then_some(Cow::Owned(net));
             }
             IdentitySource::Random => request.random()?,
-            // The configuration has none within another.
+            // A configuration cannot nest them.
             IdentitySource::Concat(_) => return None,
         };
         let value = value.trim_ascii();

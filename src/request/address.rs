@@ -1,18 +1,18 @@
-//! The address that a request came from.
+//! The address of the client.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The address of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
-    /// As a number; an IPv4 address that IPv6 carries is an IPv4 address.
+    /// The address; an IPv4-mapped IPv6 address is stored as IPv4.
     pub ip: IpAddr,
-    /// As text, in its canonical form and without port.
+    /// The canonical text of the address, without port.
     pub text: Box<str>,
 }
 
 impl Address {
-    /// What the proxy says: an address with port. `None` for a Unix socket and the like.
+    /// Reads the proxy's property: an address with port. `None` for others, such as a Unix socket.
     pub(super) fn read(property: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(property).ok()?;
         let ip = match text.parse() {
@@ -26,8 +26,8 @@ impl Address {
         })
     }
 
-    /// What stands for the client as an identity: an IPv4 address, or the /64 of an IPv6
-    /// one, within which a client may change its address every day.
+    /// The client's identity by its address: an IPv4 address, or the /64 of an IPv6 address, as
+    /// clients change their address within it.
     pub fn identity(&self) -> String {
         match self.ip {
             IpAddr::V4(ip) => ip.to_string(),

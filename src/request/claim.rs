@@ -1,14 +1,13 @@
-//! Claims of a token that the proxy has verified, as it hands them over.
+//! Claims of a token that the proxy has verified, in the host's serialization.
 //!
-//! Envoy's `jwt_authn` filter leaves the verified payload in the stream's metadata. A wasm
-//! filter gets a claim of it as bytes without a type: a string as it is, a number as the
-//! eight bytes of a double, a boolean as one byte, a list as a map with its elements for
-//! keys. So the configuration says which type is meant, and what does not look like it is
-//! taken for missing.
+//! Envoy's `jwt_authn` filter stores the verified payload in the stream's metadata. A wasm filter
+//! gets a claim as bytes without a type: a string as it is, a number as the eight bytes of a
+//! double, a boolean as one byte, a list as a map with its elements as keys. Therefore the
+//! configuration names the type, and a value of another form counts as missing.
 
 use super::pairs::Pairs;
 
-/// The type that a claim is meant to have.
+/// The type of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ClaimType {
     /// Text.
@@ -17,11 +16,11 @@ pub enum ClaimType {
     Number,
     /// `true` or `false`.
     Bool,
-    /// A list of strings; a condition holds if it holds for one of them.
+    /// A list of strings; one that passes is enough.
     List,
 }
 
-/// A claim to ask for.
+/// A claim that is asked for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Claim {
     /// The metadata key of the payload, then the path of the claim in it.
@@ -49,13 +48,13 @@ impl Claim {
     }
 }
 
-/// What a token says of a claim.
+/// The value of a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Value {
-    /// Nothing, or nothing of the type that is meant.
+    /// The claim is missing or has another type.
     Missing,
     One(Vec<u8>),
-    /// A serialized map that was seen to be one; its keys are the elements.
+    /// A valid serialized map whose keys are the elements.
     List(Vec<u8>),
 }
 
@@ -93,15 +92,15 @@ impl Value {
     }
 }
 
-/// Numbers, booleans and lists arrive as bytes that hardly any text has: what has control
-/// characters, or is not UTF-8 as all of JSON is, is no text.
+/// Text is UTF-8, as all of JSON, and has no control characters, which nearly all numbers,
+/// booleans and lists contain.
 fn text(bytes: Vec<u8>) -> Option<Vec<u8>> {
     let control = bytes.iter().any(u8::is_ascii_control);
     (!control && std::str::from_utf8(&bytes).is_ok()).then_some(bytes)
 }
 
 fn number(bytes: &[u8]) -> Option<Vec<u8>> {
-    /// From here on not every whole number has a double of its own.
+    /// From 2^53 on a double does not represent every whole number.
     const LIMIT: f64 = (1_u64 << 53) as f64;
     let number = f64::from_le_bytes(bytes.try_into().ok()?);
     if number.fract() != 0.0 || number.abs() >= LIMIT {
@@ -161,9 +160,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_of_the_type_that_is_meant_is_missing() {
+    fn a_value_of_another_type_counts_as_missing() {
         let number = 42_f64.to_le_bytes();
-        // Neither has a control character.
+        // Neither contains a control character.
         let large = 9_007_199_254_740_991_f64.to_le_bytes();
         let list = b"\x01\0\0\0\x01\0\0\0\0\0\0\0a\0\0";
         for (bytes, kind, elements) in [

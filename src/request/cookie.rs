@@ -1,6 +1,6 @@
-//! Cookies, as they stand in a `cookie` header.
+//! Cookies in a `cookie` header.
 
-/// The cookies of one header line, names and values as they stand there.
+/// The names and raw values of the cookies of one header line.
 pub(super) fn pairs(line: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     line.split(|byte| *byte == b';').filter_map(|cookie| {
         let (name, value) = cookie.split_at_checked(memchr::memchr(b'=', cookie)?)?;
@@ -8,8 +8,7 @@ pub(super) fn pairs(line: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     })
 }
 
-/// A value without the white space around it and without surrounding quotes; not
-/// percent-decoded.
+/// A raw value without surrounding white space and quotes; not percent-decoded.
 pub(super) fn value(raw: &[u8]) -> &[u8] {
     match raw.trim_ascii() {
         [b'"', inner @ .., b'"'] => inner,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 /// The host of an `:authority`: lower case, without port and without a final dot.
 pub fn normalized(authority: &[u8]) -> Cow<'_, [u8]> {
-    // Most are what they should be, which takes one look at each byte to see.
+    // Most are normalized already, which one pass over the bytes finds out.
     let other = |byte: &u8| byte.is_ascii_uppercase() || *byte == b':';
     if !authority.iter().any(other) && !authority.ends_with(b".") {
         return Cow::Borrowed(authority);
@@ -20,8 +20,7 @@ pub fn normalized(authority: &[u8]) -> Cow<'_, [u8]> {
 
 fn without_port(authority: &[u8]) -> &[u8] {
     match memchr::memrchr(b':', authority).and_then(|colon| authority.split_at_checked(colon)) {
-        // The last colon of a bare IPv6 address in brackets stands before a hex digit or
-        // the bracket, and the host then does not end with one.
+        // In brackets an IPv6 address has colons too: only one behind the bracket begins a port.
         Some((host, port))
             if port.iter().skip(1).all(u8::is_ascii_digit)
                 && (!host.starts_with(b"[") || host.ends_with(b"]")) =>

@@ -1,7 +1,6 @@
-//! Labels, as they stand in a header such as `X-Traffic-Label: ring=beta;tenant=acme`.
+//! Labels in a header such as `X-Traffic-Label: ring=beta;tenant=acme`.
 
-/// The labels of one header line. A pair without `=` or without a key is no label: it is
-/// skipped, and the others count.
+/// The labels of one header line. A pair without `=` or without a key is skipped.
 pub(super) fn pairs(line: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     line.split(|byte| *byte == b';').filter_map(|pair| {
         let (key, value) = pair.split_at_checked(memchr::memchr(b'=', pair)?)?;

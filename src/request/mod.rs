@@ -1,4 +1,6 @@
-//! A borrowed view of a request: bytes, and only those that the configuration asks for.
+//! A borrowed view of a request: the bytes of those headers that the configuration asks for.
+//!
+//! Must not depend on conditions, policies or decisions.
 
 mod address;
 mod claim;
@@ -20,10 +22,10 @@ pub use pairs::{Malformed, Pairs, serialize_pairs};
 
 use crate::environment::{Empty, Environment};
 
-/// What a decision can look at.
+/// A request as decisions see it.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
-    /// The method, as sent.
+    /// The method, case-sensitive.
     pub method: Option<&'a [u8]>,
     /// Path and query.
     target: Option<&'a [u8]>,
@@ -31,18 +33,18 @@ pub struct Request<'a> {
     names: &'a Names,
     lines: Vec<(HeaderId, &'a [u8])>,
     environment: &'a dyn Environment,
-    // Everything below is worked out at most once, and only if somebody asks: 60 KB of
-    // cookies are not read for each condition on one of them.
-    /// Where the path ends.
+    // Everything below is computed on first use: 60 KB of cookies are parsed once, however many
+    // conditions ask for one.
+    /// The index of the `?` in `target`.
     mark: OnceCell<Option<usize>>,
     host: OnceCell<Cow<'a, [u8]>>,
     cookies: OnceCell<Vec<(u32, &'a [u8])>>,
     now: OnceCell<Option<u64>>,
-    /// What most configurations never ask for takes no time to prepare and to let go.
+    /// Values that few configurations need, allocated on first use.
     more: OnceCell<Box<More<'a>>>,
 }
 
-/// The same for what is seldom asked for.
+/// Values of a request that few configurations need, computed on first use.
 #[derive(Clone, Debug, Default)]
 struct More<'a> {
     queries: OnceCell<Vec<(u32, Cow<'a, [u8]>)>>,
@@ -53,7 +55,7 @@ struct More<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// A request of which nothing is known yet: [`Request::read_block`] comes next.
+    /// A request without headers; [`Request::read_block`] adds them.
     pub fn new(names: &'a Names) -> Self {
         Self {
             method: None,
@@ -70,20 +72,21 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The view of a header map in the form in which the host hands it over.
+    /// The view of a header map in the host's serialization.
     ///
     /// # Errors
-    /// When the bytes are not such a map.
+    /// If the bytes are malformed.
     pub fn from_block(names: &'a Names, block: &'a [u8]) -> Result<Self, Malformed> {
         let mut request = Self::new(names);
         request.read_block(block)?;
         Ok(request)
     }
 
-    /// The same for a request that stands where it is: it is large, and to move it costs.
+    /// Adds the headers of a map in the host's serialization. In place, since a request is
+    /// expensive to move.
     ///
     /// # Errors
-    /// When the bytes are not such a map.
+    /// If the bytes are malformed.
     pub fn read_block(&mut self, block: &'a [u8]) -> Result<(), Malformed> {
         let names = self.names;
         let mut pairs = Pairs::new(block)?;
@@ -94,7 +97,7 @@ impl<'a> Request<'a> {
         Ok(())
     }
 
-    /// The view of a list of headers, pseudo-headers among them; names in lower case.
+    /// The view of a list of headers and pseudo-headers; names in lower case.
     pub fn from_headers(
         names: &'a Names,
         headers: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
@@ -136,13 +139,13 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// What stands before `?`, undecoded; `None` for a CONNECT without path.
+    /// The path before `?`, not decoded; `None` for a CONNECT without path.
     pub fn path(&self) -> Option<&'a [u8]> {
         let target = self.target?;
         target.get(..self.mark().unwrap_or(target.len()))
     }
 
-    /// What stands behind `?`.
+    /// The query behind `?`, not decoded.
     pub fn query(&self) -> Option<&'a [u8]> {
         self.target?.get(self.mark()?.saturating_add(1)..)
     }
@@ -162,7 +165,7 @@ impl<'a> Request<'a> {
         Some(self.host.get_or_init(|| host::normalized(authority)))
     }
 
-    /// The headers that came and are asked for, one for each line.
+    /// The header of each line that is kept.
     pub fn header_ids(&self) -> impl Iterator<Item = HeaderId> {
         self.lines.iter().map(|(id, _)| *id)
     }
@@ -175,14 +178,14 @@ impl<'a> Request<'a> {
             .map(|(_, value)| *value)
     }
 
-    /// The value of a header that came exactly once.
+    /// The value of a header with exactly one line.
     pub fn single(&self, id: HeaderId) -> Option<&'a [u8]> {
         let mut lines = self.lines(id);
         let first = lines.next()?;
         lines.next().is_none().then_some(first)
     }
 
-    /// The value of a cookie, the first of its name.
+    /// The value of the first cookie of a name.
     pub fn cookie(&self, id: CookieId) -> Option<&'a [u8]> {
         let values = self.cookies.get_or_init(|| {
             let pairs = self.lines(HeaderId::COOKIE).flat_map(cookie::pairs);
@@ -195,7 +198,7 @@ impl<'a> Request<'a> {
         find(values, id.0).copied()
     }
 
-    /// The value of a cookie of which there is exactly one.
+    /// The value of a cookie whose name occurs exactly once.
     pub fn only_cookie(&self, id: CookieId) -> Option<&'a [u8]> {
         let value = self.cookie(id)?;
         let pairs = self.lines(HeaderId::COOKIE).flat_map(cookie::pairs);
@@ -203,7 +206,7 @@ impl<'a> Request<'a> {
         same.nth(1).is_none().then_some(value)
     }
 
-    /// The percent-decoded value of a query parameter, the first of its key.
+    /// The percent-decoded value of the first query parameter of a key.
     pub fn query_value(&self, id: QueryId) -> Option<&[u8]> {
         let values = self.more().queries.get_or_init(|| {
             let pairs = self.query().into_iter().flat_map(query::pairs);
@@ -254,7 +257,7 @@ impl<'a> Request<'a> {
         value.into_iter().flat_map(claim::Value::elements)
     }
 
-    /// Where the request came from.
+    /// The address of the client.
     pub fn source(&self) -> Option<&Address> {
         let source = self.more().source.get_or_init(|| {
             let property = self.environment.source_address()?;
@@ -263,7 +266,7 @@ impl<'a> Request<'a> {
         source.as_ref()
     }
 
-    /// 128 random bits in hexadecimal digits, the same whenever this request is asked.
+    /// 128 random bits in hexadecimal digits; the same value for the whole request.
     pub fn random(&self) -> Option<&[u8]> {
         let random = self.more().random.get_or_init(|| {
             let bits = u128::from_be_bytes(self.environment.random_bits()?);
@@ -272,15 +275,13 @@ impl<'a> Request<'a> {
         random.as_deref()
     }
 
-    /// When the request was decided, in milliseconds since 1970: the same whenever this
-    /// request is asked.
+    /// The time of the decision in milliseconds since 1970; the same value for the whole request.
     pub fn now(&self) -> Option<u64> {
         *self.now.get_or_init(|| self.environment.now())
     }
 
-    /// Whether this is a gRPC call, whose status comes in trailers. By the content type,
-    /// since plain HTTP can carry a `grpc-status` too; not gRPC-Web, which has its status
-    /// in the body.
+    /// Whether this is a gRPC call, whose status is in the trailers, by its content type: plain
+    /// HTTP responses may have a `grpc-status` too. Not gRPC-Web, whose status is in the body.
     pub fn is_grpc(&self) -> bool {
         self.lines(HeaderId::CONTENT_TYPE).any(|value| {
             let rest = value.strip_prefix(b"application/grpc");

@@ -1,8 +1,8 @@
-//! What a policy asks requests for: headers, cookies, query parameters, labels and claims
-//! by number.
+//! The names that a configuration asks for: headers, cookies, query parameters, labels and
+//! claims, each with a number.
 //!
-//! Numbers are given out while the configuration is compiled. A request is then read once,
-//! however many rollouts look at it, and whatever nobody asks for is skipped.
+//! The configuration's compiler assigns the numbers. A request is then read once, whatever the
+//! number of rollouts, and other names are skipped.
 
 use super::claim::Claim;
 use crate::byte_map::ByteMap;
@@ -36,11 +36,10 @@ impl HeaderId {
     /// `cookie`
     pub const COOKIE: Self = Self(1);
 
-    /// What every policy asks for. The last three have no number that anybody uses, since no
-    /// configuration can name them.
+    /// The names that every configuration asks for. No configuration can name the last three.
     const KNOWN: [&'static str; 5] = ["content-type", "cookie", ":path", ":method", ":authority"];
 
-    /// Its place in a list of the headers of divvy's own, which are numbered first.
+    /// Its index among divvy's own headers, whose numbers come next.
     pub fn own_index(self) -> Option<usize> {
         self.index().checked_sub(Self::KNOWN.len())
     }
@@ -50,13 +49,13 @@ impl HeaderId {
     }
 }
 
-/// Everything that a policy asks for.
+/// The names that a configuration asks for.
 #[derive(Clone, Debug)]
 pub struct Names {
     headers: ByteMap<u32>,
     pub(super) cookies: ByteMap<u32>,
     pub(super) queries: ByteMap<u32>,
-    /// By header: the keys that are asked for, if it is one that has labels.
+    /// By header: the label keys that are asked for; `None` for other headers.
     labels: Vec<Option<ByteMap<u32>>>,
     pub(super) claims: Vec<Claim>,
 }
@@ -78,22 +77,22 @@ impl Default for Names {
 }
 
 impl Names {
-    /// The number of this header (lower case), a new one if need be.
+    /// The number of this header (lower case); new headers get the next one.
     pub fn header(&mut self, name: &str) -> HeaderId {
         HeaderId(self.headers.number(name.as_bytes()))
     }
 
-    /// The number of this cookie, a new one if need be.
+    /// The number of this cookie; new cookies get the next one.
     pub fn cookie(&mut self, name: &str) -> CookieId {
         CookieId(self.cookies.number(name.as_bytes()))
     }
 
-    /// The number of this query parameter, a new one if need be.
+    /// The number of this query parameter; new ones get the next one.
     pub fn query(&mut self, key: &str) -> QueryId {
         QueryId(self.queries.number(key.as_bytes()))
     }
 
-    /// The number of this key in a header of labels, a new one if need be.
+    /// The number of this key in a label header; new keys get the next one.
     pub fn label(&mut self, header: HeaderId, key: &str) -> LabelId {
         let place = header.index();
         if self.labels.len() <= place {
@@ -107,12 +106,12 @@ impl Names {
         LabelId { header, key }
     }
 
-    /// The keys that are asked for in this header, if it is one that has labels.
+    /// The label keys that are asked for in this header; `None` for other headers.
     pub(super) fn labels(&self, header: HeaderId) -> Option<&ByteMap<u32>> {
         self.labels.get(header.index())?.as_ref()
     }
 
-    /// The number of this claim, a new one if need be and there are fewer than `most`.
+    /// The number of this claim; a new claim gets the next one, `None` if there are `most`.
     pub fn claim(&mut self, claim: Claim, most: usize) -> Option<ClaimId> {
         let known = self.claims.iter().position(|other| *other == claim);
         let number = match known {
@@ -126,21 +125,21 @@ impl Names {
         u32::try_from(number).ok().map(ClaimId)
     }
 
-    /// Whether anything may ask for a header with a name of this length and this last byte.
+    /// Whether a header with a name of this length and last byte may be asked for.
     pub(super) fn may_ask(&self, length: usize, last: u8) -> bool {
         self.headers.may_contain(length, last)
     }
 
-    /// The number of this header, if anything asks for it.
+    /// The number of this header; `None` if it is not asked for.
     pub fn find_header(&self, name: &[u8]) -> Option<HeaderId> {
         self.headers.get(name).copied().map(HeaderId)
     }
 }
 
-/// Up to so many are told apart by looking at each.
+/// Maximum number of pairs that are compared one by one.
 const FEW: usize = 8;
 
-/// Those of the pairs whose name has a number: the first of each.
+/// The first pair of each name that has a number.
 pub(super) fn first_of_each<'a>(
     keys: &ByteMap<u32>,
     pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>,

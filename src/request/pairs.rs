@@ -6,7 +6,7 @@
 
 use std::slice;
 
-/// The bytes are no header map.
+/// The bytes are not a serialized map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed;
 
@@ -16,18 +16,18 @@ type Pair<'a> = (&'a [u8], &'a [u8]);
 /// Iterates over the pairs of a serialized header map.
 #[derive(Clone, Debug)]
 pub struct Pairs<'a> {
-    /// Of a name and its value each.
+    /// The lengths of each name and its value.
     lengths: slice::Iter<'a, [[u8; 4]; 2]>,
     data: &'a [u8],
 }
 
 impl<'a> Pairs<'a> {
-    /// Reads the count and finds where the values begin.
+    /// Reads the count and finds the beginning of the data.
     ///
     /// # Errors
-    /// When the count promises more than there is.
+    /// If the block is shorter than its count requires.
     pub fn new(block: &'a [u8]) -> Result<Self, Malformed> {
-        // The host hands an empty map over as no bytes at all.
+        // The host serializes an empty map as no bytes.
         let (lengths, data) = if block.is_empty() {
             (&[][..], block)
         } else {
@@ -39,8 +39,8 @@ impl<'a> Pairs<'a> {
         Ok(Self { lengths, data })
     }
 
-    /// The next pair whose name is wanted, by its length and last byte. Of all others only
-    /// their form is looked at.
+    /// The next pair whose name is wanted, by its length and last byte. Of the others only the
+    /// form is checked.
     pub(super) fn next_if(
         &mut self,
         wanted: impl Fn(usize, u8) -> bool,
@@ -79,7 +79,7 @@ impl<'a> Iterator for Pairs<'a> {
     }
 }
 
-/// The lengths, and what they are the lengths of.
+/// The lengths, and the data behind them.
 fn split(block: &[u8]) -> Option<(&[u8], &[u8])> {
     let (count, rest) = block.split_first_chunk::<4>()?;
     let count = usize::try_from(u32::from_le_bytes(*count)).ok()?;
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pairs_come_out_as_they_went_in() {
+    fn pairs_are_read_in_their_order() {
         let pairs: [(&[u8], &[u8]); 3] = [(b":path", b"/"), (b"x", b""), (b"y", b"\xff\0z")];
         let block = block(&pairs);
         let read: Result<Vec<_>, _> = Pairs::new(&block).unwrap().collect();
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_cut_off_or_lies_about_its_length_is_malformed_and_ends() {
+    fn a_truncated_block_or_a_wrong_length_is_malformed() {
         let whole = block(&[(&b"name"[..], &b"value"[..]), (b"n", b"v")]);
         for end in 1..whole.len() {
             let cut = &whole[..end];
@@ -130,7 +130,7 @@ mod tests {
         }
     }
     #[test]
-    fn a_name_or_value_that_does_not_end_is_malformed_whether_or_not_anybody_wants_it() {
+    fn a_name_or_value_without_its_nul_is_malformed_even_if_not_wanted() {
         let whole = block(&[(&b"name"[..], &b"value"[..]), (b"n", b"v")]);
         let data = 4 + 2 * 8;
         let ends: Vec<_> = (data..whole.len())

@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-/// The parameters of a query: keys and values as sent. One without `=` has the empty
-/// value.
+/// The keys and raw values of a query's parameters. Without `=` the value is empty.
 pub(super) fn pairs(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     query.split(|byte| *byte == b'&').filter_map(|parameter| {
         let Some(equals) = memchr::memchr(b'=', parameter) else {
@@ -14,8 +13,7 @@ pub(super) fn pairs(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     })
 }
 
-/// Percent-decoded bytes: `+` stays `+`, and so does a `%` that two hexadecimal digits do
-/// not follow.
+/// Percent-decoded bytes. `+` stays `+`; a `%` without two hexadecimal digits stays `%`.
 pub(super) fn decoded(value: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr(b'%', value).is_none() {
         return Cow::Borrowed(value);

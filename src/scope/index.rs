@@ -1,8 +1,7 @@
-//! Which rollouts look at a request, found in the same time however many there are.
+//! The index of all rollouts' scopes: the time of a lookup does not grow with their number.
 //!
-//! Hosts, exact paths and path prefixes are looked up; only methods and the other
-//! operators on paths are held against the request one by one, and of those only the ones
-//! under the request's host.
+//! Hosts, exact paths and path prefixes are looked up in maps. Methods, and the other operators
+//! on paths, are compared one by one, among the scopes of the request's host.
 
 use std::borrow::Cow;
 
@@ -13,11 +12,11 @@ use crate::condition::Matcher;
 use crate::decision::RolloutId;
 use crate::request::Request;
 
-/// Up to so many paths of one scope are looked up under each of its hosts: the table has an
-/// entry for each pair of them.
+/// Maximum number of pairs of a host and a path of one scope that get map entries; the paths of
+/// a larger scope are compared one by one.
 const MAX_PAIRS: usize = 64;
 
-/// The `match` of all rollouts.
+/// The scopes of all rollouts.
 #[derive(Clone, Debug, Default)]
 pub struct ScopeIndex {
     /// Rollouts without `match`, in order.
@@ -25,22 +24,22 @@ pub struct ScopeIndex {
     scopes: Vec<(RolloutId, Scope)>,
     any_host: Paths,
     hosts: ByteMap<Paths>,
-    /// By the ending, which begins with a dot.
+    /// By the end of the host, which begins with a dot.
     below: ByteMap<Paths>,
 }
 
-/// What stands under one host.
+/// The scopes of one host, by their index in [`ScopeIndex::scopes`].
 #[derive(Clone, Debug, Default)]
 struct Paths {
     exact: ByteMap<Vec<usize>>,
     prefix: ByteMap<Vec<usize>>,
-    /// Any path, and other operators on it, which have yet to be held against it.
+    /// Scopes for any path or with another operator on it: still to be compared.
     others: Vec<usize>,
 }
 
 impl ScopeIndex {
-    /// Adds the next rollout in the order of the configuration, with the entries of its
-    /// `match`; without any it looks at every request.
+    /// Adds the next rollout in the order of the configuration. `scopes`: the entries of its
+    /// `match`; if empty, the rollout decides every request.
     pub fn add(&mut self, rollout: RolloutId, scopes: Vec<Scope>) {
         if scopes.is_empty() {
             self.everywhere.push(rollout);
@@ -63,7 +62,7 @@ impl ScopeIndex {
         }
     }
 
-    /// The rollouts that look at every request.
+    /// The rollouts that decide every request.
     pub fn everywhere(&self) -> &[RolloutId] {
         &self.everywhere
     }
@@ -74,7 +73,7 @@ impl ScopeIndex {
         of.map(|(_, scope)| scope)
     }
 
-    /// The rollouts that look at this request, in the order of the configuration.
+    /// The rollouts that decide this request, in the order of the configuration.
     pub fn find(&self, request: &Request<'_>) -> Cow<'_, [RolloutId]> {
         if self.scopes.is_empty() {
             return Cow::Borrowed(&self.everywhere);
@@ -91,7 +90,7 @@ impl ScopeIndex {
             return found;
         }
         let host = request.host().unwrap_or_default();
-        // A longer one is not taken apart label by label.
+        // A longer one matches no pattern.
         if host.len() <= host::MAX_HOST_BYTES {
             if let Some(paths) = self.hosts.get(host) {
                 self.look_in(paths, request, &mut found);
@@ -119,7 +118,7 @@ impl ScopeIndex {
         if paths.prefix.is_empty() {
             return;
         }
-        // A prefix ends at a segment: with the slash, before one, or with the path.
+        // A prefix ends behind a slash, before a slash or at the end of the path.
         let within = path.get(..=paths.prefix.longest()).unwrap_or(path);
         for slash in memchr::memchr_iter(b'/', within) {
             self.take_prefix(paths, path.get(..slash), request, found);
@@ -143,8 +142,8 @@ impl ScopeIndex {
         }
     }
 
-    /// Takes a scope whose host fits, and its path unless `check_path`, if the rest of it
-    /// fits as well.
+    /// Adds the rollout of a scope whose host matches, and whose path matches unless
+    /// `check_path`, if the rest of the scope matches.
     fn take(
         &self,
         number: usize,
@@ -158,7 +157,7 @@ impl ScopeIndex {
         if !scope.allows_method(request) || (check_path && !scope.allows_path(request)) {
             return;
         }
-        // A handful at most, and mostly in order.
+        // Few, and mostly in order.
         let place = found.partition_point(|other| other < rollout);
         if found.get(place) != Some(rollout) {
             found.push(*rollout);
@@ -175,7 +174,7 @@ impl Paths {
     }
 
     fn add(&mut self, scope: &Scope, number: usize) {
-        // One host has no more pairs than paths.
+        // A single host needs no more entries than there are paths.
         let more_hosts = scope.hosts.len().saturating_sub(1);
         let pairs = |paths: usize| paths.saturating_mul(more_hosts);
         let (table, paths): (_, Vec<&[u8]>) = match &scope.path {
@@ -197,8 +196,8 @@ mod tests {
     use super::*;
     use crate::request::Names;
 
-    /// Scopes as `host path method`, a star for whatever is not given; `~x` is a path that
-    /// contains x, and a path that ends with a star is a prefix.
+    /// A scope written as `host path method`; a star stands for any. `~x` is a path that contains
+    /// x, and a path that ends with a star is a prefix.
     fn scope(text: &str) -> Scope {
         let [host, path, method] = text.split(' ').collect::<Vec<_>>().try_into().unwrap();
         let bytes = |text: &str| -> Box<[u8]> { text.as_bytes().into() };
@@ -272,13 +271,13 @@ mod tests {
     ];
 
     #[test]
-    fn what_is_found_is_what_each_scope_by_itself_contains() {
+    fn the_index_finds_the_rollouts_whose_scopes_contain_the_request() {
         let scopes = SCOPES.map(scope);
         let mut index = ScopeIndex::default();
         for (number, scope) in (0..).zip(&scopes) {
             index.add(RolloutId(number), vec![scope.clone()]);
         }
-        // One that has no scope, and one with two that overlap.
+        // A rollout without scopes, and one with two that overlap.
         index.add(RolloutId(18), vec![]);
         index.add(RolloutId(19), vec![scopes[5].clone(), scopes[7].clone()]);
         let names = Names::default();
@@ -314,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_without_host_and_path_is_looked_at_by_those_who_ask_for_neither() {
+    fn a_request_without_host_and_path_matches_scopes_that_name_neither() {
         let mut index = ScopeIndex::default();
         for (number, text) in (0..).zip(SCOPES) {
             index.add(RolloutId(number), vec![scope(text)]);

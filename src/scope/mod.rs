@@ -11,19 +11,19 @@ pub use index::ScopeIndex;
 use crate::condition::Matcher;
 use crate::request::Request;
 
-/// One entry of a rollout's `match`: all that is given must hold.
+/// An entry of a rollout's `match`; all its parts must match.
 #[derive(Clone, Debug, Default)]
 pub struct Scope {
     /// Empty: any host.
     pub hosts: Vec<HostPattern>,
-    /// Absent: any path.
+    /// `None`: any path.
     pub path: Option<Matcher>,
     /// Empty: any method.
     pub methods: Vec<Box<[u8]>>,
 }
 
 impl Scope {
-    /// Whether the request lies in it. [`super::ScopeIndex`] asks the same of many at once.
+    /// Whether the request matches. [`ScopeIndex`] finds all scopes that do.
     pub fn contains(&self, request: &Request<'_>) -> bool {
         self.allows_method(request) && self.allows_path(request) && self.allows_host(request)
     }
