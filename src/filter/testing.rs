@@ -1,6 +1,10 @@
 //! A host in memory for unit tests: one process with shared data, a clock that the test
 //! sets, metrics by name and single exchanges. [`MemoryHost::clone`] is another VM of the
 //! same process.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test that borrows twice has failed, and that is what it is for"
+)]
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

@@ -106,8 +106,8 @@ fn code(path: &Path, text: &str) -> String {
 }
 
 fn word(text: &str) -> &str {
-    let end = text.find(|letter: char| !letter.is_alphanumeric() && letter != '_');
-    &text[..end.unwrap_or(text.len())]
+    let mut words = text.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+    words.next().unwrap_or_default()
 }
 
 #[test]
