@@ -178,35 +178,35 @@ fn shorten(value: &dyn fmt::Display, bytes: usize) -> String {
 pub(crate) struct Path<'a> {
     /// `None`: errors are dropped.
     errors: Option<&'a Cell<Errors>>,
-    step: Step<'a>,
+    step: Segment<'a>,
 }
 
 #[derive(Clone, Copy)]
-enum Step<'a> {
+enum Segment<'a> {
     /// The whole configuration.
     Root,
     /// A field of an object.
-    Field(&'a Step<'a>, &'a str),
+    Field(&'a Segment<'a>, &'a str),
     /// An element of a list.
-    Index(&'a Step<'a>, usize),
+    Index(&'a Segment<'a>, usize),
 }
 
 impl<'a> Path<'a> {
     /// A path whose errors are dropped.
     pub(crate) const SILENT: Self = Self {
         errors: None,
-        step: Step::Root,
+        step: Segment::Root,
     };
 
     /// The path of the whole configuration.
     pub(crate) const fn root(errors: &'a Cell<Errors>) -> Self {
         Self {
             errors: Some(errors),
-            step: Step::Root,
+            step: Segment::Root,
         }
     }
 
-    const fn with(&self, step: Step<'a>) -> Self {
+    const fn with(&self, step: Segment<'a>) -> Self {
         Self {
             errors: self.errors,
             step,
@@ -214,11 +214,11 @@ impl<'a> Path<'a> {
     }
 
     pub(crate) const fn field(&'a self, name: &'a str) -> Self {
-        self.with(Step::Field(&self.step, name))
+        self.with(Segment::Field(&self.step, name))
     }
 
     pub(crate) const fn index(&'a self, index: usize) -> Self {
-        self.with(Step::Index(&self.step, index))
+        self.with(Segment::Index(&self.step, index))
     }
 
     /// The same path, whose errors are added to another list.
@@ -235,7 +235,7 @@ impl<'a> Path<'a> {
     /// The index of an element of a list.
     pub(crate) const fn last_index(&self) -> Option<usize> {
         match self.step {
-            Step::Index(_, index) => Some(index),
+            Segment::Index(_, index) => Some(index),
             _ => None,
         }
     }
@@ -289,11 +289,11 @@ impl<'a> Path<'a> {
     }
 }
 
-impl fmt::Display for Step<'_> {
+impl fmt::Display for Segment<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Root => Ok(()),
-            Self::Field(Step::Root, name) => f.write_str(name),
+            Self::Field(Segment::Root, name) => f.write_str(name),
             Self::Field(parent, name) => write!(f, "{parent}.{name}"),
             Self::Index(parent, index) => write!(f, "{parent}[{index}]"),
         }

@@ -6,8 +6,8 @@
 //!
 //! 1. [`config`] compiles a configuration into a [`policy`], or returns all its errors.
 //! 2. [`request`] is a borrowed view of a request's headers, as bytes. Facts that are not in
-//!    them come from an [`environment`].
-//! 3. [`decide`] chooses a version per rollout: which rollouts match ([`scope`]), what an
+//!    them come from a [`request::Environment`].
+//! 3. [`decide`] chooses a version per rollout: which rollouts match ([`policy::scope`]), what an
 //!    upstream proxy decided ([`assignment`]), which rule matches ([`condition`]), how the
 //!    rollout chooses ([`strategy`]) by the user's [`identity`], hash position ([`bucket`]) and
 //!    [`cookies`]. The result is a [`decision`] with a reason.
@@ -61,13 +61,11 @@
 
 pub mod assignment;
 pub mod bucket;
-pub mod byte_map;
 pub mod condition;
 pub mod config;
 pub mod cookies;
 pub mod decide;
 pub mod decision;
-pub mod environment;
 pub mod error;
 pub mod filter;
 pub mod guardrail;
@@ -77,8 +75,6 @@ pub mod output;
 pub mod policy;
 pub mod request;
 pub mod response;
-pub mod scope;
-pub mod shared_data;
 pub mod strategy;
 #[cfg(target_arch = "wasm32")]
 mod wasm;

@@ -1,6 +1,6 @@
 //! The senders whose assignment is inherited.
 
-use crate::environment::{Direction, Environment};
+use crate::request::{Direction, Environment};
 
 /// The senders whose assignment is inherited.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

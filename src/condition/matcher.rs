@@ -8,7 +8,7 @@ use super::cidr::Networks;
 use super::range::Range;
 use super::regex::Regex;
 use super::semver::VersionRequirement;
-use crate::byte_map::ByteMap;
+use crate::request::byte_map::ByteMap;
 
 /// A compiled operator, which values pass or not. Values are bytes.
 #[derive(Clone, Debug)]

@@ -12,8 +12,8 @@ use super::{identity, names, rollout, trust, values};
 use crate::error::Path;
 use crate::identity::Identification;
 use crate::json::Tree;
+use crate::policy::scope::ScopeIndex;
 use crate::policy::{Features, Policy, Rollout};
-use crate::scope::ScopeIndex;
 
 /// Compiles a configuration; `None` if a top-level field does not fit. The lists are then read by
 /// themselves, to report their errors too.

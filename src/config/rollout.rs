@@ -13,8 +13,8 @@ use super::{condition, cookies, guardrail, mirror, names, scope};
 use crate::bucket::{Gate, Key};
 use crate::error::Path;
 use crate::guardrail::{Arm, Guardrail, Plan, Ramp};
+use crate::policy::scope::Scope;
 use crate::policy::{Expose, HeaderRole, Metrics, Rollout, Rule, Version, VersionId};
-use crate::scope::Scope;
 use crate::strategy::Strategy;
 
 /// A rollout as it was compiled.

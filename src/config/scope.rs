@@ -7,7 +7,7 @@ use super::operator::compile as compile_operator;
 use super::spec::{self, Items};
 use crate::condition::ValueKind;
 use crate::error::Path;
-use crate::scope::{HostPattern, Scope};
+use crate::policy::scope::{HostPattern, Scope};
 
 /// Compiles one entry of `match`.
 pub(super) fn compile(at: Path<'_>, raw: &spec::ScopeSpec<'_>, build: &mut Build) -> Option<Scope> {

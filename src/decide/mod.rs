@@ -29,7 +29,7 @@ use crate::policy::{Policy, Rollout, Rule};
 use crate::request::Request;
 use crate::strategy::Inputs;
 pub use crate::strategy::trace;
-use trace::{ConditionTrace, Step, Trace, Untraced};
+use trace::{ConditionTrace, Trace, TraceStep, Untraced};
 
 /// Everything decided for a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -144,7 +144,7 @@ fn decide_one(
     };
     trace.step(|| {
         let text = if rollout.enabled { "yes" } else { "no: stable" };
-        Step::new("enabled", text)
+        TraceStep::new("enabled", text)
     });
     if !rollout.enabled {
         return (decided(stable, Reason::Disabled, false), None);
@@ -182,7 +182,7 @@ fn decide_one(
                 (false, true) => "the response counts; no rollback of this version is known",
                 (false, false) => "the response does not count",
             };
-            Step::new("guardrail", text)
+            TraceStep::new("guardrail", text)
         });
     }
     if rolled_back {
@@ -211,7 +211,7 @@ fn inherited(
                 )
             }
         };
-        Step::new("upstream", text)
+        TraceStep::new("upstream", text)
     });
     let (member, version) = (member?, version?);
     Some(Decision {
@@ -246,7 +246,7 @@ fn rule_step(
     rollout: &Rollout,
     context: &EvaluationContext<'_, '_, '_>,
     (holds, admitted): (bool, bool),
-) -> Step {
+) -> TraceStep {
     let version = rollout.version(rule.version);
     let version = version.map_or("", |version| &version.name);
     let result = match (holds, admitted) {
@@ -254,7 +254,7 @@ fn rule_step(
         (true, false) => "matches, but its percent does not admit the user".to_owned(),
         (false, false) => "does not match".to_owned(),
     };
-    let mut step = Step::new("rule", format!("{} {result}", rule.name));
+    let mut step = TraceStep::new("rule", format!("{} {result}", rule.name));
     // An identity of its own: the report also reads parts that the decision skipped, and the
     // outcome has an identity only if the decision read it.
     let context = &EvaluationContext {

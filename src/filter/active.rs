@@ -7,9 +7,9 @@ use super::metrics::Series;
 use super::vm::Vm;
 use crate::decide::possible;
 use crate::decision::{Decision, Reason};
-use crate::environment::Environment;
 use crate::output;
 use crate::policy::{Metrics, Policy, Rollout, RolloutId, Shares};
+use crate::request::Environment;
 use crate::response::ResponseClass;
 
 /// Number of rollouts whose series are defined with the configuration. To define a metric

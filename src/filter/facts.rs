@@ -5,10 +5,9 @@ use std::rc::Rc;
 
 use super::host::{Exchange, Host};
 use super::watch::Watch;
-use crate::environment::{Direction, Environment};
 use crate::guardrail::State;
 use crate::policy::RolloutId;
-use crate::request::Claim;
+use crate::request::{Claim, Direction, Environment};
 
 /// Facts about the time and the rollouts, without a request.
 pub struct Facts<'a, H> {

@@ -13,7 +13,7 @@ use rustc_hash::FxHashSet;
 use super::host::{Host, SharedKey};
 use super::marks;
 use super::vm::Vm;
-use crate::shared_data::{Change, Generation, update};
+use crate::guardrail::shared_data::{Change, Generation, update};
 
 /// The gauges of one plugin.
 #[derive(Debug)]

@@ -6,9 +6,8 @@
 
 use std::time::Duration;
 
-use crate::environment::Direction;
-use crate::request::{Claim, Malformed, Request};
-use crate::shared_data::{Generation, SharedValue, Swap};
+use crate::guardrail::shared_data::{Generation, SharedValue, Swap};
+use crate::request::{Claim, Direction, Malformed, Request};
 
 /// The host did not do what it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@
 //! own. Their keys contain the plugin's name, since all plugins use the same shared data.
 
 use super::host::{Host, SharedKey};
-use crate::shared_data::{Change, update};
+use crate::guardrail::shared_data::{Change, update};
 
 /// Marks of one plugin.
 #[derive(Clone, Copy, Debug)]

@@ -55,7 +55,7 @@ struct ResponseStart {
 
 /// Decisions for a request, after its headers have been changed.
 #[derive(Default)]
-struct Assigned {
+struct BegunRequest {
     decisions: Vec<Decision>,
     cookies: Vec<String>,
     grpc: bool,
@@ -70,7 +70,7 @@ impl<H: Host> OpenRequest<H> {
         end_of_stream: bool,
     ) -> Option<Self> {
         configuration.on_request();
-        let Assigned {
+        let BegunRequest {
             decisions,
             cookies,
             grpc,
@@ -275,12 +275,12 @@ impl<H: Host> OpenRequest<H> {
 }
 
 /// Decides a request and changes its headers.
-fn assign<H: Host>(configuration: &Configuration<H>, exchange: &impl Exchange) -> Assigned {
+fn assign<H: Host>(configuration: &Configuration<H>, exchange: &impl Exchange) -> BegunRequest {
     let policy = &configuration.active.policy;
     // Without rollouts no header is read: looking for divvy's own headers costs less.
     if policy.rollouts.is_empty() && policy.inheritance.is_none() {
         strip_present(policy, exchange);
-        return Assigned::default();
+        return BegunRequest::default();
     }
     let facts = RequestFacts {
         facts: configuration.facts(),
@@ -293,7 +293,7 @@ fn assign<H: Host>(configuration: &Configuration<H>, exchange: &impl Exchange) -
     let change = |change: HeaderChange<'_, '_>| {
         refused |= apply(exchange, Message::Request, change).is_err();
     };
-    let mut assigned = Assigned::default();
+    let mut assigned = BegunRequest::default();
     if let Some(Ok(())) = read {
         let outcome = decide::decide(policy, &request);
         let mut buffer = configuration.buffer.take();
@@ -317,7 +317,7 @@ fn assign<H: Host>(configuration: &Configuration<H>, exchange: &impl Exchange) -
 
 /// Takes all decisions back: the host refused a header, so the request might take any route.
 /// Without divvy's headers it takes the default route, to stable.
-fn fall_back(policy: &Policy, exchange: &impl Exchange, assigned: &mut Assigned) {
+fn fall_back(policy: &Policy, exchange: &impl Exchange, assigned: &mut BegunRequest) {
     for decision in &mut assigned.decisions {
         if let Some(rollout) = policy.rollout(decision.rollout) {
             decision.version = rollout.stable;

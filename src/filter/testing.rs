@@ -12,16 +12,15 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::host::{Exchange, HeaderLines, Host, Message, MetricId, MetricKind, Refused};
-use crate::environment::Direction;
-use crate::request::{Claim, Malformed, Request};
-use crate::shared_data::{Generation, Swap};
+use crate::guardrail::shared_data::{Generation, Swap};
+use crate::request::{Claim, Direction, Malformed, Request};
 
 /// One VM's view of a process.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryHost(Rc<Process>);
+pub struct MemoryHost(Rc<SharedMemory>);
 
 #[derive(Debug, Default)]
-struct Process {
+struct SharedMemory {
     now: Cell<Duration>,
     interval: Cell<Option<Duration>>,
     environment: RefCell<BTreeMap<String, String>>,

@@ -4,9 +4,9 @@
 
 use super::local::Local;
 use super::plan::Plan;
+use super::shared_data::{Change, SharedValue, Update};
 use super::state::{State, Ticked};
 use super::transition::Transition;
-use crate::shared_data::{Change, SharedValue, Update};
 
 /// One merge of one rollout's counts into the shared state.
 #[derive(Debug)]

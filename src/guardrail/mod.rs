@@ -55,6 +55,7 @@ pub mod merge;
 pub mod plan;
 pub mod ramp;
 mod revision;
+pub mod shared_data;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod simulate;
 pub mod state;

@@ -5,18 +5,18 @@
 
 mod features;
 mod rollout;
+pub mod scope;
 
 use crate::assignment::Inheritance;
 use crate::cookies::MintedCookie;
 use crate::decision::Decision;
 pub use crate::decision::{RolloutId, Version, VersionId};
-use crate::environment::Environment;
 use crate::identity::{Identification, MintRule, Visitor};
-use crate::request::{HeaderId, Names, Request};
-use crate::scope::ScopeIndex;
+use crate::request::{Environment, HeaderId, Names, Request};
 pub use crate::strategy::Shares;
 pub use features::Features;
 pub use rollout::{Expose, Metrics, Mirror, Rollout, Rule};
+use scope::ScopeIndex;
 
 /// The headers that divvy writes if the configuration names none. They are stripped from
 /// requests in any case, because their readers trust them.

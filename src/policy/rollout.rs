@@ -4,9 +4,8 @@ use crate::bucket::{Gate, Share};
 use crate::condition::Condition;
 use crate::cookies::Sticky;
 use crate::decision::{RolloutId, Version, VersionId, find_version};
-use crate::environment::Environment;
 use crate::guardrail::{self, Arm, Plan, Standing};
-use crate::request::HeaderId;
+use crate::request::{Environment, HeaderId};
 use crate::strategy::{ShareInputs, Shares, Strategy, ramp_share};
 
 /// One decision about one service.

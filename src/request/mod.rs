@@ -1,10 +1,13 @@
 //! A borrowed view of a request: the bytes of those headers that the configuration asks for.
 //!
-//! Must not depend on conditions, policies or decisions.
+//! Must not depend on conditions or policies. What is not in the headers comes from an
+//! [`Environment`].
 
 mod address;
+pub mod byte_map;
 mod claim;
 pub mod cookie;
+mod environment;
 pub mod host;
 mod label;
 mod names;
@@ -16,11 +19,10 @@ use std::cell::OnceCell;
 
 pub use address::Address;
 pub use claim::{Claim, ClaimType};
+pub use environment::{Direction, Empty, Environment};
 use names::first_of_each;
 pub use names::{ClaimId, CookieId, HeaderId, LabelId, Names, QueryId};
 pub use pairs::{Malformed, Pairs, serialize_pairs};
-
-use crate::environment::{Empty, Environment};
 
 /// A request as decisions see it.
 #[derive(Clone, Debug)]

@@ -4,8 +4,8 @@
 //! The configuration's compiler assigns the numbers. A request is then read once, whatever the
 //! number of rollouts, and other names are skipped.
 
+use super::byte_map::ByteMap;
 use super::claim::Claim;
-use crate::byte_map::ByteMap;
 
 /// A header that is read or written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,7 +1,9 @@
 //! An A/B test: the users that it admits are split between its arms, the others get stable.
 
-use super::choice::{AnswerInputs, Behaviour, Choice, Inputs, NeededIdentity, ShareInputs, Shares};
-use super::trace::{Step, Trace, percent};
+use super::choice::{
+    AnswerInputs, Choice, Inputs, NeededIdentity, ShareInputs, Shares, StrategyBehaviour,
+};
+use super::trace::{Trace, TraceStep, percent};
 use crate::bucket::{Gate, Share, Span, Split};
 use crate::decision::{Reason, VersionId};
 
@@ -64,7 +66,7 @@ impl AbTest {
         };
         trace.step(|| {
             let text = format!("{} are admitted: {}", percent(share), yes_no(admitted));
-            Step::new("traffic", text).at(position).below(share)
+            TraceStep::new("traffic", text).at(position).below(share)
         });
         if !admitted {
             let choice = Choice::new(inputs.stable, Reason::NotEnrolled);
@@ -94,7 +96,7 @@ impl AbTest {
             let share = holdout.share();
             let text = format!("{} are kept out: {}", percent(share), yes_no(held_out));
             let position = identity.map(|identity| holdout.position(identity));
-            Step::new("holdout", text).at(position).below(share)
+            TraceStep::new("holdout", text).at(position).below(share)
         });
         Ok(held_out)
     }
@@ -113,7 +115,7 @@ impl AbTest {
             let (from, to) = layer.ends();
             let (from, to) = (percent(from), percent(to));
             let text = format!("from {from} to {to}: {}", yes_no(inside));
-            Step::new("layer", text).at(Some(layer.position(identity)))
+            TraceStep::new("layer", text).at(Some(layer.position(identity)))
         });
         Ok(!inside)
     }
@@ -122,7 +124,7 @@ impl AbTest {
         if let Some(version) = self.split.constant() {
             trace.step(|| {
                 let name = inputs.name(version);
-                Step::new("strategy", format!("split: {name} is the only arm"))
+                TraceStep::new("strategy", format!("split: {name} is the only arm"))
             });
             return Some(version);
         }
@@ -133,7 +135,7 @@ impl AbTest {
                 .map(|(version, score)| format!("{} {score:.6}", inputs.name(version)))
                 .collect();
             let text = format!("split, the smallest score wins: {}", scores.join(", "));
-            Step::new("strategy", text)
+            TraceStep::new("strategy", text)
         });
         self.split.pick(identity)
     }
@@ -157,7 +159,7 @@ impl AbTest {
     }
 }
 
-impl Behaviour for AbTest {
+impl StrategyBehaviour for AbTest {
     fn needed_identity(&self) -> Option<NeededIdentity> {
         self.needs_identity().then_some(NeededIdentity::Lasting)
     }

@@ -1,7 +1,7 @@
 //! Blue/green: every user gets the active version.
 
-use super::choice::{AnswerInputs, Behaviour, Choice, Inputs, ShareInputs, Shares};
-use super::trace::{Step, Trace};
+use super::choice::{AnswerInputs, Choice, Inputs, ShareInputs, Shares, StrategyBehaviour};
+use super::trace::{Trace, TraceStep};
 use crate::bucket::Share;
 use crate::decision::{Reason, VersionId};
 
@@ -15,7 +15,7 @@ pub struct BlueGreen {
 impl BlueGreen {
     pub(super) fn choose(&self, inputs: &Inputs<'_, '_, '_>, trace: &mut impl Trace) -> Choice {
         trace.step(|| {
-            Step::new(
+            TraceStep::new(
                 "strategy",
                 format!("{} is active", inputs.name(self.active)),
             )
@@ -24,7 +24,7 @@ impl BlueGreen {
     }
 }
 
-impl Behaviour for BlueGreen {
+impl StrategyBehaviour for BlueGreen {
     fn shares(&self, _: &ShareInputs<'_>) -> Shares {
         vec![(self.active, Share::ALL)]
     }

@@ -1,11 +1,13 @@
 //! A canary: a share of the users gets the new version, the others get stable.
 
-use super::choice::{AnswerInputs, Behaviour, Choice, Inputs, NeededIdentity, ShareInputs, Shares};
-use super::trace::{Step, Trace, percent};
+use super::choice::{
+    AnswerInputs, Choice, Inputs, NeededIdentity, ShareInputs, Shares, StrategyBehaviour,
+};
+use super::trace::{Trace, TraceStep, percent};
 use crate::bucket::{Key, Share};
 use crate::decision::{Decision, Reason, RolloutId, VersionId};
-use crate::environment::Environment;
 use crate::guardrail::{self, Arm, Plan};
+use crate::request::Environment;
 
 /// A canary.
 #[derive(Clone, Debug)]
@@ -65,7 +67,7 @@ impl Canary {
             };
             let name = inputs.name(self.version);
             let text = format!("canary {name} has {}{by_ramp}", percent(share));
-            Step::new("strategy", text).at(position).below(share)
+            TraceStep::new("strategy", text).at(position).below(share)
         });
         let version = if admitted {
             self.version
@@ -90,7 +92,7 @@ pub fn ramp_share(
     Some(guardrail::weight(plan, state.as_deref(), Arm::RAMPED, now))
 }
 
-impl Behaviour for Canary {
+impl StrategyBehaviour for Canary {
     fn needed_identity(&self) -> Option<NeededIdentity> {
         let depends = match self.weight {
             Weight::Fixed(share) => share.constant().is_none(),

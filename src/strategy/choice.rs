@@ -1,6 +1,6 @@
 //! What every strategy reads and answers. Must not depend on a particular strategy.
 
-use super::trace::{Step, Trace};
+use super::trace::{Trace, TraceStep};
 use crate::bucket::{Position, Share};
 use crate::condition::EvaluationContext;
 use crate::cookies::{Memory, Sticky};
@@ -43,14 +43,14 @@ impl<'i> Inputs<'i, '_, '_> {
     /// The identity, which may be random.
     pub(super) fn any_identity(&self, trace: &mut impl Trace) -> Option<&'i [u8]> {
         let identity = self.context.visitor.any_identity();
-        trace.step(|| Step::identity(identity));
+        trace.step(|| TraceStep::identity(identity));
         identity
     }
 
     /// The identity, if the next request of the same user has the same one.
     pub(super) fn lasting_identity(&self, trace: &mut impl Trace) -> Option<&'i [u8]> {
         let identity = self.context.visitor.lasting_identity();
-        trace.step(|| Step::identity(identity));
+        trace.step(|| TraceStep::identity(identity));
         identity
     }
 
@@ -67,7 +67,7 @@ impl<'i> Inputs<'i, '_, '_> {
                 Some(None) => format!("cookie {cookie} remembers a user outside the test"),
                 Some(Some(version)) => format!("cookie {cookie} remembers {}", self.name(version)),
             };
-            Step::new("sticky", text).at(memory.map(|memory| memory.position))
+            TraceStep::new("sticky", text).at(memory.map(|memory| memory.position))
         });
         Remembered {
             is_sticky: true,
@@ -170,7 +170,7 @@ pub struct AnswerInputs {
 
 /// What other modules ask a strategy beside its choice. The defaults are those of a strategy
 /// that serves every user the same version.
-pub(super) trait Behaviour {
+pub(super) trait StrategyBehaviour {
     /// The identity without which it cannot choose.
     fn needed_identity(&self) -> Option<NeededIdentity> {
         None

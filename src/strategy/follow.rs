@@ -1,8 +1,8 @@
 //! Follow: every user gets the version of the same name as in an earlier rollout, here or, if
 //! that decided nothing, in a trusted proxy upstream. Stable, if there is no such version.
 
-use super::choice::{AnswerInputs, Behaviour, Choice, Inputs, ShareInputs, Shares};
-use super::trace::{Step, Trace};
+use super::choice::{AnswerInputs, Choice, Inputs, ShareInputs, Shares, StrategyBehaviour};
+use super::trace::{Trace, TraceStep};
 use crate::decision::{Decision, Reason, RolloutId, VersionId, find_decision};
 
 /// A rollout that follows another one.
@@ -31,7 +31,7 @@ impl Leader {
 
 impl Follow {
     pub(super) fn choose(&self, inputs: &Inputs<'_, '_, '_>, trace: &mut impl Trace) -> Choice {
-        trace.step(|| Step::new("strategy", format!("follows {}", self.name)));
+        trace.step(|| TraceStep::new("strategy", format!("follows {}", self.name)));
         let decided = self.leader.as_ref().and_then(|leader| {
             let decision = find_decision(inputs.context.decisions, leader.id)?;
             Some((leader, decision))
@@ -64,7 +64,7 @@ const fn is_forced(decision: &Decision) -> bool {
     }
 }
 
-impl Behaviour for Follow {
+impl StrategyBehaviour for Follow {
     fn shares(&self, inputs: &ShareInputs<'_>) -> Shares {
         let Some(leader) = &self.leader else {
             return Shares::new();

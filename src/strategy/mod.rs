@@ -15,7 +15,7 @@ pub mod trace;
 pub use ab_test::AbTest;
 pub use blue_green::BlueGreen;
 pub use canary::{Canary, Weight, ramp_share};
-use choice::Behaviour;
+use choice::StrategyBehaviour;
 pub use choice::{AnswerInputs, Choice, Inputs, NeededIdentity, ShareInputs, Shares};
 pub use follow::{Follow, Leader};
 
@@ -53,7 +53,7 @@ impl Strategy {
         }
     }
 
-    fn behaviour(&self) -> &dyn Behaviour {
+    fn behaviour(&self) -> &dyn StrategyBehaviour {
         match self {
             Self::Canary(canary) => canary,
             Self::AbTest(test) => test,

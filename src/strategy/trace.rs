@@ -12,7 +12,7 @@ pub trait Trace {
     fn begin(&mut self, rollout: RolloutId);
 
     /// A step. The closure runs only if steps are kept.
-    fn step(&mut self, step: impl FnOnce() -> Step);
+    fn step(&mut self, step: impl FnOnce() -> TraceStep);
 }
 
 /// Keeps nothing.
@@ -22,14 +22,14 @@ pub struct Untraced;
 impl Trace for Untraced {
     fn begin(&mut self, _: RolloutId) {}
 
-    fn step(&mut self, _: impl FnOnce() -> Step) {}
+    fn step(&mut self, _: impl FnOnce() -> TraceStep) {}
 }
 
 /// Keeps all steps.
 #[derive(Clone, Debug, Default)]
 pub struct Recorder {
     /// By rollout, in the order of the decisions.
-    pub rollouts: Vec<(RolloutId, Vec<Step>)>,
+    pub rollouts: Vec<(RolloutId, Vec<TraceStep>)>,
 }
 
 impl Trace for Recorder {
@@ -37,7 +37,7 @@ impl Trace for Recorder {
         self.rollouts.push((rollout, Vec::new()));
     }
 
-    fn step(&mut self, step: impl FnOnce() -> Step) {
+    fn step(&mut self, step: impl FnOnce() -> TraceStep) {
         let step = step();
         // The identity may be read several times.
         if let Some((_, steps)) = self.rollouts.last_mut()
@@ -50,7 +50,7 @@ impl Trace for Recorder {
 
 /// One step: what was looked at, and the result.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct TraceStep {
     /// `enabled`, `upstream`, `rule`, `identity`, `holdout`, `layer`, `sticky`, `traffic`,
     /// `strategy` or `guardrail`.
     pub name: &'static str,
@@ -64,7 +64,7 @@ pub struct Step {
     pub threshold: Option<Share>,
 }
 
-impl Step {
+impl TraceStep {
     /// A step with a text only.
     pub fn new(name: &'static str, text: impl Into<String>) -> Self {
         Self {

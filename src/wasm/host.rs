@@ -15,10 +15,9 @@ use std::time::Duration;
 use log::{Level, LevelFilter, Metadata, Record};
 use proxy_wasm::types::{BufferType, Bytes, LogLevel, MapType, MetricType, Status};
 
-use crate::environment::Direction;
 use crate::filter::host::{Exchange, HeaderLines, Host, Message, MetricId, MetricKind, Refused};
-use crate::request::{Claim, Malformed, Pairs, Request};
-use crate::shared_data::{Generation, Swap};
+use crate::guardrail::shared_data::{Generation, Swap};
+use crate::request::{Claim, Direction, Malformed, Pairs, Request};
 
 // As numbers, because a proxy may answer statuses that the SDK's enum lacks.
 const OK: u32 = Status::Ok as u32;

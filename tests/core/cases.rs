@@ -2,8 +2,7 @@
 //! `tests/host` and `tests/envoy`.
 use std::collections::BTreeMap;
 
-use divvy::environment::Environment;
-use divvy::request::{Claim, Request};
+use divvy::request::{Claim, Environment, Request};
 use divvy::{config, decide, output};
 use divvy_cases::groups;
 

@@ -1,9 +1,8 @@
 //! The metric series that are defined in advance are exactly those that requests count in.
 use divvy::decide::{decide, possible};
 use divvy::decision::Reason;
-use divvy::environment::Empty;
 use divvy::output::{request_series, series};
-use divvy::request::Request;
+use divvy::request::{Empty, Request};
 use divvy::{output, policy::VersionId};
 use serde_json::{Value, json};
 

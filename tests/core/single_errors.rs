@@ -1,7 +1,6 @@
 //! Each error is reported once, with its path, and valid configurations have none.
 use divvy::decide;
-use divvy::environment::Environment;
-use divvy::request::{Claim, Request, serialize_pairs};
+use divvy::request::{Claim, Environment, Request, serialize_pairs};
 use divvy_cases::build;
 use serde_json::{Value, json};
 
@@ -142,8 +141,8 @@ fn a_concat_has_a_separator_even_if_its_first_part_is_empty() {
 #[test]
 fn the_index_and_the_scopes_agree_on_overlong_hosts() {
     use divvy::policy::RolloutId;
+    use divvy::policy::scope::{HostPattern, Scope, ScopeIndex};
     use divvy::request::Names;
-    use divvy::scope::{HostPattern, Scope, ScopeIndex};
 
     let scope = Scope {
         hosts: vec![HostPattern::Below(b".example.com".as_slice().into())],

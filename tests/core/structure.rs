@@ -6,46 +6,33 @@ use std::path::{Path, PathBuf};
 /// Maximum number of lines of a file.
 const MAX_LINES: usize = 400;
 
-/// Names of several types, until they are renamed.
-const SHARED_NAMES: [&str; 4] = ["Assigned", "Behaviour", "Process", "Step"];
-
-/// Uses of modules that stand below in the table, until they are removed.
-const UPWARD: [(&str, &str); 1] = [("environment", "request")];
-
 /// Each module of the crate with the modules that it may use, all of which stand above it.
-const MODULES: [(&str, &str); 22] = [
+const MODULES: [(&str, &str); 18] = [
     ("bucket", ""),
-    ("byte_map", ""),
     ("decision", ""),
     ("error", ""),
     ("response", ""),
-    ("shared_data", ""),
-    ("guardrail", "bucket response shared_data"),
+    ("guardrail", "bucket response"),
     ("json", "error"),
-    ("environment", "decision guardrail"),
-    ("request", "byte_map environment"),
-    ("assignment", "decision environment request"),
+    ("request", "decision guardrail"),
+    ("assignment", "decision request"),
     ("identity", "request"),
-    (
-        "condition",
-        "assignment byte_map decision identity json request",
-    ),
+    ("condition", "assignment decision identity json request"),
     (
         "cookies",
         "assignment bucket condition decision identity request",
     ),
-    ("scope", "byte_map condition decision request"),
     (
         "strategy",
-        "bucket condition cookies decision environment guardrail",
+        "bucket condition cookies decision guardrail request",
     ),
     (
         "policy",
-        "assignment bucket condition cookies decision environment guardrail identity request scope strategy",
+        "assignment bucket condition cookies decision guardrail identity request strategy",
     ),
     (
         "config",
-        "assignment bucket condition cookies error guardrail identity json policy request scope strategy",
+        "assignment bucket condition cookies error guardrail identity json policy request strategy",
     ),
     (
         "decide",
@@ -57,9 +44,9 @@ const MODULES: [(&str, &str); 22] = [
     ),
     (
         "filter",
-        "config cookies decide decision environment guardrail output policy request response shared_data",
+        "config cookies decide decision guardrail output policy request response",
     ),
-    ("wasm", "environment filter request shared_data"),
+    ("wasm", "filter guardrail request"),
 ];
 
 /// A source file without comments and unit tests.
@@ -146,8 +133,7 @@ fn every_type_name_exists_once() {
     }
     assert!(places.len() > 200, "{} types", places.len());
     places.retain(|_, places| places.len() > 1);
-    let shared: Vec<_> = places.keys().collect();
-    assert_eq!(shared, SHARED_NAMES, "{places:#?}");
+    assert!(places.is_empty(), "{places:#?}");
 }
 
 #[test]
@@ -161,7 +147,6 @@ fn modules_use_only_those_below_them() {
             );
         }
     }
-    let mut used_upward = Vec::new();
     let mut wrong = Vec::new();
     for source in sources() {
         let first = source.path.iter().next().unwrap().to_str().unwrap();
@@ -173,18 +158,10 @@ fn modules_use_only_those_below_them() {
         let (_, uses) = row.unwrap_or_else(|| panic!("{module} is not in the table"));
         // `crate::{a, b}` is not used, so each path names its module.
         for used in source.code.split("crate::").skip(1).map(word) {
-            if UPWARD.contains(&(module, used)) {
-                used_upward.push((module.to_owned(), used.to_owned()));
-            } else if used != module && !uses.split(' ').any(|allowed| allowed == used) {
+            if used != module && !uses.split(' ').any(|allowed| allowed == used) {
                 wrong.push(format!("{} uses {used}", source.path.display()));
             }
         }
     }
     assert!(wrong.is_empty(), "not in the table: {wrong:#?}");
-    used_upward.dedup();
-    assert_eq!(
-        used_upward.len(),
-        UPWARD.len(),
-        "remove what is not used from UPWARD"
-    );
 }

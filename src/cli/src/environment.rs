@@ -5,8 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
-use divvy::environment::{Direction, Environment};
-use divvy::request::{Claim, serialize_pairs};
+use divvy::request::{Claim, Direction, Environment, serialize_pairs};
 use serde_json::Value;
 
 /// Fixed answers for everything that a decision may ask the proxy.

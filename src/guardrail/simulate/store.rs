@@ -1,7 +1,7 @@
 //! Envoy's shared data as one rollout sees it: a value that workers replace by
 //! compare-and-swap.
 
-use crate::shared_data::{Generation, SharedValue, Swap};
+use crate::guardrail::shared_data::{Generation, SharedValue, Swap};
 
 /// A value that several VMs share.
 #[derive(Clone, Debug, Default)]

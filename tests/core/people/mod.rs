@@ -8,11 +8,10 @@ mod sticky;
 use std::rc::Rc;
 
 use divvy::decision::RolloutId;
-use divvy::environment::{Direction, Environment};
 use divvy::guardrail::State;
 use divvy::output::HeaderChange;
 use divvy::policy::Policy;
-use divvy::request::Request;
+use divvy::request::{Direction, Environment, Request};
 use divvy::{decide, output};
 use divvy_cases::build::{self, canary};
 use serde_json::Value;

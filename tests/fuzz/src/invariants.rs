@@ -65,7 +65,7 @@ pub fn hold<'a>(policy: &'a Policy, request: &'a Request<'_>) -> Outcome<'a> {
 
 /// The shares of each rollout's versions are all of its users.
 pub fn of_shares(policy: &Policy) {
-    let all = policy.shares(&divvy::environment::Empty);
+    let all = policy.shares(&divvy::request::Empty);
     assert_eq!(all.len(), policy.rollouts.len());
     for (rollout, shares) in policy.rollouts.iter().zip(all) {
         let sum: u32 = shares.iter().map(|(_, share)| share.ppm()).sum();

@@ -1,7 +1,6 @@
 //! Requests as text, so that seeds and crashes can be read and written by hand.
 
-use divvy::environment::{Direction, Environment};
-use divvy::request::Claim;
+use divvy::request::{Claim, Direction, Environment};
 
 use crate::Pair;
 

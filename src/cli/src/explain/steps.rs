@@ -79,7 +79,7 @@ pub(super) fn all(
 }
 
 /// The recorded steps of a rollout. The steps with a condition are its rules, in order.
-fn with_conditions(steps: Vec<trace::Step>, raw: &Value) -> impl Iterator<Item = StepReport> {
+fn with_conditions(steps: Vec<trace::TraceStep>, raw: &Value) -> impl Iterator<Item = StepReport> {
     let mut rules = list(raw, "rules").iter();
     steps.into_iter().map(move |step| StepReport {
         step: step.name,

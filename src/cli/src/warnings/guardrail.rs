@@ -1,8 +1,8 @@
 //! Guardrails that watch no version, or never see enough requests.
 
 use divvy::bucket::Share;
-use divvy::environment::Empty;
 use divvy::policy::Policy;
+use divvy::request::Empty;
 use serde_json::Value;
 
 use super::warning::{Warning, each};

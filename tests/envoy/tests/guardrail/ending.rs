@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use divvy::environment::Empty;
+use divvy::request::Empty;
 use divvy_envoy_tests::{PATIENCE, all_users_get, assignment_of, canary, configuration, rollout};
 use divvy_lab::eventually;
 use serde_json::{Value, json};

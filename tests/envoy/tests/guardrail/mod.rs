@@ -15,9 +15,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use divvy::decide::decide;
-use divvy::environment::Environment;
 use divvy::policy::Policy;
-use divvy::request::Request;
+use divvy::request::{Environment, Request};
 use divvy::{config, output};
 use divvy_envoy_tests::{
     Edge, PATIENCE, PLUGIN, Setup, WEIGHT_LABELS, assignment_of, configuration, counts,
@@ -85,7 +84,7 @@ fn canary_user() -> Result<String> {
         json!({"consecutiveErrors": 1}),
     ))?;
     let mut users = (0..).map(|number| format!("user-{number}"));
-    let is_canary = |user: &String| decided(&policy, user, &divvy::environment::Empty) == CANARY;
+    let is_canary = |user: &String| decided(&policy, user, &divvy::request::Empty) == CANARY;
     users.find(is_canary).context("nobody has v2")
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
-use divvy::environment::Environment;
 use divvy::policy::{Policy, RolloutId};
+use divvy::request::Environment;
 use divvy_envoy_tests::{Edge, PATIENCE, all_users_get, assignment_of, configuration, rollout};
 use divvy_lab::eventually;
 use serde_json::{Value, json};

@@ -5,10 +5,9 @@
 use std::sync::LazyLock;
 
 use divvy::decide::{Outcome, decide};
-use divvy::environment::Environment;
 use divvy::output::{self, HeaderChange};
 use divvy::policy::Policy;
-use divvy::request::Request;
+use divvy::request::{Environment, Request};
 use divvy_fuzz::invariants;
 use libfuzzer_sys::fuzz_target;
 

@@ -6,9 +6,9 @@
 use std::fmt::Debug;
 use std::rc::Rc;
 
+use super::claim::Claim;
 use crate::decision::RolloutId;
 use crate::guardrail::State;
-use crate::request::Claim;
 
 /// Facts about a request that its headers do not contain. `None`: unknown.
 ///

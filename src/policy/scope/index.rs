@@ -7,10 +7,9 @@ use std::borrow::Cow;
 
 use super::Scope;
 use super::host::{self, HostPattern};
-use crate::byte_map::ByteMap;
 use crate::condition::Matcher;
 use crate::decision::RolloutId;
-use crate::request::Request;
+use crate::request::{Request, byte_map::ByteMap};
 
 /// Maximum number of pairs of a host and a path of one scope that get map entries; the paths of
 /// a larger scope are compared one by one.
