@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Runs built fuzz targets: python3 tests/fuzz/run.py TARGET...
 
-Two at a time, FUZZ_SECONDS each (60), over the seeds and what earlier runs
-found; everything is kept below target/fuzz. `make fuzz` builds them and calls
-this. A crash is shown with its bytes, and every later run begins with it until
-it is mended or its file is removed. Ends with a table and the result; exit
-code 1 when a target failed.
+Two at a time (FUZZ_JOBS), FUZZ_SECONDS each (60), on the seeds and the inputs
+of earlier runs; all files are in target/fuzz. `make fuzz` builds the targets and
+runs this. A crash is printed with its bytes, and each later run begins with it
+until it is fixed or its file is removed. Prints a table and the result; exit
+code 1 if a target failed.
 """
 
 import base64
@@ -23,14 +23,14 @@ TARGET = HERE.parents[1] / "target" / "fuzz"
 SECONDS = int(os.environ.get("FUZZ_SECONDS") or 60)
 JOBS = int(os.environ.get("FUZZ_JOBS") or 2)
 
-# Larger inputs are rarely other ones, and slow.
+# Larger inputs are slow and rarely cover more.
 OPTIONS = ["-max_len=16384", "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1"]
-# What is shown of a report, which names every frame of libFuzzer's too.
+# Maximum lines of a report; the rest are frames of libFuzzer.
 REPORT_LINES = 60
 
 
 class Run:
-    """One target's run, and what libFuzzer said of it."""
+    """One run of a target, with the log of libFuzzer."""
 
     def __init__(self, target):
         self.target = target
@@ -44,7 +44,7 @@ class Run:
         dictionary = TARGET / "seeds" / f"{target}.dict"
         if dictionary.is_file():
             command.append(f"-dict={dictionary}")
-        # New inputs go into the first folder. A crash that was found before comes first.
+        # libFuzzer writes new inputs into the first folder.
         command += [corpus, seeds, self.artifacts]
         log = TARGET / "logs" / f"{target}.log"
         start = time.monotonic()
@@ -56,7 +56,7 @@ class Run:
         self.log = log.read_text(errors="replace")
 
     def last(self, pattern):
-        """The last number of that kind; 0 where there is none."""
+        """The last number that the pattern finds; 0 if there is none."""
         found = re.findall(pattern, self.log)
         return int(found[-1]) if found else 0
 
@@ -66,7 +66,7 @@ class Run:
 
     @property
     def coverage(self):
-        """Without instrumentation it is 0, and nothing was tried that deserves the name."""
+        """Covered edges; 0 means that the build is not instrumented."""
         return self.last(r"cov: (\d+)")
 
     @property
@@ -74,7 +74,7 @@ class Run:
         return self.code == 0 and self.coverage > 0
 
     def report(self):
-        """What went wrong, with the input that shows it."""
+        """Prints the error with the input that causes it."""
         lines = self.log.splitlines()
         signs = ("panicked at", "ERROR: ", "Slow input")
         begin = next((n for n, line in enumerate(lines) if any(s in line for s in signs)), 0)
@@ -86,7 +86,7 @@ class Run:
         known = [path for path in self.artifacts.iterdir() if path.name in self.log]
         for path in known if "Test unit written to" not in self.log else []:
             show(path)
-        print(f"Once more: {program(self.target)} FILE", flush=True)
+        print(f"To repeat: {program(self.target)} FILE", flush=True)
 
     def row(self):
         verdict = "ok" if self.passed else "FAILED"
@@ -99,29 +99,28 @@ class Run:
 
 
 def program(target):
-    """Where cargo-fuzz leaves it: in a folder named by the platform."""
+    """The built target, in a folder of cargo-fuzz named by the platform."""
     built = [p for p in TARGET.glob(f"build/*/release/{target}") if os.access(p, os.X_OK)]
     if len(built) != 1:
-        sys.exit(f"{target}: there is no such target, or it is not built: make fuzz-{target}")
+        sys.exit(f"{target} does not exist or is not built: make fuzz-{target}")
     return built[0]
 
 
 def show(artifact):
-    """The bytes, so that a log is enough to have them."""
+    """Prints the bytes, so that a log of CI contains them."""
     data = artifact.read_bytes()
     print(f"{artifact}, {len(data)} bytes:\n{data!r}")
     print(f"base64: {base64.b64encode(data).decode()}")
 
 
 def only_one():
-    """Two runs at once would write into each other's logs and seeds; the lock goes with the
-    process that holds it."""
+    """Takes a lock, which ends with this process: two runs would overwrite each other's logs."""
     TARGET.mkdir(parents=True, exist_ok=True)
     lock = (TARGET / "lock").open("w", encoding="ascii")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        sys.exit(f"another run is under way in {TARGET}: wait for it, or use another checkout")
+        sys.exit(f"another run uses {TARGET}: wait for it, or use another checkout")
     return lock
 
 

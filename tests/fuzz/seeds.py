@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Makes the fuzz targets' first inputs: python3 tests/fuzz/seeds.py FOLDER
+"""Writes the seeds of the fuzz targets: python3 tests/fuzz/seeds.py FOLDER
 
-They come from tests/cases, so that whatever the tables learn is fuzzed too. Each
-target gets a folder FOLDER/TARGET with a file per seed, named by its content;
-every key and short word of the configurations goes into FOLDER/config.dict,
-libFuzzer's dictionary. tests/fuzz/run.py calls this before each run.
+Most seeds are cases of tests/cases. Each target gets a folder FOLDER/TARGET with a
+file per seed, named by its hash; every key and short string of the configurations
+goes into FOLDER/config.dict, the dictionary of libFuzzer. tests/fuzz/run.py runs
+this first.
 """
 
 import hashlib
@@ -16,11 +16,11 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CASES = HERE.parent / "cases"
 
-# What stands between the words of a configuration.
+# Tokens of a configuration besides keys and strings.
 PUNCTUATION = ["{", "}", "[", "]", ":", ",", "null", "true", "false", "1e9", "-1", "\\u0000"]
 
-# Requests for tests/cases/rich.json, whose number is 0: what it looks at is there, and so is
-# what only divvy may send, twice.
+# Requests for tests/cases/rich.json, policy 0: all that its conditions read, and forged reserved
+# headers.
 RICH_REQUESTS = [
     [
         (b":method", b"GET"),
@@ -51,7 +51,7 @@ RICH_REQUESTS = [
         (b"user-agent", b"Mozilla/5.0 (X11) Firefox/140.0"),
         (b"x-gray-id", b"forged"),
         (b"x-abtest-group", b"forged"),
-        # What is not in the headers; only the target `headers` knows such lines.
+        # Properties; only the target `headers` reads such lines.
         (b"@sub", b"alice"),
         (b"@address", b"[2001:db8:1:2::3]:4567"),
         (b"@roles", struct.pack("<3I", 1, 5, 0) + b"staff\0\0"),
@@ -91,7 +91,7 @@ def main(folder):
     groups = json.loads((CASES / "decisions.json").read_text())
     rich = json.loads((CASES / "rich.json").read_text())
     requests = [
-        (number, headers_of(case) + told(case))
+        (number, headers_of(case) + properties(case))
         for number, group in enumerate(groups, 1)
         for case in group["cases"]
     ]
@@ -133,8 +133,7 @@ def compact(config):
 
 
 def patched(config, row):
-    """A configuration with one value put in, as tests/core does; as it is where the
-    place for it is missing."""
+    """The configuration with one value replaced; unchanged if the place does not exist."""
     config = json.loads(json.dumps(config))
     *way, last = row["at"].split("/")[1:]
     node = config
@@ -148,12 +147,12 @@ def patched(config, row):
 
 
 def headers_of(case):
-    """A header in the table: a character is a byte."""
+    """Headers of a case, where each character is a byte."""
     return [[part.encode("latin-1") for part in pair] for pair in case["headers"]]
 
 
-def told(case):
-    """The lines for what is not in a case's headers; a nested claim goes by its own name."""
+def properties(case):
+    """Lines for the properties of a case; the name of a nested claim is its last key."""
     lines = [[b"@address", case["source"].encode()]] if "source" in case else []
     open_claims = list((case.get("claims") or {}).items())
     for name, value in open_claims:
@@ -165,7 +164,7 @@ def told(case):
 
 
 def claim(value):
-    """A claim as Envoy hands it over; None for what it cannot."""
+    """A claim as Envoy serializes it; None for other types."""
     if isinstance(value, bool):
         return struct.pack("B", value)
     if isinstance(value, (int, float)):
@@ -189,14 +188,14 @@ def text(number, headers):
 
 
 def block(headers):
-    """A header map as the host hands it over."""
+    """A header map as the host serializes it."""
     data = struct.pack("<I", len(headers))
     data += b"".join(struct.pack("<II", len(name), len(value)) for name, value in headers)
     return data + b"".join(name + b"\0" + value + b"\0" for name, value in headers)
 
 
 def words_of(value):
-    """The keys, as they begin a field, and the strings."""
+    """The keys, with quotes and colon, and the short strings."""
     if isinstance(value, dict):
         for key, child in value.items():
             yield f'"{key}":'

@@ -1,4 +1,4 @@
-//! What holds of every decision, whatever the policy and the request.
+//! Assertions on every decision, for any policy and any request.
 
 use divvy::bucket::POSITIONS;
 use divvy::decide::{self, Outcome};
@@ -9,26 +9,25 @@ use divvy::policy::{HeaderRole, Policy, RolloutId};
 use divvy::request::{Request, serialize_pairs};
 
 use crate::Pair;
-use crate::text::Told;
+use crate::text::Properties;
 
-/// No host name is longer, in bytes, and a longer one belongs to nobody.
+/// Maximum bytes of a host name. A longer one matches no rollout.
 pub const LONGEST_HOST: usize = 255;
 
-/// Decides a request that reaches the filter in either form, and asserts all that holds.
-/// Lines that begin with `@` tell what is not in its headers.
-pub fn hold_for(policy: &Policy, lines: &[Pair<'_>]) -> Vec<Decision> {
-    let (told, headers) = Told::apart(lines);
+/// Decides a request read from a header block and from a list of pairs, with all assertions.
+/// Lines that begin with `@` are properties of the stream.
+pub fn check_lines(policy: &Policy, lines: &[Pair<'_>]) -> Vec<Decision> {
+    let (properties, headers) = Properties::split(lines);
     let block = serialize_pairs(&headers);
     let read = Request::from_block(&policy.names, &block).expect("the block is well formed");
-    let read = read.with_environment(&told);
-    let outcome = hold(policy, &read);
+    let read = read.with_environment(&properties);
+    let outcome = check(policy, &read);
 
     let listed = Request::from_headers(&policy.names, headers.iter().copied());
-    let listed = listed.with_environment(&told);
+    let listed = listed.with_environment(&properties);
     assert_eq!(outcome, decide::decide(policy, &listed), "block and list");
 
-    // What a client sends in headers of divvy's has no say in anything; what a proxy upstream
-    // sends may have.
+    // Without inheritance, reserved headers of a request change nothing.
     if policy.inheritance.is_some() {
         return outcome.decisions.to_vec();
     }
@@ -39,32 +38,32 @@ pub fn hold_for(policy: &Policy, lines: &[Pair<'_>]) -> Vec<Decision> {
             .any(|own| own.name.as_bytes() == name)
     };
     let honest = headers.iter().copied().filter(|(name, _)| !owned(name));
-    let honest = Request::from_headers(&policy.names, honest).with_environment(&told);
+    let honest = Request::from_headers(&policy.names, honest).with_environment(&properties);
     assert_eq!(outcome, decide::decide(policy, &honest), "forged headers");
     outcome.decisions.to_vec()
 }
 
-/// Decides, and asserts what holds of every decision and of what goes out.
-pub fn hold<'a>(policy: &'a Policy, request: &'a Request<'_>) -> Outcome<'a> {
+/// Decides, with the assertions on the decisions and on the header changes.
+pub fn check<'a>(policy: &'a Policy, request: &'a Request<'_>) -> Outcome<'a> {
     let outcome = decide::decide(policy, request);
-    assert_eq!(outcome, decide::decide(policy, request), "asked again");
-    of_scopes(policy, request, &outcome.decisions);
+    assert_eq!(outcome, decide::decide(policy, request), "decided again");
+    check_scopes(policy, request, &outcome.decisions);
     for decision in &outcome.decisions {
-        of_decision(policy, decision);
+        check_decision(policy, decision);
     }
     if let Some(identity) = &outcome.identity {
-        of_identity(policy, identity);
+        check_identity(policy, identity);
     }
-    of_route(policy, &outcome.decisions);
-    of_assignment(policy, &outcome.decisions);
-    of_changes(policy, request, &outcome);
-    of_response(policy, &outcome.decisions);
-    of_unread(policy);
+    check_route(policy, &outcome.decisions);
+    check_assignment(policy, &outcome.decisions);
+    check_request_changes(policy, request, &outcome);
+    check_response_changes(policy, &outcome.decisions);
+    check_unreadable(policy);
     outcome
 }
 
-/// The shares of each rollout's versions are all of its users.
-pub fn of_shares(policy: &Policy) {
+/// The shares of the versions of each rollout add up to all users.
+pub fn check_shares(policy: &Policy) {
     let all = policy.shares(&divvy::request::Empty);
     assert_eq!(all.len(), policy.rollouts.len());
     for (rollout, shares) in policy.rollouts.iter().zip(all) {
@@ -73,24 +72,24 @@ pub fn of_shares(policy: &Policy) {
     }
 }
 
-/// The index finds what going through all rollouts would, in their order.
-fn of_scopes(policy: &Policy, request: &Request<'_>, decisions: &[Decision]) {
-    let asked: Vec<RolloutId> = decisions.iter().map(|decision| decision.rollout).collect();
-    assert!(asked.is_sorted_by(|a, b| a < b), "each once, in order");
+/// The index finds the rollouts that a search through all of them finds, in their order.
+fn check_scopes(policy: &Policy, request: &Request<'_>, decisions: &[Decision]) {
+    let found: Vec<RolloutId> = decisions.iter().map(|decision| decision.rollout).collect();
+    assert!(found.is_sorted_by(|a, b| a < b), "each once, in order");
     if request.host().is_some_and(|host| host.len() > LONGEST_HOST) {
         return;
     }
-    let looks = |id: RolloutId| {
+    let matches = |id: RolloutId| {
         let mut scopes = policy.scopes.of(id).peekable();
         scopes.peek().is_none() || scopes.any(|scope| scope.contains(request))
     };
     let all = policy.numbered().map(|(id, _)| id);
-    let meant: Vec<_> = all.filter(|id| looks(*id)).collect();
-    assert_eq!(asked, meant);
+    let expected: Vec<_> = all.filter(|id| matches(*id)).collect();
+    assert_eq!(found, expected);
 }
 
-/// It names what is declared, and its series was foreseen.
-fn of_decision(policy: &Policy, decision: &Decision) {
+/// Rollout and version are declared, and the answer is one of the possible ones.
+fn check_decision(policy: &Policy, decision: &Decision) {
     let rollout = policy
         .rollout(decision.rollout)
         .expect("a declared rollout");
@@ -106,8 +105,8 @@ fn of_decision(policy: &Policy, decision: &Decision) {
     );
 }
 
-/// It is trimmed, short enough, and somebody.
-fn of_identity(policy: &Policy, identity: &Identity<'_>) {
+/// The identity is trimmed, at most [`MAX_BYTES`] long and not an ignored one.
+fn check_identity(policy: &Policy, identity: &Identity<'_>) {
     let bytes = &*identity.bytes;
     assert!(bytes.len() <= MAX_BYTES);
     if identity.origin == Origin::Given {
@@ -120,8 +119,8 @@ fn of_identity(policy: &Policy, identity: &Identity<'_>) {
     }
 }
 
-/// The route is a target of the first rollout with targets that looks at the request.
-fn of_route(policy: &Policy, decisions: &[Decision]) {
+/// The route is a target of the first rollout with targets that matches the request.
+fn check_route(policy: &Policy, decisions: &[Decision]) {
     let mut rollouts = decisions
         .iter()
         .filter_map(|decision| policy.rollout(decision.rollout));
@@ -135,13 +134,13 @@ fn of_route(policy: &Policy, decisions: &[Decision]) {
             .filter_map(|version| version.target.as_deref());
         assert!(
             targets.any(|target| target == route),
-            "{route} is no target"
+            "{route} is not a target"
         );
     }
 }
 
-/// It has a member for each decision.
-fn of_assignment(policy: &Policy, decisions: &[Decision]) {
+/// The assignment has a member for each decision.
+fn check_assignment(policy: &Policy, decisions: &[Decision]) {
     let assignment = output::assignment(policy, decisions);
     assert_eq!(assignment.is_none(), decisions.is_empty());
     let assignment = assignment.unwrap_or_default();
@@ -159,76 +158,76 @@ fn of_assignment(policy: &Policy, decisions: &[Decision]) {
     }
 }
 
-/// Divvy's headers are replaced or removed, each once, and no others are touched.
-fn of_changes(policy: &Policy, request: &Request<'_>, outcome: &Outcome<'_>) {
+/// Each reserved header is set or removed at most once; no other header is changed.
+fn check_request_changes(policy: &Policy, request: &Request<'_>, outcome: &Outcome<'_>) {
     let identity = policy
         .written_headers
         .iter()
         .find(|(role, _)| *role == HeaderRole::Identity);
     let identity = identity.and_then(|(_, id)| policy.reserved_header(*id));
-    let mut touched = Vec::new();
+    let mut changed = Vec::new();
     output::change_request(policy, request, outcome, &mut Vec::new(), |change| {
         let (HeaderChange::Set(name, _) | HeaderChange::Remove(name)) = change;
         if let HeaderChange::Set(name, value) = &change {
-            let theirs = identity.is_some_and(|header| &*header.name == *name);
-            assert_sendable(value, theirs);
+            let is_identity = identity.is_some_and(|header| &*header.name == *name);
+            assert_sendable(value, is_identity);
         }
-        touched.push(name);
+        changed.push(name);
     });
     for header in &policy.reserved_headers {
-        let times = touched
+        let times = changed
             .iter()
             .filter(|name| **name == &*header.name)
             .count();
         assert!(times <= 1, "{} is changed twice", header.name);
-        let came = request.lines(header.id).next().is_some();
-        assert!(times == 1 || !came, "{} is left", header.name);
+        let present = request.lines(header.id).next().is_some();
+        assert!(times == 1 || !present, "{} is left", header.name);
     }
-    touched.retain(|name| {
+    changed.retain(|name| {
         policy
             .reserved_headers
             .iter()
             .all(|header| &*header.name != *name)
     });
-    assert!(touched.is_empty(), "{touched:?} are not divvy's");
+    assert!(changed.is_empty(), "{changed:?} are not reserved headers");
 }
 
-/// The client is told nothing but what the configuration says, in headers that it names.
-fn of_response(policy: &Policy, decisions: &[Decision]) {
+/// Response headers are only set, and only those that the configuration names.
+fn check_response_changes(policy: &Policy, decisions: &[Decision]) {
     output::change_response(policy, decisions, &mut Vec::new(), |change| match change {
         HeaderChange::Set(name, value) => {
-            let shown = policy
+            let reserved = policy
                 .reserved_headers
                 .iter()
                 .any(|header| &*header.name == name);
             assert!(
-                shown || policy.response_header.as_deref() == Some(name),
+                reserved || policy.response_header.as_deref() == Some(name),
                 "{name}"
             );
             assert_sendable(value, false);
         }
-        HeaderChange::Remove(name) => panic!("{name} is not divvy's to remove"),
+        HeaderChange::Remove(name) => panic!("the response header {name} is removed"),
     });
 }
 
-/// Where nothing can be read, all is stable, and none of divvy's headers is left.
-fn of_unread(policy: &Policy) {
-    let unread = decide::decide_unread(policy);
-    for decision in &unread.decisions {
-        of_decision(policy, decision);
+/// An unreadable request gets stable of each rollout and loses all reserved headers.
+fn check_unreadable(policy: &Policy) {
+    let outcome = decide::decide_unread(policy);
+    for decision in &outcome.decisions {
+        check_decision(policy, decision);
         let rollout = policy.rollout(decision.rollout).expect("declared");
         assert_eq!(decision.version, rollout.stable);
         assert_eq!(decision.reason, Reason::Error);
     }
-    let mut blind = 0;
-    output::change_blindly(policy, &unread, |_| blind += 1);
-    assert_eq!(blind, policy.reserved_headers.len());
+    let mut changes = 0;
+    output::change_blindly(policy, &outcome, |_| changes += 1);
+    assert_eq!(changes, policy.reserved_headers.len());
 }
 
-/// A value that every proxy passes on as it is. An identity is the client's, whose bytes may
-/// be those that no text has.
+/// A header value that every proxy passes on unchanged. An identity comes from the client and
+/// may contain bytes from 0x80.
 fn assert_sendable(value: &[u8], identity: bool) {
-    let sound = |byte: &u8| matches!(byte, b' '..=b'~') || (identity && *byte >= 0x80);
-    assert!(value.iter().all(sound), "{value:?} is no header value");
-    assert_eq!(value.trim_ascii(), value, "white space at an end gets lost");
+    let allowed = |byte: &u8| matches!(byte, b' '..=b'~') || (identity && *byte >= 0x80);
+    assert!(value.iter().all(allowed), "{value:?} is not a header value");
+    assert_eq!(value.trim_ascii(), value, "white space at either end");
 }

@@ -1,15 +1,15 @@
-//! What the fuzz targets share. A target is a file in `src/bin`, to which libFuzzer feeds
-//! bytes; it turns them into a configuration or a request, has divvy decide, and asserts
-//! what must hold whatever the bytes are. `make fuzz` runs all of them.
+//! Shared parts of the fuzz targets. A target is a file in `src/bin`: it turns the bytes of
+//! libFuzzer into a configuration or a request, decides, and asserts what holds for any bytes.
+//! `make fuzz` runs all of them.
 //!
-//! To add one, add its file, and a function for its seeds to `seeds.py`. What it asserts
-//! of decisions belongs into [`invariants`], where every target profits from it.
+//! To add one, add its file and a function for its seeds in `seeds.py`. Assertions on decisions
+//! belong into [`invariants`], which every target uses.
 
 pub mod invariants;
 pub mod policies;
 pub mod text;
 
-/// Whether these bytes are a part of those: borrowed from them, not merely equal.
+/// Whether `part` is borrowed from `whole`, not merely equal to a part of it.
 pub fn is_part(part: &[u8], whole: &[u8]) -> bool {
     let (part, whole) = (part.as_ptr_range(), whole.as_ptr_range());
     whole.start <= part.start && part.end <= whole.end

@@ -1,4 +1,4 @@
-//! The policies that requests are decided under.
+//! The policies of the fuzz targets.
 
 use std::sync::LazyLock;
 
@@ -6,13 +6,12 @@ use divvy::{config, policy::Policy};
 use divvy_cases::{DECISIONS, RICH};
 use serde_json::Value;
 
-/// The rich one.
+/// The policy of `rich.json`.
 pub fn rich() -> &'static Policy {
     &ALL[0]
 }
 
-/// The one that a text names by its number: 0 is the rich one, and so is what is no number;
-/// the others are those of the table, from 1.
+/// A policy by its number in decimal digits: from 1, those of `decisions.json`; otherwise [`rich`].
 pub fn named(number: &[u8]) -> &'static Policy {
     let number = std::str::from_utf8(number)
         .ok()

@@ -1,11 +1,11 @@
-//! Requests as text, so that seeds and crashes can be read and written by hand.
+//! Requests as text, so that seeds and crashes are readable.
 
 use divvy::request::{Claim, Direction, Environment};
 
 use crate::Pair;
 
-/// `name: value` lines. A line without a colon is a header without a value; the colon that
-/// a pseudo-header begins with belongs to its name.
+/// Headers from `name: value` lines. A line without a colon is a header with an empty value; the
+/// leading colon of a pseudo-header belongs to its name.
 pub fn headers(text: &[u8]) -> Vec<Pair<'_>> {
     let lines = text.split(|byte| *byte == b'\n');
     lines
@@ -22,27 +22,27 @@ pub fn headers(text: &[u8]) -> Vec<Pair<'_>> {
         .collect()
 }
 
-/// What is not in the headers, told by lines that begin with `@`: `@address: 10.0.0.1:80`,
-/// `@random: any bytes`, `@sub: alice`. Properties go by the last part of their path.
+/// Properties of the stream from lines that begin with `@`: `@address: 10.0.0.1:80`,
+/// `@random: any bytes`, `@sub: alice`. The name is the last segment of the property's path.
 #[derive(Debug, Default)]
-pub struct Told<'a>(Vec<Pair<'a>>);
+pub struct Properties<'a>(Vec<Pair<'a>>);
 
-impl<'a> Told<'a> {
-    /// Sets such lines apart from the headers.
-    pub fn apart(lines: &[Pair<'a>]) -> (Self, Vec<Pair<'a>>) {
-        let (told, headers): (Vec<_>, _) =
+impl<'a> Properties<'a> {
+    /// Splits such lines from the headers.
+    pub fn split(lines: &[Pair<'a>]) -> (Self, Vec<Pair<'a>>) {
+        let (properties, headers): (Vec<_>, _) =
             lines.iter().partition(|(name, _)| name.starts_with(b"@"));
-        (Self(told), headers)
+        (Self(properties), headers)
     }
 
     fn get(&self, name: &[u8]) -> Option<&'a [u8]> {
-        let mut told = self.0.iter();
-        let line = told.find(|(line, _)| line.strip_prefix(b"@") == Some(name))?;
+        let mut lines = self.0.iter();
+        let line = lines.find(|(line, _)| line.strip_prefix(b"@") == Some(name))?;
         Some(line.1)
     }
 }
 
-impl Environment for Told<'_> {
+impl Environment for Properties<'_> {
     fn peer_uri_san(&self) -> Option<Vec<u8>> {
         self.get(b"uri_san_peer_certificate").map(Into::into)
     }
@@ -62,10 +62,10 @@ impl Environment for Told<'_> {
     }
 
     fn random_bits(&self) -> Option<[u8; 16]> {
-        let told = self.get(b"random")?;
+        let given = self.get(b"random")?;
         let mut bits = [0; 16];
         bits.iter_mut()
-            .zip(told)
+            .zip(given)
             .for_each(|(bit, byte)| *bit = *byte);
         Some(bits)
     }

@@ -1,6 +1,5 @@
-//! The tables of `tests/cases` through the built filter; `tests/core` runs them through the
-//! library. What the two answer can differ only by what lies between: the serialized header
-//! map, the host calls and the release build.
+//! The tables of `tests/cases` on the built filter; `tests/core` runs them on the library. The
+//! serialized header map, the host calls and the release build are between the two.
 
 use divvy_cases::groups;
 use divvy_host_tests::fixture::{accept, assignment, route};
@@ -12,7 +11,7 @@ fn every_case_of_the_tables_gets_its_decision() {
     for group in groups() {
         let root = accept(&mut vm, &group.config);
         for case in group.cases {
-            // No request is without headers, and an empty map is taken for one unread.
+            // The filter takes an empty map for an unreadable one.
             let mut request = Headers::from([(":scheme", "http")]);
             for (name, value) in &case.headers {
                 request.add(std::str::from_utf8(name).unwrap(), value);

@@ -1,5 +1,4 @@
-//! The comparison of two builds finds nothing where there is nothing, and finds planted
-//! differences.
+//! The comparison of two builds finds planted differences, and none between equal builds.
 
 use divvy_host_tests::Module;
 use divvy_host_tests::compare::{Options, Report, compare};

@@ -1,8 +1,8 @@
-//! `divvy explain` says of a request what the built filter does with it: the decisions with
-//! their reasons, the headers and cookies, the counters.
+//! `divvy explain` prints what the built filter does with a request: decisions with their
+//! reasons, headers, cookies and counters.
 //!
-//! A draw cannot be foreseen, so an identity that is minted is read from the filter's cookie
-//! and given to `explain`, and `random`, which leaves no trace, is left out.
+//! The random bits of a minted identity are read from the filter's cookie and given to
+//! `explain`. Random identities are left out: no output contains their bits.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,7 +34,7 @@ fn ask(sent: &Sent, minted: Option<[u8; 16]>) -> RequestInput {
     }
 }
 
-/// The bits of the identity that a response gives.
+/// The random bits of the identity in the cookie of a response.
 fn minted(stream: &Stream) -> Option<[u8; 16]> {
     let headers = stream.response_headers.as_ref()?;
     let mut cookies = headers.get_all("set-cookie");
@@ -75,34 +75,34 @@ fn changed(headers: &Headers, changes: &HeaderEdits, cookies: &[String]) -> Line
     lines(&headers)
 }
 
-/// What is asserted of one request; the reasons that came up are noted.
-fn compare(told: &Explanation, exchange: &Exchange, stream: &Stream, about: &str) {
+/// Asserts that the explanation of one request equals what the filter did with it.
+fn compare(explanation: &Explanation, exchange: &Exchange, stream: &Stream, context: &str) {
     let sent = stream.request_headers.as_ref().unwrap();
     assert_eq!(
-        changed(&exchange.request, &told.request, &[]),
+        changed(&exchange.request, &explanation.request, &[]),
         lines(sent),
-        "{about}"
+        "{context}"
     );
     let answered = stream.response_headers.as_ref().unwrap();
     let response = exchange.response.as_ref().unwrap();
     assert_eq!(
-        changed(response, &told.response, &told.cookies),
+        changed(response, &explanation.response, &explanation.cookies),
         lines(answered),
-        "{about}"
+        "{context}"
     );
-    for steps in &told.rollouts {
-        let made = told
+    for steps in &explanation.rollouts {
+        let made = explanation
             .decisions
             .iter()
             .find(|made| made.rollout == steps.rollout);
-        assert_eq!(steps.matches, made.is_some(), "{about}");
-        assert_eq!(steps.reason, made.map(|made| made.reason), "{about}");
-        of_steps(steps, about);
+        assert_eq!(steps.matches, made.is_some(), "{context}");
+        assert_eq!(steps.reason, made.map(|made| made.reason), "{context}");
+        assert_steps_end_at_reason(steps, context);
     }
 }
 
-/// The way that is told leads to where the decision is.
-fn of_steps(steps: &divvy_cli::explain::RolloutSteps, about: &str) {
+/// Asserts that the last step is the one that gives the decision its reason.
+fn assert_steps_end_at_reason(steps: &divvy_cli::explain::RolloutSteps, context: &str) {
     let Some(reason) = steps.reason else { return };
     let last = steps
         .steps
@@ -119,21 +119,21 @@ fn of_steps(steps: &divvy_cli::explain::RolloutSteps, about: &str) {
         "no_identity" => &["identity"],
         "split" | "active" | "follow" => &["strategy"],
         "sticky" => &["sticky"],
-        other => panic!("{other}: {about}"),
+        other => panic!("{other}: {context}"),
     };
     assert!(
         expected.contains(&last.step),
-        "{reason} after {steps:?}: {about}"
+        "{reason} after {steps:?}: {context}"
     );
     if reason == "rule" {
         let matched = last.condition.as_ref().unwrap();
-        assert!(matched.holds, "{about}");
+        assert!(matched.holds, "{context}");
     }
     if let (Some(position), Some(threshold), "split") = (last.position, last.threshold, reason) {
         assert_eq!(
             position < threshold,
             steps.version.as_deref() == Some("v2"),
-            "{steps:?}: {about}"
+            "{steps:?}: {context}"
         );
     }
 }
@@ -156,7 +156,7 @@ fn explain_and_the_filter_agree() {
         let mut held: Vec<String> = Vec::new();
         for number in 0..REQUESTS {
             let mut sent = random.request();
-            // Half of the users come back with what they were given.
+            // Half of the users return with their cookies.
             if number % 2 == 1 {
                 for cookie in held.drain(..) {
                     sent.headers.push(("cookie".to_owned(), cookie));
@@ -164,22 +164,24 @@ fn explain_and_the_filter_agree() {
             }
             let exchange = sent.exchange();
             let stream = vm.exchange(root, &exchange).unwrap();
-            let told = explained.explain(&ask(&sent, minted(&stream)), true);
-            let about =
-                format!("configuration {nth}: {config}\nrequest {number}: {sent:?}\n{told:?}");
-            compare(&told, &exchange, &stream, &about);
-            for counter in &told.counters {
+            let explanation = explained.explain(&ask(&sent, minted(&stream)), true);
+            let context = format!(
+                "configuration {nth}: {config}\nrequest {number}: {sent:?}\n{explanation:?}"
+            );
+            compare(&explanation, &exchange, &stream, &context);
+            for counter in &explanation.counters {
                 *counted.entry(counter.clone()).or_default() += 1;
             }
-            reasons.extend(told.decisions.iter().map(|made| made.reason));
+            reasons.extend(explanation.decisions.iter().map(|made| made.reason));
             mirrored += usize::from(
-                told.request
+                explanation
+                    .request
                     .set
                     .iter()
                     .any(|(name, _)| name == "x-divvy-mirror"),
             );
-            cookies += told.cookies.len();
-            let pairs = told
+            cookies += explanation.cookies.len();
+            let pairs = explanation
                 .cookies
                 .iter()
                 .filter_map(|line| line.split(';').next());
@@ -192,8 +194,8 @@ fn explain_and_the_filter_agree() {
         let of_filter: BTreeMap<_, _> = of_filter.filter(|(_, value)| *value > 0).collect();
         assert_eq!(counted, of_filter, "configuration {nth}: {config}");
     }
-    // Otherwise nothing would have been shown of them.
-    let met = [
+    // Every reason that a readable request can have occurred.
+    let expected = [
         "active",
         "disabled",
         "excluded",
@@ -206,9 +208,9 @@ fn explain_and_the_filter_agree() {
         "split",
         "sticky",
     ];
-    assert_eq!(reasons.into_iter().collect::<Vec<_>>(), met);
+    assert_eq!(reasons.into_iter().collect::<Vec<_>>(), expected);
     assert!(
         cookies > 1_000 && mirrored > 100,
-        "{cookies} cookies, {mirrored} copies"
+        "{cookies} cookies, {mirrored} mirrored"
     );
 }

@@ -1,8 +1,8 @@
-//! Gauges tell of the configuration that new streams come to, whichever VM has it.
+//! Gauges show the configuration that gets new streams, in whichever VM.
 //!
-//! No callback says which one that is: Envoy makes new VMs for a configuration or keeps the
-//! old ones, goes back to an earlier configuration without configuring it anew, and each
-//! worker changes over in its own time.
+//! No callback names that configuration: Envoy starts new VMs for a configuration or keeps the
+//! old ones, returns to an earlier configuration without configuring it again, and each worker
+//! switches at a different time.
 
 use divvy_host_tests::fixture::{
     CANARY_USER, accept, broken, canary, configured, from_user, inert, offer, plugin_gauge, start,
@@ -11,20 +11,20 @@ use divvy_host_tests::fixture::{
 use divvy_host_tests::{Call, Process, RootId, Vm};
 use serde_json::{Value, json};
 
-/// Requests come to a root.
+/// Sends two requests to a root.
 fn serve(vm: &mut Vm, root: RootId) {
     for user in [CANARY_USER, "user-1"] {
         vm.exchange(root, &from_user(user)).unwrap();
     }
 }
 
-/// Requests, and then the tick after them.
+/// Sends two requests to a root, then a tick.
 fn serve_and_tick(vm: &mut Vm, root: RootId) {
     serve(vm, root);
     vm.tick(root).unwrap();
 }
 
-/// All gauges of the process that these tests are about.
+/// The gauges of a configuration.
 #[derive(Debug, PartialEq)]
 struct Shown {
     hash: Option<u64>,
@@ -40,14 +40,14 @@ fn shown(process: &Process) -> Shown {
     }
 }
 
-/// What the gauges say where there is nothing but this configuration.
+/// The gauges of a process that got only this configuration.
 fn alone(configuration: &Value) -> Shown {
     let process = Process::new();
     offer(&mut start(&process), configuration);
     shown(&process)
 }
 
-/// [`canary`]'s rollout by another name.
+/// [`canary`] with another name of its rollout.
 fn renamed(name: &str) -> Value {
     let mut configuration = canary();
     configuration["rollouts"][0]["name"] = json!(name);
@@ -68,7 +68,7 @@ fn two_roots_with_the_same_configuration_cost_no_more_than_one() {
         serve(&mut vm, root);
         assert_eq!(vm.take_counts(), one);
     }
-    // Nor does a tick: it looks once whose the gauges are.
+    // A tick reads once which configuration the gauges show.
     for root in [first, second, first] {
         vm.tick(root).unwrap();
         let counts = vm.take_counts();
@@ -79,7 +79,7 @@ fn two_roots_with_the_same_configuration_cost_no_more_than_one() {
 
 #[test]
 fn gauges_show_the_root_that_gets_new_streams() {
-    // Envoy goes back to an older configuration without configuring it anew.
+    // Envoy returns to an older configuration without configuring it again.
     let process = Process::new();
     let (mut vm, first) = configured(&process, &canary());
     let second = accept(&mut vm, &weighted(50));
@@ -97,7 +97,7 @@ fn after_a_return_to_an_older_vm_its_ticks_set_the_gauges() {
     serve_and_tick(&mut old, a);
     let (mut new, b) = configured(&process, &weighted(50));
     serve_and_tick(&mut new, b);
-    // It ticks on while a stream of it lives.
+    // An old root ticks as long as it has streams.
     old.tick(a).unwrap();
     assert_eq!(shown(&process), alone(&weighted(50)));
 
@@ -105,8 +105,8 @@ fn after_a_return_to_an_older_vm_its_ticks_set_the_gauges() {
     assert_eq!(shown(&process), alone(&canary()));
     new.tick(b).unwrap();
     assert_eq!(shown(&process), alone(&canary()));
-    // And to and fro once more, without a tick in between: the first one tells a root that
-    // the gauges have changed over, and the next that streams came since.
+    // Two more switches without a tick in between: at its first tick a root learns that the
+    // gauges show another configuration, at its second that it got streams since.
     serve_and_tick(&mut new, b);
     assert_eq!(shown(&process), alone(&weighted(50)));
     serve_and_tick(&mut old, a);
@@ -121,7 +121,7 @@ fn a_late_worker_shows_its_old_gauges_for_at_most_two_ticks() {
     let (mut slow, _) = configured(&process, &canary());
     let b = accept(&mut quick, &weighted(50));
     serve_and_tick(&mut quick, b);
-    // Back to A, and only now the slow one gets B.
+    // Envoy has returned to A when the slow worker gets B.
     serve_and_tick(&mut quick, a);
     accept(&mut slow, &weighted(50));
     assert_eq!(shown(&process), alone(&weighted(50)));
@@ -142,7 +142,7 @@ fn a_root_without_streams_does_not_change_the_gauges() {
     assert_eq!(shown(&process), alone(&weighted(50)));
 }
 
-/// A busy root has nearly always had a stream between its last tick and the change.
+/// A busy root usually got a stream between its last tick and the change.
 #[test]
 fn a_root_without_streams_since_the_change_does_not_change_the_gauges() {
     let process = Process::new();
@@ -207,9 +207,9 @@ fn gauges_of_a_removed_rollout_are_zero_in_the_same_vm_and_in_a_new_one() {
             accept(&mut vm, &next);
             let shown = shown(&process);
             assert_eq!(shown.weights, [Some(0), Some(0)], "new VM: {new_vm}");
-            let theirs = weight(&process, "search", "v2");
+            let of_search = weight(&process, "search", "v2");
             let has_search = next["rollouts"].is_array();
-            assert_eq!(theirs, has_search.then_some(250_000), "new VM: {new_vm}");
+            assert_eq!(of_search, has_search.then_some(250_000), "new VM: {new_vm}");
         }
     }
 }

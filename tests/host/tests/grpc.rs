@@ -1,5 +1,5 @@
-//! How gRPC calls are counted: by their status where they were answered with 2xx, else by
-//! the code, and once however they end.
+//! The class of a gRPC response: by its status if the HTTP code is 2xx, else by the code. Each
+//! call is counted once.
 
 use divvy_host_tests::fixture::{CANARY_USER, canary, configured};
 use divvy_host_tests::{Exchange, Process};
@@ -14,15 +14,16 @@ const CLASSES: [&str; 8] = [
     "reset",
     "none",
 ];
-/// Response flags of Envoy's: the client went away, the upstream reset the stream.
-const CLIENT_GONE: u64 = 0x4000;
+/// Envoy's response flag DC.
+const CLIENT_DISCONNECTED: u64 = 0x4000;
+/// Envoy's response flag UR.
 const UPSTREAM_RESET: u64 = 0x10;
 
 fn call(status: u32) -> Exchange {
     Exchange::grpc("/shop.Checkout/Pay", status).header("x-user-id", CANARY_USER)
 }
 
-/// A call that is answered with this code and no gRPC status anywhere.
+/// A call whose response has this HTTP code and no gRPC status.
 fn answered(code: u16) -> Exchange {
     let mut exchange = call(0).status(code);
     exchange.trailers = None;
@@ -34,7 +35,7 @@ fn of_type(content_type: &str, mut exchange: Exchange) -> Exchange {
     exchange
 }
 
-/// The one class that an exchange is counted in.
+/// The class of the only response that is counted.
 fn class(exchange: &Exchange) -> &'static str {
     let process = Process::new();
     let (mut vm, root) = configured(&process, &canary());
@@ -75,7 +76,7 @@ fn grpc_content_types_and_no_others_are_grpc() {
         let class = class(&of_type(content_type, call(14)));
         assert_eq!(class, "grpc_error", "{content_type}");
     }
-    // gRPC-Web says how it went in the body; plain HTTP can carry a grpc-status too.
+    // gRPC-Web has its status in the body. Plain HTTP can have a header `grpc-status`.
     for content_type in [
         "application/grpc-web",
         "application/grpc-web+proto",
@@ -102,7 +103,7 @@ fn a_response_other_than_2xx_has_the_class_of_its_code() {
         (503, "5xx"),
     ] {
         assert_eq!(class(&answered(code)), expected, "{code}");
-        // Envoy's own answers to gRPC calls have a status with the code.
+        // Envoy's local replies to gRPC calls have an HTTP code and a status.
         for status in ["0", "14"] {
             let exchange = answered(code).response_header("grpc-status", status);
             assert_eq!(class(&exchange), expected, "{code} with {status}");
@@ -122,12 +123,12 @@ fn a_200_that_ends_without_a_status_is_grpc_error() {
 
 #[test]
 fn a_client_that_disconnects_is_not_an_error_of_the_service() {
-    for flags in [CLIENT_GONE, CLIENT_GONE | UPSTREAM_RESET] {
+    for flags in [CLIENT_DISCONNECTED, CLIENT_DISCONNECTED | UPSTREAM_RESET] {
         let mut exchange = answered(200);
         exchange.flags = flags;
         assert_eq!(class(&exchange), "2xx", "{flags:x}");
-        let before_the_answer = call(0).without_response(flags);
-        assert_eq!(class(&before_the_answer), "none", "{flags:x}");
+        let without_response = call(0).without_response(flags);
+        assert_eq!(class(&without_response), "none", "{flags:x}");
     }
 }
 

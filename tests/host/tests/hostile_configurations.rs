@@ -1,8 +1,7 @@
-//! Configurations of at most 1 MiB that would eat memory, time or the log.
+//! Configurations of at most 1 MiB that try to exhaust memory, time or the log.
 //!
-//! They come from whoever may write one, who may be one team of many behind a proxy. An
-//! out-of-memory trap is an outage for all of them, so what a configuration can cost is
-//! bounded whatever is in it.
+//! Several teams may write configurations for one proxy, and an out-of-memory trap is an outage
+//! for all of them. So the cost of a configuration is bounded, whatever it contains.
 
 use divvy_host_tests::fixture::{
     CANARY_USER, PLUGIN, ROOT_ID, accept, canary, from_user, route, start,
@@ -11,19 +10,17 @@ use divvy_host_tests::{LogLine, Module, Process, RootId, Vm};
 
 const MIB: usize = 1 << 20;
 
-/// What a VM may take at the very most: the worst of these takes 47 MiB, for a tree of half
-/// a million values and its copies. Twice that is no flaky limit, and a proxy with a dozen
-/// workers survives it.
+/// Maximum memory of a VM in pages of 64 KiB: twice the 47 MiB of the worst configuration here,
+/// a tree of half a million values with its copies.
 const PAGES: u64 = 96 * MIB as u64 / 65_536;
-/// Instructions that it may take, once for each VM; the worst of these takes 2.9 billion,
-/// which is 0.3 s.
+/// Maximum instructions of a configuration per VM. The worst here takes 2.9 billion, 0.3 s.
 const FUEL: u64 = 6_000_000_000;
-/// Log lines of one refusal: a heading, 200 errors and "and so many more".
+/// Maximum log lines of a refusal: a heading, 200 errors, the number of further errors.
 const LINES: usize = 202;
-/// Bytes of one log line: 600 of the message, the path and a few words.
+/// Maximum bytes of a log line: 600 of the message, the path and a few words.
 const LINE_BYTES: usize = 1_000;
 
-/// As many copies of `element`, with commas between, as fit between `before` and `after`.
+/// `before`, as many copies of `element` with commas between as fit into 1 MiB, `after`.
 fn filled(before: &str, element: &str, after: &str) -> String {
     let room = MIB - before.len() - after.len();
     let count = (room + 1) / (element.len() + 1);
@@ -31,12 +28,12 @@ fn filled(before: &str, element: &str, after: &str) -> String {
     format!("{before}{middle}{after}")
 }
 
-/// `inner` wrapped so often.
+/// `inner` inside `depth` copies of `before` and `after`.
 fn wrapped(before: &str, depth: usize, inner: &str, after: &str) -> String {
     format!("{}{inner}{}", before.repeat(depth), after.repeat(depth))
 }
 
-/// A configuration with one rollout that has this rule and this strategy.
+/// A configuration of one rollout with these versions, this condition and this strategy.
 fn rollout(versions: &str, when: &str, strategy: &str) -> String {
     format!(
         r#"{{"identity":[{{"header":"u"}}],"rollouts":[{{"name":"a","versions":[{versions}],
@@ -48,7 +45,7 @@ const VERSIONS: &str = r#"{"name":"v1"},{"name":"v2"}"#;
 const WHEN: &str = r#"{"header":"h","present":true}"#;
 const CANARY: &str = r#"{"canary":{"version":"v2","weight":5}}"#;
 
-/// A configuration whose condition is `before`, zeros or other elements, `after`.
+/// A configuration of 1 MiB whose condition is `before`, copies of `element`, `after`.
 fn condition(before: &str, element: &str, after: &str) -> String {
     let whole = rollout(VERSIONS, "\u{1}", CANARY);
     let (head, tail) = whole.split_once('\u{1}').unwrap();
@@ -64,7 +61,7 @@ fn split(versions: &str, arms: &str) -> String {
     rollout(versions, WHEN, &strategy)
 }
 
-/// 32 versions, with a common target that says a version's name so often.
+/// 32 versions with a common target that repeats the name of the version.
 fn target_of(times: usize, name: &str) -> String {
     let template = "{version}".repeat(times);
     format!(
@@ -126,13 +123,13 @@ fn hostile() -> Vec<(&'static str, String)> {
         ("lists in lists", wrapped("[", MIB / 2, "", "]")),
         ("objects in objects", wrapped(r#"{"a":"#, MIB / 6, "0", "}")),
         (
-            "arms that name no version, long names",
+            "arms of undeclared versions, long names",
             split(
                 &long_versions,
                 &list(25_000, |_| r#"{"version":"no","weight":1}"#.to_owned()),
             ),
         ),
-        ("rules that name no version, long names", {
+        ("rules of undeclared versions, long names", {
             let rule = list(64, |nth| {
                 format!(r#"{{"name":"r{nth}","when":{WHEN},"use":"no"}}"#)
             });
@@ -180,7 +177,7 @@ fn hostile() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// How many bytes are in memory, for a message.
+/// Size of the VM's memory, for messages.
 fn mib(vm: &Vm) -> String {
     format!("{} MiB", vm.memory_pages() / 16)
 }
@@ -191,7 +188,7 @@ fn assert_bounded(name: &str, log: &[LogLine]) {
     assert!(longest <= Some(LINE_BYTES), "{name}: a line of {longest:?}");
 }
 
-/// Gives the bytes to a VM that starts and to one that has a good configuration.
+/// Gives the bytes to a starting VM and to one with a valid configuration.
 fn survive(name: &str, bytes: &str) {
     assert!(bytes.len() <= MIB, "{name}: {} bytes", bytes.len());
     for cold in [true, false] {
@@ -205,7 +202,7 @@ fn survive(name: &str, bytes: &str) {
         let fuel = vm.fuel_used() - before;
         assert!(fuel <= FUEL, "{name}: {fuel}");
         assert_bounded(name, &vm.take_log());
-        // An inert one says it all again.
+        // An inert filter logs all errors again.
         vm.tick(configured.root).unwrap();
         assert_bounded(name, &vm.take_log());
         assert!(vm.memory_pages() <= PAGES, "{name}: {}", mib(&vm));
@@ -231,14 +228,14 @@ fn a_long_path_is_shortened_in_the_log() {
     let key = "k".repeat(MIB - 4_000);
     let twice = list(400, |_| r#""a":0"#.to_owned());
     survive(
-        "keys twice below a long one",
+        "duplicate keys below a long one",
         &format!(r#"{{"{key}":{{{twice}}}}}"#),
     );
 }
 
 #[test]
 fn a_target_that_repeats_an_overlong_name_does_not_trap() {
-    survive("impossible name", &target_of(50_000, &"n".repeat(300_000)));
+    survive("overlong name", &target_of(50_000, &"n".repeat(300_000)));
 }
 
 #[test]
@@ -260,7 +257,7 @@ fn a_request_without_configuration_makes_few_host_calls_whatever_headers_are_con
         vm.take_counts();
         vm.exchange(configured.root, &from_user(CANARY_USER))
             .unwrap();
-        // The three default names and the first few that are named.
+        // The three default names and the first few configured ones.
         let counts = vm.take_counts();
         assert!(counts.total() <= 16, "{:?}", counts.by_name());
     }

@@ -1,20 +1,20 @@
-//! Configurations and requests whose parts multiply: each list is within its limit, and what
-//! is made of two of them must be bounded as well.
+//! Configurations and requests with two long lists, each within its limit: the cost of their
+//! product is bounded as well.
 
 use divvy_host_tests::fixture::{PLUGIN, ROOT_ID, from_user};
 use divvy_host_tests::{Configured, Exchange, Module, Process, RootId, Vm};
 use serde_json::{Value, json};
 
-/// What a VM may take at the very most, as in `hostile_configurations`.
+/// Maximum memory of a VM in pages of 64 KiB, as in `hostile_configurations`.
 const PAGES: u64 = 96 * (1 << 20) / 65_536;
-/// Instructions that a configuration may take, as there.
+/// Maximum instructions of a configuration, as there.
 const FUEL: u64 = 6_000_000_000;
 
 fn list(count: usize, element: impl Fn(usize) -> Value) -> Value {
     (0..count).map(element).collect()
 }
 
-/// A rollout `b` with one rule, behind others.
+/// These rollouts, then a rollout `b` with one rule.
 fn configuration(mut rollouts: Vec<Value>, when: &Value) -> Value {
     let mut last = blue_green("b");
     last["rules"] = json!([{"name": "r", "when": when, "use": "v2"}]);
@@ -31,7 +31,7 @@ fn blue_green(name: &str) -> Value {
     })
 }
 
-/// Configures a VM, accepted or not, within its share of time and memory.
+/// Configures a VM and asserts its instructions and memory, whether accepted or not.
 fn bounded(configuration: &Value) -> (Vm, Configured) {
     let mut vm = Vm::start(&Module::metered_filter(), &Process::new()).unwrap();
     let before = vm.fuel_used();
@@ -48,7 +48,7 @@ fn assert_small(vm: &Vm) {
 }
 
 fn fuel_of(vm: &mut Vm, root: RootId, exchange: &Exchange) -> u64 {
-    // The first one defines series.
+    // The first request defines series.
     vm.exchange(root, exchange).unwrap();
     let before = vm.fuel_used();
     vm.exchange(root, exchange).unwrap();
@@ -94,7 +94,7 @@ fn regular_expressions_with_many_groups_take_bounded_memory_in_use() {
     let groups = "(a)".repeat(600);
     let regexes = list(200, |_| json!({"header": "h", "regex": groups}));
     let (mut vm, configured) = bounded(&configuration(vec![], &json!({"any": regexes})));
-    let exchange = from_user("somebody").header("h", "aaaa");
+    let exchange = from_user("alice").header("h", "aaaa");
     vm.exchange(configured.root, &exchange).unwrap();
     assert_small(&vm);
 }
@@ -104,8 +104,8 @@ fn a_header_that_is_forged_a_hundred_times_is_computed_once() {
     let rollouts: Vec<_> = (0..20).map(|nth| blue_green(&format!("r{nth}"))).collect();
     let (mut vm, configured) = bounded(&json!({ "rollouts": rollouts }));
     let root = configured.root;
-    let plain = fuel_of(&mut vm, root, &from_user("somebody"));
-    let forged = (0..100).fold(from_user("somebody"), |exchange, _| {
+    let plain = fuel_of(&mut vm, root, &from_user("alice"));
+    let forged = (0..100).fold(from_user("alice"), |exchange, _| {
         exchange.header("x-divvy-assignment", "")
     });
     let forged = fuel_of(&mut vm, root, &forged);

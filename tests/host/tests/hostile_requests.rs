@@ -1,8 +1,8 @@
-//! Requests that are as dear as a client can make them: 60 KB of one header, which is all
-//! that Envoy lets through.
+//! The most expensive requests that a client can send: 60 KB of one header, Envoy's default
+//! limit.
 //!
-//! The measure is fuel, wasmtime's count of instructions: the same on every machine and in
-//! every run. A request is to be read once, not once for each condition that looks at it.
+//! The unit is fuel, wasmtime's count of instructions, which is the same on every machine. A
+//! request is parsed once, not once per condition.
 
 use divvy_host_tests::fixture::accept;
 use divvy_host_tests::{Exchange, Module, Process, RootId, Vm};
@@ -10,11 +10,10 @@ use serde_json::{Value, json};
 
 const LONG: usize = 60_000;
 const MANY: usize = 100;
-/// Instructions that such a request may take beyond those of an ordinary one: a
-/// millisecond or two.
+/// Maximum instructions beyond those of an ordinary request: one or two milliseconds.
 const MOST: u64 = 12_000_000;
 
-/// So many rollouts with one condition each.
+/// `count` rollouts with one condition each.
 fn rollouts(count: usize, when: impl Fn(usize) -> Value) -> Value {
     let rollouts = (0..count).map(|nth| {
         json!({
@@ -34,11 +33,11 @@ fn metered(configuration: &Value) -> (Vm, RootId) {
     (vm, root)
 }
 
-/// What the filter does for this request more than for an ordinary one.
+/// Instructions for this request beyond those for an ordinary one.
 fn extra_fuel(configuration: &Value, exchange: &Exchange) -> u64 {
     let (mut vm, root) = metered(configuration);
     let mut fuel = |exchange: &Exchange| {
-        // The first defines series and grows the memory.
+        // The first request defines series and grows the memory.
         vm.exchange(root, exchange).unwrap();
         let before = vm.fuel_used();
         vm.exchange(root, exchange).unwrap();
@@ -48,7 +47,7 @@ fn extra_fuel(configuration: &Value, exchange: &Exchange) -> u64 {
     fuel(exchange).saturating_sub(ordinary)
 }
 
-/// `unit` again and again, 60 KB of it.
+/// 60 KB of copies of `unit`.
 fn repeated(unit: &str) -> String {
     unit.repeat(LONG / unit.len())
 }
@@ -63,8 +62,8 @@ fn query(value: &str) -> Exchange {
     exchange
 }
 
-/// Asserts that 100 rollouts take no more for this request than a few times what one takes.
-/// Among 100 names it takes seven comparisons to find one.
+/// Asserts that 100 rollouts take at most 8 times the instructions of one: a binary search among
+/// 100 names makes 7 comparisons.
 fn assert_read_once(when: impl Fn(usize) -> Value, exchange: &Exchange, what: &str) {
     let one = extra_fuel(&rollouts(1, &when), exchange);
     let many = extra_fuel(&rollouts(MANY, &when), exchange);
@@ -74,7 +73,7 @@ fn assert_read_once(when: impl Fn(usize) -> Value, exchange: &Exchange, what: &s
 
 #[test]
 fn cookies_are_parsed_once_for_all_conditions() {
-    // Names of one length, since names of another are not even looked for.
+    // Names of one length: the filter skips names of other lengths.
     let when = |nth| json!({"cookie": format!("c{}", 100 + nth), "exact": "yes"});
     for unit in [
         ";",
@@ -139,7 +138,7 @@ fn contains_takes_linear_time() {
             let (whole, third) = (of(&value), of(&value[..LONG / 3]));
             let what = format!("{} in {}", &needle[..needle.len().min(60)], &value[..9]);
             assert!(whole <= MOST, "{what}: {whole}");
-            // A needle longer than the value is not looked for.
+            // There is no search for a needle longer than the value.
             if needle.len() < LONG / 3 {
                 assert!(whole <= third * 4, "{what}: {third}, then {whole}");
             }
@@ -171,8 +170,7 @@ fn long_requests_grow_the_memory_once() {
     assert!(early <= 64, "{early} pages");
 }
 
-/// As dear as a regular expression gets: as many states as there may be, and values as long as
-/// are looked at, again and again.
+/// The most expensive regular expression: the maximum of states, on values of the maximum length.
 #[test]
 fn regular_expressions_search_a_bounded_part_of_a_repeated_header() {
     let pattern = format!("({})+x", ["[a-z]?"; 120].concat());
@@ -188,6 +186,6 @@ fn regular_expressions_search_a_bounded_part_of_a_repeated_header() {
         extra_fuel(&configuration, &lines(59)),
     );
     println!("{few} for 5 lines, {many} for 59");
-    // What is not looked at is still read.
+    // The rest is read, but not searched.
     assert!(many <= few + few / 10, "{few}, then {many}");
 }

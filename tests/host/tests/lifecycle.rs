@@ -1,7 +1,7 @@
-//! Configurations that come and go: accepted, refused, accepted inert.
+//! Configurations that are accepted, refused or accepted inert, and replaced.
 //!
-//! A `Process` is one Envoy, a `Vm` one of its threads. In Envoy the main
-//! thread gets each configuration first and the workers after it.
+//! A `Process` is one Envoy, a `Vm` one of its threads. In Envoy the main thread gets each
+//! configuration first, then the workers.
 
 use divvy_host_tests::fixture::{
     self, CANARY_USER, PLUGIN, ROOT_ID, accept, assignment, broken, canary, configured, from_user,
@@ -10,7 +10,7 @@ use divvy_host_tests::fixture::{
 use divvy_host_tests::{Module, Process, RootId, Vm, VmOptions};
 use serde_json::{Value, json};
 
-/// The share of a version of the one rollout there is.
+/// The gauge of the share of a version, in millionths.
 fn weight(process: &Process, version: &str) -> Option<u64> {
     fixture::weight(process, "checkout", version)
 }
@@ -33,14 +33,14 @@ fn the_filter_imports_only_what_envoy_offers() {
     for needed in ["memory", "_initialize", "proxy_abi_version_0_2_1"] {
         assert!(exports.iter().any(|name| name == needed), "{exports:?}");
     }
-    // Without it the table of streams grows with each request.
+    // Without this callback the table of streams grows with each request.
     assert!(exports.iter().any(|name| name == "proxy_on_delete"));
-    // Envoy would call it for each stream.
+    // Envoy calls this one for each stream if it is exported.
     assert!(!exports.iter().any(|name| name == "proxy_on_done"));
 }
 
 #[test]
-fn a_valid_configuration_is_in_force_and_shown_by_the_gauges() {
+fn a_valid_configuration_decides_and_sets_the_gauges() {
     let process = Process::new();
     let (mut vm, root) = configured(&process, &canary());
     assert_eq!(route_of(&mut vm, root).as_deref(), Some("v2"));
@@ -86,7 +86,7 @@ fn strict_refuses_an_invalid_configuration_at_the_first_start() {
 }
 
 #[test]
-fn strict_is_on_only_when_it_is_1() {
+fn strict_is_on_only_if_it_is_1() {
     for value in ["0", "", "true"] {
         let options = VmOptions::default().env("DIVVY_STRICT", value);
         let mut vm = Vm::start_with(&Module::filter(), &Process::new(), options).unwrap();
@@ -95,7 +95,7 @@ fn strict_is_on_only_when_it_is_1() {
 }
 
 #[test]
-fn an_invalid_configuration_is_refused_and_the_valid_one_stays_in_force() {
+fn an_invalid_configuration_is_refused_and_the_valid_one_still_decides() {
     let process = Process::new();
     let (mut vm, good) = configured(&process, &canary());
     let hash = plugin_gauge(&process, "divvy_config_hash");
@@ -119,12 +119,12 @@ fn after_the_first_valid_configuration_invalid_ones_are_refused() {
 }
 
 #[test]
-fn the_vms_of_a_process_share_whether_one_was_accepted() {
+fn the_vms_of_a_process_share_that_a_configuration_was_accepted() {
     let process = Process::new();
     let (_main_thread, _) = configured(&process, &canary());
     let mut worker = start(&process);
     assert!(!offer(&mut worker, &broken()).0);
-    // Another process knows nothing of it, nor another plugin of this one.
+    // Other processes and other plugins of this process do not.
     let mut elsewhere = start(&Process::new());
     assert!(offer(&mut elsewhere, &broken()).0);
     let other = worker.configure(ROOT_ID, "other", broken().to_string());
@@ -137,7 +137,7 @@ fn an_inert_configuration_stays_inert_for_every_worker() {
     let mut main_thread = start(&process);
     assert!(offer(&mut main_thread, &broken()).0);
     accept(&mut main_thread, &canary());
-    // Envoy has kept the verdict on these bytes and asks no main thread again.
+    // Envoy caches the result for these bytes and skips the main thread.
     let mut worker = start(&process);
     assert!(offer(&mut worker, &broken()).0);
     assert!(!offer(&mut worker, &also_broken()).0);
@@ -187,7 +187,7 @@ fn ten_thousand_configurations_take_no_more_memory_than_a_thousand() {
     let (mut vm, mut root) = configured(&process, &canary());
     let mut push = |configurations: u32| {
         for nth in 0..configurations {
-            // Different bytes each time, and bad ones among them.
+            // Different bytes each time, every tenth invalid.
             let mut next = weighted(nth % 100);
             next["version"] = json!(nth.to_string());
             if nth % 10 == 9 {
@@ -198,7 +198,7 @@ fn ten_thousand_configurations_take_no_more_memory_than_a_thousand() {
                 vm.retire(refused).unwrap();
             }
             let older = std::mem::replace(&mut root, accept(&mut vm, &next));
-            vm.exchange(root, &from_user("somebody")).unwrap();
+            vm.exchange(root, &from_user("alice")).unwrap();
             assert!(vm.retire(older).unwrap());
             vm.take_log();
         }

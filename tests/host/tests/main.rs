@@ -1,4 +1,4 @@
-//! The built filter in a host of our own: one binary, so that the filter is compiled once.
+//! The built filter in the host of this package. One test binary, so the filter is compiled once.
 
 mod cases;
 mod compare;

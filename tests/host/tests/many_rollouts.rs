@@ -1,15 +1,15 @@
-//! More rollouts than have their series from the start: the first 50 have, the others
-//! from their first decision.
+//! Configurations of more than 50 rollouts: the first 50 have their series from the start, the
+//! others from their first decision.
 
 use divvy_host_tests::fixture::{accept, canary, configured, from_user, start, weight};
 use divvy_host_tests::{Call, Process, RootId, Vm};
 use serde_json::{Value, json};
 
-/// How many rollouts have their series from the start.
+/// Number of rollouts with series from the start.
 const AT_ONCE: usize = 50;
-/// How many there are in these tests.
+/// Number of rollouts in these tests.
 const ALL: usize = 60;
-/// Two that have to wait.
+/// Two rollouts without series at the start.
 const LATE: usize = 51;
 const LATER: usize = 57;
 
@@ -31,9 +31,9 @@ fn many() -> Value {
     configuration
 }
 
-/// A request that only this rollout looks at.
+/// A request that only this rollout matches.
 fn visit(vm: &mut Vm, root: RootId, nth: usize) {
-    let mut exchange = from_user("somebody");
+    let mut exchange = from_user("alice");
     exchange
         .request
         .replace(":path", format!("/{}/", name(nth)));
@@ -48,7 +48,7 @@ const SHOWN: [Option<u64>; 2] = [Some(750_000), Some(250_000)];
 const ZERO: [Option<u64>; 2] = [Some(0), Some(0)];
 const ABSENT: [Option<u64>; 2] = [None, None];
 
-/// How many stats of a rollout there are, of any kind.
+/// Number of stats of a rollout, of any type.
 fn stats_of(process: &Process, nth: usize) -> usize {
     let label = format!("divvy_rollout=.={};.;", name(nth));
     let names = process.stat_names();
@@ -88,7 +88,7 @@ fn only_the_series_of_the_first_fifty_rollouts_exist_from_the_start() {
     for nth in AT_ONCE..ALL {
         assert_eq!(stats_of(&process, nth), 0, "{nth}");
     }
-    // So that a request to one of the first defines nothing.
+    // A request to one of them defines nothing.
     vm.take_counts();
     for nth in 0..AT_ONCE {
         visit(&mut vm, root, nth);
@@ -106,7 +106,7 @@ fn the_weights_of_a_later_rollout_appear_with_its_first_decision() {
     visit(&mut vm, root, LATE);
     assert_eq!(weights(&process, LATE), SHOWN);
     assert_eq!(weights(&process, LATER), ABSENT);
-    // The second decision finds everything there.
+    // The second decision defines nothing.
     vm.take_counts();
     visit(&mut vm, root, LATE);
     let of_late = vm.take_counts();
@@ -149,9 +149,9 @@ fn after_a_return_to_an_earlier_configuration_weights_of_a_later_rollout_appear_
     assert_eq!(weights(&process, 0), SHOWN);
 }
 
-/// Workers configure one after the other, while the first of them already serve.
+/// Workers are configured one after the other, while the first already serve.
 #[test]
-fn a_worker_that_is_configured_later_does_not_change_those_weights() {
+fn a_worker_that_is_configured_later_keeps_the_weights_of_a_later_rollout() {
     let process = Process::new();
     let (mut quick, root) = configured(&process, &many());
     visit(&mut quick, root, LATE);
@@ -161,7 +161,7 @@ fn a_worker_that_is_configured_later_does_not_change_those_weights() {
     assert_eq!(weights(&process, LATE), SHOWN);
 }
 
-/// What two workers show first in the same moment is zeroed when it is gone, like the rest.
+/// Both are zeroed when their rollouts are removed.
 #[test]
 fn weights_that_two_workers_add_at_the_same_time_are_both_kept() {
     let process = Process::new();
@@ -169,7 +169,7 @@ fn weights_that_two_workers_add_at_the_same_time_are_both_kept() {
     let (mut other, root_of_other) = configured(&process, &many());
     visit(&mut one, root, 0);
     visit(&mut other, root_of_other, 0);
-    // While one is about to write down what it shows, the other does.
+    // The other worker writes just before this one does.
     let mut other = Some(other);
     one.intercept(move |call| {
         if call == Call::SetSharedData

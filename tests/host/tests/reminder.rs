@@ -1,4 +1,4 @@
-//! An inert filter says every minute what is wrong, in one voice for all VMs.
+//! An inert filter logs its errors once a minute per process.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -23,7 +23,7 @@ fn thrice_broken() -> Value {
     configuration
 }
 
-/// A VM that runs inert and has said so.
+/// A VM that runs inert and has logged its errors.
 fn inert_vm(process: &Process) -> (Vm, RootId) {
     let mut vm = start(process);
     let (accepted, root) = offer(&mut vm, &thrice_broken());
@@ -37,8 +37,8 @@ fn ticked(vm: &mut Vm, root: RootId) -> Vec<LogLine> {
     vm.take_log()
 }
 
-/// How often everything that is wrong was said; it is all said, or nothing is.
-fn times(log: &[LogLine]) -> usize {
+/// Number of complete lists of errors in a log. Asserts that the log contains nothing else.
+fn reports(log: &[LogLine]) -> usize {
     let count = |start: &str| {
         let lines = log.iter().filter(|line| line.message.starts_with(start));
         lines.count()
@@ -57,15 +57,15 @@ fn one_vm_logs_every_error_each_minute() {
     let mut vms = [inert_vm(&process), inert_vm(&process)];
     for minute in 0..5 {
         process.clock().advance(MINUTE);
-        let mut said = 0;
-        // Twelve ticks a minute each.
+        let mut logged = 0;
+        // Each VM ticks twelve times a minute.
         for _ in 0..12 {
             for (vm, root) in &mut vms {
                 assert_eq!(vm.tick_period(*root), Some(5_000));
-                said += times(&ticked(vm, *root));
+                logged += reports(&ticked(vm, *root));
             }
         }
-        assert_eq!(said, 1, "minute {minute}");
+        assert_eq!(logged, 1, "minute {minute}");
     }
 }
 
@@ -73,13 +73,13 @@ fn one_vm_logs_every_error_each_minute() {
 fn ticks_within_a_minute_log_nothing_more() {
     let process = Process::new();
     let (mut vm, root) = inert_vm(&process);
-    let mut said = 0;
+    let mut logged = 0;
     // The clock starts at a full minute.
     for _ in 0..120 {
-        said += times(&ticked(&mut vm, root));
+        logged += reports(&ticked(&mut vm, root));
         process.clock().advance(Duration::from_secs(5));
     }
-    assert_eq!(said, 10);
+    assert_eq!(logged, 10);
 }
 
 #[test]
@@ -89,33 +89,33 @@ fn vms_that_tick_at_the_same_time_log_once_a_minute() {
     let process = Process::new();
     let barrier = Barrier::new(VMS);
     let ready = AtomicUsize::new(0);
-    let said: Vec<_> = (0..MINUTES).map(|_| AtomicUsize::new(0)).collect();
+    let logged: Vec<_> = (0..MINUTES).map(|_| AtomicUsize::new(0)).collect();
     std::thread::scope(|scope| {
         for _ in 0..VMS {
             let (mut vm, root) = inert_vm(&process);
-            let (process, barrier, ready, said) = (&process, &barrier, &ready, &said);
+            let (process, barrier, ready, logged) = (&process, &barrier, &ready, &logged);
             scope.spawn(move || {
-                for (nth, minute) in said.iter().enumerate() {
+                for (nth, minute) in logged.iter().enumerate() {
                     if barrier.wait().is_leader() {
                         process.clock().advance(MINUTE);
                     }
                     barrier.wait();
-                    // Threads wake one after the other; those that are awake start together.
+                    // Threads wake one after the other; wait until all are awake.
                     ready.fetch_add(1, SeqCst);
                     while ready.load(SeqCst) < (nth + 1) * VMS {
                         std::thread::yield_now();
                     }
-                    minute.fetch_add(times(&ticked(&mut vm, root)), SeqCst);
+                    minute.fetch_add(reports(&ticked(&mut vm, root)), SeqCst);
                 }
             });
         }
     });
-    for (nth, minute) in said.iter().enumerate() {
+    for (nth, minute) in logged.iter().enumerate() {
         assert_eq!(minute.load(SeqCst), 1, "minute {nth}");
     }
 }
 
-/// The same, with the second VM's tick in the worst moments of the first one's.
+/// The second VM ticks just before a host call in the tick of the first.
 #[test]
 fn a_vm_that_ticks_during_the_tick_of_another_does_not_log() {
     for moment in [Call::ClockTimeGet, Call::GetSharedData, Call::SetSharedData] {
@@ -125,10 +125,10 @@ fn a_vm_that_ticks_during_the_tick_of_another_does_not_log() {
         for minute in 0..3 {
             process.clock().advance(MINUTE);
             let (sender, others) = std::sync::mpsc::channel();
-            let mut interloper = Some(other);
+            let mut waiting = Some(other);
             vm.intercept(move |call| {
                 if call == moment
-                    && let Some(mut other) = interloper.take()
+                    && let Some(mut other) = waiting.take()
                 {
                     let log = ticked(&mut other, root_of_other);
                     sender.send((other, log)).unwrap();
@@ -139,8 +139,8 @@ fn a_vm_that_ticks_during_the_tick_of_another_does_not_log() {
             vm.stop_intercepting();
             let (returned, log_of_other) = others.recv().unwrap();
             other = returned;
-            let said = times(&log) + times(&log_of_other);
-            assert_eq!(said, 1, "minute {minute}, in {}", moment.name());
+            let logged = reports(&log) + reports(&log_of_other);
+            assert_eq!(logged, 1, "minute {minute}, in {}", moment.name());
         }
     }
 }
@@ -152,7 +152,7 @@ fn a_clock_set_back_by_an_hour_does_not_stop_the_log() {
     let mut minute = || -> usize {
         process.clock().advance(MINUTE);
         let logs = vms.each_mut().map(|(vm, root)| ticked(vm, *root));
-        logs.iter().map(|log| times(log)).sum()
+        logs.iter().map(|log| reports(log)).sum()
     };
     assert_eq!(minute(), 1);
     let clock = process.clock();
@@ -173,7 +173,7 @@ fn without_clock_or_shared_data_there_is_no_trap_and_no_flood_of_log_lines() {
         for _ in 0..3 {
             process.clock().advance(MINUTE);
             let log = ticked(&mut vm, root);
-            assert!(times(&log) <= 1, "{}", broken.name());
+            assert!(reports(&log) <= 1, "{}", broken.name());
         }
     }
 }

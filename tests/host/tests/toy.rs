@@ -1,4 +1,4 @@
-//! The host by itself, with a small filter written by hand (`toy.wat`).
+//! The host of this package, tested with a small filter written by hand (`toy.wat`).
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,7 +49,7 @@ fn headers_cannot_be_changed_from_the_log_callback() {
 }
 
 #[test]
-fn a_configuration_is_refused_or_accepted_and_can_be_read_only_meanwhile() {
+fn a_configuration_is_readable_only_during_its_callback() {
     let process = Process::new();
     let mut vm = Vm::start(&TOY, &process).unwrap();
     assert!(!vm.configure("root", "toy", "").unwrap().accepted);
@@ -73,7 +73,7 @@ fn calls_are_counted_by_name_and_by_whether_they_return_bytes() {
 }
 
 #[test]
-fn a_hook_answers_instead_of_the_host_and_without_effect() {
+fn a_hook_replaces_the_result_and_the_effect_of_a_call() {
     let process = Process::new();
     let (mut vm, root) = configured(&process);
     vm.intercept(|call| (call == Call::IncrementMetric).then_some(Status::NOT_FOUND));
@@ -129,7 +129,7 @@ fn the_test_sets_the_wall_clock_also_backwards() {
 }
 
 #[test]
-fn an_import_that_envoy_lacks_is_reported_counted_and_unimplemented() {
+fn an_import_that_envoy_does_not_have_is_reported_and_counted() {
     let (mut vm, root) = configured(&Process::new());
     assert_eq!(TOY.unknown_imports(), ["env.proxy_levitate"]);
     vm.tick(root).unwrap();
@@ -137,7 +137,7 @@ fn an_import_that_envoy_lacks_is_reported_counted_and_unimplemented() {
 }
 
 #[test]
-fn memory_pages_shows_grown_memory() {
+fn memory_pages_counts_grown_memory() {
     let (mut vm, root) = configured(&Process::new());
     let before = vm.memory_pages();
     vm.tick(root).unwrap();

@@ -1,15 +1,15 @@
-//! Requests whose headers the proxy does not hand over, or not as it should.
+//! Requests whose header map cannot be read: the host refuses it or returns an empty one.
 
 use divvy_host_tests::fixture::{CANARY_USER, assignment, canary, configured, from_user, route};
 use divvy_host_tests::{Call, Exchange, Process, Status, Stream};
 use serde_json::{Value, json};
 
-/// A rollout for one host that routes, then one for everybody, with or without targets.
+/// A rollout for one host with a target, then one for all hosts, with or without a target.
 fn scoped_then_all(all_routes: bool) -> Value {
     let mut configuration = canary();
     let mut scoped = configuration["rollouts"][0].take();
     scoped["name"] = json!("scoped");
-    // Both give the user to v2.
+    // Both give v2 to the user.
     scoped["salt"] = json!("checkout");
     let mut all = scoped.clone();
     all["name"] = json!("all");
@@ -21,7 +21,7 @@ fn scoped_then_all(all_routes: bool) -> Value {
     configuration
 }
 
-/// A request of the canary's user, who also claims to be routed somewhere.
+/// A request of the canary user with forged headers.
 fn forged() -> Exchange {
     from_user(CANARY_USER)
         .header("x-divvy-route", "admin")
@@ -37,7 +37,7 @@ fn unread(configuration: &Value, status: Status) -> (Stream, Process) {
     (vm.exchange(root, &forged()).unwrap(), process)
 }
 
-/// What a host may answer instead.
+/// The statuses that a host may return instead.
 fn refusals() -> impl Iterator<Item = Status> {
     Status::failures().chain([Status(u32::MAX)])
 }
@@ -102,7 +102,7 @@ fn the_request_after_an_unreadable_one_is_read() {
     assert_eq!(route(&stream).as_deref(), Some("v2"));
 }
 
-/// Envoy answers so for an empty map, which no request has.
+/// Envoy returns an empty map only if there are no headers, which no request has.
 #[test]
 fn an_empty_header_map_is_an_unreadable_request() {
     let (stream, _) = unread(&scoped_then_all(true), Status::OK);

@@ -1,4 +1,4 @@
-//! Header maps as the host hands them over, well formed or not.
+//! Serialized header maps of the host, valid or malformed.
 #![no_main]
 
 use divvy::request::{Malformed, Pairs, Request, serialize_pairs};
@@ -11,18 +11,18 @@ fuzz_target!(|block: &[u8]| {
     let request = Request::from_block(&policy.names, block);
     let Ok(pairs) = pairs else {
         assert_eq!(request.err(), Some(Malformed));
-        // Malformed is the end: what follows is not read as if it were something.
+        // Nothing is read after a malformed pair.
         if let Ok(pairs) = Pairs::new(block) {
             assert!(pairs.skip_while(Result::is_ok).count() <= 1);
         }
         return;
     };
-    invariants::hold(policy, &request.expect("its pairs are well formed"));
-    invariants::hold_for(policy, &pairs);
+    invariants::check(policy, &request.expect("its pairs are well formed"));
+    invariants::check_lines(policy, &pairs);
     for (name, value) in &pairs {
         assert!(is_part(name, block) && is_part(value, block));
     }
-    // Nothing was made up and nothing swallowed: written again, they are what was read.
+    // Serialized again, the pairs are the bytes that were read.
     let again = serialize_pairs(&pairs);
     assert!(block.is_empty() || block.starts_with(&again));
 });

@@ -1,5 +1,5 @@
-//! What a trusted proxy upstream sends as its assignment, and what cookies remember: the first
-//! line is the assignment, the second the cookie of a sticky rollout.
+//! Assignments of a trusted upstream proxy, and sticky cookies: the first line is the assignment,
+//! the second the cookie of a sticky rollout.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -44,32 +44,32 @@ fuzz_target!(|bytes: &[u8]| {
             (b"cookie", &cookies),
             (b"x-divvy-assignment", assignment),
         ];
-        let [friend, stranger] = [
+        let [trusted, untrusted] = [
             Peer("spiffe://td/ns/a/sa/b"),
             Peer("spiffe://evil/ns/a/sa/b"),
         ];
-        let honoured = Request::from_headers(&policy.names, headers).with_environment(&friend);
-        let outcome = invariants::hold(policy, &honoured);
+        let honoured = Request::from_headers(&policy.names, headers).with_environment(&trusted);
+        let outcome = invariants::check(policy, &honoured);
 
-        // What a stranger says has no say.
-        let forged = Request::from_headers(&policy.names, headers).with_environment(&stranger);
+        // An assignment of an untrusted peer changes nothing.
+        let forged = Request::from_headers(&policy.names, headers).with_environment(&untrusted);
         let honest = Request::from_headers(&policy.names, headers[..4].iter().copied());
-        let honest = honest.with_environment(&stranger);
+        let honest = honest.with_environment(&untrusted);
         let (forged, honest) = (decide(policy, &forged), decide(policy, &honest));
         assert_eq!(forged, honest, "a forged assignment");
 
-        // What goes out is what the next proxy reads the same, and passes on the same.
+        // The next proxy reads and forwards the same assignment.
         let sent = assignment_of(policy, &honoured, &outcome);
         let again = [
             headers[0],
             headers[1],
             (b"x-divvy-assignment", sent.as_bytes()),
         ];
-        let again = Request::from_headers(&policy.names, again).with_environment(&friend);
+        let again = Request::from_headers(&policy.names, again).with_environment(&trusted);
         let next = decide(policy, &again);
         assert_eq!(next.forwarded, outcome.forwarded, "{sent}");
 
-        // A cookie that is given is remembered, and given once.
+        // A cookie that the client returns is not set again.
         let given = output::cookies(policy, &outcome);
         let back: Vec<_> = given
             .iter()
@@ -83,14 +83,14 @@ fuzz_target!(|bytes: &[u8]| {
             (b"cookie", back.as_bytes()),
         ];
         let with_cookies = Request::from_headers(&policy.names, with_cookies);
-        let with_cookies = with_cookies.with_environment(&stranger);
+        let with_cookies = with_cookies.with_environment(&untrusted);
         if !outcome.memories.is_empty() && outcome.forwarded.is_empty() {
             let next = decide(policy, &with_cookies);
             for (rollout, memory) in &outcome.memories {
                 let same = next.memories.iter().find(|(of, _)| of == rollout);
                 assert!(
                     same.is_none_or(|(_, new)| new != memory),
-                    "{back}: given twice"
+                    "{back}: set twice"
                 );
             }
         }

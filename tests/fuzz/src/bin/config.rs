@@ -1,5 +1,5 @@
-//! Configurations: any bytes, and JSON that was changed as JSON. What is accepted has to
-//! decide requests that meet its conditions.
+//! Configurations: any bytes, and valid JSON with changes. An accepted one decides requests that
+//! meet its conditions.
 #![no_main]
 
 use divvy::config::{self, Errors};
@@ -10,8 +10,7 @@ use libfuzzer_sys::{fuzz_mutator, fuzz_target, fuzzer_mutate};
 use serde_json::Value;
 
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
-    // Some stay what libFuzzer makes of the bytes, with its dictionary: the reader of the
-    // text is to be tried too.
+    // One in eight is mutated by libFuzzer as bytes, which tests the JSON reader.
     if !seed.is_multiple_of(8)
         && let Some(text) = mutate::mutated(&data[..size], u64::from(seed))
         && text.len() <= max_size
@@ -25,7 +24,7 @@ fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
 fuzz_target!(|bytes: &[u8]| {
     let inert = config::inert(bytes);
     assert!(inert.rollouts.is_empty());
-    invariants::hold_for(&inert, &[(b"x-divvy-route", b"forged"), (b":path", b"/")]);
+    invariants::check_lines(&inert, &[(b"x-divvy-route", b"forged"), (b":path", b"/")]);
     match config::parse(bytes) {
         Ok(policy) => accepted(bytes, &policy, &inert),
         Err(errors) => refused(&errors),
@@ -35,22 +34,22 @@ fuzz_target!(|bytes: &[u8]| {
 fn accepted(bytes: &[u8], policy: &Policy, inert: &Policy) {
     let config = match bytes {
         [] => Value::Object(serde_json::Map::new()),
-        bytes => serde_json::from_slice(bytes).expect("what is accepted is JSON"),
+        bytes => serde_json::from_slice(bytes).expect("an accepted configuration is JSON"),
     };
-    // Twice the same, whatever the order of the keys and the white space.
+    // The fingerprint does not depend on the order of keys and on white space.
     if !bytes.is_empty() {
         assert_eq!(inert.fingerprint, policy.fingerprint);
         let pretty = serde_json::to_vec_pretty(&config).expect("it is JSON");
         match config::parse(&pretty) {
             Ok(again) => assert_eq!(again.fingerprint, policy.fingerprint),
-            Err(errors) => panic!("refused when written differently: {errors}"),
+            Err(errors) => panic!("refused after formatting: {errors}"),
         }
     }
-    invariants::of_shares(policy);
+    invariants::check_shares(policy);
     for request in asks::requests(&config) {
         let headers = request.iter().map(|(name, value)| (&name[..], &value[..]));
         let headers: Vec<_> = headers.collect();
-        invariants::hold_for(policy, &headers);
+        invariants::check_lines(policy, &headers);
     }
 }
 

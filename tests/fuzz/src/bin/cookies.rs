@@ -18,9 +18,9 @@ fuzz_target!(|bytes: &[u8]| {
     for (name, id) in NAMES.1 {
         let value = value_of(id, &lines);
         if let Some(value) = &value {
-            of_value(value, &lines);
+            check_value(value, &lines);
         }
-        // The first of a name counts, and cookies of other names do not.
+        // The first cookie of a name counts; cookies of other names do not.
         let (mine, other) = (format!("{name}=mine"), format!("x{name}=other; y=\"; z"));
         let mine = mine.as_bytes();
         let other = other.as_bytes();
@@ -36,7 +36,7 @@ fuzz_target!(|bytes: &[u8]| {
         );
     }
 
-    // Whatever can stand in a cookie comes out as it went in.
+    // Any bytes that a cookie can contain are read unchanged.
     let [(_, uid), _] = NAMES.1;
     let plain: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != b';').collect();
     let plain = plain.trim_ascii();
@@ -53,7 +53,7 @@ fuzz_target!(|bytes: &[u8]| {
 
     let mut headers: Vec<Pair<'_>> = vec![(b":path", b"/checkout?preview=1.html")];
     headers.extend(lines.iter().map(|line| (&b"cookie"[..], *line)));
-    invariants::hold_for(policies::rich(), &headers);
+    invariants::check_lines(policies::rich(), &headers);
 });
 
 fn value_of<'a>(id: CookieId, lines: &[&'a [u8]]) -> Option<&'a [u8]> {
@@ -61,14 +61,14 @@ fn value_of<'a>(id: CookieId, lines: &[&'a [u8]]) -> Option<&'a [u8]> {
     Request::from_headers(&NAMES.0, lines).cookie(id)
 }
 
-fn of_value(value: &[u8], lines: &[&[u8]]) {
+fn check_value(value: &[u8], lines: &[&[u8]]) {
     let line = lines.iter().find(|line| is_part(value, line));
-    let line = line.expect("a value is a part of a line");
+    let line = line.expect("the value is a part of a line");
     assert!(!value.contains(&b';'));
     let before = value.as_ptr().addr() - line.as_ptr().addr();
     let quoted = line[..before].ends_with(b"\"");
     assert!(
         quoted || value.trim_ascii() == value,
-        "white space around it"
+        "white space around the value"
     );
 }

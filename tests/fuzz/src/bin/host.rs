@@ -1,4 +1,4 @@
-//! The host of a request, and whom it belongs to.
+//! The host of a request, and the rollouts that match it.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -23,10 +23,10 @@ fuzz_target!(|authority: &[u8]| {
     assert!(host.len() <= authority.len());
     assert!(
         authority.to_ascii_lowercase().starts_with(&host),
-        "only an end is cut off"
+        "only the end is removed"
     );
 
-    // Neither capitals, nor a port, nor a final dot make it another one.
+    // Upper case, a port and a final dot do not change the host.
     assert_eq!(host_of(&authority.to_ascii_uppercase()), host);
     if !authority.contains(&b':') && !authority.starts_with(b"[") {
         assert_eq!(host_of(&[authority, b":8080"].concat()), host);
@@ -43,11 +43,11 @@ fuzz_target!(|authority: &[u8]| {
         host_of(&bracketed)
     );
 
-    // A wildcard is one label or more, and nothing that only ends alike.
+    // A wildcard matches one label or more.
     let labels = host.strip_suffix(b".shop.example");
     let below = labels.is_some_and(|labels| !labels.is_empty());
     assert_eq!(
-        looked_at(authority),
+        matches(authority),
         below && host.len() <= invariants::LONGEST_HOST
     );
 
@@ -56,7 +56,7 @@ fuzz_target!(|authority: &[u8]| {
         (b":path", b"/checkout"),
         (b":method", b"GET"),
     ];
-    invariants::hold_for(policies::rich(), &headers);
+    invariants::check_lines(policies::rich(), &headers);
 });
 
 fn host_of(authority: &[u8]) -> Vec<u8> {
@@ -65,7 +65,7 @@ fn host_of(authority: &[u8]) -> Vec<u8> {
     request.host().expect("there is a host").to_vec()
 }
 
-fn looked_at(authority: &[u8]) -> bool {
-    let decisions = invariants::hold_for(&BELOW_SHOP, &[(b":authority", authority)]);
+fn matches(authority: &[u8]) -> bool {
+    let decisions = invariants::check_lines(&BELOW_SHOP, &[(b":authority", authority)]);
     output::assignment(&BELOW_SHOP, &decisions).is_some()
 }

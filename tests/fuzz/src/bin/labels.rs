@@ -1,4 +1,4 @@
-//! The lines of a header of labels, `k=v;k=v`.
+//! The lines of a label header, `k=v;k=v`.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -19,31 +19,31 @@ static NAMES: LazyLock<(Names, LabelId)> = LazyLock::new(|| {
 fuzz_target!(|bytes: &[u8]| {
     let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
     let values = values_of(&lines);
-    assert!(values.len() <= lines.len(), "one of each line at most");
+    assert!(values.len() <= lines.len(), "at most one per line");
     for value in &values {
         assert!(lines.iter().any(|line| is_part(value, line)));
         assert!(!value.contains(&b';') && value.trim_ascii() == *value);
     }
     for line in &lines {
-        // The first of a key counts in each line, malformed pairs and other keys do not.
+        // The first label of a key counts per line; malformed pairs and other keys do not.
         let value = values_of(&[line]);
         let mine = [b"ring=mine;", *line].concat();
         assert_eq!(values_of(&[&mine]), [b"mine"]);
         let last = [line, &b";ring=mine"[..]].concat();
-        let meant = value.first().copied().unwrap_or(b"mine");
-        assert_eq!(values_of(&[&last]), [meant]);
+        let expected = value.first().copied().unwrap_or(b"mine");
+        assert_eq!(values_of(&[&last]), [expected]);
         let around = [b"=x;ring;xring=1; =;", *line, b";ringx=1;;="].concat();
         assert_eq!(values_of(&[&around]), value);
     }
 
-    // Whatever can stand in a label comes out as it went in.
+    // Any bytes that a label can contain are read unchanged.
     let plain: Vec<u8> = bytes.iter().copied().filter(|byte| *byte != b';').collect();
     let line = [b"a=1; ring = ", &plain[..], b" ;b=2"].concat();
     assert_eq!(values_of(&[&line]), [plain.trim_ascii()]);
 
     let mut headers: Vec<Pair<'_>> = vec![(b":path", b"/page/one")];
     headers.extend(lines.iter().map(|line| (HEADER.as_bytes(), *line)));
-    invariants::hold_for(policies::rich(), &headers);
+    invariants::check_lines(policies::rich(), &headers);
 });
 
 fn values_of<'a>(lines: &[&'a [u8]]) -> Vec<&'a [u8]> {

@@ -1,5 +1,4 @@
-//! `regex`, `range` and `cidr`: a line with the operator and its argument, and behind it a
-//! value.
+//! `regex`, `range` and `cidr`: a line with the operator and its argument, then a value.
 #![no_main]
 
 use std::fmt::Write as _;
@@ -30,7 +29,7 @@ fn regex(pattern: &str, value: &[u8]) {
             Err(error) => assert!(!error.is_empty()),
         }
     }
-    // A value written as a pattern is matched by it alone.
+    // A value escaped as a pattern matches itself only.
     let Ok(text) = std::str::from_utf8(value) else {
         return;
     };
@@ -39,7 +38,7 @@ fn regex(pattern: &str, value: &[u8]) {
         let _ = write!(literal, r"\x{{{:x}}}", u32::from(character));
     }
     let text: String = text.chars().take(100).collect();
-    let literal = Regex::new(&literal, false).expect("it is a pattern");
+    let literal = Regex::new(&literal, false).expect("the pattern is valid");
     assert!(literal.matches(text.as_bytes()));
     assert!(!literal.matches(format!("{text}x").as_bytes()));
     assert!(!literal.matches(format!("x{text}").as_bytes()));
@@ -60,10 +59,7 @@ fn range(number: &str, value: &[u8]) {
         sides.into_iter().filter(|side| *side).count(),
         usize::from(known)
     );
-    assert!(
-        !accepts(Some(number), Some(number)),
-        "it ends where it begins"
-    );
+    assert!(!accepts(Some(number), Some(number)), "an empty range");
     if known {
         let text = std::str::from_utf8(value).expect("a number is text");
         assert!(text.parse::<f64>().is_ok_and(f64::is_finite));
@@ -77,10 +73,10 @@ fn cidr(text: &str, value: &[u8]) {
     let networks = Networks::new(vec![network]);
     for address in [network.network(), network.broadcast()] {
         let inside = networks.contain(address.to_string().as_bytes());
-        // An IPv4 address that IPv6 carries is one, and in no network of IPv6.
+        // An IPv4-mapped IPv6 address is an IPv4 address, in no IPv6 network.
         assert!(inside || address.to_canonical() != address);
     }
-    let everything = ["0.0.0.0/0", "::/0"].map(|all| all.parse().expect("it is a network"));
+    let everything = ["0.0.0.0/0", "::/0"].map(|all| all.parse().expect("the network is valid"));
     let is_address = Networks::new(everything.into()).contain(value);
     assert!(is_address || !networks.contain(value));
 }

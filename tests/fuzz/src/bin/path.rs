@@ -1,4 +1,4 @@
-//! The target of a request: where the path ends, and at what a prefix of it ends.
+//! The target of a request: the end of its path, and path prefixes.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -27,17 +27,17 @@ fuzz_target!(|target: &[u8]| {
         Some(query) => assert_eq!([path, b"?", query].concat(), target),
         None => assert_eq!(path, target),
     }
-    invariants::hold_for(policy, &headers);
+    invariants::check_lines(policy, &headers);
 
-    // The whole rule of path prefixes, said once more.
+    // A second implementation of path prefixes.
     let under = path == b"/shop" || path.starts_with(b"/shop/");
-    assert_eq!(looked_at(target), under);
+    assert_eq!(matches(target), under);
     let below = [b"/shop/", target].concat();
     let beside = [b"/shopx", target].concat();
-    assert!(looked_at(&below) && !looked_at(&beside));
+    assert!(matches(&below) && !matches(&beside));
 });
 
-fn looked_at(target: &[u8]) -> bool {
-    let decisions = invariants::hold_for(&UNDER_SHOP, &[(b":path", target)]);
+fn matches(target: &[u8]) -> bool {
+    let decisions = invariants::check_lines(&UNDER_SHOP, &[(b":path", target)]);
     output::assignment(&UNDER_SHOP, &decisions).is_some()
 }

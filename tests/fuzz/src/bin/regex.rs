@@ -1,5 +1,4 @@
-//! `regex` against regex-lite, which the filter used before: a line with the pattern, and behind
-//! it a value.
+//! `regex` against regex-lite, which the filter used before: a line with the pattern, then a value.
 #![no_main]
 
 use divvy::condition::regex::Regex;

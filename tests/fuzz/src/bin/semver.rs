@@ -1,4 +1,4 @@
-//! Requirements and versions: a line with the one, and behind it the other.
+//! Version requirements: a line with the requirement, then a version.
 #![no_main]
 
 use divvy::condition::semver::VersionRequirement;
@@ -7,8 +7,8 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     let (requirement, version) = text::first_line(bytes);
-    of_order(version);
-    of_numbers(bytes);
+    check_order(version);
+    check_numbers(bytes);
     let Ok(requirement) = std::str::from_utf8(requirement) else {
         return;
     };
@@ -17,7 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
         Err(error) => return assert!(!error.is_empty()),
     };
     let accepted = parsed.accepts(version);
-    // White space around it, a `v`, a build and the order of the comparators say nothing.
+    // White space around it, a `v`, a build and the order of comparators change nothing.
     if let Ok(plain) = std::str::from_utf8(version).map(str::trim)
         && plain.len() < 100
     {
@@ -34,7 +34,7 @@ fuzz_target!(|bytes: &[u8]| {
     parts.reverse();
     let reversed = VersionRequirement::parse(&parts.join(",")).expect("the same comparators");
     assert_eq!(reversed.accepts(version), accepted);
-    // A comma is "and". Pre-releases pass where any comparator names one, so not for them.
+    // A comma is "and", but a pre-release passes if any comparator names one.
     if !requirement.contains('-') {
         let each =
             |one: &&str| VersionRequirement::parse(one).is_ok_and(|one| one.accepts(version));
@@ -42,10 +42,10 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// What is a version, and no pre-release, lies on one side of each or is it.
-fn of_order(version: &[u8]) {
+/// A version that is not a pre-release is less than, equal to or greater than another.
+fn check_order(version: &[u8]) {
     let accepts = |requirement: &str| {
-        let parsed = VersionRequirement::parse(requirement).expect("it is a requirement");
+        let parsed = VersionRequirement::parse(requirement).expect("the requirement is valid");
         parsed.accepts(version)
     };
     let sides = [accepts("<2.3"), accepts("2.3"), accepts(">2.3")];
@@ -58,8 +58,8 @@ fn of_order(version: &[u8]) {
     assert_eq!(accepts(">=2.3"), sides[1] || sides[2]);
 }
 
-/// Versions are ordered as their numbers are.
-fn of_numbers(bytes: &[u8]) {
+/// The order of versions is the order of their numbers.
+fn check_numbers(bytes: &[u8]) {
     let Some((numbers, _)) = bytes.split_first_chunk::<6>() else {
         return;
     };
@@ -71,8 +71,8 @@ fn of_numbers(bytes: &[u8]) {
         ("<", (x, y, z) < (a, b, c)),
         ("", (x, y, z) == (a, b, c)),
     ] {
-        let requirement =
-            VersionRequirement::parse(&format!("{sign}{a}.{b}.{c}")).expect("it is one");
+        let requirement = VersionRequirement::parse(&format!("{sign}{a}.{b}.{c}"))
+            .expect("the requirement is valid");
         assert_eq!(requirement.accepts(version.as_bytes()), holds, "{sign}");
     }
 }

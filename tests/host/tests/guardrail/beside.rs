@@ -1,11 +1,11 @@
-//! Configurations that get new streams at the same time, under one plugin's name: a listener that
-//! drains for minutes beside the next one, two listeners. And one root that is configured twice.
+//! Configurations of one plugin that get new streams at the same time, as with two listeners or
+//! a listener that drains for minutes; and a root that is configured twice.
 
 use divvy_host_tests::fixture::{CANARY_USER, PLUGIN, start};
 use divvy_host_tests::{Process, RootId};
 use serde_json::{Value, json};
 
-use super::pushes::{fail, under_way};
+use super::pushes::{fail, open_requests};
 use super::{MANY, ROLLED_BACK, Worker, guarded, known, one_percent, patient, tally, weight, with};
 
 const CANARY: &str = "checkout=v2;reason=split";
@@ -15,7 +15,7 @@ fn second() -> Value {
     with(one_percent(), "revision", json!("2"))
 }
 
-/// The same revision as [`one_percent`], counted by another window.
+/// The revision of [`one_percent`] with another window.
 fn windowed() -> Value {
     guarded(json!({"errors": {"max": 1, "window": "1m"}}))
 }
@@ -29,13 +29,13 @@ fn two(process: &Process, one: &Value, other: &Value) -> (Worker, [RootId; 2]) {
 }
 
 impl Worker {
-    /// What a user is told by this root.
+    /// Assignment of a user by this root.
     fn ask_at(&mut self, root: RootId, user: &str) -> String {
         self.root = root;
         self.ask(user).0
     }
 
-    /// A second passes for both.
+    /// Advances the clock by a second, then ticks both roots.
     fn second_of(&mut self, roots: [RootId; 2]) {
         self.root = roots[0];
         self.second();
@@ -74,17 +74,17 @@ fn two_revisions_that_both_get_streams_keep_separate_verdicts_and_counts() {
 #[test]
 fn a_configuration_with_few_streams_is_judged_beside_a_busy_one() {
     let process = Process::new();
-    let (mut worker, [busy, rare]) = two(&process, &one_percent(), &second());
-    // The busy one always has the last stream before a tick, and so the gauges.
+    let (mut worker, [busy, quiet]) = two(&process, &one_percent(), &second());
+    // The busy configuration always gets the last stream before a tick, so the gauges are its own.
     for _ in 0..MANY {
-        worker.root = rare;
+        worker.root = quiet;
         worker.fail(1);
         for _ in 0..5 {
             assert_eq!(worker.ask_at(busy, CANARY_USER), CANARY);
         }
-        worker.second_of([busy, rare]);
+        worker.second_of([busy, quiet]);
     }
-    assert_eq!(worker.ask_at(rare, CANARY_USER), ROLLED_BACK);
+    assert_eq!(worker.ask_at(quiet, CANARY_USER), ROLLED_BACK);
     assert_eq!(worker.ask_at(busy, CANARY_USER), CANARY);
     assert_eq!(worker.transitions().len(), 1);
 }
@@ -127,7 +127,7 @@ fn a_bad_version_is_judged_beside_a_configuration_without_that_version() {
     rollout["rules"] = json!([]);
     rollout["strategy"]["canary"]["version"] = json!("v3");
     let (mut worker, roots) = two(&process, &one_percent(), &other);
-    // Never enough between two ticks.
+    // Too few failures for a verdict between two ticks.
     for _ in 0..MANY {
         worker.root = roots[0];
         worker.fail(1);
@@ -160,7 +160,7 @@ fn a_verdict_holds_beside_a_configuration_without_a_guardrail() {
     for _ in 0..30 {
         assert_eq!(worker.ask_at(roots[0], CANARY_USER), ROLLED_BACK);
         assert_eq!(worker.ask_at(roots[1], CANARY_USER), CANARY);
-        // It writes first whenever it is time to.
+        // The configuration without a guardrail ticks first.
         worker.second_of([roots[1], roots[0]]);
     }
     assert_eq!(worker.transitions().len(), 1);
@@ -169,7 +169,7 @@ fn a_verdict_holds_beside_a_configuration_without_a_guardrail() {
 #[test]
 fn a_replaced_root_applies_the_verdict_of_its_successor_at_its_next_tick() {
     let process = Process::new();
-    // In a VM of its own, where no stream came to another configuration.
+    // In a separate VM, where no other configuration got streams.
     let mut old = Worker::new(&process, &windowed());
     assert_eq!(old.ask(CANARY_USER).0, CANARY);
     old.tick();
@@ -200,7 +200,7 @@ fn a_reconfigured_root_still_counts_earlier_requests() {
         let process = Process::new();
         let mut worker = Worker::new(&process, &patient());
         worker.fail(3);
-        let streams = under_way(&mut worker);
+        let streams = open_requests(&mut worker);
         let next = with(patient(), "metrics", json!("requests"));
         let accepted = worker.vm.reconfigure(worker.root, next.to_string());
         assert!(accepted.unwrap().accepted);
@@ -227,8 +227,8 @@ fn a_guardrail_in_a_plugin_without_a_name_logs_a_warning() {
         let mut vm = start(&Process::new());
         vm.configure("divvy", name, configuration.to_string())
             .unwrap();
-        let said = vm.take_log().into_iter();
-        let said = said.filter(|line| line.message.contains("the plugin has no name"));
-        assert_eq!(said.count(), warnings, "{name:?}");
+        let log = vm.take_log().into_iter();
+        let logged = log.filter(|line| line.message.contains("the plugin has no name"));
+        assert_eq!(logged.count(), warnings, "{name:?}");
     }
 }

@@ -1,5 +1,5 @@
-//! A clock that is set back or ahead, that jumps within a request, that the host refuses: no
-//! trap, no rollback, and no ramp goes along.
+//! A clock that is set back or ahead, that jumps during a request or that the host refuses: no
+//! trap, no rollback, no step of a ramp.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn ramping() -> Value {
     with(guarded(guardrail), "strategy", ramp())
 }
 
-/// A quarter past midnight, at 5 %, with a share of failures that is well within the limit.
+/// A worker at 00:15 with a weight of 5 % and failures well below the limit.
 fn at_five_percent(process: &Process) -> Worker {
     let mut worker = Worker::new(process, &ramping());
     worker.until(15 * MINUTE);
@@ -74,7 +74,7 @@ fn a_clock_set_ahead_advances_the_ramp_in_none_of_eight_vms() {
     let mut workers: Vec<_> = (0..8).map(|_| Worker::new(&process, &ramping())).collect();
     for step in 0..12 * 15 {
         process.clock().advance(5 * SECOND);
-        // Not all at once: one of them each time is late.
+        // At each step one VM is late.
         for (nth, worker) in workers.iter_mut().enumerate() {
             if nth != step % 8 {
                 worker.tick();
@@ -92,7 +92,7 @@ fn a_clock_set_ahead_advances_the_ramp_in_none_of_eight_vms() {
         lines += worker.transitions().len();
         assert_eq!(weight(&process, "v2"), Some(50_000));
     }
-    assert_eq!(lines, 1, "one of them tells");
+    assert_eq!(lines, 1, "one VM logs the jump");
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn a_clock_set_back_rolls_nothing_back_and_adds_no_user() {
             assert_eq!(standing(&process, "v2"), Some(0), "{name}");
             worker.second();
         }
-        // And put right again, which is a jump ahead like any other.
+        // The correction is a jump ahead.
         process
             .clock()
             .set_realtime(midnight() + 2 * now.as_nanos() as u64);
@@ -169,8 +169,8 @@ fn without_a_clock_there_is_no_verdict_and_a_ramp_gives_stable() {
         for _ in 0..3 {
             worker.answer(STABLE_USER, MANY, 503);
             worker.second();
-            let (told, route) = worker.ask(&user);
-            assert_eq!(told, "checkout=v1;reason=error", "{status}");
+            let (assignment, route) = worker.ask(&user);
+            assert_eq!(assignment, "checkout=v1;reason=error", "{status}");
             assert_eq!(route, "v1");
             assert_eq!(standing(&process, "v2"), Some(0), "{status}");
         }
@@ -182,7 +182,7 @@ fn without_a_clock_there_is_no_verdict_and_a_ramp_gives_stable() {
     }
 }
 
-/// A canary of a fixed weight needs no clock to decide, and its counts wait.
+/// A canary with a fixed weight decides without a clock and keeps its counts.
 #[test]
 fn requests_counted_without_a_clock_count_after_it_returns() {
     let process = Process::new();
@@ -198,9 +198,9 @@ fn requests_counted_without_a_clock_count_after_it_returns() {
     assert_eq!(worker.ask(super::CANARY_USER).0, ROLLED_BACK);
 }
 
-/// How long a response took is told by the clock that nobody sets.
+/// Latency is measured with the monotonic clock.
 #[test]
-fn a_jump_of_the_clock_makes_no_open_request_slow() {
+fn a_jump_of_the_clock_does_not_change_the_latency_of_open_requests() {
     let guardrail = json!({
         "errors": {"max": 1}, "latency": {"quantile": 0.95, "max": "320ms"},
     });
@@ -230,7 +230,7 @@ fn a_jump_of_the_clock_makes_no_open_request_slow() {
     }
 }
 
-/// No real one does, but a trap would be worse than a wrong latency.
+/// A real one never does; a wrong latency is better than a trap.
 #[test]
 fn a_monotonic_clock_that_goes_back_does_not_trap() {
     let process = Process::new();

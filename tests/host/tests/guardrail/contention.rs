@@ -1,4 +1,4 @@
-//! Shared data that eight VMs write at once, that never lets one through, that refuses.
+//! Shared data that eight VMs write at once, that always answers CAS mismatch, or that fails.
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,7 @@ use super::{
     standing, tally,
 };
 
-/// As often as the filter tries to write before it leaves that to the next tick.
+/// Maximum writes per tick; after that the filter waits for the next tick.
 const TRIES: u64 = 16;
 const VMS: usize = 8;
 
@@ -24,7 +24,7 @@ fn workers(process: &Process) -> Vec<Worker> {
         .collect()
 }
 
-/// The same with their first tick behind them, which writes the names of the gauges as well.
+/// [`workers`] after their first tick, which also writes the names of the gauges.
 fn settled(process: &Process) -> Vec<Worker> {
     let mut workers = workers(process);
     workers.iter_mut().for_each(Worker::tick);
@@ -48,7 +48,7 @@ fn eight_vms_on_eight_threads_lose_no_count() {
     });
     let threads: Vec<_> = threads.collect();
     let workers = threads.into_iter().map(|thread| thread.join().unwrap());
-    // Who gave up still has its counts, until the next tick.
+    // A worker that gave up adds its counts at the next tick.
     for mut worker in workers.collect::<Vec<_>>() {
         worker.tick();
     }
@@ -57,8 +57,8 @@ fn eight_vms_on_eight_threads_lose_no_count() {
     assert_eq!(known(&process, &patient()), expected);
 }
 
-/// Lets `others` count a failure and write each time that `worker` is about to write; how
-/// often that was.
+/// Before each of the first `times` writes of `worker`, one of `others` counts a failure and
+/// writes. Returns the number of writes of `worker`.
 fn interfere(worker: &mut Worker, others: Vec<Worker>, times: usize) -> Arc<AtomicU64> {
     let writes = Arc::new(AtomicU64::new(0));
     let seen = Arc::clone(&writes);
@@ -121,7 +121,7 @@ fn two_vms_that_write_first_at_the_same_time_are_both_counted() {
     assert_eq!(known(&process, &patient())[1], tally(1, 6));
 }
 
-/// Only that one call fails, always.
+/// Makes this call fail with this status.
 fn refuse(worker: &mut Worker, refused: Call, status: Status) {
     worker
         .vm
@@ -139,8 +139,8 @@ fn without_shared_data_requests_are_served_and_counts_wait_for_the_next_tick() {
             for _ in 0..3 {
                 worker.fail(MANY);
                 worker.second();
-                let told = worker.ask(CANARY_USER).0;
-                assert_eq!(told, "checkout=v2;reason=split", "{context}");
+                let assignment = worker.ask(CANARY_USER).0;
+                assert_eq!(assignment, "checkout=v2;reason=split", "{context}");
                 assert_eq!(worker.ask(STABLE_USER).1, "v1", "{context}");
             }
             assert_eq!(standing(&process, "v2"), Some(0), "{context}");
@@ -169,7 +169,7 @@ fn endless_cas_mismatches_cost_a_bounded_number_of_calls() {
     }
 }
 
-/// A run of failures asks for a tick at once; if that fails, the next one has it.
+/// A run of failures makes the filter write at once; if that fails, the next tick writes.
 #[test]
 fn failures_in_a_row_that_cannot_be_written_cost_a_bounded_number_of_calls() {
     let process = Process::new();
@@ -204,21 +204,21 @@ fn eight_vms_that_see_the_same_breach_make_one_transition() {
                 worker.tick();
             }
             let stream = worker.vm.exchange(worker.root, &request(CANARY_USER));
-            let told = divvy_host_tests::fixture::assignment(&stream.unwrap());
-            (worker.transitions().len(), told)
+            let assignment = divvy_host_tests::fixture::assignment(&stream.unwrap());
+            (worker.transitions().len(), assignment)
         })
     });
     let threads: Vec<_> = threads.collect();
     let mut lines = 0;
     for thread in threads {
-        let (logged, told) = thread.join().unwrap();
-        assert_eq!(told.as_deref(), Some(ROLLED_BACK));
+        let (logged, assignment) = thread.join().unwrap();
+        assert_eq!(assignment.as_deref(), Some(ROLLED_BACK));
         lines += logged;
     }
     assert_eq!(lines, 1);
 }
 
-/// Bytes of another program's, or of a later version of divvy.
+/// Such bytes come from another plugin or another version of divvy.
 #[test]
 fn invalid_bytes_in_shared_data_are_replaced() {
     for bytes in [&b""[..], b"\xff", &[0xff; 40_000], b"1", &[1; 300]] {

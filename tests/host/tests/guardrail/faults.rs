@@ -1,5 +1,5 @@
-//! A verdict while the host fails: each call answers each status. That there is no trap then
-//! is shown for the whole filter, this among it, by the suite of that name.
+//! Verdicts while each host call returns each status. `faults` at the top asserts that there is
+//! no trap.
 
 use divvy_host_tests::fixture::{CANARY_USER, route};
 use divvy_host_tests::{Call, Process, Status};
@@ -7,7 +7,7 @@ use divvy_host_tests::{Call, Process, Status};
 use super::lifecycle::rolled_back;
 use super::{Worker, request, standing};
 
-/// What a request and a tick of a watched rollout need of the host.
+/// The host calls of a request and a tick with a guardrail.
 const CALLS: [Call; 9] = [
     Call::GetProperty,
     Call::GetSharedData,
@@ -21,7 +21,7 @@ const CALLS: [Call; 9] = [
 ];
 
 #[test]
-fn whatever_call_fails_no_user_gets_a_rolled_back_version() {
+fn no_user_gets_a_rolled_back_version_while_a_call_fails() {
     for call in CALLS {
         for status in Status::failures().chain([Status::OK, Status(u32::MAX)]) {
             let context = format!("{} answers {status:?}", call.name());
@@ -44,7 +44,7 @@ fn whatever_call_fails_no_user_gets_a_rolled_back_version() {
     }
 }
 
-/// What a failing host makes of a response is no outcome of the version.
+/// A failure of the host is not a failure of the version.
 #[test]
 fn failing_calls_at_the_end_of_requests_roll_no_version_back() {
     for call in [

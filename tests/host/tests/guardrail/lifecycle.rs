@@ -1,5 +1,5 @@
-//! How long a verdict lasts and whose gauges are shown: VMs that are made new, roots that are
-//! followed by others and taken back, rollouts that go.
+//! Lifetime of a verdict and of its gauges when VMs restart, roots are replaced or return, and
+//! rollouts are removed.
 
 use divvy_host_tests::Process;
 use divvy_host_tests::fixture::CANARY_USER;
@@ -10,7 +10,7 @@ use super::{
     standing, tally, weight, with,
 };
 
-/// A version has just been taken back.
+/// A worker whose v2 was just rolled back.
 pub fn rolled_back(process: &Process) -> Worker {
     let mut worker = Worker::new(process, &one_percent());
     worker.fail(MANY);
@@ -19,7 +19,7 @@ pub fn rolled_back(process: &Process) -> Worker {
     worker
 }
 
-/// [`one_percent`] with more users, other limits and one more version: the same revision.
+/// [`one_percent`] with another weight, other limits and one more version in the same revision.
 fn edited() -> Value {
     let mut edited = guarded(json!({"errors": {"max": 2, "window": "1m"}, "minRequests": 50}));
     edited["rollouts"][0]["strategy"]["canary"]["weight"] = json!(50);
@@ -31,7 +31,7 @@ fn edited() -> Value {
 #[test]
 fn a_verdict_survives_new_vms_of_the_same_configuration() {
     let process = Process::new();
-    // After a trap, or a push that makes all VMs new.
+    // VMs restart after a trap or a push.
     drop(rolled_back(&process));
     for _ in 0..4 {
         let mut new = Worker::new(&process, &one_percent());
@@ -74,8 +74,8 @@ fn a_verdict_ends_with_a_new_revision_whether_vms_are_kept_or_not() {
             worker.push(&next);
         }
         for _ in 0..3 {
-            let told = worker.ask(CANARY_USER).0;
-            assert_eq!(told, "checkout=v2;reason=split", "new VM: {new_vm}");
+            let assignment = worker.ask(CANARY_USER).0;
+            assert_eq!(assignment, "checkout=v2;reason=split", "new VM: {new_vm}");
             assert_eq!(standing(&process, "v2"), Some(0), "new VM: {new_vm}");
             assert_eq!(weight(&process, "v2"), Some(250_000), "new VM: {new_vm}");
             worker.second();
@@ -96,7 +96,7 @@ fn a_rollout_that_is_switched_off_and_on_again_is_still_rolled_back() {
 
 #[test]
 fn a_verdict_of_b_holds_when_envoy_returns_to_a_without_configuring_it() {
-    // B with the limits of A, which its root sees at each tick, and with others.
+    // B has the limits of A, whose root then reads the state at each tick, or other limits.
     for b in [with(one_percent(), "metrics", json!("requests")), edited()] {
         for a_ticks in [false, true] {
             let process = Process::new();
@@ -112,8 +112,8 @@ fn a_verdict_of_b_holds_when_envoy_returns_to_a_without_configuring_it() {
             assert_eq!(worker.ask(CANARY_USER).0, ROLLED_BACK);
             worker.root = a;
             for _ in 0..3 {
-                let told = worker.ask(CANARY_USER).0;
-                assert_eq!(told, ROLLED_BACK, "ticks: {a_ticks}");
+                let assignment = worker.ask(CANARY_USER).0;
+                assert_eq!(assignment, ROLLED_BACK, "ticks: {a_ticks}");
                 assert_eq!(standing(&process, "v2"), Some(2));
                 assert_eq!(weight(&process, "v2"), Some(0));
                 worker.second();
@@ -164,17 +164,21 @@ fn a_draining_root_adds_its_counts_and_judges_nothing() {
         worker.vm.finish(id).unwrap();
     }
     worker.vm.tick(old).unwrap();
-    assert_eq!(standing(&process, "v2"), Some(0), "it does not judge");
-    assert_eq!(known(&process, &next)[1], tally(MANY, MANY), "it adds");
-    assert_eq!(worker.transitions(), [""; 0]);
-    worker.tick();
     assert_eq!(
         standing(&process, "v2"),
-        Some(2),
-        "the one in charge judges"
+        Some(0),
+        "an old root does not judge"
     );
+    assert_eq!(
+        known(&process, &next)[1],
+        tally(MANY, MANY),
+        "an old root adds its counts"
+    );
+    assert_eq!(worker.transitions(), [""; 0]);
+    worker.tick();
+    assert_eq!(standing(&process, "v2"), Some(2), "the current root judges");
     assert_eq!(worker.transitions().len(), 1);
-    // From now on the old one touches no gauge.
+    // The old root does not change gauges.
     for _ in 0..3 {
         worker.vm.tick(old).unwrap();
         assert_eq!(standing(&process, "v2"), Some(2));
@@ -193,7 +197,7 @@ fn a_root_that_ends_writes_its_counts() {
         assert_eq!(known(&process, &patient()), [tally(0, 0); 2]);
         let mut last = worker.root;
         if superseded {
-            // The same limits, which is the same state.
+            // The same limits have the same state.
             last = worker.push(&with(patient(), "metrics", json!("requests")));
             worker.ask("user-3");
             worker.tick();
@@ -223,7 +227,7 @@ fn gauges_of_a_removed_guarded_rollout_are_zero_whether_vms_are_kept_or_not() {
                 assert_eq!(standing(&process, "v2"), Some(0), "new VM: {new_vm}");
                 let weights = ["v1", "v2"].map(|version| weight(&process, version));
                 assert_eq!(weights, [Some(0), Some(0)], "new VM: {new_vm}");
-                // The old root ticks on while a stream of it lives.
+                // The old root ticks as long as it has streams.
                 if let Some(old_vm) = &mut old_vm {
                     old_vm.vm.tick(old).unwrap();
                 }
@@ -244,7 +248,7 @@ fn a_removed_guardrail_shows_no_verdict() {
     assert_eq!(standing(&process, "v2"), Some(0));
     assert_eq!(weight(&process, "v2"), Some(250_000));
     assert_eq!(worker.ask(CANARY_USER).0, "checkout=v2;reason=split");
-    // And back in: nobody has changed the revision.
+    // The guardrail returns with the same revision.
     worker.push(&one_percent());
     assert_eq!(worker.ask(CANARY_USER).0, ROLLED_BACK);
 }
@@ -256,6 +260,6 @@ fn two_plugins_have_separate_guardrail_states() {
     let mut vm = divvy_host_tests::fixture::start(&process);
     let other = vm.configure("divvy", "other", one_percent().to_string());
     let stream = vm.exchange(other.unwrap().root, &request(CANARY_USER));
-    let told = divvy_host_tests::fixture::assignment(&stream.unwrap());
-    assert_eq!(told.as_deref(), Some("checkout=v2;reason=split"));
+    let assignment = divvy_host_tests::fixture::assignment(&stream.unwrap());
+    assert_eq!(assignment.as_deref(), Some("checkout=v2;reason=split"));
 }

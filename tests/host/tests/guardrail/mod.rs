@@ -1,6 +1,5 @@
-//! Ramps and guardrails through the built filter, where only a host of our own can show what
-//! happens: a clock that is set, shared data that is contended or refused, configurations and
-//! VMs that come and go.
+//! Ramps and guardrails of the built filter under conditions that only a test host can make:
+//! clock jumps, contended or refused shared data, configurations and VMs that are replaced.
 
 mod beside;
 mod clock;
@@ -21,11 +20,11 @@ use divvy_host_tests::fixture::{
 use divvy_host_tests::{Exchange, Process, RootId, Vm};
 use serde_json::{Value, json};
 
-/// Where the one rollout's counts and verdicts are.
+/// Key in shared data of the rollout's counts and verdicts.
 const KEY: &str = "divvy/shop/guardrail/checkout";
-/// Whom [`canary`] leaves with stable.
+/// A user who gets stable from [`canary`].
 const STABLE_USER: &str = "user-1";
-/// More failures than any verdict on errors needs.
+/// Enough failures for a verdict on errors.
 const MANY: u32 = 30;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -40,26 +39,26 @@ fn guarded(guardrail: Value) -> Value {
     configuration
 }
 
-/// At most 1 % of errors.
+/// [`canary`] with an error limit of 1 %.
 fn one_percent() -> Value {
     guarded(json!({"errors": {"max": 1}}))
 }
 
-/// Counts for ten hours, and comes to no verdict on what these tests send.
+/// [`canary`] with a guardrail that never has enough requests for a verdict in these tests.
 fn patient() -> Value {
     guarded(json!({
         "minRequests": 100_000, "errors": {"max": 1, "overStable": 50, "window": "1h"},
     }))
 }
 
-/// The same with something changed about its rollout.
+/// The configuration with this field of its rollout replaced.
 fn with(mut configuration: Value, field: &str, value: Value) -> Value {
     configuration["rollouts"][0][field] = value;
     configuration
 }
 
-/// The ramp of these tests: 5 % from ten past midnight on, 25 % ten minutes later, then 50 %,
-/// then all. The process's clock begins at midnight.
+/// 5 % from 00:10, 25 % from 00:20, 50 % from 00:30, 100 % from 00:40. The process's clock starts
+/// at midnight.
 fn ramp() -> Value {
     json!({"canary": {"version": "v2", "start": "2026-12-01T00:10:00Z", "steps": [
         {"weight": 5, "hold": "10m"}, {"weight": 25, "hold": "10m"},
@@ -72,7 +71,7 @@ fn midnight() -> u64 {
     Process::new().clock().realtime()
 }
 
-/// A VM and the root that new streams come to.
+/// A VM and the root that gets new streams.
 struct Worker {
     vm: Vm,
     root: RootId,
@@ -84,21 +83,21 @@ impl Worker {
         Self { vm, root }
     }
 
-    /// A further configuration; the root of the one before is returned.
+    /// Configures a new root. Returns the previous one.
     fn push(&mut self, configuration: &Value) -> RootId {
         let next = accept(&mut self.vm, configuration);
         std::mem::replace(&mut self.root, next)
     }
 
-    /// What a user is told, and where the request goes.
+    /// Assignment and route of a request of this user.
     fn ask(&mut self, user: &str) -> (String, String) {
         let stream = self.vm.exchange(self.root, &request(user)).unwrap();
         assert_eq!(stream.local_response, None);
-        let told = assignment(&stream).unwrap_or_default();
-        (told, route(&stream).unwrap_or_default())
+        let assignment = assignment(&stream).unwrap_or_default();
+        (assignment, route(&stream).unwrap_or_default())
     }
 
-    /// So many requests of this user that are answered with this status.
+    /// Requests of this user with this response status.
     fn answer(&mut self, user: &str, requests: u32, status: u16) {
         for _ in 0..requests {
             let exchange = request(user).status(status);
@@ -115,13 +114,13 @@ impl Worker {
         self.vm.tick(self.root).unwrap();
     }
 
-    /// The clock goes on by a second, and a tick comes.
+    /// Advances the clock by a second, then ticks.
     fn second(&mut self) {
         self.vm.process().clock().advance(SECOND);
         self.tick();
     }
 
-    /// Ticks until so much time has passed since midnight.
+    /// Ticks every 5 s until this time since midnight.
     fn until(&mut self, since_midnight: Duration) {
         let end = midnight() + since_midnight.as_nanos() as u64;
         while self.vm.process().clock().realtime() < end {
@@ -132,7 +131,7 @@ impl Worker {
         }
     }
 
-    /// Which of 400 users have v2.
+    /// Numbers of those of 400 users who get v2.
     fn on_v2(&mut self) -> Vec<u32> {
         let users = 0..400;
         users
@@ -140,7 +139,7 @@ impl Worker {
             .collect()
     }
 
-    /// What was logged about the rollout since it was last asked.
+    /// Log lines about the rollout since the last call.
     fn transitions(&mut self) -> Vec<String> {
         let log = self.vm.take_log().into_iter().map(|line| line.message);
         log.filter_map(|line| Some(line.strip_prefix("rollout checkout: ")?.to_owned()))
@@ -148,7 +147,7 @@ impl Worker {
     }
 }
 
-/// Which of them have v2 at a weight of so many percent.
+/// Numbers of those of 400 users who get v2 at this weight in percent.
 fn at_weight(percent: u64) -> Vec<u32> {
     let line = Key::new(Purpose::Gate, "checkout");
     let share = Share::from_percent(percent as f64).unwrap();
@@ -158,25 +157,25 @@ fn at_weight(percent: u64) -> Vec<u32> {
         .collect()
 }
 
-/// A request that takes no time, so that the clock is a test's alone.
+/// A request that takes no time, so that only the test moves the clock.
 fn request(user: &str) -> Exchange {
     let mut exchange = from_user(user);
     exchange.latency = Duration::ZERO;
     exchange
 }
 
-/// The gauge of how a version stands.
+/// The gauge `divvy_guardrail_state` of a version.
 fn standing(process: &Process, version: &str) -> Option<u64> {
     let labels = [("divvy_rollout", "checkout"), ("divvy_version", version)];
     process.gauged("divvy_guardrail_state", &labels)
 }
 
-/// The gauge of a version's share, in millionths.
+/// The gauge of the share of a version, in millionths.
 fn weight(process: &Process, version: &str) -> Option<u64> {
     divvy_host_tests::fixture::weight(process, "checkout", version)
 }
 
-/// What the process knows of stable and of v2, by what is in shared data.
+/// The counts of stable and of v2 in shared data.
 fn known(process: &Process, configuration: &Value) -> [Tally; 2] {
     let policy = divvy::config::parse(configuration.to_string().as_bytes()).unwrap();
     let plan = policy.rollouts[0].plan.as_ref().unwrap();
@@ -188,7 +187,7 @@ fn known(process: &Process, configuration: &Value) -> [Tally; 2] {
     })
 }
 
-/// So many failures of so many requests.
+/// `bad` failures of `all` requests.
 fn tally(bad: u32, all: u32) -> Tally {
     Tally { bad, all }
 }
@@ -215,14 +214,14 @@ fn a_failing_version_is_rolled_back_at_the_next_tick_and_logged_once() {
     let expected = "v2 is rolled back to stable: 30 of 31 requests failed, errors.max is 1 %; it \
                     stays so until the revision changes";
     assert_eq!(worker.transitions(), [expected]);
-    // Whoever asks for it by a rule has it all the same.
+    // A rule still gives v2 to testers.
     let tester = request(STABLE_USER).header("x-canary", "true");
     let stream = worker.vm.exchange(worker.root, &tester).unwrap();
     assert_eq!(
         assignment(&stream).as_deref(),
         Some("checkout=v2;reason=rule")
     );
-    // And what testers see says nothing about anybody else.
+    // Failures of testers are not counted.
     let known_before = known(&process, &one_percent());
     for _ in 0..MANY {
         let tester = tester.clone().status(503);
@@ -238,7 +237,7 @@ fn consecutive_errors_roll_a_version_back_without_waiting_for_a_tick() {
     let configuration = guarded(json!({"consecutiveErrors": 10}));
     let mut worker = Worker::new(&process, &configuration);
     worker.fail(9);
-    assert_eq!(worker.ask(CANARY_USER).1, "v2", "a success begins anew");
+    assert_eq!(worker.ask(CANARY_USER).1, "v2", "a success resets the run");
     worker.fail(10);
     assert_eq!(worker.ask(CANARY_USER).0, ROLLED_BACK);
     assert_eq!(worker.transitions().len(), 1);

@@ -1,4 +1,4 @@
-//! Outcomes that come late: of requests that began under another revision.
+//! Outcomes of requests that began under an earlier revision.
 
 use divvy_host_tests::fixture::CANARY_USER;
 use divvy_host_tests::{Process, StreamId};
@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::{MANY, Worker, known, one_percent, request, standing, tally, with};
 
-/// Requests to v2 that are under way.
-pub fn under_way(worker: &mut Worker) -> Vec<StreamId> {
+/// Opens requests to v2 without a response.
+pub fn open_requests(worker: &mut Worker) -> Vec<StreamId> {
     let open = |_| {
         let id = worker.vm.open(worker.root).unwrap();
         let headers = request(CANARY_USER).request;
@@ -17,6 +17,7 @@ pub fn under_way(worker: &mut Worker) -> Vec<StreamId> {
     (0..MANY).map(open).collect()
 }
 
+/// Ends these requests with 503.
 pub fn fail(worker: &mut Worker, streams: Vec<StreamId>) {
     let failed = request(CANARY_USER).status(503).response.unwrap();
     for id in streams {
@@ -33,7 +34,7 @@ fn an_outcome_of_another_revision_is_dropped() {
     let second = with(one_percent(), "revision", json!("2"));
     let process = Process::new();
     let mut worker = Worker::new(&process, &one_percent());
-    let streams = under_way(&mut worker);
+    let streams = open_requests(&mut worker);
     worker.second();
     let old = worker.push(&second);
     worker.ask(CANARY_USER);
@@ -54,13 +55,13 @@ fn an_outcome_of_another_revision_is_dropped() {
 fn a_dropped_outcome_does_not_return_with_its_revision() {
     let process = Process::new();
     let mut worker = Worker::new(&process, &one_percent());
-    let streams = under_way(&mut worker);
+    let streams = open_requests(&mut worker);
     let a = worker.push(&with(one_percent(), "revision", json!("2")));
     worker.ask(CANARY_USER);
     worker.second();
     fail(&mut worker, streams);
     worker.vm.tick(a).unwrap();
-    // An hour later Envoy goes back to the first.
+    // An hour later Envoy returns to the first revision.
     for _ in 0..360 {
         process.clock().advance(super::SECOND * 10);
         worker.tick();

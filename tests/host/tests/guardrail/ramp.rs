@@ -1,4 +1,4 @@
-//! A ramp: which instant gives which weight, and who has the canary.
+//! Ramps: the weight at each instant, and the users who get the canary.
 
 use std::time::Duration;
 
@@ -23,10 +23,10 @@ fn short() -> Value {
     }}})
 }
 
-/// Instants after midnight, and the weight then in percent.
+/// Times since midnight with the weight in percent.
 type Table = Vec<(Duration, u64)>;
 
-/// Steps, a gate, the short form: each with its table.
+/// Three forms of a ramp, each with its table: steps, steps with a gate, the short form.
 fn schedules() -> [(Value, Table); 3] {
     let minutes = |pairs: &[(u64, u64)]| {
         let pairs = pairs.iter();
@@ -35,7 +35,7 @@ fn schedules() -> [(Value, Table); 3] {
             .collect()
     };
     let mut steps: Table = minutes(&[(0, 0), (10, 5), (20, 25), (30, 50), (40, 100), (600, 100)]);
-    // A step begins at its instant and not a millisecond before.
+    // A step does not begin a millisecond early.
     steps.insert(1, (10 * MINUTE - Duration::from_millis(1), 0));
     steps.insert(3, (20 * MINUTE - Duration::from_millis(1), 5));
     [
@@ -66,7 +66,6 @@ fn the_clock_gives_the_same_weight_to_a_running_and_a_starting_proxy() {
                 let found = weight(process, "v2");
                 assert_eq!(found, Some(percent * 10_000), "{name}, {at:?}");
             }
-            // Not by the gauge alone.
             assert_eq!(always.on_v2(), at_weight(percent), "{at:?}");
             assert_eq!(starts.on_v2(), at_weight(percent), "{at:?}");
         }
@@ -105,8 +104,8 @@ fn no_user_leaves_the_canary_while_it_grows() {
     assert_eq!(before.len(), 400);
 }
 
-/// Until half past, which is at 50 %, v2 does well; then it fails.
-fn fails_at_half_past(process: &Process, guardrail: Value) -> Worker {
+/// A worker whose v2 fails from 00:30 on, at 50 %.
+fn failing_at_50_percent(process: &Process, guardrail: Value) -> Worker {
     let mut worker = Worker::new(process, &ramping(guardrail));
     worker.until(30 * MINUTE);
     worker.fail(MANY);
@@ -120,7 +119,7 @@ fn a_frozen_ramp_keeps_its_users_and_continues_one_step_per_hold() {
         "errors": {"max": 1}, "onBreach": "freeze", "recoverAfter": "15m",
     });
     let process = Process::new();
-    let mut worker = fails_at_half_past(&process, guardrail);
+    let mut worker = failing_at_50_percent(&process, guardrail);
     let held = worker.on_v2();
     for (minute, percent, stands) in [(31, 50, 1), (41, 50, 1), (45, 50, 1), (46, 50, 0)] {
         worker.until(minute * MINUTE);
@@ -128,7 +127,7 @@ fn a_frozen_ramp_keeps_its_users_and_continues_one_step_per_hold() {
         assert_eq!(standing(&process, "v2"), Some(stands), "{minute}");
         assert_eq!(worker.on_v2(), held, "{minute}");
     }
-    // Thawed at 45:05, where it begins a whole hold.
+    // A whole hold begins when the ramp continues, at 45:05.
     worker.until(55 * MINUTE);
     assert_eq!(weight(&process, "v2"), Some(500_000));
     worker.until(56 * MINUTE);
@@ -143,7 +142,7 @@ fn a_frozen_ramp_keeps_its_users_and_continues_one_step_per_hold() {
 fn recovery_begins_at_the_first_step_and_waits_twice_as_long_the_next_time() {
     let guardrail = json!({"errors": {"max": 1}, "recoverAfter": "10m"});
     let process = Process::new();
-    let mut worker = fails_at_half_past(&process, guardrail);
+    let mut worker = failing_at_50_percent(&process, guardrail);
     assert_eq!(worker.on_v2(), [0; 0]);
     let table = [
         (31, 0, 2),
@@ -177,12 +176,12 @@ fn recovery_begins_at_the_first_step_and_waits_twice_as_long_the_next_time() {
     }
 }
 
-/// A restart forgets the verdict: it dies with the process.
+/// A verdict ends with the process.
 #[test]
 fn a_restarted_proxy_takes_the_weight_from_the_clock() {
     let guardrail = json!({"errors": {"max": 1}});
     let process = Process::new();
-    fails_at_half_past(&process, guardrail.clone());
+    failing_at_50_percent(&process, guardrail.clone());
     assert_eq!(standing(&process, "v2"), Some(2));
     let restarted = Process::new();
     restarted.clock().advance(30 * MINUTE);

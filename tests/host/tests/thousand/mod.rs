@@ -1,8 +1,6 @@
-//! A thousand rollouts: what they cost when the configuration loads, and what they cost a
-//! request that one of them looks at.
+//! Cost of a thousand rollouts, when the configuration loads and per request.
 //!
-//! The measure is fuel, wasmtime's count of instructions: the same on every machine and in
-//! every run.
+//! The unit is fuel, wasmtime's count of instructions, which is the same on every machine.
 
 mod start;
 
@@ -12,7 +10,7 @@ use serde_json::{Value, json};
 
 const ALL: usize = 1_000;
 
-/// Where a rollout looks.
+/// The scope by which the rollouts differ.
 #[derive(Clone, Copy, Debug)]
 enum By {
     Host,
@@ -50,7 +48,7 @@ impl By {
     }
 }
 
-/// A rollout with names of its own wherever it may have one.
+/// A rollout whose names all differ from those of the others.
 fn rollout(by: By, nth: usize) -> Value {
     json!({
         "name": format!("rollout-{nth}"),
@@ -77,7 +75,7 @@ fn configuration(by: By, numbers: impl Iterator<Item = usize>) -> Value {
     json!({"identity": [{"header": "x-user-id"}], "rollouts": rollouts})
 }
 
-/// Instructions of one request, once everything has been used.
+/// Instructions of one request after three others.
 fn fuel(vm: &mut Vm, root: RootId, exchange: &Exchange) -> u64 {
     for _ in 0..3 {
         vm.exchange(root, exchange).unwrap();
@@ -93,7 +91,7 @@ fn a_request_takes_at_most_10_percent_more_instructions_than_with_one_rollout() 
         let mut alone = Vm::start(&Module::metered_filter(), &Process::new()).unwrap();
         let mut among = Vm::start(&Module::metered_filter(), &Process::new()).unwrap();
         let all = accept(&mut among, &configuration(by, 0..ALL));
-        // One that has its series from the start, and two that have not.
+        // One with series from the start, and two without.
         for nth in [7, 499, 999] {
             let root = accept(&mut alone, &configuration(by, nth..=nth));
             let exchange = by.request(nth);
@@ -105,15 +103,18 @@ fn a_request_takes_at_most_10_percent_more_instructions_than_with_one_rollout() 
                 "{by:?} {nth}: {one} instructions alone, {thousand} among {ALL}"
             );
             let stream = among.exchange(all, &exchange).unwrap();
-            let told = assignment(&stream).unwrap();
-            assert!(told.starts_with(&format!("rollout-{nth}=v")), "{told}");
+            let assigned = assignment(&stream).unwrap();
+            assert!(
+                assigned.starts_with(&format!("rollout-{nth}=v")),
+                "{assigned}"
+            );
         }
     }
 }
 
 #[test]
 fn a_request_that_no_rollout_matches_costs_a_few_lookups_more_than_with_one_rollout() {
-    /// Of a host, a path and the names of headers, some of which look like those of others.
+    /// Lookups of a host, a path and header names, some of them similar to those of others.
     const LOOKUPS: u64 = 5;
     const EACH: u64 = 150;
     const REQUESTS: u64 = 8;
@@ -122,7 +123,7 @@ fn a_request_that_no_rollout_matches_costs_a_few_lookups_more_than_with_one_roll
         let mut among = Vm::start(&Module::metered_filter(), &Process::new()).unwrap();
         let root = accept(&mut alone, &configuration(by, 0..1));
         let all = accept(&mut among, &configuration(by, 0..ALL));
-        // How far a table has to be searched differs from name to name.
+        // The cost of a lookup differs from name to name.
         let (mut one, mut thousand) = (0, 0);
         for nth in (ALL + 1..).take(REQUESTS as usize) {
             let exchange = by.request(nth);

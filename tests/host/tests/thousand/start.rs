@@ -1,8 +1,7 @@
-//! What a VM and a configuration take before the first request.
+//! Instructions and memory of a VM and a configuration before the first request.
 //!
-//! The table in `start.md` is part of the repository. A change that makes a figure grow by
-//! more than 5 % changes the table in the same commit:
-//! `make bless`.
+//! The table in `start.md` is part of the repository. If a figure grows by more than 5 %, the
+//! test fails; `make bless` writes the table.
 
 use std::path::Path;
 
@@ -24,11 +23,10 @@ by more than 5 %; `make bless` writes this table.
 |---|--:|--:|--:|
 ";
 
-/// 4 MB, and 16 MB.
+/// Maximum pages of 64 KiB for ten rollouts (4 MB) and for a thousand (16 MB).
 const PAGES_OF_TEN: u64 = 61;
 const PAGES_OF_ALL: u64 = 244;
-/// Instructions are no time, but they are the same everywhere: 375 million of them took 33 ms
-/// in V8 on the machine where this was written down, and the goal is 50.
+/// Maximum instructions for a thousand rollouts. 375 million took 33 ms in V8; the goal is 50 ms.
 const INSTRUCTIONS_OF_ALL: u64 = 375_000_000;
 
 struct Row {
