@@ -100,7 +100,7 @@ async fn watch(
     loop {
         let saved = tokio::select! {
             saved = watch.change() => saved,
-            () = stage.envoy.ended() => bail!("Envoy stopped unexpectedly"),
+            () = stage.envoy.wait_for_exit() => bail!("Envoy stopped unexpectedly"),
         };
         screen.gap()?;
         let configuration = match read_configuration(saved) {

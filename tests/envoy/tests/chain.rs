@@ -7,7 +7,7 @@ use divvy_envoy_tests::{
     Edge, PATIENCE, Setup, all_users_get, assignment_of, canary, configuration, rollout,
     rollout_with, seen_upstream, served_by, with,
 };
-use divvy_lab::chain::{self, Chain, Door};
+use divvy_lab::chain::{self, Caller, Chain};
 use divvy_lab::client::Response;
 use divvy_lab::eventually;
 use divvy_lab::upstream::Behaviour;
@@ -92,19 +92,19 @@ async fn the_second_hop_inherits_from_the_gateway_only() -> Result<()> {
     );
     let proxies = Chain::start(&first(), &plain, &third()).await?;
     let forged = "checkout=v3;reason=split, payments=v3;reason=split";
-    for (door, honoured) in [
-        (Door::Gateway, true),
-        (Door::AnotherPrincipal, false),
-        (Door::NoCertificate, false),
+    for (caller, honoured) in [
+        (Caller::Gateway, true),
+        (Caller::AnotherPrincipal, false),
+        (Caller::NoCertificate, false),
     ] {
-        let answer = proxies.through(door, forged).await?;
+        let answer = proxies.get_second_hop(caller, forged).await?;
         let [_, second, _] = assignments(&answer);
         let expected = if honoured {
             "checkout=v3;reason=inherited;upstream=split"
         } else {
             "checkout=v1;reason=active"
         };
-        assert_eq!(second, expected, "{door:?}");
+        assert_eq!(second, expected, "{caller:?}");
     }
     // An assignment from a client does not pass the edge.
     let answer = proxies.get("1", "/echo", forged).await?;
@@ -132,7 +132,7 @@ async fn the_guardrail_of_the_second_hop_counts_what_it_inherits() -> Result<()>
         assignments(&answer)[1],
         "checkout=v2;reason=inherited;upstream=active"
     );
-    proxies.stray.behave(Behaviour {
+    proxies.second_v2.behave(Behaviour {
         error_percent: 100.0,
         ..Behaviour::default()
     });
@@ -173,7 +173,7 @@ async fn a_workload_is_trusted_on_an_outbound_listener() -> Result<()> {
                     bootstrap.json()["static_resources"]["listeners"][0]["traffic_direction"] =
                         json!(direction);
                 }
-                chain::leave_assignment(&mut bootstrap)?;
+                chain::keep_assignment_header(&mut bootstrap)?;
                 Ok(bootstrap)
             })?
             .start()

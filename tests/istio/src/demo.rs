@@ -29,7 +29,7 @@ async fn run() -> Result<()> {
     let lab = Lab::start().await?;
     let shop = Shop::open(&lab, "overlays/edge").await?;
     println!("{}", guide(&lab, &shop)?);
-    shop.proxy.ended().await
+    shop.proxy.wait_for_exit().await
 }
 
 fn guide(lab: &Lab, shop: &Shop<'_>) -> Result<String> {

@@ -256,7 +256,7 @@ impl Proxy {
         let line = self
             .part
             .process()
-            .line(0, |line| parts.iter().all(|part| line.contains(part)));
+            .wait_for_line(0, |line| parts.iter().all(|part| line.contains(part)));
         match timeout(PATIENCE, line).await {
             Ok(Some(line)) => Ok(line),
             Ok(None) => Err(anyhow!("the proxy ended before it logged {parts:?}")),
@@ -265,8 +265,8 @@ impl Proxy {
     }
 
     /// Waits for its unexpected end, which is an error.
-    pub async fn ended(&self) -> Result<()> {
-        self.part.process().ended().await;
+    pub async fn wait_for_exit(&self) -> Result<()> {
+        self.part.process().wait_for_exit().await;
         self.part.alive()
     }
 
@@ -285,7 +285,7 @@ impl Proxy {
     /// Sends SIGTERM, and after ten seconds SIGKILL.
     pub async fn stop(self) {
         self.part.process().terminate();
-        let ended = self.part.process().ended();
+        let ended = self.part.process().wait_for_exit();
         if timeout(Duration::from_secs(10), ended).await.is_err() {
             self.part.process().kill();
         }

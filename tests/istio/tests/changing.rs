@@ -193,7 +193,7 @@ pub async fn an_invalid_configuration_leaves_the_running_one_in_place(lab: &Lab)
     shop.configure(&configuration).await?;
     shop.proxy.logs(&[message]).await?;
     let istiod = shop.lab.istiod.part.process();
-    let rejected = istiod.line(0, |line| {
+    let rejected = istiod.wait_for_line(0, |line| {
         line.contains("ACK ERROR") && line.contains("ECDS")
     });
     tokio::time::timeout(PATIENCE, rejected)

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 pub async fn the_demo_serves_the_shop_and_ends_all_its_processes(_: &Lab) -> Result<()> {
     let demo = Process::start(Command::new(env!("CARGO_BIN_EXE_divvy-istio-demo")))?;
-    let ready = demo.line(0, |line| line.starts_with("Ctrl-C"));
+    let ready = demo.wait_for_line(0, |line| line.starts_with("Ctrl-C"));
     let ready = timeout(2 * PATIENCE, ready).await?;
     let output = demo.lines(0, |_| true).join("\n");
     ready.with_context(|| output.clone())?;
@@ -36,7 +36,7 @@ pub async fn the_demo_serves_the_shop_and_ends_all_its_processes(_: &Lab) -> Res
     let folder = workspace_root().join(format!("target/istio/run/{}", demo.pid()));
     ensure!(processes_in(&folder).len() >= 6, "{output}");
     demo.terminate();
-    timeout(PATIENCE, demo.ended()).await?;
+    timeout(PATIENCE, demo.wait_for_exit()).await?;
     ensure!(demo.exit().as_deref() == Some("exit code 0"));
     assert_eq!(processes_in(&folder), [""; 0]);
     ensure!(!folder.exists(), "{} is still there", folder.display());

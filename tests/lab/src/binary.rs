@@ -1,4 +1,4 @@
-//! Which Envoy runs: found once, with an error that says what to do when there is none.
+//! The Envoy executable: its path and version.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -8,23 +8,23 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-/// The version that `make envoy` fetches and the tests are made for.
+/// The version that `make envoy` downloads and the tests are written for.
 pub const PINNED_VERSION: &str = "1.40.0";
 
-/// The oldest one in which everything that the shipped files use works.
+/// The oldest version that supports the shipped files.
 const OLDEST: (u32, u32) = (1, 36);
 
-/// An Envoy that can be started.
+/// An Envoy executable.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Binary {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// What it says it is, as `1.40.0`.
+    /// Its version, such as `1.40.0`.
     pub version: String,
 }
 
 impl Binary {
-    /// `$ENVOY` when that is set, else the one that `make envoy` fetched.
+    /// `$ENVOY` if set, else the one that `make envoy` downloaded.
     pub fn find() -> Result<Binary> {
         if let Some(path) = std::env::var_os("ENVOY").filter(|path| !path.is_empty()) {
             let path = PathBuf::from(path);
@@ -37,7 +37,7 @@ impl Binary {
         Binary::at(&path).with_context(|| path.display().to_string())
     }
 
-    /// The one at this path, if it runs and is new enough.
+    /// The executable at this path. An error if it does not run or is older than 1.36.
     pub fn at(path: &Path) -> Result<Binary> {
         let file = fs::metadata(path).context("no such file")?;
         if !file.is_file() || file.permissions().mode() & 0o111 == 0 {
@@ -46,11 +46,11 @@ impl Binary {
         let output = match Command::new(path).arg("--version").output() {
             Ok(output) => output,
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                bail!("its loader is missing: it was built for another system")
+                bail!("its loader is missing: it is built for another system")
             }
             Err(error) => bail!("does not run: {error}"),
         };
-        let version = new_enough(&String::from_utf8_lossy(&output.stdout))?;
+        let version = supported_version(&String::from_utf8_lossy(&output.stdout))?;
         Ok(Binary {
             path: fs::canonicalize(path)?,
             version,
@@ -58,9 +58,9 @@ impl Binary {
     }
 }
 
-/// The version that the answer to `--version` names, if it is not too old.
-fn new_enough(answer: &str) -> Result<String> {
-    let version = version(answer).context("does not say which version of Envoy it is")?;
+/// The version in the output of `--version`; an error if it is too old.
+fn supported_version(output: &str) -> Result<String> {
+    let version = version(output).context("`--version` does not print a version of Envoy")?;
     let (major, minor) = OLDEST;
     if release(&version) < Some(OLDEST) {
         bail!("Envoy {version} is too old: divvy needs {major}.{minor} or newer");
@@ -85,22 +85,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_enough_envoy_is_taken() {
-        let answer = "/x/envoy  version: 9e55/1.36.4/Clean/RELEASE/BoringSSL\n";
-        assert_eq!(new_enough(answer).unwrap(), "1.36.4");
+    fn versions_since_1_36_are_supported() {
+        let check = |output| supported_version(output).map_err(|error| error.to_string());
+        let supported = check("/x/envoy  version: 9e55/1.36.4/Clean/RELEASE/BoringSSL\n");
+        assert_eq!(supported.unwrap(), "1.36.4");
+        let old = check("/x/envoy  version: 9e55/1.35.9/Clean/RELEASE/BoringSSL").unwrap_err();
+        assert_eq!(old, "Envoy 1.35.9 is too old: divvy needs 1.36 or newer");
+        let other = check("hello").unwrap_err();
+        assert_eq!(other, "`--version` does not print a version of Envoy");
     }
 
     #[test]
-    fn what_is_too_old_or_no_envoy_is_refused_in_one_line() {
-        let answer = "/x/envoy  version: 9e55/1.35.9/Clean/RELEASE/BoringSSL";
-        let error = new_enough(answer).unwrap_err().to_string();
-        assert_eq!(error, "Envoy 1.35.9 is too old: divvy needs 1.36 or newer");
-        let error = new_enough("hello").unwrap_err().to_string();
-        assert_eq!(error, "does not say which version of Envoy it is");
-    }
-
-    #[test]
-    fn a_file_that_is_not_there_or_no_program_is_refused_in_one_line() {
+    fn a_missing_file_and_a_file_that_is_not_executable_are_errors() {
         let missing = Binary::at(Path::new("/no/such/envoy")).unwrap_err();
         assert!(format!("{missing:#}").starts_with("no such file"));
         let manifest = crate::workspace_root().join("Cargo.toml");

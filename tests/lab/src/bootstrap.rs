@@ -1,6 +1,4 @@
-//! The bootstrap that users get, with ports, upstreams and plugins of the lab.
-//!
-//! Everything that is not patched here runs as shipped, so a test of the lab is a test of the file.
+//! A shipped bootstrap with ports, upstreams and plugins replaced. Everything else runs as shipped.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,16 +10,16 @@ use crate::plugin::Plugin;
 
 const CONNECTION_MANAGER: &str = "envoy.filters.network.http_connection_manager";
 
-/// Where a further HTTP filter goes.
+/// The position of an additional HTTP filter.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Position<'a> {
-    /// In front of the filter of this name.
+    /// Before the filter with this name.
     Before(&'a str),
-    /// Behind the filter of this name.
+    /// After the filter with this name.
     After(&'a str),
 }
 
-/// An Envoy bootstrap that can be started.
+/// An Envoy bootstrap and its plugins.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Bootstrap {
     json: Value,
@@ -29,9 +27,8 @@ pub struct Bootstrap {
 }
 
 impl Bootstrap {
-    /// Reads a bootstrap (a relative path starts at the root of the workspace) and gives all its
-    /// listeners and the admin interface ports that are free. Histograms are up to date whenever
-    /// the admin interface is asked, rather than every five seconds.
+    /// Reads a bootstrap; a relative path starts at the root of the workspace. Listeners and the admin
+    /// interface get free ports. Histograms are merged on each admin request instead of every 5 s.
     pub fn load(path: impl AsRef<Path>) -> Result<Bootstrap> {
         let path = crate::workspace_root().join(path);
         let mut bootstrap = Bootstrap {
@@ -45,7 +42,7 @@ impl Bootstrap {
         Ok(bootstrap.with_admin_port(0))
     }
 
-    /// With the admin interface on this port of the loopback; 0 takes a free one.
+    /// Sets the admin interface's port on 127.0.0.1; 0: a free one.
     #[must_use]
     pub fn with_admin_port(mut self, port: u16) -> Bootstrap {
         let address = json!({"address": "127.0.0.1", "port_value": port});
@@ -53,14 +50,14 @@ impl Bootstrap {
         self
     }
 
-    /// With the listener on this port; 0 takes a free one.
+    /// Sets the port of a listener; 0: a free one.
     pub fn with_listener_port(mut self, name: &str, port: u16) -> Result<Bootstrap> {
         let listener = named(&mut self.json["static_resources"]["listeners"], name)?;
         listener["address"]["socket_address"]["port_value"] = json!(port);
         Ok(self)
     }
 
-    /// With a cluster that leads to this upstream.
+    /// Sets the only endpoint of a cluster.
     pub fn with_upstream(mut self, cluster: &str, upstream: SocketAddr) -> Result<Bootstrap> {
         let cluster = named(&mut self.json["static_resources"]["clusters"], cluster)?;
         cluster["load_assignment"]["endpoints"] = json!([{"lb_endpoints": [{"endpoint": {"address":
@@ -68,8 +65,7 @@ impl Bootstrap {
         Ok(self)
     }
 
-    /// With upstreams that are spoken to in the client's protocol, as gRPC needs it. The shipped
-    /// file speaks HTTP/1.1 to them.
+    /// Uses the client's protocol for upstreams, as gRPC requires. The shipped file uses HTTP/1.1.
     #[must_use]
     pub fn with_downstream_protocol(mut self) -> Bootstrap {
         const OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
@@ -83,8 +79,8 @@ impl Bootstrap {
         self
     }
 
-    /// With this plugin for the HTTP filter that discovers its name. Its file is written where the
-    /// Envoy that is started keeps its other files.
+    /// Adds the plugin for the HTTP filter that discovers its name. [`crate::envoy::Envoy::start`]
+    /// writes its file.
     #[must_use]
     pub fn with_plugin(mut self, plugin: Plugin) -> Bootstrap {
         self.plugins.retain(|other| other.name() != plugin.name());
@@ -92,7 +88,7 @@ impl Bootstrap {
         self
     }
 
-    /// With a further HTTP filter in every connection manager.
+    /// Inserts an HTTP filter into every connection manager.
     pub fn with_http_filter(mut self, filter: &Value, position: Position<'_>) -> Result<Bootstrap> {
         let (name, offset) = match position {
             Position::Before(name) => (name, 0),
@@ -109,7 +105,7 @@ impl Bootstrap {
         Ok(self)
     }
 
-    /// With a further divvy, discovered by the name of `plugin`.
+    /// Inserts a second divvy, discovered by the name of `plugin`.
     pub fn with_second_plugin(self, plugin: Plugin, position: Position<'_>) -> Result<Bootstrap> {
         let filter = json!({"name": plugin.name(), "config_discovery": {
             "config_source": {"path_config_source": {}},
@@ -120,7 +116,7 @@ impl Bootstrap {
             .with_plugin(plugin))
     }
 
-    /// Without an HTTP filter: a control, or a bootstrap that needs no built filter.
+    /// Removes an HTTP filter.
     pub fn without_http_filter(mut self, name: &str) -> Result<Bootstrap> {
         self.each_filter_list(|filters| {
             filters.retain(|filter| filter["name"] != name);
@@ -129,7 +125,7 @@ impl Bootstrap {
         Ok(self)
     }
 
-    /// Without access logs, for load: the lab keeps all that Envoy prints in memory.
+    /// Removes access logs, for load tests: the lab keeps all output of Envoy in memory.
     pub fn without_access_log(mut self) -> Result<Bootstrap> {
         for manager in self.connection_managers()? {
             manager["access_log"] = json!([]);
@@ -137,7 +133,7 @@ impl Bootstrap {
         Ok(self)
     }
 
-    /// The connection managers' configurations, for what has no method here.
+    /// The configurations of the connection managers, for changes without a method.
     pub fn connection_managers(&mut self) -> Result<Vec<&mut Value>> {
         let managers: Vec<_> = list(&mut self.json["static_resources"]["listeners"])
             .iter_mut()
@@ -153,17 +149,16 @@ impl Bootstrap {
         Ok(managers)
     }
 
-    /// The whole bootstrap, for what has no method here.
+    /// The bootstrap, for changes without a method.
     pub fn json(&mut self) -> &mut Value {
         &mut self.json
     }
 
-    /// The plugins it was given.
     pub(crate) fn plugins(&self) -> &[Plugin] {
         &self.plugins
     }
 
-    /// The bootstrap with the plugins' files in `dir`.
+    /// The bootstrap with plugin files in `dir`.
     pub(crate) fn render(&self, dir: &Path) -> Result<Value> {
         let mut bootstrap = self.clone();
         for plugin in &self.plugins {
@@ -190,7 +185,7 @@ impl Bootstrap {
         Ok(bootstrap.json)
     }
 
-    /// The fixed addresses that Envoy will listen on.
+    /// The addresses with a fixed port that Envoy will listen on.
     pub(crate) fn fixed_addresses(&mut self) -> Vec<SocketAddr> {
         let admin = self.json["admin"]["address"]["socket_address"].clone();
         list(&mut self.json["static_resources"]["listeners"])
@@ -217,7 +212,7 @@ impl Bootstrap {
     }
 }
 
-/// The file in `dir` where the plugin of this name is discovered. Envoy goes by the extension.
+/// The plugin's file in `dir`. Envoy derives the format from the extension.
 pub(crate) fn plugin_file(dir: &Path, name: &str) -> std::path::PathBuf {
     dir.join(format!("{name}.json"))
 }
@@ -250,55 +245,46 @@ mod tests {
     }
 
     #[test]
-    fn ports_are_free_ones_unless_given() {
+    fn ports_are_free_ones_unless_set() {
         assert_eq!(edge().fixed_addresses(), []);
-        let mut fixed = edge()
-            .with_admin_port(9)
-            .with_listener_port("edge", 10)
-            .unwrap();
-        let ports: Vec<_> = fixed
-            .fixed_addresses()
-            .iter()
-            .map(SocketAddr::port)
-            .collect();
+        let fixed = edge().with_admin_port(9).with_listener_port("edge", 10);
+        let addresses = fixed.unwrap().fixed_addresses();
+        let ports: Vec<_> = addresses.iter().map(SocketAddr::port).collect();
         assert_eq!(ports, [10, 9]);
     }
 
     #[test]
-    fn filters_go_where_they_are_told() {
+    fn filters_are_inserted_before_or_after_another() {
         let rbac = json!({"name": "rbac"});
-        let before = edge().with_http_filter(&rbac, Position::Before("divvy"));
+        let insert = |position| edge().with_http_filter(&rbac, position);
         let router = "envoy.filters.http.router";
-        assert_eq!(filters(&mut before.unwrap()), ["rbac", "divvy", router]);
-        let after = edge().with_http_filter(&rbac, Position::After("divvy"));
-        assert_eq!(filters(&mut after.unwrap()), ["divvy", "rbac", router]);
-        let error = edge()
-            .with_http_filter(&rbac, Position::After("none"))
-            .unwrap_err();
-        assert_eq!(error.to_string(), "there is no HTTP filter \"none\"");
+        let mut before = insert(Position::Before("divvy")).unwrap();
+        assert_eq!(filters(&mut before), ["rbac", "divvy", router]);
+        let mut after = insert(Position::After("divvy")).unwrap();
+        assert_eq!(filters(&mut after), ["divvy", "rbac", router]);
+        let error = insert(Position::After("none")).unwrap_err().to_string();
+        assert_eq!(error, "there is no HTTP filter \"none\"");
     }
 
     #[test]
-    fn a_plugin_is_discovered_in_the_folder_of_the_run() {
+    fn plugins_are_discovered_in_the_run_directory() {
         let plugin = Plugin::load("envoy/plugin.yaml").unwrap();
         let second = plugin.clone().with_name("second");
-        let mut edge = edge().with_plugin(plugin.clone());
-        edge = edge
-            .with_second_plugin(second, Position::After("divvy"))
-            .unwrap();
-        let text = edge.render(Path::new("/run")).unwrap().to_string();
+        let both = edge()
+            .with_plugin(plugin.clone())
+            .with_second_plugin(second, Position::After("divvy"));
+        let text = both.unwrap().render(Path::new("/run")).unwrap().to_string();
         assert!(text.contains("\"/run/divvy.json\""), "{text}");
         assert!(text.contains("\"/run/second.json\""), "{text}");
-        let stray = self::edge().with_plugin(plugin.with_name("stray"));
-        let error = stray.render(Path::new("/run")).unwrap_err().to_string();
-        assert!(error.contains("named \"stray\""), "{error}");
+        let unknown = edge().with_plugin(plugin.with_name("unknown"));
+        let error = unknown.render(Path::new("/run")).unwrap_err().to_string();
+        assert!(error.contains("named \"unknown\""), "{error}");
     }
 
     #[test]
     fn an_unknown_cluster_is_an_error() {
-        let error = edge()
-            .with_upstream("v9", ([127, 0, 0, 1], 1).into())
-            .unwrap_err();
-        assert!(error.to_string().contains("\"v9\""), "{error}");
+        let result = edge().with_upstream("v9", ([127, 0, 0, 1], 1).into());
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains("\"v9\""), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! Three proxies in a row, as shipped: the edge, then two hops that are shown certificates.
+//! The shipped edge and two shipped hops in series, connected with mutual TLS.
 
 use std::net::SocketAddr;
 
@@ -12,44 +12,44 @@ use crate::plugin::Plugin;
 use crate::tls::{Authority, Identity};
 use crate::upstream::Upstream;
 
-/// Who the edge is to the second hop.
+/// SPIFFE identity of the edge.
 pub const GATEWAY: &str = "spiffe://cluster.local/ns/istio-system/sa/gateway";
-/// Who the second hop is to the third.
+/// SPIFFE identity of the second hop.
 pub const SECOND: &str = "spiffe://cluster.local/ns/shop/sa/checkout";
 const THIRD: &str = "spiffe://cluster.local/ns/shop/sa/payments";
-const STRANGER: &str = "spiffe://cluster.local/ns/default/sa/gateway";
+const OTHER: &str = "spiffe://cluster.local/ns/default/sa/gateway";
 
-/// Who speaks to the second hop.
+/// The client of the second hop.
 #[derive(Clone, Copy, Debug)]
-pub enum Door {
-    /// With the certificate of the edge.
+pub enum Caller {
+    /// Presents the edge's certificate.
     Gateway,
-    /// With the certificate of somebody else.
+    /// Presents a valid certificate with another SPIFFE identity.
     AnotherPrincipal,
-    /// Without one.
+    /// Presents no certificate.
     NoCertificate,
 }
 
-/// The running chain. Dropping it ends all of it.
+/// The running proxies and upstreams. Dropping it stops them.
 pub struct Chain {
     /// The second hop.
     pub second: Envoy,
-    /// Where the second hop's v2 is; its v1 is the third hop.
-    pub stray: Upstream,
-    first: Http1,
-    doors: Http1,
+    /// The upstream behind the second hop's cluster v2; its cluster v1 is the third hop.
+    pub second_v2: Upstream,
+    edge: Http1,
+    callers: Http1,
     _others: ([Envoy; 3], Vec<Upstream>),
 }
 
 impl Chain {
-    /// Starts it from its end, with a configuration for each proxy.
+    /// Starts the proxies, last first, with these divvy configurations.
     pub async fn start(first: &Value, second: &Value, third: &Value) -> Result<Chain> {
         let authority = Authority::new()?;
-        let [gateway, checkout, payments, stranger] = [
+        let [gateway, checkout, payments, other] = [
             authority.issue(GATEWAY)?,
             authority.issue(SECOND)?,
             authority.issue(THIRD)?,
-            authority.issue(STRANGER)?,
+            authority.issue(OTHER)?,
         ];
         let mut shops = Vec::new();
         let mut bootstrap = hop(&authority, &payments, third)?;
@@ -60,55 +60,51 @@ impl Chain {
         }
         let third = start(&bootstrap).await?;
 
-        let stray = Upstream::start("stray").await?;
+        let second_v2 = Upstream::start("second-v2").await?;
         let to_third = third.listener("hop").await?;
         let bootstrap = hop(&authority, &checkout, second)?;
-        let bootstrap = lead(bootstrap, "v1", to_third, &authority, Some(&checkout))?;
-        let second = start(&bootstrap.with_upstream("v2", stray.addr())?).await?;
+        let bootstrap = connect(bootstrap, "v1", to_third, &authority, Some(&checkout))?;
+        let second = start(&bootstrap.with_upstream("v2", second_v2.addr())?).await?;
 
-        // Whatever the edge decides, the second hop is behind it.
+        // All clusters of the edge are the second hop.
         let to_second = second.listener("hop").await?;
         let plugin = Plugin::load("envoy/plugin.yaml")?.with_configuration(&first.to_string());
         let mut bootstrap = Bootstrap::load("envoy/edge.yaml")?.with_plugin(plugin);
         for version in ["v1", "v2", "v3"] {
-            bootstrap = lead(bootstrap, version, to_second, &authority, Some(&gateway))?;
+            bootstrap = connect(bootstrap, version, to_second, &authority, Some(&gateway))?;
         }
         let edge = start(&bootstrap).await?;
 
-        let mut bootstrap = doors()?;
-        let keys = [
-            ("v1", Some(&gateway)),
-            ("v2", Some(&stranger)),
-            ("v3", None),
-        ];
+        let mut bootstrap = callers()?;
+        let keys = [("v1", Some(&gateway)), ("v2", Some(&other)), ("v3", None)];
         for (cluster, key) in keys {
-            bootstrap = lead(bootstrap, cluster, to_second, &authority, key)?;
+            bootstrap = connect(bootstrap, cluster, to_second, &authority, key)?;
         }
-        let doors = start(&bootstrap).await?;
+        let callers = start(&bootstrap).await?;
         Ok(Chain {
-            first: Http1::new(edge.listener("edge").await?),
-            doors: Http1::new(doors.listener("edge").await?),
+            edge: Http1::new(edge.listener("edge").await?),
+            callers: Http1::new(callers.listener("edge").await?),
             second,
-            stray,
-            _others: ([edge, third, doors], shops),
+            second_v2,
+            _others: ([edge, third, callers], shops),
         })
     }
 
-    /// GET through all of it as this user, with an assignment of the client's own.
+    /// GET at the edge as this user, with this `x-divvy-assignment`.
     pub async fn get(&self, user: &str, path: &str, assignment: &str) -> Result<Response> {
         let headers = [("x-user-id", user), ("x-divvy-assignment", assignment)];
-        self.first.get_with(path, &headers).await
+        self.edge.get_with(path, &headers).await
     }
 
-    /// GET of the second hop by somebody, with an assignment.
-    pub async fn through(&self, door: Door, assignment: &str) -> Result<Response> {
-        let door = match door {
-            Door::Gateway => "v1",
-            Door::AnotherPrincipal => "v2",
-            Door::NoCertificate => "v3",
+    /// GET at the second hop with this `x-divvy-assignment`.
+    pub async fn get_second_hop(&self, caller: Caller, assignment: &str) -> Result<Response> {
+        let cluster = match caller {
+            Caller::Gateway => "v1",
+            Caller::AnotherPrincipal => "v2",
+            Caller::NoCertificate => "v3",
         };
-        let headers = [("x-door", door), ("x-divvy-assignment", assignment)];
-        self.doors.get_with("/echo", &headers).await
+        let headers = [("x-cluster", cluster), ("x-divvy-assignment", assignment)];
+        self.callers.get_with("/echo", &headers).await
     }
 }
 
@@ -116,8 +112,8 @@ async fn start(bootstrap: &Bootstrap) -> Result<Envoy> {
     Envoy::start(&Binary::find()?, bootstrap, &Options::default()).await
 }
 
-/// The shipped inner proxy, with certificates of the test. It lets in whoever shows none, so that
-/// it is divvy that has to tell them apart.
+/// The shipped hop with certificates of this test. Client certificates are optional, so that divvy
+/// has to distinguish the callers.
 fn hop(authority: &Authority, own: &Identity, configuration: &Value) -> Result<Bootstrap> {
     let plugin = Plugin::load("envoy/plugin.yaml")?.with_configuration(&configuration.to_string());
     let mut bootstrap = Bootstrap::load("envoy/hop.yaml")?.with_plugin(plugin);
@@ -126,8 +122,8 @@ fn hop(authority: &Authority, own: &Identity, configuration: &Value) -> Result<B
     Ok(bootstrap)
 }
 
-/// A cluster that leads to a hop, and shows it this certificate.
-fn lead(
+/// Connects a cluster to a hop, with this client certificate.
+fn connect(
     bootstrap: Bootstrap,
     cluster: &str,
     to: SocketAddr,
@@ -142,20 +138,20 @@ fn lead(
     Ok(bootstrap)
 }
 
-/// A proxy without divvy that sends what it gets to the cluster that `x-door` names.
-fn doors() -> Result<Bootstrap> {
+/// A proxy without divvy that routes to the cluster named in `x-cluster`.
+fn callers() -> Result<Bootstrap> {
     let mut bootstrap = Bootstrap::load("envoy/edge.yaml")?.without_http_filter("divvy")?;
     for manager in bootstrap.connection_managers()? {
         manager["early_header_mutation_extensions"] = json!([]);
         manager["route_config"]["virtual_hosts"][0]["routes"] = json!([
-            {"match": {"prefix": "/"}, "route": {"cluster_header": "x-door"}},
+            {"match": {"prefix": "/"}, "route": {"cluster_header": "x-cluster"}},
         ]);
     }
     Ok(bootstrap)
 }
 
-/// Leaves the assignment on requests until divvy looks at it.
-pub fn leave_assignment(bootstrap: &mut Bootstrap) -> Result<()> {
+/// Stops the connection manager from removing `x-divvy-assignment` before divvy reads it.
+pub fn keep_assignment_header(bootstrap: &mut Bootstrap) -> Result<()> {
     for manager in bootstrap.connection_managers()? {
         let mutations =
             &mut manager["early_header_mutation_extensions"][0]["typed_config"]["mutations"];

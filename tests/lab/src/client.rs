@@ -1,5 +1,6 @@
-//! Clients for what a test or the demo wants to send, and for what no decent client would.
+//! HTTP/1.1, HTTP/2 and gRPC clients, and raw requests that an HTTP library refuses to send.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,41 +8,42 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::body::Body;
 use hyper::client::conn::{http1, http2};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
-use hyper::{Method, Request, Uri};
+use hyper::{Method, Request};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
 pub use crate::raw::raw;
-pub use crate::raw2::{Fate, raw_http2};
+pub use crate::raw_http2::{RawOutcome, raw_http2};
 
-/// Nothing on one machine takes longer than this, unless it hangs.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// Timeout of one request and its response.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An answer, read to its end.
+/// A complete response.
 #[derive(Clone, Debug)]
 pub struct Response {
     /// The status code.
     pub status: u16,
-    /// The headers, in the order of the wire for each name.
+    /// The headers; values of one name are in the order received.
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
-    /// The trailers; empty without any.
+    /// The trailers; empty if there are none.
     pub trailers: HeaderMap,
 }
 
 impl Response {
-    /// The first header of this name, when it is text.
+    /// The first header with this name, if it is text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The body as text, whatever bytes are in it.
+    /// The body as text; invalid UTF-8 becomes U+FFFD.
     #[must_use]
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
@@ -49,11 +51,11 @@ impl Response {
 
     /// The body as JSON.
     pub fn json(&self) -> Result<serde_json::Value> {
-        serde_json::from_slice(&self.body).with_context(|| format!("no JSON: {}", self.text()))
+        serde_json::from_slice(&self.body).with_context(|| format!("not JSON: {}", self.text()))
     }
 }
 
-/// A request with these headers. Values are bytes: `("x-user-id", b"\xff")` can be sent.
+/// A request with these headers, whose values may be any bytes, such as `b"\xff"`.
 pub fn request<V: AsRef<[u8]>>(
     method: &str,
     path: &str,
@@ -61,24 +63,31 @@ pub fn request<V: AsRef<[u8]>>(
     body: impl Into<Bytes>,
 ) -> Result<Request<Full<Bytes>>> {
     let method = Method::from_bytes(method.as_bytes())?;
-    let mut request = Request::builder().method(method).uri(path);
-    for (name, value) in headers {
-        let name = HeaderName::from_bytes(name.as_bytes())?;
-        request = request.header(name, HeaderValue::from_bytes(value.as_ref())?);
-    }
-    Ok(request.body(Full::new(body.into()))?)
+    let request = Request::builder().method(method).uri(path);
+    let mut request = request.body(Full::new(body.into()))?;
+    *request.headers_mut() = header_map(headers)?;
+    Ok(request)
 }
 
-/// An HTTP/1.1 client with one connection, kept alive and made anew when it is gone.
+fn header_map<V: AsRef<[u8]>>(headers: &[(&str, V)]) -> Result<HeaderMap> {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        let name = HeaderName::from_bytes(name.as_bytes())?;
+        map.append(name, HeaderValue::from_bytes(value.as_ref())?);
+    }
+    Ok(map)
+}
+
+/// An HTTP/1.1 client with one keep-alive connection, which is reopened when the server closes it.
 ///
-/// Requests go one after the other; for load, take several clients.
+/// Requests are sequential; load needs several clients.
 pub struct Http1 {
     addr: SocketAddr,
     connection: Mutex<Option<http1::SendRequest<Full<Bytes>>>>,
 }
 
 impl Http1 {
-    /// A client for this address, which connects with the first request.
+    /// A client for this address. The first request opens the connection.
     #[must_use]
     pub fn new(addr: SocketAddr) -> Http1 {
         Http1 {
@@ -87,7 +96,7 @@ impl Http1 {
         }
     }
 
-    /// GET without headers of its own.
+    /// GET without additional headers.
     pub async fn get(&self, path: &str) -> Result<Response> {
         self.get_with(path, &[] as &[(&str, &str)]).await
     }
@@ -102,19 +111,17 @@ impl Http1 {
             .await
     }
 
-    /// Any request. The path alone makes a good URI; `host` is added when it is missing.
+    /// Sends any request. Its URI may be a path; `host` is added if it is missing.
     pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Response> {
         let host = HeaderValue::from_str(&self.addr.to_string())?;
         request.headers_mut().entry("host").or_insert(host);
-        timeout(PATIENCE, self.exchange(request))
-            .await
-            .map_err(|_| anyhow!("no answer from {} in {PATIENCE:?}", self.addr))?
+        within_timeout(self.addr, self.exchange(request)).await
     }
 
     async fn exchange(&self, mut request: Request<Full<Bytes>>) -> Result<Response> {
         let mut slot = self.connection.lock().await;
         loop {
-            let (mut connection, fresh) = match slot.take() {
+            let (mut connection, new) = match slot.take() {
                 Some(mut kept) => match kept.ready().await {
                     Ok(()) => (kept, false),
                     Err(_) => (self.connect().await?, true),
@@ -122,14 +129,14 @@ impl Http1 {
                 None => (self.connect().await?, true),
             };
             match connection.try_send_request(request).await {
-                Ok(answer) => {
-                    let answer = read(answer).await?;
+                Ok(response) => {
+                    let response = read(response).await?;
                     *slot = Some(connection);
-                    return Ok(answer);
+                    return Ok(response);
                 }
                 Err(mut error) => match error.take_message() {
-                    // A kept connection that the server closed meanwhile: nothing was sent yet.
-                    Some(unsent) if !fresh => request = unsent,
+                    // The server closed the kept connection before the request was sent: retry.
+                    Some(unsent) if !new => request = unsent,
                     _ => return Err(error.into_error()).context("the request failed"),
                 },
             }
@@ -149,8 +156,8 @@ impl fmt::Debug for Http1 {
     }
 }
 
-/// An HTTP/2 client with prior knowledge, for gRPC. Clones share the connection, on which requests
-/// go side by side.
+/// An HTTP/2 client with prior knowledge, for gRPC. Clones share one connection; requests are
+/// concurrent.
 #[derive(Clone, Debug)]
 pub struct Http2 {
     addr: SocketAddr,
@@ -158,49 +165,30 @@ pub struct Http2 {
 }
 
 impl Http2 {
-    /// Connects.
+    /// Opens the connection.
     pub async fn connect(addr: SocketAddr) -> Result<Http2> {
-        let io = TokioIo::new(tcp(addr).await?);
-        let (connection, driver) = http2::handshake(TokioExecutor::new(), io).await?;
-        tokio::spawn(driver);
+        let connection = http2_handshake(addr).await?;
         Ok(Http2 { addr, connection })
     }
 
-    /// Any request; its URI may be a path alone.
-    pub async fn send(&self, mut request: Request<Full<Bytes>>) -> Result<Response> {
-        complete(request.uri_mut(), self.addr)?;
-        let mut connection = self.connection.clone();
-        let exchange = async { read(connection.send_request(request).await?).await };
-        timeout(PATIENCE, exchange)
-            .await
-            .map_err(|_| anyhow!("no answer from {} in {PATIENCE:?}", self.addr))?
+    /// Sends any request. Its URI may be a path.
+    pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response> {
+        http2_exchange(self.connection.clone(), self.addr, request).await
     }
 
-    /// The same on a connection of its own, with these trailers behind the body.
+    /// Sends a request with trailers on a new connection.
     pub async fn send_with_trailers<V: AsRef<[u8]>>(
         &self,
         request: Request<Full<Bytes>>,
         trailers: &[(&str, V)],
     ) -> Result<Response> {
-        let mut map = HeaderMap::new();
-        for (name, value) in trailers {
-            let name = HeaderName::from_bytes(name.as_bytes())?;
-            map.append(name, HeaderValue::from_bytes(value.as_ref())?);
-        }
-        let trailers = std::future::ready(Some(Ok(map)));
-        let mut request = request.map(|body| body.with_trailers(trailers));
-        complete(request.uri_mut(), self.addr)?;
-        let io = TokioIo::new(tcp(self.addr).await?);
-        let (mut connection, driver) = http2::handshake(TokioExecutor::new(), io).await?;
-        tokio::spawn(driver);
-        let exchange = async { read(connection.send_request(request).await?).await };
-        timeout(PATIENCE, exchange)
-            .await
-            .map_err(|_| anyhow!("no answer from {} in {PATIENCE:?}", self.addr))?
+        let trailers = std::future::ready(Some(Ok(header_map(trailers)?)));
+        let request = request.map(|body| body.with_trailers(trailers));
+        http2_exchange(http2_handshake(self.addr).await?, self.addr, request).await
     }
 
-    /// A unary gRPC call: the message gets its frame, and the status is in the trailers (or, of an
-    /// answer without a body, in the headers).
+    /// A unary gRPC call with a length-prefixed message. `grpc-status` is in the trailers, or in the
+    /// headers of a response without a body.
     pub async fn grpc(
         &self,
         path: &str,
@@ -216,26 +204,62 @@ impl Http2 {
     }
 }
 
-/// What HTTP/2 wants of a URI, where it is a path alone.
-fn complete(uri: &mut Uri, addr: SocketAddr) -> Result<()> {
+type Http2Connection<B> = http2::SendRequest<B>;
+
+async fn http2_handshake<B>(addr: SocketAddr) -> Result<Http2Connection<B>>
+where
+    B: Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static,
+{
+    let io = TokioIo::new(tcp(addr).await?);
+    let (connection, driver) = http2::handshake(TokioExecutor::new(), io).await?;
+    tokio::spawn(driver);
+    Ok(connection)
+}
+
+async fn http2_exchange<B>(
+    mut connection: Http2Connection<B>,
+    addr: SocketAddr,
+    mut request: Request<B>,
+) -> Result<Response>
+where
+    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+{
+    // HTTP/2 requires scheme and authority.
+    let uri = request.uri_mut();
     if uri.authority().is_none() {
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         *uri = format!("http://{addr}{path}").parse()?;
     }
-    Ok(())
+    within_timeout(addr, async {
+        read(connection.send_request(request).await?).await
+    })
+    .await
 }
 
-async fn tcp(addr: SocketAddr) -> Result<TcpStream> {
+/// Runs an exchange with this server; after [`TIMEOUT`] the error names the server.
+pub(crate) async fn within_timeout<T>(
+    addr: SocketAddr,
+    exchange: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    timeout(TIMEOUT, exchange)
+        .await
+        .map_err(|_| anyhow!("no response from {addr} within {TIMEOUT:?}"))?
+}
+
+pub(crate) async fn tcp(addr: SocketAddr) -> Result<TcpStream> {
     let stream = TcpStream::connect(addr).await;
     let stream = stream.with_context(|| format!("cannot connect to {addr}"))?;
-    // Small requests must not wait for the answer to the last one's acknowledgement.
+    // Nagle's algorithm delays small requests until earlier ones are acknowledged.
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
-async fn read(answer: hyper::Response<hyper::body::Incoming>) -> Result<Response> {
-    let (head, body) = answer.into_parts();
-    let body = body.collect().await.context("the body broke off")?;
+async fn read(response: hyper::Response<hyper::body::Incoming>) -> Result<Response> {
+    let (head, body) = response.into_parts();
+    let body = body
+        .collect()
+        .await
+        .context("the response body is incomplete")?;
     let trailers = body.trailers().cloned().unwrap_or_default();
     Ok(Response {
         status: head.status.as_u16(),

@@ -1,4 +1,4 @@
-//! A real Envoy as a child process: started, asked, pushed to, stopped.
+//! A real Envoy as a child process: start, admin interface, log, stop.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,38 +17,38 @@ pub use crate::binary::{Binary, PINNED_VERSION};
 use crate::bootstrap::{Bootstrap, plugin_file};
 use crate::client::{Http1, Response};
 use crate::metrics::Metrics;
-use crate::poll::Patience;
+use crate::poll::Backoff;
 use crate::process::{Process, Stream};
 pub use crate::push::Push;
-use crate::push::{Seen, first_verdict};
+use crate::push::{LastPush, first_verdict};
 
-/// Envoy loads a filter in well under a second; a busy machine may take its time.
-pub(crate) const START: Duration = Duration::from_secs(30);
-/// What Envoy gets to end by itself after SIGTERM.
-const GRACE: Duration = Duration::from_secs(5);
+/// Timeout of a start and of a push. Either takes Envoy less than a second on an idle machine.
+pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time between SIGTERM and SIGKILL.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What starts the Envoy.
+/// The program that starts Envoy.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub enum Launcher {
-    /// We do.
+    /// None: Envoy is the child process.
     #[default]
     Direct,
-    /// func-e does (this is its path), told by `ENVOY_PATH` which Envoy to take.
+    /// func-e at this path; it receives Envoy's path in `ENVOY_PATH`.
     FuncE(PathBuf),
 }
 
-/// How an Envoy is started.
+/// Options of a start.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Options {
     /// Worker threads.
     pub concurrency: u32,
-    /// Variables for its environment, on top of ours.
+    /// Environment variables, in addition to those of this process.
     pub env: Vec<(String, String)>,
-    /// For everything; `push` needs `warn` or lower to hear why it was refused.
+    /// Log level; at most `warn`, because [`Envoy::push`] reads refusals from the log.
     pub log_level: String,
-    /// For single components, as `wasm:debug,http:trace`; may be empty.
+    /// Log levels of components, such as `wasm:debug,http:trace`; may be empty.
     pub component_log_level: String,
-    /// Who starts it.
+    /// The program that starts Envoy.
     pub launcher: Launcher,
 }
 
@@ -64,33 +64,29 @@ impl Default for Options {
     }
 }
 
-/// A running Envoy. Dropping it kills it, also when a test panics.
+/// A running Envoy. Dropping it, also in a panic, kills it.
 pub struct Envoy {
-    // The order matters: fields are dropped from above, and the folder outlives the process.
+    // Drop order: the process before its directory.
     process: Process,
     admin: Http1,
     admin_addr: SocketAddr,
-    pub(crate) plugins: Mutex<BTreeMap<String, Seen>>,
-    pub(crate) dir: RunDir,
+    pub(crate) plugins: Mutex<BTreeMap<String, LastPush>>,
+    pub(crate) dir: RunDirectory,
 }
 
 impl Envoy {
-    /// Starts an Envoy and waits until it is ready and its workers accept connections.
-    ///
-    /// It runs in the root of the workspace, where the shipped files' relative paths hold. When it
-    /// ends instead of becoming ready, the error is what it said last.
+    /// Starts Envoy in the root of the workspace, to which the shipped files' paths are relative, and
+    /// waits until its workers accept connections. If it exits first, the error contains the last
+    /// error of its log.
     pub async fn start(binary: &Binary, bootstrap: &Bootstrap, options: &Options) -> Result<Envoy> {
-        // Envoys of one user share a port without complaint (SO_REUSEPORT), and each gets some of
-        // the connections. So we ask first.
+        // Envoys of one user share a port silently (SO_REUSEPORT), so test that it is free.
         for addr in bootstrap.clone().fixed_addresses() {
             TcpListener::bind(addr).map_err(|error| anyhow!("cannot listen on {addr}: {error}"))?;
         }
-        let dir = RunDir::create()?;
+        let dir = RunDirectory::create()?;
         let config = dir.path().join("envoy.json");
-        fs::write(
-            &config,
-            serde_json::to_vec_pretty(&bootstrap.render(dir.path())?)?,
-        )?;
+        let json = serde_json::to_vec_pretty(&bootstrap.render(dir.path())?)?;
+        fs::write(&config, json)?;
         for plugin in bootstrap.plugins() {
             plugin.publish(plugin_file(dir.path(), plugin.name()))?;
         }
@@ -99,14 +95,14 @@ impl Envoy {
         let program = command.get_program().display().to_string();
         let process = Process::start(command).with_context(|| format!("cannot start {program}"))?;
 
-        let mut patience = Patience::new("Envoy to be ready", START);
+        let mut backoff = Backoff::new("Envoy to be ready", START_TIMEOUT);
         let admin_addr = loop {
             let written = fs::read_to_string(&admin_file).unwrap_or_default();
             if let Ok(addr) = written.trim().parse() {
                 break addr;
             }
-            alive(&process)?;
-            patience.pause().await?;
+            ensure_running(&process)?;
+            backoff.pause().await?;
         };
         let mut envoy = Envoy {
             process,
@@ -116,26 +112,29 @@ impl Envoy {
             dir,
         };
         while !envoy.is_ready().await {
-            alive(&envoy.process)?;
-            patience.pause().await?;
+            ensure_running(&envoy.process)?;
+            backoff.pause().await?;
         }
-        let mut seen = BTreeMap::new();
+        let mut plugins = BTreeMap::new();
         for plugin in bootstrap.plugins() {
             let verdict = first_verdict(&envoy, plugin.name()).await?;
-            seen.insert(plugin.name().to_owned(), Seen::new(plugin.clone(), verdict));
+            plugins.insert(
+                plugin.name().to_owned(),
+                LastPush::new(plugin.clone(), verdict),
+            );
         }
-        envoy.plugins = Mutex::new(seen);
+        envoy.plugins = Mutex::new(plugins);
         Ok(envoy)
     }
 
     async fn is_ready(&self) -> bool {
         const WORKERS: &str = "listener_manager.workers_started";
-        // It says that it is ready before the workers listen.
+        // /ready answers 200 before the workers listen.
         self.get_admin("/ready").await.is_ok()
             && (self.stats(WORKERS).await).is_ok_and(|stats| stats.get(WORKERS) == Some(&1))
     }
 
-    /// Its number among the processes of this machine.
+    /// Its process ID.
     #[must_use]
     pub fn pid(&self) -> i32 {
         self.process.pid()
@@ -147,67 +146,59 @@ impl Envoy {
         self.admin_addr
     }
 
-    /// Its folder, where the bootstrap and the plugins' files are.
+    /// The directory of its bootstrap and plugin files.
     #[must_use]
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// The address that the listener of this name got.
+    /// The address of this listener.
     pub async fn listener(&self, name: &str) -> Result<SocketAddr> {
         let listeners = self.get_admin("/listeners?format=json").await?;
         let listeners: Value = serde_json::from_str(&listeners)?;
         let found = listeners["listener_statuses"]
             .as_array()
-            .and_then(|all| all.iter().find(|listener| listener["name"] == name));
-        let address = &found.with_context(|| format!("there is no listener {name:?}"))?["local_address"]
-            ["socket_address"];
-        let ip = address["address"]
-            .as_str()
-            .context("the listener has no address")?;
-        let port = address["port_value"]
-            .as_u64()
-            .context("the listener has no port")?;
+            .and_then(|all| all.iter().find(|listener| listener["name"] == name))
+            .with_context(|| format!("there is no listener {name:?}"))?;
+        let address = &found["local_address"]["socket_address"];
+        let ip = address["address"].as_str();
+        let port = address["port_value"].as_u64();
+        let (ip, port) = ip.zip(port).context("the listener has no address")?;
         Ok(SocketAddr::new(ip.parse()?, u16::try_from(port)?))
     }
 
     /// GET on the admin interface.
     pub async fn get_admin(&self, path: &str) -> Result<String> {
-        self.ok(path, self.admin.get(path).await)
+        self.expect_200(path, self.admin.get(path).await)
     }
 
-    /// POST on the admin interface, as `/logging?wasm=debug` or `/drain_listeners` want it.
+    /// POST on the admin interface, such as `/drain_listeners`.
     pub async fn post_admin(&self, path: &str) -> Result<String> {
         let request = crate::client::request("POST", path, &[] as &[(&str, &str)], "")?;
-        self.ok(path, self.admin.send(request).await)
+        self.expect_200(path, self.admin.send(request).await)
     }
 
-    fn ok(&self, path: &str, answer: Result<Response>) -> Result<String> {
-        let answer = answer.map_err(|error| match self.process.exit() {
-            Some(exit) => error.context(self.obituary(&exit)),
+    fn expect_200(&self, path: &str, response: Result<Response>) -> Result<String> {
+        let response = response.map_err(|error| match self.process.exit() {
+            Some(exit) => error.context(exit_message(&self.process, &exit)),
             None => error,
         })?;
-        ensure!(
-            answer.status == 200,
-            "{path}: {} {}",
-            answer.status,
-            answer.text()
-        );
-        Ok(answer.text())
+        let (status, text) = (response.status, response.text());
+        ensure!(status == 200, "{path}: {status} {text}");
+        Ok(text)
     }
 
-    /// The counters and gauges whose names begin with `prefix`.
+    /// The counters and gauges whose names start with `prefix`.
     pub async fn stats(&self, prefix: &str) -> Result<BTreeMap<String, u64>> {
         let texts = self.text_stats(prefix).await?;
-        let numbers = texts.into_iter().filter_map(|(name, value)| {
-            // Texts and histograms are no numbers.
-            Some((name, value.parse().ok()?))
-        });
-        Ok(numbers.collect())
+        let texts = texts.into_iter();
+        Ok(texts
+            .filter_map(|(name, value)| Some((name, value.parse().ok()?)))
+            .collect())
     }
 
     pub(crate) async fn text_stats(&self, prefix: &str) -> Result<BTreeMap<String, String>> {
-        let path = format!("/stats?filter=^{}", quoted_pattern(prefix));
+        let path = format!("/stats?filter=^{}", escaped_regex(prefix));
         let text = self.get_admin(&path).await?;
         let lines = text.lines().filter_map(|line| line.rsplit_once(": "));
         Ok(lines
@@ -215,37 +206,37 @@ impl Envoy {
             .collect())
     }
 
-    /// Everything on `/stats/prometheus`.
+    /// All samples of `/stats/prometheus`.
     pub async fn prometheus(&self) -> Result<Metrics> {
         Metrics::parse(&self.get_admin("/stats/prometheus").await?)
     }
 
-    /// All it printed so far: its log and, on stdout, the access log.
+    /// All lines of its log and access log so far.
     #[must_use]
     pub fn log(&self) -> Vec<String> {
         self.process.lines(0, |_| true)
     }
 
-    /// The lines from number `from` on, which an earlier [`Self::log_mark`] gave.
+    /// The lines since an earlier [`Self::log_mark`].
     #[must_use]
     pub fn log_since(&self, from: usize) -> Vec<String> {
         self.process.lines(from, |_| true)
     }
 
-    /// The access log of the shipped bootstrap: what it printed on stdout. A line comes a moment
-    /// after its answer, and the last ones when Envoy stops.
+    /// The access log of the shipped bootstrap, from stdout. Lines are flushed after the response,
+    /// the last ones when Envoy stops.
     #[must_use]
     pub fn access_log(&self) -> Vec<String> {
         self.process.lines(0, |stream| stream == Stream::Stdout)
     }
 
-    /// How many lines there are by now.
+    /// The number of lines so far.
     #[must_use]
     pub fn log_mark(&self) -> usize {
         self.process.line_count()
     }
 
-    /// Waits for a line that satisfies `wanted`, among those there are as well.
+    /// Waits for a line, past or future, that satisfies `wanted`.
     pub async fn wait_for_log(
         &self,
         wanted: impl Fn(&str) -> bool,
@@ -254,46 +245,45 @@ impl Envoy {
         self.wait_for_log_since(0, wanted, limit).await
     }
 
-    /// Waits for a line from number `from` on that satisfies `wanted`.
+    /// Waits for a line since the log mark `from` that satisfies `wanted`.
     pub async fn wait_for_log_since(
         &self,
         from: usize,
         wanted: impl Fn(&str) -> bool,
         limit: Duration,
     ) -> Result<String> {
-        match timeout(limit, self.process.line(from, wanted)).await {
+        match timeout(limit, self.process.wait_for_line(from, wanted)).await {
             Ok(Some(line)) => Ok(line),
-            Ok(None) => bail!(
-                "{}",
-                self.obituary(&self.process.exit().unwrap_or_default())
-            ),
-            Err(_) => bail!("no such line in Envoy's log within {limit:?}"),
+            Ok(None) => {
+                let exit = self.process.exit().unwrap_or_default();
+                bail!(exit_message(&self.process, &exit))
+            }
+            Err(_) => bail!("Envoy's log lacks the line after {limit:?}"),
         }
     }
 
-    /// How it ended, when it has.
+    /// The exit code or signal, if it has exited.
     #[must_use]
     pub fn exit(&self) -> Option<String> {
         self.process.exit()
     }
 
-    /// Waits until it ends by itself.
-    pub async fn ended(&self) {
-        self.process.ended().await;
+    /// Waits for its exit.
+    pub async fn wait_for_exit(&self) {
+        self.process.wait_for_exit().await;
     }
 
-    /// Stops it (SIGTERM, after a grace SIGKILL) and returns all it ever printed.
+    /// Stops it (SIGTERM, after 5 s SIGKILL) and returns all lines of its logs.
     pub async fn stop(self) -> Vec<String> {
         self.process.terminate();
-        if timeout(GRACE, self.process.ended()).await.is_err() {
+        if timeout(STOP_TIMEOUT, self.process.wait_for_exit())
+            .await
+            .is_err()
+        {
             self.process.kill();
-            self.process.ended().await;
+            self.process.wait_for_exit().await;
         }
         self.log()
-    }
-
-    fn obituary(&self, exit: &str) -> String {
-        obituary(&self.process, exit)
     }
 }
 
@@ -312,9 +302,9 @@ fn command(binary: &Binary, config: &Path, admin_file: &Path, options: &Options)
         .arg(config)
         .arg("--admin-address-path")
         .arg(admin_file)
-        // Hot restart reserves shared memory by a number that Envoys side by side would fight for.
+        // Hot restart reserves shared memory, which concurrent Envoys would contend for.
         .arg("--disable-hot-restart")
-        // Access logs at once, and not after Envoy's ten seconds.
+        // Envoy's default is 10 s.
         .args(["--file-flush-interval-msec", "20"])
         .args(["--concurrency", &options.concurrency.to_string()])
         .args(["--log-level", &options.log_level])
@@ -325,27 +315,26 @@ fn command(binary: &Binary, config: &Path, admin_file: &Path, options: &Options)
     command
 }
 
-/// An error once the process has ended.
-fn alive(process: &Process) -> Result<()> {
+fn ensure_running(process: &Process) -> Result<()> {
     match process.exit() {
-        Some(exit) => bail!("{}", obituary(process, &exit)),
+        Some(exit) => bail!(exit_message(process, &exit)),
         None => Ok(()),
     }
 }
 
-/// Why it ended: the last line of its log that is about a failure.
-fn obituary(process: &Process, exit: &str) -> String {
+/// The exit code and the last critical line of the log, or else the last error, or the last line.
+fn exit_message(process: &Process, exit: &str) -> String {
     let lines = process.lines(0, |_| true);
-    let telling = ["[critical]", "[error]"]
+    let last = ["[critical]", "[error]"]
         .iter()
         .find_map(|level| lines.iter().rfind(|line| line.contains(level)))
         .or(lines.last());
-    let line = telling.map_or("it printed nothing", String::as_str);
+    let line = last.map_or("its log is empty", String::as_str);
     format!("Envoy ended with {exit}: {line}")
 }
 
-/// `prefix` as a regex that means itself, fit for a query.
-fn quoted_pattern(prefix: &str) -> String {
+/// A regular expression that matches `prefix` literally, percent-encoded for a query.
+fn escaped_regex(prefix: &str) -> String {
     let quote = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' => char::from(byte).to_string(),
         _ => format!("%5C%{byte:02X}"),
@@ -353,19 +342,19 @@ fn quoted_pattern(prefix: &str) -> String {
     prefix.bytes().map(quote).collect()
 }
 
-/// The folder of one run below target/lab. It stays behind when a test panics, to be looked at.
-pub(crate) struct RunDir(PathBuf);
+/// The directory of one run in target/lab. It is kept after a panic.
+pub(crate) struct RunDirectory(PathBuf);
 
-impl RunDir {
-    fn create() -> Result<RunDir> {
+impl RunDirectory {
+    fn create() -> Result<RunDirectory> {
         static RUNS: AtomicU64 = AtomicU64::new(0);
         let run = RUNS.fetch_add(1, Ordering::Relaxed);
         let name = format!("target/lab/{}-{run}", process::id());
         let path = crate::workspace_root().join(name);
-        // Another process of this number may have left it.
+        // An earlier process with the same ID may have left it.
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path).with_context(|| path.display().to_string())?;
-        Ok(RunDir(path))
+        Ok(RunDirectory(path))
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -373,7 +362,7 @@ impl RunDir {
     }
 }
 
-impl Drop for RunDir {
+impl Drop for RunDirectory {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             let _ = fs::remove_dir_all(&self.0);
@@ -386,8 +375,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_prefix_means_itself_as_a_pattern() {
-        assert_eq!(quoted_pattern("a_1"), "a_1");
-        assert_eq!(quoted_pattern("a.b=;"), "a%5C%2Eb%5C%3D%5C%3B");
+    fn a_prefix_is_escaped_for_a_regex_in_a_query() {
+        assert_eq!(escaped_regex("a_1"), "a_1");
+        assert_eq!(escaped_regex("a.b=;"), "a%5C%2Eb%5C%3D%5C%3B");
     }
 }

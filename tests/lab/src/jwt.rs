@@ -1,6 +1,4 @@
-//! JSON Web Tokens signed with keys of our own, and Envoy's real `jwt_authn` that checks them.
-//!
-//! Only tests that are about tokens compile this (the feature `jwt`).
+//! Signed JSON Web Tokens, and the configuration of Envoy's `jwt_authn` that verifies them.
 
 use anyhow::Result;
 use data_encoding::BASE64URL_NOPAD;
@@ -9,33 +7,33 @@ use serde_json::{Value, json};
 
 use crate::bootstrap::{Bootstrap, Position};
 
-/// The `iss` that [`JwtAuthn`] wants in a token.
+/// The `iss` that [`JwtAuthn`] requires.
 pub const ISSUER: &str = "https://login.shop.example.com";
 
-/// The name under which `jwt_authn` keeps what it verified.
+/// The filter's name, which is also its namespace in the dynamic metadata.
 pub const FILTER: &str = "envoy.filters.http.jwt_authn";
 
-/// An Ed25519 key. The same number is the same key in every run.
+/// An Ed25519 key, derived from a number.
 #[derive(Clone, Debug)]
 pub struct Key(KeyPair);
 
 impl Key {
-    /// The key of this number.
+    /// The key for this number.
     #[must_use]
     pub fn number(number: u8) -> Key {
         Key(KeyPair::from_seed(Seed::new([number; Seed::BYTES])))
     }
 
-    /// A token that says this. Nothing is added or looked at: `iss` and `exp` are the caller's.
+    /// A token with exactly these claims.
     #[must_use]
     pub fn sign(&self, claims: &Value) -> String {
         let header = json!({"alg": "EdDSA", "typ": "JWT"});
-        let said = unsigned(&header, claims);
-        let signature = self.0.sk.sign(&said, None::<Noise>);
-        format!("{said}.{}", BASE64URL_NOPAD.encode(signature.as_ref()))
+        let signed = unsigned(&header, claims);
+        let signature = self.0.sk.sign(&signed, None::<Noise>);
+        format!("{signed}.{}", BASE64URL_NOPAD.encode(signature.as_ref()))
     }
 
-    /// The text of a key set with the public half.
+    /// The JSON Web Key Set of the public key.
     #[must_use]
     pub fn jwks(&self) -> String {
         let public = BASE64URL_NOPAD.encode(self.0.pk.as_ref());
@@ -45,17 +43,17 @@ impl Key {
     }
 }
 
-/// The first two parts of a token, the ones that a signature is about.
+/// The signed part of a token: header and claims.
 #[must_use]
 pub fn unsigned(header: &Value, claims: &Value) -> String {
     let encode = |part: &Value| BASE64URL_NOPAD.encode(part.to_string().as_bytes());
     format!("{}.{}", encode(header), encode(claims))
 }
 
-/// These claims with our issuer and an end that no test lives to see, where they say nothing else.
+/// These claims, with defaults for `iss` and `exp`.
 #[must_use]
 pub fn valid(claims: &Value) -> Value {
-    // Envoy goes by the real clock, and this is the year 2100.
+    // Envoy uses the real clock; this is the year 2100.
     let mut all = json!({"iss": ISSUER, "exp": 4_102_444_800_u64});
     if let (Some(all), Some(claims)) = (all.as_object_mut(), claims.as_object()) {
         all.extend(claims.clone());
@@ -63,7 +61,7 @@ pub fn valid(claims: &Value) -> Value {
     all
 }
 
-/// A `jwt_authn` filter that takes tokens of one key from `Authorization: Bearer`.
+/// A `jwt_authn` filter that verifies tokens of one key in `Authorization: Bearer`.
 #[derive(Clone, Debug)]
 pub struct JwtAuthn {
     jwks: String,
@@ -72,8 +70,8 @@ pub struct JwtAuthn {
 }
 
 impl JwtAuthn {
-    /// Leaves what it verified in the metadata key `payload`. Requests without a token pass, those
-    /// with one that is not good do not.
+    /// A filter that stores claims under the metadata key `payload`. Requests without a token pass,
+    /// requests with an invalid one do not.
     #[must_use]
     pub fn new(key: &Key) -> JwtAuthn {
         JwtAuthn {
@@ -83,14 +81,14 @@ impl JwtAuthn {
         }
     }
 
-    /// With another metadata key.
+    /// Sets the metadata key.
     #[must_use]
     pub fn payload(mut self, key: &str) -> JwtAuthn {
         key.clone_into(&mut self.payload);
         self
     }
 
-    /// Without a token there is no way in.
+    /// Rejects requests without a token.
     #[must_use]
     pub fn required(mut self) -> JwtAuthn {
         self.optional = false;
@@ -117,7 +115,7 @@ impl JwtAuthn {
 }
 
 impl Bootstrap {
-    /// With this check of tokens in front of divvy.
+    /// Inserts this filter before divvy.
     pub fn with_jwt(self, authn: &JwtAuthn) -> Result<Bootstrap> {
         self.with_http_filter(&authn.filter(), Position::Before("divvy"))
     }

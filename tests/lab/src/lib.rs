@@ -1,9 +1,8 @@
-//! A real Envoy and real upstreams on this machine, for the tests and the demo.
+//! A real Envoy and real upstreams on this machine, for tests and the demo.
 //!
-//! The files that users start from run here as they are shipped ([`bootstrap`], [`plugin`]), on
-//! free ports, with an Envoy ([`envoy`]) that cannot outlive its test, and the ways to ask it
-//! things ([`client`], [`metrics`]). The feature `jwt` adds signed tokens, `tls` certificates. Nothing sleeps: whatever
-//! takes time is polled for ([`eventually`]).
+//! Loads the shipped files ([`bootstrap`], [`plugin`]), runs them on free ports in an Envoy that
+//! ends with its test ([`envoy`]), and provides clients ([`client`], [`metrics`]). The feature `jwt`
+//! adds signed tokens, `tls` certificates. Waiting is polling ([`eventually`]).
 //!
 //! ```no_run
 //! use divvy_lab::bootstrap::Bootstrap;
@@ -18,8 +17,8 @@
 //!     .with_plugin(plugin.clone());
 //! let envoy = Envoy::start(&Binary::find()?, &edge, &Options::default()).await?;
 //! let client = Http1::new(envoy.listener("edge").await?);
-//! let answer = client.get_with("/checkout", &[("x-user-id", "alice")]).await?;
-//! assert_eq!(answer.header("x-divvy-version"), Some("checkout=v1;reason=split"));
+//! let response = client.get_with("/checkout", &[("x-user-id", "alice")]).await?;
+//! assert_eq!(response.header("x-divvy-version"), Some("checkout=v1;reason=split"));
 //! match envoy.push(&plugin.with_configuration("{")).await? {
 //!     Push::Refused { reasons } => println!("{reasons:?}"),
 //!     other => println!("{other:?}"),
@@ -44,7 +43,7 @@ mod poll;
 pub mod process;
 mod push;
 mod raw;
-mod raw2;
+mod raw_http2;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod upstream;
@@ -52,7 +51,7 @@ mod yaml;
 
 pub use poll::eventually;
 
-/// The folder of the workspace, from which the shipped files' relative paths start.
+/// The root of the workspace. Relative paths in shipped files start here.
 #[must_use]
 pub fn workspace_root() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));

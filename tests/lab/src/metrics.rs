@@ -1,10 +1,9 @@
-//! What `/stats/prometheus` says, by name and labels.
+//! Parser of the Prometheus text format.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
 
-/// One line of the exposition.
 #[derive(Clone, PartialEq, Debug)]
 struct Sample {
     name: String,
@@ -17,13 +16,13 @@ struct Sample {
 pub struct Metrics(Vec<Sample>);
 
 impl Metrics {
-    /// Reads the text format: `name{label="value"} 1`, with comments and blank lines between.
+    /// Parses lines `name{label="value"} 1`, comments and blank lines.
     pub fn parse(text: &str) -> Result<Metrics> {
         text.lines()
             .enumerate()
             .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
             .map(|(number, line)| {
-                sample(line).with_context(|| format!("line {} is no sample: {line}", number + 1))
+                sample(line).with_context(|| format!("line {} is not a sample: {line}", number + 1))
             })
             .collect::<Result<_>>()
             .map(Metrics)
@@ -37,19 +36,19 @@ impl Metrics {
             .map(|sample| sample.value)
     }
 
-    /// The sum of all samples that have these labels, whatever others they have; 0 without any.
+    /// The sum of all samples that have at least these labels; 0 if there are none.
     #[must_use]
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         self.matching(name, labels).map(|sample| sample.value).sum()
     }
 
-    /// The names that occur.
+    /// The names of all samples.
     #[must_use]
     pub fn names(&self) -> BTreeSet<&str> {
         self.0.iter().map(|sample| sample.name.as_str()).collect()
     }
 
-    /// The labels of every sample of a name, in the order of the exposition.
+    /// The labels of every sample of a name, in order.
     #[must_use]
     pub fn labels(&self, name: &str) -> Vec<&BTreeMap<String, String>> {
         self.0
@@ -87,12 +86,11 @@ fn sample(line: &str) -> Option<Sample> {
     Some(Sample {
         name: name.to_owned(),
         labels,
-        // Rust reads +Inf and NaN as Prometheus writes them.
         value: value.split_whitespace().next()?.parse().ok()?,
     })
 }
 
-/// Reads `a="1",b="2"} rest`.
+/// Parses `a="1",b="2"} rest`.
 fn labels(mut rest: &str) -> Option<(BTreeMap<String, String>, &str)> {
     let mut labels = BTreeMap::new();
     loop {
@@ -134,16 +132,14 @@ odd{text="a \"quoted\" \\ value, with } and\nmore"} 1
 "#;
 
     #[test]
-    fn get_wants_all_labels_and_sum_takes_any_that_fit() {
+    fn get_requires_all_labels_and_sum_a_subset() {
         let metrics = Metrics::parse(TEXT).unwrap();
         let v2 = [("divvy_version", "v2"), ("divvy_rollout", "checkout")];
         assert_eq!(metrics.get("divvy_requests_total", &v2), Some(3.0));
         assert_eq!(metrics.get("divvy_requests_total", &v2[..1]), None);
         assert_eq!(metrics.sum("divvy_requests_total", &v2[1..]), 10.0);
-        assert_eq!(
-            metrics.sum("divvy_requests_total", &[("divvy_version", "v9")]),
-            0.0
-        );
+        let unknown = [("divvy_version", "v9")];
+        assert_eq!(metrics.sum("divvy_requests_total", &unknown), 0.0);
     }
 
     #[test]
@@ -159,8 +155,8 @@ odd{text="a \"quoted\" \\ value, with } and\nmore"} 1
     }
 
     #[test]
-    fn a_line_that_is_no_sample_is_named() {
+    fn the_error_names_the_line_that_is_not_a_sample() {
         let error = Metrics::parse("a 1\nb{c=\"1\" 2").unwrap_err().to_string();
-        assert!(error.starts_with("line 2 is no sample"), "{error}");
+        assert!(error.starts_with("line 2 is not a sample"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! The file in which Envoy discovers the filter (ECDS), and how a new one is moved into place.
+//! The file from which Envoy discovers the filter (ECDS), and its atomic replacement.
 
 use std::fs;
 use std::path::Path;
@@ -10,15 +10,15 @@ use serde_json::{Value, json};
 
 pub use crate::yaml::from_yaml_or_json;
 
-/// One Wasm filter with its configuration, as Envoy discovers it.
+/// An ECDS resource: a Wasm filter with its configuration.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Plugin {
     resource: Value,
 }
 
 impl Plugin {
-    /// Reads an ECDS file. A relative path, that of the filter in it included, starts at the root
-    /// of the workspace, wherever the caller runs.
+    /// Reads an ECDS file. Relative paths, also the one of the filter in it, start at the root of the
+    /// workspace.
     pub fn load(path: impl AsRef<Path>) -> Result<Plugin> {
         let path = crate::workspace_root().join(path);
         let mut file = crate::yaml::load(&path)?;
@@ -31,26 +31,24 @@ impl Plugin {
             resource["name"].is_string()
                 && config["vm_config"].is_object()
                 && config["configuration"].is_object(),
-            "{}: its first resource is no Wasm filter with a configuration",
+            "{}: its first resource is not a Wasm filter with a configuration",
             path.display()
         );
         let plugin = Plugin { resource };
-        Ok(match plugin.wasm() {
-            Some(wasm) => {
-                let wasm = crate::workspace_root().join(wasm);
-                plugin.with_wasm(wasm)
-            }
+        let wasm = plugin.wasm().map(|wasm| crate::workspace_root().join(wasm));
+        Ok(match wasm {
+            Some(wasm) => plugin.with_wasm(wasm),
             None => plugin,
         })
     }
 
-    /// The name by which Envoy discovers it and divvy keeps its state.
+    /// The name, under which Envoy discovers it and divvy stores its state.
     #[must_use]
     pub fn name(&self) -> &str {
         self.resource["name"].as_str().unwrap_or_default()
     }
 
-    /// The text of the divvy configuration.
+    /// The divvy configuration's text.
     #[must_use]
     pub fn configuration(&self) -> &str {
         let configuration = &self.resource["typed_config"]["config"]["configuration"];
@@ -62,7 +60,7 @@ impl Plugin {
         vm["code"]["local"]["filename"].as_str()
     }
 
-    /// With another name, as the second divvy of one Envoy needs it.
+    /// Sets the name; each divvy in one Envoy needs its own.
     #[must_use]
     pub fn with_name(mut self, name: &str) -> Plugin {
         self.resource["name"] = json!(name);
@@ -71,14 +69,14 @@ impl Plugin {
         self
     }
 
-    /// With this divvy configuration: JSON, but nothing here looks at it.
+    /// Sets the divvy configuration, without validation.
     #[must_use]
     pub fn with_configuration(mut self, text: &str) -> Plugin {
         self.config()["configuration"]["value"] = json!(text);
         self
     }
 
-    /// With the filter in this file.
+    /// Sets the path of the filter.
     #[must_use]
     pub fn with_wasm(mut self, path: impl AsRef<Path>) -> Plugin {
         let code = json!({"local": {"filename": path.as_ref()}});
@@ -86,30 +84,30 @@ impl Plugin {
         self
     }
 
-    /// With another of Envoy's failure policies: `FAIL_OPEN`, `FAIL_CLOSED`, `FAIL_RELOAD`.
+    /// Sets Envoy's failure policy: `FAIL_OPEN`, `FAIL_CLOSED` or `FAIL_RELOAD`.
     #[must_use]
     pub fn with_failure_policy(mut self, policy: &str) -> Plugin {
         self.config()["failure_policy"] = json!(policy);
         self
     }
 
-    /// With a variable in the environment of the VM.
+    /// Sets an environment variable of the VM.
     #[must_use]
     pub fn with_env(mut self, key: &str, value: &str) -> Plugin {
         self.config()["vm_config"]["environment_variables"]["key_values"][key] = json!(value);
         self
     }
 
-    /// Envoy's `PluginConfig`, for what has no method here.
+    /// Envoy's `PluginConfig`, for changes without a method.
     pub fn config(&mut self) -> &mut Value {
         &mut self.resource["typed_config"]["config"]
     }
 
-    /// Writes the file beside `path` and moves it into place, since Envoy sees moves only. Returns
-    /// the fresh `version_info` under which Envoy will know it.
+    /// Replaces the file at `path` by a rename, because Envoy watches renames only. Returns its unique
+    /// `version_info`.
     pub fn publish(&self, path: impl AsRef<Path>) -> Result<String> {
         let path = path.as_ref();
-        let version = fresh_version();
+        let version = unique_version();
         let file = json!({"version_info": version, "resources": [self.resource]});
         let text = serde_json::to_vec_pretty(&file)?;
         let mut draft = path.as_os_str().to_owned();
@@ -121,17 +119,13 @@ impl Plugin {
     }
 }
 
-/// What no earlier call in this process, and hardly one in another, has returned.
-fn fresh_version() -> String {
+fn unique_version() -> String {
     static CALLS: AtomicU64 = AtomicU64::new(0);
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    format!(
-        "{}-{}",
-        now.as_micros(),
-        CALLS.fetch_add(1, Ordering::Relaxed)
-    )
+    let call = CALLS.fetch_add(1, Ordering::Relaxed);
+    format!("{}-{call}", now.as_micros())
 }
 
 #[cfg(test)]
@@ -143,18 +137,15 @@ mod tests {
     }
 
     #[test]
-    fn the_shipped_plugin_holds_the_shipped_configuration() {
+    fn the_shipped_plugin_contains_the_shipped_configuration() {
         let yaml = fs::read_to_string(crate::workspace_root().join("envoy/divvy.yaml")).unwrap();
         let yaml: Value = serde_json::from_str(&from_yaml_or_json(&yaml).unwrap()).unwrap();
         let plugin: Value = serde_json::from_str(shipped().configuration()).unwrap();
-        assert_eq!(
-            plugin, yaml,
-            "envoy/plugin.yaml and envoy/divvy.yaml differ"
-        );
+        assert_eq!(plugin, yaml, "envoy/plugin.yaml is not envoy/divvy.yaml");
     }
 
     #[test]
-    fn every_change_lands_where_envoy_looks_for_it() {
+    fn every_setter_changes_the_field_that_envoy_reads() {
         let mut plugin = shipped()
             .with_name("second")
             .with_wasm("/x/divvy.wasm")
@@ -166,18 +157,16 @@ mod tests {
         let config = plugin.config();
         assert_eq!(config["name"], "second");
         assert_eq!(config["failure_policy"], "FAIL_CLOSED");
-        assert_eq!(
-            config["vm_config"]["code"]["local"]["filename"],
-            "/x/divvy.wasm"
-        );
-        let env = &config["vm_config"]["environment_variables"]["key_values"];
+        let vm = &config["vm_config"];
+        assert_eq!(vm["code"]["local"]["filename"], "/x/divvy.wasm");
+        let env = &vm["environment_variables"]["key_values"];
         assert_eq!(env["DIVVY_STRICT"], "1");
     }
 
     #[test]
-    fn a_file_that_is_no_plugin_says_so() {
+    fn a_file_that_is_not_a_plugin_is_an_error_that_names_it() {
         let error = Plugin::load("envoy/divvy.yaml").unwrap_err().to_string();
-        assert!(error.contains("no Wasm filter"), "{error}");
+        assert!(error.contains("not a Wasm filter"), "{error}");
         let error = Plugin::load("envoy/none.yaml").unwrap_err().to_string();
         assert!(error.contains("envoy/none.yaml"), "{error}");
     }

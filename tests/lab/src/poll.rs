@@ -1,13 +1,12 @@
-//! Waiting for something to become true, without a blind sleep.
+//! Polling for a condition.
 
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use tokio::time::{Instant, sleep};
 
-/// Asks `probe` until it has an answer, and says what it waited for when there is none in time.
-///
-/// An async closure that captures by reference will do: `async || envoy.stats("x").await.ok()`.
+/// Polls `probe`, for example `async || envoy.stats("x").await.ok()`, until it returns a value.
+/// After `timeout` the error names `what`.
 pub async fn eventually<T, Answer>(
     what: &str,
     timeout: Duration,
@@ -16,29 +15,26 @@ pub async fn eventually<T, Answer>(
 where
     Answer: Future<Output = Option<T>>,
 {
-    let mut patience = Patience::new(what, timeout);
+    let mut backoff = Backoff::new(what, timeout);
     loop {
         if let Some(answer) = probe().await {
             return Ok(answer);
         }
-        patience.pause().await?;
+        backoff.pause().await?;
     }
 }
 
-/// The pauses of a loop that waits for something.
-///
-/// They grow from 5 to 50 ms: quick things stay quick, and slow ones do not take the processor
-/// from what they wait for.
-pub(crate) struct Patience<'a> {
+/// The pauses of a polling loop: 5 ms, doubled up to 50 ms.
+pub(crate) struct Backoff<'a> {
     what: &'a str,
     timeout: Duration,
     deadline: Instant,
     pause: Duration,
 }
 
-impl Patience<'_> {
-    pub(crate) fn new(what: &str, timeout: Duration) -> Patience<'_> {
-        Patience {
+impl Backoff<'_> {
+    pub(crate) fn new(what: &str, timeout: Duration) -> Backoff<'_> {
+        Backoff {
             what,
             timeout,
             deadline: Instant::now() + timeout,
@@ -46,10 +42,10 @@ impl Patience<'_> {
         }
     }
 
-    /// Waits a little, or fails when the time is up.
+    /// Waits for the next poll, or fails after the timeout.
     pub(crate) async fn pause(&mut self) -> Result<()> {
         if Instant::now() >= self.deadline {
-            bail!("waited {:?} in vain for {}", self.timeout, self.what);
+            bail!("timeout after {:?} waiting for {}", self.timeout, self.what);
         }
         sleep(self.pause).await;
         self.pause = (self.pause * 2).min(Duration::from_millis(50));
@@ -64,19 +60,18 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn an_answer_ends_the_wait() {
-        let asked = Cell::new(0);
-        let answer = eventually("three questions", Duration::from_secs(5), async || {
-            asked.set(asked.get() + 1);
-            (asked.get() == 3).then_some("yes")
+    async fn polling_ends_with_a_value_or_an_error_that_names_the_condition() {
+        let polls = Cell::new(0);
+        let answer = eventually("three polls", Duration::from_secs(5), async || {
+            polls.set(polls.get() + 1);
+            (polls.get() == 3).then_some("yes")
         });
         assert_eq!(answer.await.unwrap(), "yes");
-    }
-
-    #[tokio::test]
-    async fn a_wait_in_vain_says_for_what() {
         let answer = eventually("rain", Duration::from_millis(20), async || None::<()>);
         let error = answer.await.unwrap_err().to_string();
-        assert!(error.contains("in vain for rain"), "{error}");
+        assert!(
+            error.contains("timeout after 20ms waiting for rain"),
+            "{error}"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! A child process that never outlives us, with everything it printed.
+//! A child process that ends with its parent, and its collected output.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -10,52 +10,50 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-/// Which of the two streams a line came from.
+/// The output stream of a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stream {
-    /// Of its results.
+    /// Standard output.
     Stdout,
-    /// Of its log.
+    /// Standard error.
     Stderr,
 }
 
 #[derive(Default)]
-struct Seen {
+struct Output {
     lines: Vec<(Stream, String)>,
     exit: Option<ExitStatus>,
 }
 
 struct Shared {
-    seen: Mutex<Seen>,
+    output: Mutex<Output>,
     changed: watch::Sender<()>,
 }
 
 impl Shared {
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        // Nothing panics while it holds the lock, and a test that does panic still needs the log.
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn output(&self) -> MutexGuard<'_, Output> {
+        self.output.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, change: impl FnOnce(&mut Seen)) {
-        change(&mut self.seen());
+    fn update(&self, update: impl FnOnce(&mut Output)) {
+        update(&mut self.output());
         self.changed.send_replace(());
     }
 }
 
-/// A running child. Dropping it kills it.
+/// A running child process. Dropping it kills its process group and waits for its exit.
 pub struct Process {
     pid: libc::pid_t,
     shared: Arc<Shared>,
-    keeper: Option<JoinHandle<()>>,
+    waiter: Option<JoinHandle<()>>,
 }
 
 impl Process {
-    /// Starts `command` with its output collected.
+    /// Starts `command`, in its own process group so that Ctrl-C reaches only this process.
     ///
-    /// The child is in a process group of its own, so that Ctrl-C reaches only us and we stop it in
-    /// order. Should we die of something that runs no destructor, the kernel kills it (on Linux).
-    /// That signal follows the death of the *thread* that started the child, which a runtime's
-    /// worker may be at any time; so a thread of its own starts it and waits for its end.
+    /// On Linux the kernel kills the child when this process dies without running destructors. The
+    /// signal is tied to the *thread* that started the child, so a dedicated thread starts it and
+    /// waits for its exit.
     pub fn start(mut command: Command) -> io::Result<Process> {
         command
             .stdin(Stdio::null())
@@ -63,7 +61,7 @@ impl Process {
             .stderr(Stdio::piped())
             .process_group(0);
         #[cfg(target_os = "linux")]
-        // SAFETY: between fork and exec only async-signal-safe calls are allowed; prctl is one.
+        // SAFETY: prctl is async-signal-safe, as calls between fork and exec must be.
         unsafe {
             command.pre_exec(|| {
                 match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as libc::c_ulong) {
@@ -74,33 +72,33 @@ impl Process {
         }
 
         let shared = Arc::new(Shared {
-            seen: Mutex::default(),
+            output: Mutex::default(),
             changed: watch::Sender::new(()),
         });
         let (started, start) = mpsc::channel();
-        let keeper = {
+        let waiter = {
             let shared = Arc::clone(&shared);
             thread::Builder::new()
-                .name("process-keeper".to_owned())
-                .spawn(move || keep(command, &shared, &started))?
+                .name("process-waiter".to_owned())
+                .spawn(move || run(command, &shared, &started))?
         };
         let pid = start.recv().map_err(io::Error::other)??;
         Ok(Process {
             pid,
             shared,
-            keeper: Some(keeper),
+            waiter: Some(waiter),
         })
     }
 
-    /// Its number, and that of its group.
+    /// Its process ID, which is also its process group ID.
     #[must_use]
     pub fn pid(&self) -> i32 {
         self.pid
     }
 
-    /// How it ended, when it did.
+    /// The exit code or signal, if it has exited.
     pub fn exit(&self) -> Option<String> {
-        let status = self.shared.seen().exit?;
+        let status = self.shared.output().exit?;
         Some(match (status.code(), status.signal()) {
             (Some(code), _) => format!("exit code {code}"),
             (None, Some(signal)) => format!("signal {signal}"),
@@ -108,60 +106,65 @@ impl Process {
         })
     }
 
-    /// The lines from number `from` on that `wanted` streams printed.
+    /// The lines from index `from` on, of the streams that satisfy `wanted`.
     pub fn lines(&self, from: usize, wanted: impl Fn(Stream) -> bool) -> Vec<String> {
-        let seen = self.shared.seen();
-        let lines = seen.lines.iter().skip(from);
+        let output = self.shared.output();
+        let lines = output.lines.iter().skip(from);
         lines
             .filter(|(stream, _)| wanted(*stream))
             .map(|(_, line)| line.clone())
             .collect()
     }
 
-    /// How many lines there are by now.
+    /// The number of lines so far.
     pub fn line_count(&self) -> usize {
-        self.shared.seen().lines.len()
+        self.shared.output().lines.len()
     }
 
-    /// Waits until a line from number `from` on satisfies `wanted`, or the process has ended.
-    pub async fn line(&self, mut from: usize, wanted: impl Fn(&str) -> bool) -> Option<String> {
+    /// Waits for a line from index `from` on that satisfies `wanted`. `None`: the process exited
+    /// without one.
+    pub async fn wait_for_line(
+        &self,
+        mut from: usize,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Option<String> {
         let mut changed = self.shared.changed.subscribe();
         loop {
             changed.mark_unchanged();
             {
-                let seen = self.shared.seen();
-                let mut fresh = seen.lines.iter().skip(from);
-                if let Some((_, line)) = fresh.find(|(_, line)| wanted(line)) {
+                let output = self.shared.output();
+                let mut new = output.lines.iter().skip(from);
+                if let Some((_, line)) = new.find(|(_, line)| wanted(line)) {
                     return Some(line.clone());
                 }
-                if seen.exit.is_some() {
+                if output.exit.is_some() {
                     return None;
                 }
-                from = from.max(seen.lines.len());
+                from = from.max(output.lines.len());
             }
             changed.changed().await.ok()?;
         }
     }
 
-    /// Waits for its end.
-    pub async fn ended(&self) {
-        self.line(usize::MAX, |_| false).await;
+    /// Waits for its exit.
+    pub async fn wait_for_exit(&self) {
+        self.wait_for_line(usize::MAX, |_| false).await;
     }
 
-    /// Asks it to stop.
+    /// Sends SIGTERM to the process.
     pub fn terminate(&self) {
         self.signal(self.pid, libc::SIGTERM);
     }
 
-    /// Makes it stop, and what it started in its group with it.
+    /// Sends SIGKILL to its process group.
     pub fn kill(&self) {
         self.signal(-self.pid, libc::SIGKILL);
     }
 
     fn signal(&self, target: libc::pid_t, signal: libc::c_int) {
-        // Once it was waited for, its number may be somebody else's.
-        if self.shared.seen().exit.is_none() {
-            // SAFETY: kill takes two integers and touches no memory of ours.
+        // After its exit the process ID may belong to another process.
+        if self.shared.output().exit.is_none() {
+            // SAFETY: kill does not access memory of this process.
             unsafe { libc::kill(target, signal) };
         }
     }
@@ -170,14 +173,14 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
-        // Its ports are free and its files closed when this returns.
-        if let Some(keeper) = self.keeper.take() {
-            let _ = keeper.join();
+        // Its ports are free and its files closed after its exit.
+        if let Some(waiter) = self.waiter.take() {
+            let _ = waiter.join();
         }
     }
 }
 
-fn keep(mut command: Command, shared: &Arc<Shared>, started: &Sender<io::Result<libc::pid_t>>) {
+fn run(mut command: Command, shared: &Arc<Shared>, started: &Sender<io::Result<libc::pid_t>>) {
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) => {
@@ -194,13 +197,13 @@ fn keep(mut command: Command, shared: &Arc<Shared>, started: &Sender<io::Result<
     }
     let _ = started.send(Ok(child.id().cast_signed()));
     let status = child.wait();
-    // Its last words first, then its end: whoever sees the end can rely on the log. A grandchild
-    // may hold the pipes open, hence the limit.
+    // The output is complete before the exit is visible. A grandchild may hold the pipes open, hence
+    // the timeout.
     for _ in 0..2 {
         let _ = readers.recv_timeout(Duration::from_secs(1));
     }
-    shared.change(|seen| {
-        seen.exit = Some(status.unwrap_or_else(|_| ExitStatus::from_raw(libc::SIGKILL)));
+    shared.update(|output| {
+        output.exit = Some(status.unwrap_or_else(|_| ExitStatus::from_raw(libc::SIGKILL)));
     });
 }
 
@@ -215,7 +218,7 @@ fn collect(
         let mut line = Vec::new();
         while pipe.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
             let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-            shared.change(|seen| seen.lines.push((stream, text)));
+            shared.update(|output| output.lines.push((stream, text)));
             line.clear();
         }
         let _ = done.send(());
@@ -238,39 +241,36 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn everything_it_printed_is_there_when_it_has_ended() {
+    async fn all_output_is_collected_at_exit() {
         let process = shell("echo one; echo two >&2; exit 3");
-        process.ended().await;
+        process.wait_for_exit().await;
         assert_eq!(process.exit().unwrap(), "exit code 3");
         assert_eq!(process.lines(0, |s| s == Stream::Stdout), ["one"]);
         assert_eq!(process.lines(0, |s| s == Stream::Stderr), ["two"]);
-        assert_eq!(process.line(0, |line| line == "three").await, None);
+        assert_eq!(process.wait_for_line(0, |line| line == "three").await, None);
     }
 
     #[tokio::test]
-    async fn dropping_it_kills_it_and_its_children() {
+    async fn dropping_a_process_kills_its_group() {
         let process = shell("sleep 1000 & echo $!; echo $$; wait");
-        process.line(1, |_| true).await;
+        process.wait_for_line(1, |_| true).await;
         let pids = process.lines(0, |_| true);
         assert!(pids.iter().all(|pid| is_alive(pid)));
         drop(process);
-        // The grandchild is reaped by init, which takes a moment.
-        crate::eventually(
-            "the processes to be gone",
-            Duration::from_secs(5),
-            async || {
-                (!is_alive(&pids[1])
-                    && std::fs::read_to_string(format!("/proc/{}/stat", pids[0]))
-                        .map_or(true, |stat| stat.contains(") Z ")))
-                .then_some(())
-            },
-        )
-        .await
-        .unwrap();
+        // init reaps the grandchild later, so it may be a zombie.
+        let ended = async || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", pids[0]));
+            let grandchild_ended = stat.map_or(true, |stat| stat.contains(") Z "));
+            (!is_alive(&pids[1]) && grandchild_ended).then_some(())
+        };
+        let timeout = Duration::from_secs(5);
+        crate::eventually("both processes to end", timeout, ended)
+            .await
+            .unwrap();
     }
 
     #[test]
-    fn a_program_that_is_not_there_is_an_error() {
+    fn a_missing_program_is_an_error() {
         let error = Process::start(Command::new("/no/such/program"))
             .err()
             .unwrap();

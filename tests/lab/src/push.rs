@@ -1,115 +1,115 @@
-//! A new plugin file and what Envoy said of it.
+//! Publishes plugin files and reads Envoy's verdict from its statistics and log.
 //!
-//! Seen on Envoy 1.36 and 1.40: `config_reload` grows for a refused push as well; only
-//! `update_rejected` (a bad plugin), `update_failure` (a bad file) and `config_fail` (either) tell.
-//! And a plugin that equals the one which Envoy looked at last counts as a success without a look,
-//! even if that last one was refused.
+//! Observed with Envoy 1.36 and 1.40: `config_reload` also counts refused updates; only
+//! `update_rejected` (invalid plugin), `update_failure` (invalid file) and `config_fail` (either)
+//! identify a refusal. A plugin equal to the previous one counts as a success without validation,
+//! even if the previous one was refused.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use crate::bootstrap::plugin_file;
-use crate::envoy::{Envoy, START};
+use crate::envoy::{Envoy, START_TIMEOUT};
 use crate::plugin::Plugin;
-use crate::poll::Patience;
+use crate::poll::Backoff;
 
-/// What Envoy said of a plugin.
+/// Envoy's verdict on a plugin.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Push {
-    /// It is in force, on every worker.
+    /// It is active on every worker.
     Accepted,
-    /// It equals the one in force, so Envoy did not look at it.
+    /// It equals the active one; Envoy did not validate it.
     Unchanged,
-    /// The last good one stays in force.
+    /// The previous valid one stays active.
     Refused {
-        /// What the filter logged as errors, or else what Envoy said.
+        /// The errors that the filter logged, or else Envoy's own error.
         reasons: Vec<String>,
     },
 }
 
-/// What Envoy looked at last.
-pub(crate) struct Seen {
+/// The plugin that Envoy validated last.
+pub(crate) struct LastPush {
     plugin: Plugin,
     verdict: Push,
 }
 
-impl Seen {
-    pub(crate) fn new(plugin: Plugin, verdict: Push) -> Seen {
-        Seen { plugin, verdict }
+impl LastPush {
+    pub(crate) fn new(plugin: Plugin, verdict: Push) -> LastPush {
+        LastPush { plugin, verdict }
     }
 }
 
 impl Envoy {
-    /// Moves a plugin into place and waits until Envoy has taken or refused it. The bootstrap must
-    /// have had a plugin of this name.
+    /// Publishes a plugin and waits for Envoy's verdict. The bootstrap must contain a plugin with this
+    /// name.
     pub async fn push(&self, plugin: &Plugin) -> Result<Push> {
         let name = plugin.name();
         let mut plugins = self.plugins.lock().await;
-        let seen = plugins.get_mut(name);
-        let seen = seen.with_context(|| format!("the bootstrap has no plugin named {name:?}"))?;
-        let same = seen.plugin == *plugin;
+        let last = plugins.get_mut(name);
+        let last = last.with_context(|| format!("the bootstrap has no plugin named {name:?}"))?;
+        let same = last.plugin == *plugin;
 
         let mark = self.log_mark();
         let before = Counts::read(self, name).await?;
         let version = plugin.publish(plugin_file(self.dir.path(), name))?;
-        let what = format!("Envoy's word on the plugin {name}");
-        let mut patience = Patience::new(&what, START);
+        let what = format!("Envoy's verdict on plugin {name}");
+        let mut backoff = Backoff::new(&what, START_TIMEOUT);
         let refused = loop {
             let now = Counts::read(self, name).await?;
             if now.refusals > before.refusals {
                 break true;
             }
-            // The reload is counted when all workers have it.
+            // The reload is counted when it is active on all workers.
             if now.version == version && (same || now.reloads > before.reloads) {
                 break false;
             }
-            patience.pause().await?;
+            backoff.pause().await?;
         };
 
         if refused {
             let reasons = self.reasons(mark, name).await?;
-            *seen = Seen::new(plugin.clone(), Push::Refused { reasons });
+            *last = LastPush::new(plugin.clone(), Push::Refused { reasons });
         } else if !same {
-            *seen = Seen::new(plugin.clone(), Push::Accepted);
-        } else if seen.verdict == Push::Accepted {
+            *last = LastPush::new(plugin.clone(), Push::Accepted);
+        } else if last.verdict == Push::Accepted {
             return Ok(Push::Unchanged);
         }
-        Ok(seen.verdict.clone())
+        Ok(last.verdict.clone())
     }
 
-    /// What Envoy said of the plugin of this name that it looked at last: after the start, of the
-    /// one in the bootstrap.
+    /// Envoy's verdict on the plugin of this name that it validated last; after the start, the one of
+    /// the bootstrap.
     pub async fn verdict(&self, name: &str) -> Result<Push> {
         match self.plugins.lock().await.get(name) {
-            Some(seen) => Ok(seen.verdict.clone()),
+            Some(last) => Ok(last.verdict.clone()),
             None => bail!("the bootstrap has no plugin named {name:?}"),
         }
     }
 
     async fn reasons(&self, mark: usize, name: &str) -> Result<Vec<String>> {
-        // The last that Envoy says of it, so that everything else is in the log before.
-        let last = self
+        // This line is the last one about a refusal; the filter's errors precede it.
+        let end = self
             .wait_for_log_since(mark, |line| refusal(line).is_some(), Duration::from_secs(5))
             .await?;
-        let said = reasons(&self.log_since(mark), name);
-        Ok(match refusal(&last) {
-            Some(refusal) if said.is_empty() => vec![refusal.to_owned()],
-            _ => said,
+        let errors = filter_errors(&self.log_since(mark), name);
+        Ok(match refusal(&end) {
+            Some(refusal) if errors.is_empty() => vec![refusal.to_owned()],
+            _ => errors,
         })
     }
 }
 
-/// What became of the plugin with which Envoy was started.
+/// Envoy's verdict on a plugin of the bootstrap.
 pub(crate) async fn first_verdict(envoy: &Envoy, name: &str) -> Result<Push> {
-    let what = format!("Envoy's word on the first plugin {name}");
-    let mut patience = Patience::new(&what, START);
+    let what = format!("Envoy's verdict on the first plugin {name}");
+    let mut backoff = Backoff::new(&what, START_TIMEOUT);
     let refused = loop {
         let now = Counts::read(envoy, name).await?;
         if now.refusals > 0 || !now.version.is_empty() {
             break now.refusals > 0;
         }
-        patience.pause().await?;
+        backoff.pause().await?;
     };
     Ok(match refused {
         true => Push::Refused {
@@ -142,30 +142,30 @@ impl Counts {
     }
 }
 
-/// The filter's own errors, as `[…][error][wasm] […] wasm log divvy: <this>`.
-fn reasons(lines: &[String], name: &str) -> Vec<String> {
-    let mut reasons: Vec<String> = Vec::new();
+/// The distinct errors of the filter: `[…][error][wasm] […] wasm log divvy: <error>`.
+fn filter_errors(lines: &[String], name: &str) -> Vec<String> {
+    let mut errors: Vec<String> = Vec::new();
     for line in lines {
-        let serious = line.contains("[error]") || line.contains("[critical]");
-        let said = line
+        let is_error = line.contains("[error]") || line.contains("[critical]");
+        let message = line
             .split_once("wasm log ")
-            .and_then(|(_, said)| said.strip_prefix(name));
-        // Behind the name comes the root id, where it is another.
-        let said = said.and_then(|said| said.split_once(": "));
-        if let (true, Some((_, reason))) = (serious, said)
-            && !reasons.iter().any(|known| known == reason)
+            .and_then(|(_, message)| message.strip_prefix(name))
+            // A root ID that differs from the name precedes the colon.
+            .and_then(|message| message.split_once(": "));
+        if let (true, Some((_, error))) = (is_error, message)
+            && !errors.iter().any(|known| known == error)
         {
-            reasons.push(reason.to_owned());
+            errors.push(error.to_owned());
         }
     }
-    reasons
+    errors
 }
 
-/// The part behind the colon of `Filesystem config update rejected: …`, or `… failure: …`.
+/// The reason in `Filesystem config update rejected: <reason>` or `… failure: <reason>`.
 fn refusal(line: &str) -> Option<&str> {
-    let (_, said) = line.split_once("Filesystem config update ")?;
-    said.strip_prefix("rejected: ")
-        .or_else(|| said.strip_prefix("failure: "))
+    let (_, rest) = line.split_once("Filesystem config update ")?;
+    rest.strip_prefix("rejected: ")
+        .or_else(|| rest.strip_prefix("failure: "))
 }
 
 #[cfg(test)]
@@ -173,20 +173,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reasons_are_the_errors_of_the_filter_each_once() {
+    fn errors_of_the_filter_are_listed_once() {
         let lines = [
             "[t][1][info][wasm] [context.cc:1151] wasm log divvy: configured",
             "[t][1][error][wasm] [context.cc:1157] wasm log divvy: rollouts[0].name: missing",
             "[t][2][error][wasm] [context.cc:1157] wasm log divvy root: rollouts[0].name: missing",
-            "[t][1][error][wasm] [context.cc:1157] wasm log other: not ours",
+            "[t][1][error][wasm] [context.cc:1157] wasm log other: of another plugin",
             "[t][1][error][wasm] [wasm.cc:104] Wasm VM failed",
         ];
         let lines = lines.map(str::to_owned);
-        assert_eq!(reasons(&lines, "divvy"), ["rollouts[0].name: missing"]);
+        assert_eq!(
+            filter_errors(&lines, "divvy"),
+            ["rollouts[0].name: missing"]
+        );
     }
 
     #[test]
-    fn the_line_that_ends_a_refusal_is_known() {
+    fn the_reason_of_a_refusal_is_read() {
         let line = "[warning][config] [f.cc:81] Filesystem config update rejected: Unable to …";
         assert_eq!(refusal(line), Some("Unable to …"));
         let line = "[warning][config] [f.cc:128] Filesystem config update failure: in x: y";

@@ -1,4 +1,4 @@
-//! Certificates of proxies that speak TLS to each other, made anew for each test.
+//! Certificates for mutual TLS between proxies, generated per test.
 
 use anyhow::Result;
 use rcgen::{
@@ -7,13 +7,13 @@ use rcgen::{
 };
 use serde_json::{Value, json};
 
-/// Who issues certificates.
+/// A certificate authority.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
 }
 
-/// A certificate and its key.
+/// A certificate and its private key.
 #[derive(Clone, Debug)]
 pub struct Identity {
     certificate: String,
@@ -21,16 +21,16 @@ pub struct Identity {
 }
 
 impl Authority {
-    /// A new one, which nobody knows.
+    /// Generates a new authority.
     pub fn new() -> Result<Authority> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-        // By another name than what it issues, which would look like issued by itself.
+        // Issued certificates have an empty name; with the same name they would look self-signed.
         params
             .distinguished_name
-            .push(DnType::CommonName, "an authority of the lab");
+            .push(DnType::CommonName, "divvy-lab");
         let pem = params.self_signed(&key)?.pem();
         Ok(Authority {
             issuer: Issuer::new(params, key),
@@ -38,7 +38,7 @@ impl Authority {
         })
     }
 
-    /// A certificate for a server and client with this URI, as SPIFFE has them.
+    /// Issues a server and client certificate with this URI (SPIFFE) as subject alternative name.
     pub fn issue(&self, uri: &str) -> Result<Identity> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::default();
@@ -54,7 +54,7 @@ impl Authority {
         })
     }
 
-    /// Its own certificate, for whoever is to believe what it issued.
+    /// Its own certificate.
     #[must_use]
     pub fn pem(&self) -> &str {
         &self.pem
@@ -64,8 +64,8 @@ impl Authority {
         json!({"trusted_ca": {"inline_string": self.pem}})
     }
 
-    /// The transport socket of a listener: it shows `own`, and asks clients for a certificate of
-    /// this authority; without one it lets them in all the same unless `required`.
+    /// The transport socket of a listener with certificate `own`. Client certificates must be of this
+    /// authority, and must be present if `required`.
     #[must_use]
     pub fn downstream(&self, own: &Identity, required: bool) -> Value {
         socket(
@@ -80,7 +80,7 @@ impl Authority {
         )
     }
 
-    /// The transport socket of a cluster: it shows `own`, if it is given.
+    /// The transport socket of a cluster, with client certificate `own`.
     #[must_use]
     pub fn upstream(&self, own: Option<&Identity>) -> Value {
         let certificates: Vec<_> = own.into_iter().map(Identity::json).collect();
@@ -95,7 +95,7 @@ impl Authority {
 }
 
 impl Identity {
-    /// The certificate and its key, as the files of a proxy have them.
+    /// The certificate and its private key.
     #[must_use]
     pub fn pem(&self) -> (&str, &str) {
         (&self.certificate, &self.key)

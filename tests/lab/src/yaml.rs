@@ -1,4 +1,4 @@
-//! YAML as people write it, as the JSON that Envoy and divvy read.
+//! Conversion of YAML to the JSON that Envoy and divvy read.
 
 use std::fs;
 use std::path::Path;
@@ -6,15 +6,13 @@ use std::path::Path;
 use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
 
-/// The JSON text of a divvy configuration that was written as YAML or as JSON.
-///
-/// JSON goes through byte for byte: what is wrong with it beyond its syntax, a key that comes twice
-/// for one, is for the filter to say. Errors name line and column.
+/// The JSON text of a divvy configuration in YAML or JSON. JSON is returned unchanged, so that the
+/// filter reports errors such as duplicate keys. Syntax errors name line and column.
 pub fn from_yaml_or_json(text: &str) -> Result<String> {
     if text.trim_start().starts_with('{') {
         match serde_json::from_str::<Value>(text) {
             Ok(_) => return Ok(text.to_owned()),
-            // A YAML flow mapping begins like JSON, and may be meant.
+            // A YAML flow mapping also starts with a brace.
             Err(error) => match yaml(text) {
                 Ok(value) => return render(&value),
                 Err(_) => return Err(anyhow!("not JSON: {error}")),
@@ -31,15 +29,15 @@ pub(crate) fn load(path: &Path) -> Result<Value> {
 }
 
 fn yaml(text: &str) -> Result<Value, String> {
-    // Only `true` and `false` are booleans: `in: [de, no]` means Norway.
+    // Only `true` and `false` are booleans: in `in: [de, no]`, `no` is a string.
     let options = serde_saphyr::options! { strict_booleans: true };
-    // One line each: these go into a terminal, beside what Envoy says.
+    // Without a snippet an error is one line.
     serde_saphyr::from_str_with_options(text, options)
         .map_err(|error| error.without_snippet().to_string())
 }
 
 fn render(value: &Value) -> Result<String> {
-    // An empty file, or one of comments only, is an empty configuration, which divvy accepts.
+    // An empty file is an empty configuration, which divvy accepts.
     let empty = Value::Object(serde_json::Map::new());
     let value = if value.is_null() { &empty } else { value };
     Ok(serde_json::to_string_pretty(value)?)
@@ -50,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn yaml_becomes_json_and_keeps_numbers_strings_and_lists_as_they_are() {
+    fn yaml_types_are_kept_in_json() {
         let text =
             "# why\na: [1, 2.5, '3', \"null\", null, true, no]\nb: {c: 30s, d: \"{version}\"}\n";
         let value: Value = serde_json::from_str(&from_yaml_or_json(text).unwrap()).unwrap();
@@ -59,21 +57,17 @@ mod tests {
             "b": {"c": "30s", "d": "{version}"},
         });
         assert_eq!(value, expected);
+        assert_eq!(from_yaml_or_json("# soon\n").unwrap(), "{}");
     }
 
     #[test]
-    fn json_goes_through_byte_for_byte() {
+    fn json_is_unchanged() {
         let text = "\n{ \"a\":1,  \"a\": 2.0 }\n";
         assert_eq!(from_yaml_or_json(text).unwrap(), text);
     }
 
     #[test]
-    fn nothing_but_comments_is_the_empty_configuration() {
-        assert_eq!(from_yaml_or_json("# soon\n").unwrap(), "{}");
-    }
-
-    #[test]
-    fn errors_are_one_line_that_names_the_line() {
+    fn errors_are_one_line_and_name_the_line_of_the_input() {
         for (text, kind) in [
             ("{\n \"a\": 1,\n \"b\" 2\n}", "not JSON"),
             ("a: 1\nb: 2\nc: [1, 2\n", "not YAML"),
@@ -87,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_configuration_that_divvy_takes_is_no_problem() {
+    fn the_largest_configuration_that_divvy_accepts_is_read() {
         let list = "- {name: r, versions: [{name: v1}, {name: v2}], stable: v1, strategy: {canary: {version: v2, weight: 5}}}\n";
         let value = yaml(&list.repeat(9_000)).unwrap();
         assert_eq!(value.as_array().unwrap().len(), 9_000);

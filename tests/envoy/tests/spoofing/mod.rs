@@ -10,7 +10,7 @@ use divvy::request::{Request, host};
 use divvy::{config, decide, output};
 use divvy_envoy_tests::{Edge, Setup, assignment_of, seen_upstream, served_by};
 use divvy_lab::bootstrap::Bootstrap;
-use divvy_lab::client::{Fate, Response};
+use divvy_lab::client::{RawOutcome, Response};
 use divvy_lab::plugin::Plugin;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -89,9 +89,12 @@ impl Court {
     async fn judge(&self, what: &What, sent: &Sent, expected: &Expected) -> Result<bool> {
         let answer = match sent.send(self.edge.addr).await? {
             Outcome::Answer(answer) => answer,
-            Outcome::Fate(fate) => {
-                let closed = matches!(fate, Fate::Closed | Fate::GoneAway(_) | Fate::Reset(_));
-                ensure!(closed && *expected == Expected::Closed, "{fate:?}");
+            Outcome::Http2(outcome) => {
+                let closed = matches!(
+                    outcome,
+                    RawOutcome::Closed | RawOutcome::GoAway(_) | RawOutcome::Reset(_)
+                );
+                ensure!(closed && *expected == Expected::Closed, "{outcome:?}");
                 return Ok(false);
             }
         };

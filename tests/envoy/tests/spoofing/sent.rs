@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use anyhow::Result;
-use divvy_lab::client::{Fate, Http2, Response, raw, raw_http2, request};
+use divvy_lab::client::{Http2, RawOutcome, Response, raw, raw_http2, request};
 
 use crate::spoofing::what::{HOST, What};
 
@@ -86,7 +86,7 @@ pub enum Outcome {
     /// An answer.
     Answer(Box<Response>),
     /// The request was malformed: the error.
-    Fate(Fate),
+    Http2(RawOutcome),
 }
 
 impl Sent {
@@ -122,7 +122,7 @@ impl Sent {
                 .map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()))
                 .to_vec();
                 all.extend(fields.iter().cloned());
-                Ok(Outcome::Fate(raw_http2(addr, &all).await?))
+                Ok(Outcome::Http2(raw_http2(addr, &all).await?))
             }
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use divvy_demo::screen::{Look, Screen};
-use divvy_lab::chain::{self, Chain, Door};
+use divvy_lab::chain::{self, Caller, Chain};
 use serde_json::{Value, json};
 
 use super::{Figure, begin};
@@ -65,15 +65,17 @@ pub async fn chain(screen: &mut Screen) -> Result<Vec<Figure>> {
         Look::Plain,
         &format!("  {v2} of them have v2 at the edge and behind the third proxy"),
     )?;
-    let follows = async |door: Door| -> Result<bool> {
-        let answer = proxies.through(door, "checkout=v2;reason=split").await?;
+    let follows = async |caller: Caller| -> Result<bool> {
+        let answer = proxies
+            .get_second_hop(caller, "checkout=v2;reason=split")
+            .await?;
         Ok(answer.header("x-third") == Some("payments=v2;reason=follow"))
     };
     // The same header is effective from the gateway.
-    let trusted = follows(Door::Gateway).await?;
+    let trusted = follows(Caller::Gateway).await?;
     let mut effective = 0;
-    for door in [Door::AnotherPrincipal, Door::NoCertificate] {
-        effective += u32::from(follows(door).await?);
+    for caller in [Caller::AnotherPrincipal, Caller::NoCertificate] {
+        effective += u32::from(follows(caller).await?);
     }
     let all = format!("{together} of {USERS}");
     Ok(vec![
