@@ -61,7 +61,7 @@ impl<H: Host> Plugin<H> {
                 );
                 if bytes.is_empty() {
                     log::warn!(
-                        "it is empty: nothing is split, and everybody goes where the routes say"
+                        "the configuration is empty: without rollouts only Envoy's routes decide"
                     );
                 }
                 if plugin.is_empty() && !self.current.watch.is_empty() {

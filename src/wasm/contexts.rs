@@ -33,7 +33,7 @@ impl Context for PluginContext {}
 impl RootContext for PluginContext {
     fn on_configure(&mut self, size: usize) -> bool {
         let Ok(configuration) = host::plugin_configuration(size) else {
-            log::error!("the proxy does not hand over the configuration");
+            log::error!("the proxy refuses to pass on the configuration");
             return false;
         };
         let name = host::plugin_name();

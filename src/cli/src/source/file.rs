@@ -37,7 +37,7 @@ impl SourceFile {
     }
 
     /// The configurations in these documents; an error for each one that Envoy or Istio would
-    /// not hand over to the filter.
+    /// not pass on to the filter.
     pub fn find(&self, documents: &[SourceNode]) -> Vec<Result<FoundConfig, SourceError>> {
         find::all(&self.text, self.named, documents)
     }
