@@ -1,4 +1,4 @@
-//! From what an answer says to the response that a method and its knobs make of it.
+//! Responses before and after the request's method and knobs are applied.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,23 +10,23 @@ use hyper::http::request::Parts;
 use hyper::{Method, Response, StatusCode, Version};
 
 use super::body::{self, Body, PIECE, Step};
+use super::connection::Connection;
 use super::knobs::Knobs;
 use super::shop::Shop;
-use super::wire::Wire;
 
-/// What stands in the body.
+/// The content of a response body.
 pub enum Content {
-    /// Nothing, not even a length.
+    /// No body and no content-length.
     None,
     /// These bytes.
     Bytes(Bytes),
-    /// So much filler.
+    /// This many filler bytes.
     Fill(u64),
-    /// Server-sent events: how many, the text before each number, the pause between two.
-    Events(u64, Arc<str>, Duration),
+    /// Server-sent events: their number, the text before each ID, the pause between two.
+    Events(u16, String, Duration),
 }
 
-/// An answer before it is bent to the request's method and knobs.
+/// A response before the request's method and knobs are applied.
 pub struct Answer {
     status: StatusCode,
     headers: HeaderMap,
@@ -35,7 +35,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// One with a body.
+    /// A response with a body.
     pub fn new(status: StatusCode, content_type: &'static str, content: Content) -> Answer {
         let content_type = HeaderValue::from_static(content_type);
         Answer {
@@ -46,7 +46,7 @@ impl Answer {
         }
     }
 
-    /// One line for a terminal.
+    /// A line of text.
     pub fn text(status: StatusCode, mut line: String) -> Answer {
         line.push('\n');
         Answer::new(
@@ -56,8 +56,8 @@ impl Answer {
         )
     }
 
-    /// One that is headers only.
-    pub fn bare(status: StatusCode, headers: HeaderMap) -> Answer {
+    /// A response without a body.
+    pub fn headers_only(status: StatusCode, headers: HeaderMap) -> Answer {
         Answer {
             status,
             headers,
@@ -66,23 +66,23 @@ impl Answer {
         }
     }
 
-    /// With these headers too.
+    /// Adds headers.
     pub fn with_headers(mut self, headers: HeaderMap) -> Answer {
         self.headers.extend(headers);
         self
     }
 
-    /// With these after the body.
+    /// Sets trailers.
     pub fn with_trailers(mut self, trailers: HeaderMap) -> Answer {
         self.trailers = Some(trailers);
         self
     }
 
-    /// The response. Its status is already the one that the knobs ask for.
-    pub fn finish(
+    /// Applies the method and the knobs other than `status`, which [`Answer::new`] receives.
+    pub fn into_response(
         self,
         shop: &Shop,
-        wire: &Arc<Wire>,
+        connection: &Arc<Connection>,
         request: &Parts,
         knobs: Knobs,
     ) -> Response<Body> {
@@ -94,11 +94,11 @@ impl Answer {
         if knobs.close && request.version < Version::HTTP_2 {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         } else if knobs.close {
-            wire.last_answer();
+            connection.close_after_response();
         }
         let may_have_body = may_have_body(self.status);
-        // Trailers end a body of their own accord, and a body of length zero would be over
-        // before it could be reset.
+        // No content-length with trailers, which end the body themselves, nor with a reset of an empty
+        // body, which would be complete before the reset.
         if let Some(length) = self.content.length()
             && may_have_body
             && self.trailers.is_none()
@@ -106,23 +106,21 @@ impl Answer {
         {
             headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
         }
-        // The server underneath drops the body of a HEAD on HTTP/1 but sends it on HTTP/2.
+        // hyper omits the body for HEAD on HTTP/1 but not on HTTP/2.
         let absent = request.method == Method::HEAD || !may_have_body;
         let body = if absent || matches!(self.content, Content::None) {
             body::empty()
         } else {
             let mut steps = VecDeque::new();
-            if let Some(delay) = knobs.body_delay.filter(|delay| !delay.is_zero()) {
-                steps.push_back(Step::Wait(delay));
-            }
+            steps.extend(knobs.body_delay.map(Step::Wait));
             if let Some(reset) = knobs.reset {
-                steps.extend(self.content.half().step());
+                steps.extend(self.content.half().steps());
                 steps.push_back(Step::Reset(reset.scope));
             } else {
-                steps.extend(self.content.step());
+                steps.extend(self.content.steps());
                 steps.extend(self.trailers.map(Step::Trailers));
             }
-            body::of(steps, wire.clone())
+            body::from_steps(steps, connection.clone())
         };
         let mut response = Response::new(body);
         *response.status_mut() = self.status;
@@ -140,7 +138,7 @@ impl Content {
         }
     }
 
-    /// What goes out before a reset.
+    /// The part that is sent before a reset.
     fn half(self) -> Content {
         match self {
             Content::None => Content::None,
@@ -153,17 +151,19 @@ impl Content {
         }
     }
 
-    fn step(self) -> Option<Step> {
+    fn steps(self) -> Vec<Step> {
         match self {
-            Content::None => None,
-            Content::Bytes(bytes) => Some(Step::Data(bytes)),
-            Content::Fill(size) => Some(Step::Fill(size)),
-            Content::Events(count, text, pause) => Some(Step::Events {
-                next: 1,
-                last: count,
-                text,
-                pause,
-            }),
+            Content::None => Vec::new(),
+            Content::Bytes(bytes) => vec![Step::Data(bytes)],
+            Content::Fill(size) => vec![Step::Fill(size)],
+            Content::Events(count, text, pause) => {
+                let events = (1..=count).map(|id| format!("id: {id}\ndata: {text} {id}\n\n"));
+                let mut steps: Vec<_> = events
+                    .flat_map(|event| [Step::Wait(pause), Step::Data(event.into())])
+                    .collect();
+                steps.drain(..steps.len().min(1));
+                steps
+            }
         }
     }
 }

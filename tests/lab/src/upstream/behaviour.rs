@@ -1,5 +1,4 @@
-//! What an upstream does to every request until it is told otherwise, and the counting that
-//! makes its shares exact.
+//! The behaviour of an upstream for all requests, with exact shares of errors, resets and delays.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,20 +10,20 @@ use super::parse;
 /// How an upstream behaves. The default is healthy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Behaviour {
-    /// The share of requests that fail, in percent.
+    /// Share of requests that fail, percent.
     pub error_percent: f64,
-    /// The status of failures.
+    /// HTTP status of failures.
     pub error_status: StatusCode,
-    /// The `grpc-status` of failed gRPC requests, which are HTTP 200.
+    /// `grpc-status` of failed gRPC requests, whose HTTP status is 200.
     pub grpc_status: u32,
-    /// The share of requests that end in a reset, in percent. It comes out of the same 100 as
-    /// the errors and goes first: 80 and 40 are 80 % resets and 20 % errors.
+    /// Share of requests that are reset, percent. It takes precedence over errors: 80 and 40 are 80 %
+    /// resets and 20 % errors.
     pub reset_percent: f64,
-    /// The wait before the response headers.
+    /// Delay before the response headers.
     pub delay: Duration,
-    /// The wait between response headers and body.
+    /// Delay between response headers and body.
     pub body_delay: Duration,
-    /// The share of requests that the delays hit, in percent.
+    /// Share of requests that are delayed, percent.
     pub slow_percent: f64,
 }
 
@@ -43,7 +42,7 @@ impl Default for Behaviour {
 }
 
 impl Behaviour {
-    /// Reads `errors=5&delay=20ms`; what is not named is healthy.
+    /// Parses `errors=5&delay=20ms`; absent keys have their default.
     pub(super) fn parse(query: Option<&str>) -> Result<Behaviour, String> {
         let mut behaviour = Behaviour::default();
         for (key, value) in parse::pairs(query) {
@@ -64,7 +63,7 @@ impl Behaviour {
             }
         }
         if behaviour.error_percent + behaviour.reset_percent > 100.0 {
-            return Err("errors and resets are more than 100 % together".to_owned());
+            return Err("the sum of errors and resets exceeds 100 %".to_owned());
         }
         Ok(behaviour)
     }
@@ -87,33 +86,31 @@ impl fmt::Display for Behaviour {
     }
 }
 
-/// What the shares hold for one request.
+/// The fault of one request.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Fate {
-    /// It is answered.
-    Served,
-    /// It fails.
+pub enum Fault {
+    /// No fault.
+    None,
+    /// An error status.
     Error,
-    /// It is reset.
+    /// A reset.
     Reset,
 }
 
-/// A behaviour and how far its shares have been dealt out.
-pub struct Live {
+/// A behaviour and the state of its shares.
+pub struct Schedule {
     behaviour: Behaviour,
     failing: Share,
     reset: Share,
     slow: Share,
 }
 
-impl Live {
-    /// Starts counting.
-    pub fn new(behaviour: Behaviour) -> Live {
+impl Schedule {
+    pub fn new(behaviour: Behaviour) -> Schedule {
         let resets = ppm(behaviour.reset_percent);
         let failing = (resets + ppm(behaviour.error_percent)).min(MILLION);
-        Live {
-            // Resets are a share of the failures, not a second share of all requests:
-            // otherwise both could fall on the same request and one of them were too few.
+        Schedule {
+            // Resets are a share of the failures: two independent shares would overlap.
             failing: Share::new(failing, MILLION),
             reset: Share::new(resets, failing),
             slow: Share::new(ppm(behaviour.slow_percent), MILLION),
@@ -121,41 +118,40 @@ impl Live {
         }
     }
 
-    /// What is in force.
     pub fn behaviour(&self) -> &Behaviour {
         &self.behaviour
     }
 
-    /// Deals the next request its fate.
-    pub fn fate(&mut self) -> Fate {
+    /// The fault of the next request.
+    pub fn next_fault(&mut self) -> Fault {
         if !self.failing.next() {
-            Fate::Served
+            Fault::None
         } else if self.reset.next() {
-            Fate::Reset
+            Fault::Reset
         } else {
-            Fate::Error
+            Fault::Error
         }
     }
 
-    /// Whether the delays hit the next request.
-    pub fn slow(&mut self) -> bool {
+    /// Whether the next request is delayed.
+    pub fn next_is_slow(&mut self) -> bool {
         self.slow.next()
     }
 }
 
 const MILLION: u64 = 1_000_000;
 
-/// Not a number is none: the cast of a float saturates.
+/// Parts per million; NaN and negative numbers are 0, because casts saturate.
 fn ppm(percent: f64) -> u64 {
     ((percent * 10_000.0).round() as u64).min(MILLION)
 }
 
-/// Deals out `part` of every `whole`, evenly spread: whatever the window, its count is off by
-/// less than one, and exact where the share of the window is a whole number.
+/// Selects `part` of every `whole` requests, evenly spread: in any window the number selected differs
+/// from the share by less than one.
 struct Share {
     part: u64,
     whole: u64,
-    owed: u64,
+    accumulated: u64,
 }
 
 impl Share {
@@ -163,17 +159,17 @@ impl Share {
         Share {
             part,
             whole,
-            owed: 0,
+            accumulated: 0,
         }
     }
 
     fn next(&mut self) -> bool {
-        self.owed += self.part;
-        let due = self.part > 0 && self.owed >= self.whole;
-        if due {
-            self.owed -= self.whole;
+        self.accumulated += self.part;
+        let selected = self.part > 0 && self.accumulated >= self.whole;
+        if selected {
+            self.accumulated -= self.whole;
         }
-        due
+        selected
     }
 }
 
@@ -181,76 +177,49 @@ impl Share {
 mod tests {
     use super::*;
 
-    fn fates(behaviour: Behaviour, requests: usize) -> Vec<Fate> {
-        let mut live = Live::new(behaviour);
-        (0..requests).map(|_| live.fate()).collect()
+    fn faults(error_percent: f64, reset_percent: f64, requests: usize) -> Vec<Fault> {
+        let mut schedule = Schedule::new(Behaviour {
+            error_percent,
+            reset_percent,
+            ..Behaviour::default()
+        });
+        (0..requests).map(|_| schedule.next_fault()).collect()
     }
 
-    fn count(fates: &[Fate], wanted: Fate) -> usize {
-        fates.iter().filter(|fate| **fate == wanted).count()
+    /// The numbers of errors and resets.
+    fn counts(faults: &[Fault]) -> (usize, usize) {
+        let count = |wanted| faults.iter().filter(|fault| **fault == wanted).count();
+        (count(Fault::Error), count(Fault::Reset))
     }
 
     #[test]
-    fn any_hundred_requests_in_a_row_hold_the_same_share() {
-        let fates = fates(
-            Behaviour {
-                error_percent: 5.0,
-                reset_percent: 2.0,
-                ..Behaviour::default()
-            },
-            1_000,
-        );
-        for window in fates.windows(100) {
-            assert_eq!(count(window, Fate::Error) + count(window, Fate::Reset), 7);
+    fn any_hundred_consecutive_requests_contain_the_same_share() {
+        let faults = faults(5.0, 2.0, 1_000);
+        for window in faults.windows(100) {
+            let (errors, resets) = counts(window);
+            assert_eq!(errors + resets, 7);
         }
-        for window in fates.chunks(100) {
-            assert_eq!(count(window, Fate::Error), 5);
-            assert_eq!(count(window, Fate::Reset), 2);
-        }
-    }
-
-    #[test]
-    fn fractions_of_a_percent_are_exact_over_more_requests() {
-        let fates = fates(
-            Behaviour {
-                error_percent: 0.25,
-                ..Behaviour::default()
-            },
-            4_000,
-        );
-        assert_eq!(count(&fates, Fate::Error), 10);
-    }
-
-    #[test]
-    fn resets_go_first_where_both_are_more_than_there_are_requests() {
-        let fates = fates(
-            Behaviour {
-                error_percent: 40.0,
-                reset_percent: 80.0,
-                ..Behaviour::default()
-            },
-            100,
-        );
-        assert_eq!(count(&fates, Fate::Reset), 80);
-        assert_eq!(count(&fates, Fate::Error), 20);
-    }
-
-    #[test]
-    fn a_share_that_is_no_number_is_none() {
-        for odd in [f64::NAN, -5.0, f64::NEG_INFINITY] {
-            let fates = fates(
-                Behaviour {
-                    error_percent: odd,
-                    ..Behaviour::default()
-                },
-                100,
-            );
-            assert_eq!(count(&fates, Fate::Served), 100, "{odd}");
+        for chunk in faults.chunks(100) {
+            assert_eq!(counts(chunk), (5, 2));
         }
     }
 
     #[test]
-    fn what_it_prints_it_reads() {
+    fn shares_are_exact_and_limited() {
+        for (errors, resets, requests, expected) in [
+            (0.25, 0.0, 4_000, (10, 0)),
+            (40.0, 80.0, 100, (20, 80)),
+            (f64::NAN, 0.0, 100, (0, 0)),
+            (-5.0, 0.0, 100, (0, 0)),
+            (f64::NEG_INFINITY, 0.0, 100, (0, 0)),
+        ] {
+            let faults = faults(errors, resets, requests);
+            assert_eq!(counts(&faults), expected, "{errors} {resets}");
+        }
+    }
+
+    #[test]
+    fn the_printed_form_is_parsed() {
         let behaviour = Behaviour {
             error_percent: 0.5,
             error_status: StatusCode::BAD_GATEWAY,
@@ -268,16 +237,16 @@ mod tests {
     }
 
     #[test]
-    fn a_typo_is_refused() {
-        let refusal = |query| Behaviour::parse(Some(query)).unwrap_err();
-        assert!(refusal("eror=5").starts_with("eror: not one of errors"));
+    fn invalid_queries_are_errors() {
+        let error = |query| Behaviour::parse(Some(query)).unwrap_err();
+        assert!(error("eror=5").starts_with("eror: not one of errors"));
         assert_eq!(
-            refusal("errors=many"),
+            error("errors=many"),
             r#"errors: "many" is not a percentage from 0 to 100"#
         );
         assert_eq!(
-            refusal("errors=60&resets=60"),
-            "errors and resets are more than 100 % together"
+            error("errors=60&resets=60"),
+            "the sum of errors and resets exceeds 100 %"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Response bodies as a list of steps: what goes out, where it waits, where it breaks off.
+//! Response bodies as a list of steps: data, pauses, trailers, a reset.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -13,14 +13,14 @@ use hyper::HeaderMap;
 use hyper::body::Frame;
 use tokio::sync::oneshot;
 
+use super::connection::{Aborted, Connection};
 use super::knobs::Scope;
-use super::wire::{Broken, Wire};
 
-/// The body of every response.
-pub type Body = UnsyncBoxBody<Bytes, Broken>;
+/// The type of every response body.
+pub type Body = UnsyncBoxBody<Bytes, Aborted>;
 
-/// A piece of filler, and the most that goes out before a reset: little enough that no flow
-/// control holds it back.
+/// Bytes per piece of filler, and maximum number of bytes before a reset: less than any flow-control
+/// window.
 pub const PIECE: usize = 16 * 1024;
 
 static FILLER: [u8; PIECE] = [b'.'; PIECE];
@@ -33,38 +33,27 @@ pub enum Step {
     Fill(u64),
     /// A pause.
     Wait(Duration),
-    /// Server-sent events, one after the other.
-    Events {
-        /// The id of the next.
-        next: u64,
-        /// The id of the last.
-        last: u64,
-        /// What stands before the id.
-        text: Arc<str>,
-        /// Between two.
-        pause: Duration,
-    },
     /// Trailers.
     Trailers(HeaderMap),
-    /// The end before the end.
+    /// A reset instead of the rest.
     Reset(Scope),
 }
 
-/// A response without a body.
+/// An empty body.
 pub fn empty() -> Body {
     Empty::new()
         .map_err(|never: Infallible| match never {})
         .boxed_unsync()
 }
 
-/// A body that does one step after the other.
-pub fn of(steps: VecDeque<Step>, wire: Arc<Wire>) -> Body {
+/// A body that executes these steps in order.
+pub fn from_steps(steps: VecDeque<Step>, connection: Arc<Connection>) -> Body {
     let script = Script {
         steps,
-        // At least something of the headers, even if a reset is the first step.
-        sent: wire.written() + 1,
+        // At least a part of the headers, even if the first step is a reset.
+        sent: connection.bytes_written() + 1,
         queued: None,
-        wire,
+        connection,
     };
     let frames = stream::unfold(script, |mut script| async {
         let frame = script.frame().await?;
@@ -75,14 +64,14 @@ pub fn of(steps: VecDeque<Step>, wire: Arc<Wire>) -> Body {
 
 struct Script {
     steps: VecDeque<Step>,
-    wire: Arc<Wire>,
-    /// How many bytes the connection will have written when all that was handed over is out.
+    connection: Arc<Connection>,
+    /// The connection's byte count after which everything so far is written.
     sent: u64,
-    /// Ends when the piece before a reset has left the queue of its stream.
+    /// Completes when the data before a reset has left the queue of its stream.
     queued: Option<oneshot::Receiver<()>>,
 }
 
-/// Bytes that say by their drop that the server underneath is done with them.
+/// Bytes whose drop shows that hyper has consumed them.
 struct Tracked {
     bytes: Bytes,
     _alive: oneshot::Sender<()>,
@@ -95,7 +84,7 @@ impl AsRef<[u8]> for Tracked {
 }
 
 impl Script {
-    async fn frame(&mut self) -> Option<Result<Frame<Bytes>, Broken>> {
+    async fn frame(&mut self) -> Option<Result<Frame<Bytes>, Aborted>> {
         loop {
             match self.steps.pop_front()? {
                 Step::Data(bytes) => return Some(self.data(bytes)),
@@ -107,45 +96,26 @@ impl Script {
                     }
                     return Some(self.data(Bytes::from_static(&FILLER[..piece])));
                 }
+                // Even a timer of zero takes up to 1 ms.
+                Step::Wait(Duration::ZERO) => {}
                 Step::Wait(pause) => tokio::time::sleep(pause).await,
-                Step::Events { next, last, .. } if next > last => {}
-                Step::Events {
-                    next,
-                    last,
-                    text,
-                    pause,
-                } => {
-                    let event = format!("id: {next}\ndata: {text} {next}\n\n");
-                    if next < last {
-                        self.steps.push_front(Step::Events {
-                            next: next + 1,
-                            last,
-                            text,
-                            pause,
-                        });
-                        if !pause.is_zero() {
-                            self.steps.push_front(Step::Wait(pause));
-                        }
-                    }
-                    return Some(self.data(event.into()));
-                }
                 Step::Trailers(trailers) => return Some(Ok(Frame::trailers(trailers))),
                 Step::Reset(scope) => {
-                    // Bytes that are still in the server's buffers go down with what is
-                    // reset. HTTP/2 drops the stream's queue, and writes of other streams say
-                    // nothing about that; HTTP/1 copies, and only the socket knows.
+                    // A reset discards buffered bytes, so wait until they are sent. HTTP/2 has a
+                    // queue per stream, which the connection's byte count does not show; HTTP/1
+                    // copies, so only the byte count shows it.
                     if let Some(queued) = self.queued.take() {
-                        let _ = queued.await; // an error is how a drop shows
+                        let _ = queued.await; // the drop is an error
                     }
-                    self.wire.wrote(self.sent).await;
-                    return Some(Err(self.wire.reset(scope)));
+                    self.connection.wait_until_written(self.sent).await;
+                    return Some(Err(self.connection.reset(scope)));
                 }
             }
         }
     }
 
-    fn data(&mut self, mut bytes: Bytes) -> Result<Frame<Bytes>, Broken> {
-        self.sent = self.wire.written() + bytes.len() as u64;
+    fn data(&mut self, mut bytes: Bytes) -> Result<Frame<Bytes>, Aborted> {
+        self.sent = self.connection.bytes_written() + bytes.len() as u64;
         if let Some(Step::Reset(_)) = self.steps.front() {
             let (alive, queued) = oneshot::channel();
             self.queued = Some(queued);

@@ -1,5 +1,4 @@
-//! The gRPC answers. No service definition: every method is known, and its reply is one
-//! message with one string.
+//! gRPC responses: for every method one message with one string.
 
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -13,14 +12,14 @@ use super::shop::Shop;
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
-/// Whether this is a gRPC request.
-pub fn asked(headers: &HeaderMap) -> bool {
+/// Whether the content type is gRPC's.
+pub fn is_grpc(headers: &HeaderMap) -> bool {
     headers
         .get(CONTENT_TYPE)
         .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
-/// One message and the status after it, or the status alone in the headers.
+/// A message with the status in the trailers, or only headers with the status.
 pub fn answer(shop: &Shop, request: &Parts, knobs: &Knobs) -> Answer {
     let status = knobs.status();
     let mut verdict = HeaderMap::new();

@@ -1,5 +1,5 @@
-//! The knobs of one request, from its query and its `x-test-` headers. The table is in the
-//! documentation of the [module above](super).
+//! The knobs of one request, from its query and its `x-test-` headers. The [parent module](super)
+//! documents them.
 
 use std::time::Duration;
 
@@ -10,37 +10,37 @@ use hyper::{Request, StatusCode};
 
 use super::parse;
 
-/// Where an answer breaks off.
+/// The kind and position of a reset.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Reset {
-    /// What is reset.
+    /// The connection or the stream.
     pub scope: Scope,
-    /// After a part of the body, instead of before the headers.
+    /// After half of the body; otherwise before the headers.
     pub in_body: bool,
 }
 
-/// What a reset takes along.
+/// The scope of a reset.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scope {
     /// The TCP connection.
     Connection,
-    /// One stream of an HTTP/2 connection; an HTTP/1 connection, which has only one.
+    /// One HTTP/2 stream; on HTTP/1 the connection.
     Stream,
 }
 
-/// What a WebSocket does after its first echo.
+/// The behaviour of a WebSocket after its first echo.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum AfterEcho {
-    /// Goes on until the client closes.
+    /// Continues until the client closes.
     #[default]
     Continue,
     /// Ends the connection without a close frame.
     Drop,
-    /// Closes properly.
+    /// Closes with a close frame.
     Close,
 }
 
-/// What one request asked for.
+/// The knobs that a request sets.
 #[derive(Debug, Default, PartialEq)]
 pub struct Knobs {
     pub status: Option<StatusCode>,
@@ -55,17 +55,17 @@ pub struct Knobs {
     pub grpc_message: Option<HeaderValue>,
     pub grpc_trailers_only: bool,
     pub after_echo: AfterEcho,
-    pub count: Option<u64>,
+    pub count: Option<u16>,
     pub interval: Option<Duration>,
 }
 
 impl Knobs {
-    /// Reads them; the error is a line for the one who wrote the request.
-    pub fn of<B>(request: &Request<B>) -> Result<Knobs, String> {
+    /// Parses the knobs. The error is the text of the response.
+    pub fn from_request<B>(request: &Request<B>) -> Result<Knobs, String> {
         Knobs::read(request.headers(), request.uri().query())
     }
 
-    /// The status that the answer has.
+    /// The status of the response.
     pub fn status(&self) -> StatusCode {
         self.status.unwrap_or_default()
     }
@@ -78,7 +78,7 @@ impl Knobs {
             }
         }
         for (key, value) in parse::pairs(query) {
-            // A key that is not UTF-8 is none of ours.
+            // Knobs are ASCII.
             if let Ok(key) = std::str::from_utf8(&key) {
                 knobs.set(key, &value)?;
             }
@@ -134,14 +134,10 @@ fn header(key: &str, value: &[u8]) -> Result<(HeaderName, HeaderValue), String> 
     let wrong = || parse::wrong(key, value, "a header such as name:value");
     let colon = value.iter().position(|b| *b == b':').ok_or_else(wrong)?;
     let name = HeaderName::from_bytes(&value[..colon]).map_err(|_| wrong())?;
-    // The server underneath frames the answer, and takes a header that contradicts its
-    // framing for a bug of ours.
+    // hyper sets these headers itself and panics if they contradict its framing.
     if [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE].contains(&name) {
-        return Err(parse::wrong(
-            key,
-            value,
-            "a header that can be added: it is part of the framing",
-        ));
+        let wanted = "a header that can be added: it is part of the framing";
+        return Err(parse::wrong(key, value, wanted));
     }
     let value = header_value(key, value[colon + 1..].trim_ascii())?;
     Ok((name, value))
@@ -160,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn the_query_wins_over_the_header() {
+    fn the_query_takes_precedence_over_headers() {
         let mut headers = HeaderMap::new();
         headers.append("x-test-grpc-status", HeaderValue::from_static("5"));
         headers.append("x-test-delay", HeaderValue::from_static("1s"));
@@ -170,16 +166,12 @@ mod tests {
     }
 
     #[test]
-    fn unknown_keys_are_ignored_whatever_their_bytes() {
-        assert_eq!(
-            read("uid=%FF&%FF=1&=&&x&%zz=%"),
-            read(""),
-            "the test's own query"
-        );
+    fn unknown_keys_are_ignored() {
+        assert_eq!(read("uid=%FF&%FF=1&=&&x&%zz=%"), read(""));
     }
 
     #[test]
-    fn a_value_that_does_not_parse_is_an_error_that_names_the_knob() {
+    fn an_invalid_value_is_an_error_that_names_the_knob() {
         for (query, key) in [
             ("status=abc", "status"),
             ("status=101", "status"),

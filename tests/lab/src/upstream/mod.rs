@@ -1,86 +1,82 @@
-//! The real small server that stands behind Envoy, in the tests and in the demo: one version
-//! of a small shop. Start one per version; each answers with its own name, so that whoever
-//! asks sees which version served.
+//! The HTTP server behind Envoy in tests and demo: one version of a shop. Every response contains
+//! the version's name in `x-shop-version`.
 //!
-//! HTTP/1.0, HTTP/1.1 and HTTP/2 with prior knowledge share one port, without TLS. Every
-//! answer carries `x-shop-version`. Request bodies are read to their end before the answer.
+//! One port serves HTTP/1.0, HTTP/1.1 and HTTP/2 with prior knowledge, without TLS. Request bodies
+//! are read completely before the response.
 //!
-//! # What it answers
+//! # Responses
 //!
-//! | request | answer |
+//! | request | response |
 //! |---|---|
-//! | any path, such as `/checkout` | one line for a terminal: `shop v2: checkout` (`/` is `home`) |
+//! | any path, such as `/checkout` | one line of text: `shop v2: checkout` (`/` is `home`) |
 //! | `/echo` | the request as JSON: `version`, `protocol`, `method`, `host`, `path` (with the query), `headers` and `trailers` (lists of `[name, value]`), `body_length` |
 //! | `/events` | server-sent events, ids from 1, data `shop v2: event 1` |
 //! | content-type `application/grpc…`, any path | HTTP 200, one message, `grpc-status` in the trailers |
-//! | `upgrade: websocket`, any path, HTTP/1.1 | 101, then every text and binary message comes back |
-//! | `/_behave` | the run-time behaviour, below |
+//! | `upgrade: websocket`, any path, HTTP/1.1 | 101, then an echo of every text and binary message |
+//! | `/_behave` | the behaviour of this upstream, see below |
 //!
-//! In the JSON a backslash is doubled and a byte that is no part of valid UTF-8 is written
-//! `\xff`, so different bytes never look the same. Names of headers are lower case, and lines
-//! of the same name stand together, in their order. The gRPC message is protobuf with the
-//! page's line as string field 1.
+//! In the JSON a backslash is doubled and a byte that is not part of valid UTF-8 is written `\xff`,
+//! so different bytes are different text. Header names are lower case; headers with the same name
+//! are adjacent, in their order. The gRPC message is protobuf with the page's line as string field 1.
 //!
 //! # Knobs of one request
 //!
-//! In the query, or as a header `x-test-<knob>` for clients that have no query, such as gRPC's.
-//! The query wins. Unknown keys are ignored, they may be the test's own; a known key with a
-//! value that does not parse is answered with 400 and a line that says so, because a typo must
-//! not pass for a healthy answer. Durations are `250ms`, `2s`, `1m`, `0`.
+//! A knob is a query parameter or, for clients without a query such as gRPC, a header
+//! `x-test-<knob>`. The query takes precedence. Unknown keys are ignored; a known key with an invalid
+//! value is answered with 400 and an error. Durations are `250ms`, `2s`, `1m`, `0`.
 //!
 //! | knob | effect |
 //! |---|---|
 //! | `status=503` | this status, 200 to 599 |
-//! | `delay=250ms` | waits before the response headers |
-//! | `body-delay=250ms` | waits between the response headers and the body |
-//! | `size=100000` | a body of this many bytes, instead of the page; not of a gRPC answer |
-//! | `echo` | the answer of `/echo`, whatever the path |
-//! | `header=name:value` | adds a response header; may come several times |
-//! | `close` | ends the connection after this answer (HTTP/2: GOAWAY) |
-//! | `reset=headers` | TCP reset instead of a response; on HTTP/2 this takes every stream along |
-//! | `reset=body` | TCP reset when half of the body, at most 16 KiB, has gone out |
-//! | `reset=stream`, `reset=stream-body` | the same with RST_STREAM, which ends one stream only; on HTTP/1 as `headers` and `body` |
-//! | `grpc-status=14`, `grpc-message=text` | of a gRPC answer; the default is status 0 without a message |
-//! | `grpc-trailers-only` | a gRPC answer whose status stands in the headers, without a message |
-//! | `ws=drop` | ends the connection after the first echo, without a close frame |
-//! | `ws=close` | closes properly after the first echo |
-//! | `count=3`, `interval=100ms` | how many events, and the pause between two; the defaults are 3 and none |
+//! | `delay=250ms` | delay before the response headers |
+//! | `body-delay=250ms` | delay between the response headers and the body |
+//! | `size=100000` | a body of this many bytes instead of the page; no effect on gRPC |
+//! | `echo` | the response of `/echo`, for any path |
+//! | `header=name:value` | adds a response header; may be repeated |
+//! | `close` | closes the connection after this response (HTTP/2: GOAWAY) |
+//! | `reset=headers` | TCP reset instead of a response; on HTTP/2 it affects all streams |
+//! | `reset=body` | TCP reset after half of the body, at most 16 KiB |
+//! | `reset=stream`, `reset=stream-body` | the same with RST_STREAM, for one stream; on HTTP/1 as `headers` and `body` |
+//! | `grpc-status=14`, `grpc-message=text` | status and message of a gRPC response; default: 0 and no message |
+//! | `grpc-trailers-only` | a gRPC response without a message, with the status in the headers |
+//! | `ws=drop` | closes the connection after the first echo, without a close frame |
+//! | `ws=close` | sends a close frame after the first echo |
+//! | `count=3`, `interval=100ms` | number of events, at most 65,535, and pause between two; default: 3 and 0 |
 //!
-//! A status of 400 and more refuses a WebSocket. A failing status on a gRPC request is answered
-//! as on any other, like that of a proxy that knows no gRPC. Where there is no body to reset
-//! (HEAD, 204, 304, a WebSocket, `grpc-trailers-only`) the reset comes before the headers; such
-//! a reset does not wait for the request's body. gRPC trailers need HTTP/2.
+//! A status of 400 or more refuses a WebSocket. With an error status the response to a gRPC request
+//! is plain HTTP, like that of a proxy without gRPC support. Without a response body (HEAD, 204, 304,
+//! WebSocket, `grpc-trailers-only`) the reset is sent before the headers. A reset before the headers
+//! does not wait for the request's body. gRPC trailers require HTTP/2.
 //!
-//! # Behaviour at run time
+//! # Behaviour of the upstream
 //!
-//! [`Upstream::behave`], or `POST /_behave?errors=5&delay=20ms` on the port of this upstream.
-//! It replaces the behaviour as a whole: what is not named is healthy again, and `POST
-//! /_behave` heals. Unknown keys are refused. `GET /_behave` prints it in the form that POST
-//! takes. Neither counts in [`Upstream::requests`].
+//! [`Upstream::behave`] or `POST /_behave?errors=5&delay=20ms` replaces the behaviour for all
+//! requests; absent keys have their healthy default. Unknown keys are errors. `GET /_behave` returns
+//! it in the form of the POST. [`Upstream::requests`] does not count either.
 //!
 //! | key | effect |
 //! |---|---|
-//! | `errors=5` | this percentage of requests fails |
-//! | `status=503` | with this status |
-//! | `grpc-status=14` | a gRPC request fails with HTTP 200 and this status instead |
-//! | `resets=5` | this percentage of requests ends in a reset, of its stream only on HTTP/2 |
+//! | `errors=5` | percentage of requests that fail |
+//! | `status=503` | HTTP status of failures |
+//! | `grpc-status=14` | gRPC status of failed gRPC requests, whose HTTP status is 200 |
+//! | `resets=5` | percentage of requests that are reset; on HTTP/2 only their stream |
 //! | `delay=20ms`, `body-delay=20ms` | as above |
-//! | `slow=10` | the delays hit this percentage of requests only; default 100 |
+//! | `slow=10` | percentage of requests that are delayed; default 100 |
 //!
-//! The shares are exact and evenly spread: of any 100 requests in a row 5 % are 5, counted,
-//! not drawn. A request whose own knobs name `status`, `grpc-status` or `reset` stands outside
-//! of the shares of errors and resets; one that names a delay has that delay.
+//! Shares are counted, not random: 5 % are 5 of any 100 consecutive requests. Requests with the knob
+//! `status`, `grpc-status` or `reset` are excluded from the shares of errors and resets, requests with
+//! a delay from the share of delays.
 
 mod answer;
 mod behaviour;
 mod body;
+mod connection;
 mod grpc;
 mod knobs;
 mod page;
 mod parse;
 mod shop;
 mod websocket;
-mod wire;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -95,7 +91,7 @@ pub use hyper::StatusCode;
 pub use shop::Shadow;
 use shop::Shop;
 
-/// A running server. Dropping it stops it and cuts its connections.
+/// A running server. Dropping it stops it and closes its connections.
 pub struct Upstream {
     addr: SocketAddr,
     shop: Arc<Shop>,
@@ -103,25 +99,25 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// Starts the named version on a free port of 127.0.0.1.
+    /// Starts a version on a free port of 127.0.0.1.
     pub async fn start(version: &str) -> Result<Upstream> {
         Upstream::start_on(version, SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await
     }
 
-    /// Starts the named version on this address.
+    /// Starts a version on this address.
     pub async fn start_on(version: &str, addr: SocketAddr) -> Result<Upstream> {
         let shop = Arc::new(Shop::new(version)?);
         let listener = TcpListener::bind(addr).await.map_err(|error| {
             if error.kind() == io::ErrorKind::AddrInUse {
-                anyhow!("port {} on {} is in use: stop what listens there, or choose another port for shop {version}", addr.port(), addr.ip())
+                anyhow!("port {} on {} is in use: stop the program that listens there, or choose another port for shop {version}", addr.port(), addr.ip())
             } else {
                 anyhow!("shop {version} cannot listen on {addr}: {error}")
             }
         })?;
         let addr = listener
             .local_addr()
-            .with_context(|| format!("the address of shop {version}"))?;
-        let accepting = tokio::spawn(wire::accept(listener, shop.clone()));
+            .context("the listener has no address")?;
+        let accepting = tokio::spawn(connection::accept(listener, shop.clone()));
         Ok(Upstream {
             addr,
             shop,
@@ -129,37 +125,36 @@ impl Upstream {
         })
     }
 
-    /// Where it listens.
+    /// Its address.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// The version it answers as.
+    /// Its version.
     pub fn version(&self) -> &str {
         self.shop.version()
     }
 
-    /// Behaves like this from the next request on. The counting of shares starts anew.
+    /// Sets the behaviour from the next request on, and resets its shares.
     pub fn behave(&self, behaviour: Behaviour) {
         self.shop.behave(behaviour);
     }
 
-    /// The copies of others' requests that have arrived.
+    /// The requests that Envoy mirrored to it so far.
     #[must_use]
     pub fn shadows(&self) -> Vec<Shadow> {
         self.shop.shadows()
     }
 
-    /// How many requests have arrived, those among them that were refused or reset included,
-    /// those to `/_behave` not.
+    /// Number of requests so far, including refused and reset ones, without those to `/_behave`.
     pub fn requests(&self) -> u64 {
         self.shop.requests()
     }
 
-    /// Stops it, and returns when the port is free again.
+    /// Stops it and waits until its port is free.
     pub async fn stop(mut self) {
         self.accepting.abort();
-        // Nothing but the cancellation that was asked for can come back.
+        // The result is the cancellation.
         let _ = (&mut self.accepting).await;
     }
 }

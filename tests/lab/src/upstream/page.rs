@@ -1,4 +1,4 @@
-//! What a browser or a terminal sees: the shop's pages, the echo, the events.
+//! Responses to plain HTTP requests: pages, the echo, events.
 
 use hyper::StatusCode;
 use hyper::header::{HOST, HeaderMap};
@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Content};
 use super::knobs::Knobs;
-use super::shop::{Received, Shop};
+use super::shop::{RequestBody, Shop};
 
-/// The page of this path.
-pub fn answer(shop: &Shop, request: &Parts, knobs: &Knobs, received: &Received) -> Answer {
+/// The response for the request's path.
+pub fn answer(shop: &Shop, request: &Parts, knobs: &Knobs, received: &RequestBody) -> Answer {
     let status = knobs.status();
     if let Some(size) = knobs.size {
         return Answer::new(status, "application/octet-stream", Content::Fill(size));
@@ -21,7 +21,7 @@ pub fn answer(shop: &Shop, request: &Parts, knobs: &Knobs, received: &Received) 
             Answer::new(status, "application/json", Content::Bytes(echo.into()))
         }
         "/events" => {
-            let text = format!("shop {}: event", shop.version()).into();
+            let text = format!("shop {}: event", shop.version());
             let pause = knobs.interval.unwrap_or_default();
             let events = Content::Events(knobs.count.unwrap_or(3), text, pause);
             Answer::new(status, "text/event-stream", events)
@@ -30,11 +30,11 @@ pub fn answer(shop: &Shop, request: &Parts, knobs: &Knobs, received: &Received) 
     }
 }
 
-/// The line that stands for a page.
+/// The line of text that is a page.
 pub fn line(shop: &Shop, request: &Parts, status: StatusCode) -> String {
     let page = match request.uri.path().trim_matches('/') {
         "" => "home".to_owned(),
-        // Paths may hold more than ASCII, and a terminal obeys some of it.
+        // Escapes control characters, which a terminal would interpret.
         path => path.as_bytes().escape_ascii().to_string(),
     };
     let version = shop.version();
@@ -45,8 +45,8 @@ pub fn line(shop: &Shop, request: &Parts, status: StatusCode) -> String {
     }
 }
 
-fn echo(shop: &Shop, request: &Parts, received: &Received) -> Value {
-    // HTTP/2 and absolute targets have the host in the target, all others in the header.
+fn echo(shop: &Shop, request: &Parts, received: &RequestBody) -> Value {
+    // The authority of HTTP/2 or of an absolute target, else the host header.
     let host = match request.uri.authority() {
         Some(authority) => Some(authority.as_str().as_bytes()),
         None => request.headers.get(HOST).map(|host| host.as_bytes()),
@@ -71,7 +71,7 @@ fn lines(headers: &HeaderMap) -> Vec<[String; 2]> {
         .collect()
 }
 
-/// Text of any bytes, so that different bytes are different text.
+/// Any bytes as text; different bytes are different text.
 fn readable(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -88,7 +88,7 @@ mod tests {
     use super::readable;
 
     #[test]
-    fn bytes_that_are_not_utf8_are_escaped_so_that_nothing_else_looks_like_them() {
+    fn bytes_that_are_not_utf8_are_escaped_unambiguously() {
         assert_eq!(readable("grün".as_bytes()), "grün");
         assert_eq!(readable(b"a\xffb\xc3"), r"a\xffb\xc3");
         assert_eq!(readable(br"a\xff"), r"a\\xff");

@@ -1,5 +1,4 @@
-//! One version of the shop, and the way of a request through it: what it asked for, what the
-//! shop's behaviour makes of that, the wait, the answer.
+//! One version of the shop and the processing of a request: knobs, behaviour, delay, response.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,35 +10,34 @@ use hyper::header::{HeaderMap, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Version};
 
 use super::answer::{self, Answer};
-use super::behaviour::{Behaviour, Fate, Live};
+use super::behaviour::{Behaviour, Fault, Schedule};
 use super::body::Body;
+use super::connection::{Aborted, Connection};
 use super::knobs::{Knobs, Reset, Scope};
 use super::websocket::{self, WebSocket};
-use super::wire::{Broken, Wire};
 use super::{grpc, page};
 
-/// What all connections of one upstream share.
+/// State shared by all connections of an upstream.
 pub struct Shop {
     version: String,
     version_header: HeaderValue,
     requests: AtomicU64,
     shadows: Mutex<Vec<Shadow>>,
-    live: Mutex<Live>,
+    schedule: Mutex<Schedule>,
 }
 
-/// A copy of a request that went to another version.
+/// A request that Envoy mirrored to this upstream.
 #[derive(Clone, Debug)]
 pub struct Shadow {
     /// The method.
     pub method: String,
-    /// The host, with Envoy's `-shadow`.
+    /// The host, to which Envoy appends `-shadow`.
     pub host: String,
     /// The headers.
     pub headers: HeaderMap,
 }
 
 impl Shop {
-    /// A healthy one.
     pub fn new(version: &str) -> Result<Shop> {
         Ok(Shop {
             version: version.to_owned(),
@@ -47,27 +45,27 @@ impl Shop {
                 .with_context(|| format!("version {version:?} cannot stand in a header"))?,
             requests: AtomicU64::new(0),
             shadows: Mutex::default(),
-            live: Mutex::new(Live::new(Behaviour::default())),
+            schedule: Mutex::new(Schedule::new(Behaviour::default())),
         })
     }
 
-    /// Its name.
+    /// The version's name.
     pub fn version(&self) -> &str {
         &self.version
     }
 
-    /// Its name, as every answer carries it.
+    /// The value of `x-shop-version`.
     pub fn version_header(&self) -> HeaderValue {
         self.version_header.clone()
     }
 
-    /// The copies that have arrived.
+    /// The mirrored requests so far.
     pub fn shadows(&self) -> Vec<Shadow> {
         let shadows = self.shadows.lock();
         shadows.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Keeps what came of a copy: Envoy puts `-shadow` behind its host.
+    /// Records the request if it is mirrored.
     fn note_shadow(&self, request: &Request<Incoming>) {
         let authority = request.uri().authority().map(ToString::to_string);
         let host = request
@@ -89,37 +87,37 @@ impl Shop {
         }
     }
 
-    /// How many requests have arrived.
+    /// Number of requests so far.
     pub fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Behaves like this from now on.
+    /// Sets the behaviour and resets its shares.
     pub fn behave(&self, behaviour: Behaviour) {
-        *self.live() = Live::new(behaviour);
+        *self.schedule() = Schedule::new(behaviour);
     }
 
-    fn live(&self) -> MutexGuard<'_, Live> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    fn schedule(&self) -> MutexGuard<'_, Schedule> {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers, late or never as it was told to. The error breaks off the connection or stream.
+    /// Responds to a request. The error resets the connection or stream.
     pub async fn serve(
         &self,
         mut request: Request<Incoming>,
-        wire: &Arc<Wire>,
-    ) -> Result<Response<Body>, Broken> {
+        connection: &Arc<Connection>,
+    ) -> Result<Response<Body>, Aborted> {
         if request.uri().path() == "/_behave" {
             let (parts, body) = request.into_parts();
-            drain(body).await?;
-            let (status, line) = self.obey(&parts.method, parts.uri.query());
+            read_body(body).await?;
+            let (status, line) = self.handle_behave(&parts.method, parts.uri.query());
             let answer = Answer::text(status, line);
-            return Ok(answer.finish(self, wire, &parts, Knobs::default()));
+            return Ok(answer.into_response(self, connection, &parts, Knobs::default()));
         }
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.note_shadow(&request);
-        let (knobs, complaint) = match Knobs::of(&request) {
-            Ok(knobs) => (self.settle(&request, knobs), None),
+        let (knobs, error) = match Knobs::from_request(&request) {
+            Ok(knobs) => (self.apply_behaviour(&request, knobs), None),
             Err(line) => (Knobs::default(), Some(line)),
         };
         if let Some(Reset {
@@ -127,49 +125,49 @@ impl Shop {
             in_body: false,
         }) = knobs.reset
         {
-            wait(&knobs).await;
-            return Err(wire.reset(scope));
+            wait_before_headers(&knobs).await;
+            return Err(connection.reset(scope));
         }
-        let upgrades = websocket::wanted(&request) && knobs.status().as_u16() < 400;
-        let handshake = (upgrades && complaint.is_none())
+        let upgrades = websocket::is_upgrade(&request) && knobs.status().as_u16() < 400;
+        let handshake = (upgrades && error.is_none())
             .then(|| WebSocket::accept(&mut request, knobs.after_echo));
         let (parts, body) = request.into_parts();
-        let received = drain(body).await?;
-        wait(&knobs).await;
-        let answer = match (complaint, handshake) {
+        let received = read_body(body).await?;
+        wait_before_headers(&knobs).await;
+        let answer = match (error, handshake) {
             (Some(line), _) | (None, Some(Err(line))) => {
                 Answer::text(StatusCode::BAD_REQUEST, line)
             }
             (None, Some(Ok((websocket, headers)))) => {
-                wire.becomes(websocket);
-                Answer::bare(StatusCode::SWITCHING_PROTOCOLS, headers)
+                connection.set_websocket(websocket);
+                Answer::headers_only(StatusCode::SWITCHING_PROTOCOLS, headers)
             }
-            // A failing HTTP status comes from something that knows nothing of gRPC.
-            (None, None) if grpc::asked(&parts.headers) && knobs.status().is_success() => {
+            // An HTTP error status simulates a proxy without gRPC support.
+            (None, None) if grpc::is_grpc(&parts.headers) && knobs.status().is_success() => {
                 grpc::answer(self, &parts, &knobs)
             }
             (None, None) => page::answer(self, &parts, &knobs, &received),
         };
-        Ok(answer.finish(self, wire, &parts, knobs))
+        Ok(answer.into_response(self, connection, &parts, knobs))
     }
 
-    /// Fills in what the request left to the shop's behaviour.
-    fn settle(&self, request: &Request<Incoming>, mut knobs: Knobs) -> Knobs {
-        let mut live = self.live();
-        if knobs.delay.is_none() && knobs.body_delay.is_none() && live.slow() {
-            knobs.delay = Some(live.behaviour().delay);
-            knobs.body_delay = Some(live.behaviour().body_delay);
+    /// Sets the knobs that the request does not set, according to the behaviour.
+    fn apply_behaviour(&self, request: &Request<Incoming>, mut knobs: Knobs) -> Knobs {
+        let mut schedule = self.schedule();
+        if knobs.delay.is_none() && knobs.body_delay.is_none() && schedule.next_is_slow() {
+            knobs.delay = Some(schedule.behaviour().delay);
+            knobs.body_delay = Some(schedule.behaviour().body_delay);
         }
         if knobs.status.is_none() && knobs.grpc_status.is_none() && knobs.reset.is_none() {
-            match live.fate() {
-                Fate::Served => {}
-                Fate::Error if grpc::asked(request.headers()) => {
-                    knobs.grpc_status = Some(live.behaviour().grpc_status);
+            match schedule.next_fault() {
+                Fault::None => {}
+                Fault::Error if grpc::is_grpc(request.headers()) => {
+                    knobs.grpc_status = Some(schedule.behaviour().grpc_status);
                     knobs.grpc_trailers_only = true;
                 }
-                Fate::Error => knobs.status = Some(live.behaviour().error_status),
-                // Shares are counted in requests, so a reset must not take others along.
-                Fate::Reset => {
+                Fault::Error => knobs.status = Some(schedule.behaviour().error_status),
+                // A reset of the connection would also affect other requests.
+                Fault::Reset => {
                     knobs.reset = Some(Reset {
                         scope: Scope::Stream,
                         in_body: false,
@@ -179,8 +177,8 @@ impl Shop {
         }
         let has_body = request.method() != Method::HEAD
             && answer::may_have_body(knobs.status())
-            && !(grpc::asked(request.headers()) && knobs.grpc_trailers_only)
-            && !websocket::wanted(request);
+            && !(grpc::is_grpc(request.headers()) && knobs.grpc_trailers_only)
+            && !websocket::is_upgrade(request);
         if let Some(reset) = &mut knobs.reset {
             if request.version() < Version::HTTP_2 {
                 reset.scope = Scope::Connection;
@@ -190,8 +188,8 @@ impl Shop {
         knobs
     }
 
-    /// `/_behave`.
-    fn obey(&self, method: &Method, query: Option<&str>) -> (StatusCode, String) {
+    /// The response of `/_behave`.
+    fn handle_behave(&self, method: &Method, query: Option<&str>) -> (StatusCode, String) {
         if method == Method::POST {
             match Behaviour::parse(query) {
                 Ok(behaviour) => self.behave(behaviour),
@@ -201,26 +199,26 @@ impl Shop {
             let line = "GET prints the behaviour, POST changes it";
             return (StatusCode::METHOD_NOT_ALLOWED, line.to_owned());
         }
-        (StatusCode::OK, self.live().behaviour().to_string())
+        (StatusCode::OK, self.schedule().behaviour().to_string())
     }
 }
 
-/// What came in a request's body.
-pub struct Received {
-    /// Its bytes.
+/// Length and trailers of a request body.
+pub struct RequestBody {
+    /// Length in bytes.
     pub length: u64,
-    /// What came after them.
+    /// Trailers.
     pub trailers: HeaderMap,
 }
 
-/// Reads the body to its end without keeping it. If that fails nobody waits for an answer.
-async fn drain(mut body: Incoming) -> Result<Received, Broken> {
-    let mut received = Received {
+/// Reads the body to its end.
+async fn read_body(mut body: Incoming) -> Result<RequestBody, Aborted> {
+    let mut received = RequestBody {
         length: 0,
         trailers: HeaderMap::new(),
     };
     while let Some(frame) = body.frame().await {
-        match frame.map_err(|_| Broken)?.into_data() {
+        match frame.map_err(|_| Aborted)?.into_data() {
             Ok(data) => received.length += data.len() as u64,
             Err(frame) => received
                 .trailers
@@ -230,9 +228,8 @@ async fn drain(mut body: Incoming) -> Result<Received, Broken> {
     Ok(received)
 }
 
-/// Waits before the headers. Without a delay it does not: even a timer of zero would take up
-/// to a millisecond.
-async fn wait(knobs: &Knobs) {
+/// Waits for the delay before the headers. Even a timer of zero would take up to 1 ms.
+async fn wait_before_headers(knobs: &Knobs) {
     if let Some(delay) = knobs.delay.filter(|delay| !delay.is_zero()) {
         tokio::time::sleep(delay).await;
     }

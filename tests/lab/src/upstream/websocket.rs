@@ -1,4 +1,4 @@
-//! WebSockets: the handshake's answer, and the echo that the connection becomes.
+//! WebSockets: handshake and echo.
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::body::Incoming;
@@ -13,22 +13,22 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::knobs::AfterEcho;
 
-/// A connection that is about to become a WebSocket.
+/// A connection that becomes a WebSocket after the response to the handshake.
 pub struct WebSocket {
     upgrade: OnUpgrade,
     after_echo: AfterEcho,
 }
 
-/// Whether the request asks for one.
-pub fn wanted(request: &Request<Incoming>) -> bool {
+/// Whether the request is a WebSocket handshake.
+pub fn is_upgrade(request: &Request<Incoming>) -> bool {
     let token = request.headers().get(UPGRADE).map(HeaderValue::as_bytes);
     request.version() == Version::HTTP_11
         && token.is_some_and(|token| token.eq_ignore_ascii_case(b"websocket"))
 }
 
 impl WebSocket {
-    /// Takes the request's connection, and says with which headers to answer 101. The error is
-    /// a line for the client.
+    /// Takes over the request's connection. Returns the headers of the 101 response; the error is the
+    /// text of the response.
     pub fn accept(
         request: &mut Request<Incoming>,
         after_echo: AfterEcho,
@@ -54,15 +54,15 @@ impl WebSocket {
         Ok((websocket, headers))
     }
 
-    /// Echoes until either side ends it.
+    /// Echoes messages until either side closes the connection.
     pub async fn run(self) {
         let Ok(upgraded) = self.upgrade.await else {
-            return; // the client went away before the 101 was out
+            return; // the client disconnected before the 101
         };
         let io = TokioIo::new(upgraded);
         let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, None).await;
-        // Pings and close frames are answered underneath. After a close frame, from whichever
-        // side, reading on completes the handshake and then ends; errors end it as well.
+        // tungstenite answers pings and close frames. After a close frame of either side, reading
+        // completes the closing handshake and then ends.
         while let Some(Ok(message)) = socket.next().await {
             if !(message.is_text() || message.is_binary()) {
                 continue;

@@ -1,6 +1,5 @@
-//! Connections: accepting them, and the two things that a handler must be able to do to the
-//! one its request came on, which HTTP libraries do not offer: reset it for real, and know
-//! what has gone out.
+//! Connections: accept loop, TCP resets and the number of bytes sent, which hyper does not offer to
+//! handlers.
 
 use std::error::Error;
 use std::fmt;
@@ -23,11 +22,11 @@ use super::knobs::Scope;
 use super::shop::Shop;
 use super::websocket::WebSocket;
 
-/// Odd requests are tests' own: these limits are far above those of an Envoy in front.
+// Limits far above Envoy's defaults.
 const MAX_HEADERS: usize = 1_024;
 const MAX_HEADER_BYTES: u32 = 1024 * 1024;
 
-/// Accepts until it is cancelled, which cuts the connections too: they are its own.
+/// Accepts connections until it is cancelled, which also closes them.
 pub async fn accept(listener: TcpListener, shop: Arc<Shop>) {
     let mut connections = JoinSet::new();
     loop {
@@ -36,93 +35,87 @@ pub async fn accept(listener: TcpListener, shop: Arc<Shop>) {
                 Ok((stream, _)) => {
                     connections.spawn(serve(stream, shop.clone()));
                 }
-                // Out of file descriptors, most likely. To try again at once would only burn
-                // the processor until somebody closes one.
+                // Out of file descriptors, most likely: retry later.
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             },
-            // Forgets the finished ones.
             Some(_) = connections.join_next() => {}
         }
     }
 }
 
 async fn serve(stream: TcpStream, shop: Arc<Shop>) {
-    // Small writes must leave at once, or Nagle's delay shows in measured latencies. If this
-    // fails the connection is gone, and the first read says so.
+    // Nagle's algorithm would add to measured latencies. An error means that the connection is
+    // closed, which the first read reports.
     let _ = stream.set_nodelay(true);
-    let wire = Arc::new(Wire::default());
+    let connection = Arc::new(Connection::default());
     let socket = Socket {
         stream,
-        wire: wire.clone(),
+        connection: connection.clone(),
     };
     let service = service_fn(|request| {
-        let (shop, wire) = (shop.clone(), wire.clone());
-        async move { shop.serve(request, &wire).await }
+        let (shop, connection) = (shop.clone(), connection.clone());
+        async move { shop.serve(request, &connection).await }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().max_headers(MAX_HEADERS);
     builder.http2().max_header_list_size(MAX_HEADER_BYTES);
     {
-        let mut connection =
+        let mut server =
             pin!(builder.serve_connection_with_upgrades(TokioIo::new(socket), service));
         loop {
             tokio::select! {
-                // How it ended is the client's to see and the tests' to judge.
-                _ = connection.as_mut() => break,
-                _ = wire.reset.notified() => return,
-                _ = wire.last_answer.notified() => connection.as_mut().graceful_shutdown(),
+                _ = server.as_mut() => break,
+                _ = connection.reset.notified() => return,
+                _ = connection.close_after_response.notified() => server.as_mut().graceful_shutdown(),
             }
         }
     }
-    // Here and not in a task of its own, so that it ends with the upstream.
-    if let Some(websocket) = wire.take_websocket() {
+    // Not in a task of its own, so that it ends with the upstream.
+    if let Some(websocket) = connection.take_websocket() {
         websocket.run().await;
     }
 }
 
-/// What the handlers of one connection share with its socket.
+/// State shared by the handlers of a connection and its socket.
 #[derive(Default)]
-pub struct Wire {
+pub struct Connection {
     written: watch::Sender<u64>,
-    broken: AtomicBool,
+    is_reset: AtomicBool,
     reset: Notify,
-    last_answer: Notify,
+    close_after_response: Notify,
     websocket: Mutex<Option<WebSocket>>,
 }
 
-impl Wire {
-    /// How many bytes have been written to the socket.
-    pub fn written(&self) -> u64 {
+impl Connection {
+    /// Number of bytes written to the socket.
+    pub fn bytes_written(&self) -> u64 {
         *self.written.borrow()
     }
 
-    /// Waits until that many have.
-    pub async fn wrote(&self, bytes: u64) {
-        // The sender is our own, so it cannot have gone away.
-        let _ = self
-            .written
-            .subscribe()
-            .wait_for(|written| *written >= bytes)
-            .await;
+    /// Waits until this many bytes are written.
+    pub async fn wait_until_written(&self, bytes: u64) {
+        let mut written = self.written.subscribe();
+        // An error is impossible: `self` owns the sender.
+        let _ = written.wait_for(|written| *written >= bytes).await;
     }
 
-    /// Breaks the connection off, or nothing but the stream. What comes back is the handler's
-    /// to return: on HTTP/2 the library makes it RST_STREAM.
-    pub fn reset(&self, scope: Scope) -> Broken {
+    /// Resets the connection, or only the stream. The handler must return the error, which hyper
+    /// turns into RST_STREAM on HTTP/2.
+    pub fn reset(&self, scope: Scope) -> Aborted {
         if scope == Scope::Connection {
-            self.broken.store(true, Ordering::Release);
+            self.is_reset.store(true, Ordering::Release);
             self.reset.notify_one();
         }
-        Broken
+        Aborted
     }
 
-    /// Makes the answer that is being written the last one of the connection.
-    pub fn last_answer(&self) {
-        self.last_answer.notify_one();
+    /// Closes the connection after the current response.
+    pub fn close_after_response(&self) {
+        self.close_after_response.notify_one();
     }
 
-    /// Leaves the WebSocket that the connection becomes with the connection.
-    pub fn becomes(&self, websocket: WebSocket) {
+    /// Makes the connection a WebSocket after the current response.
+    pub fn set_websocket(&self, websocket: WebSocket) {
         *self.slot() = Some(websocket);
     }
 
@@ -137,28 +130,28 @@ impl Wire {
     }
 }
 
-/// The error behind every reset.
+/// The error of every reset.
 #[derive(Debug)]
-pub struct Broken;
+pub struct Aborted;
 
-impl fmt::Display for Broken {
+impl fmt::Display for Aborted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("broken off as it was told to")
+        f.write_str("reset on request")
     }
 }
 
-impl Error for Broken {}
+impl Error for Aborted {}
 
-/// The TCP stream, which counts what it writes, and which a reset leaves with RST, not FIN.
+/// The TCP stream, which counts written bytes and is closed with RST after a reset.
 struct Socket {
     stream: TcpStream,
-    wire: Arc<Wire>,
+    connection: Arc<Connection>,
 }
 
 impl Socket {
     fn count(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes)) = written {
-            self.wire
+            self.connection
                 .written
                 .send_modify(|total| *total += bytes as u64);
         }
@@ -168,9 +161,9 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        if self.wire.broken.load(Ordering::Acquire) {
-            // Closing with a linger time of zero is what makes the kernel send RST. It fails
-            // only where the peer has reset first.
+        if self.connection.is_reset.load(Ordering::Acquire) {
+            // With a linger time of zero the kernel sends RST. An error means that the peer reset
+            // first.
             let _ = self.stream.set_zero_linger();
         }
     }
@@ -214,8 +207,8 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.wire.broken.load(Ordering::Acquire) {
-            // A FIN first would look like a proper end.
+        if self.connection.is_reset.load(Ordering::Acquire) {
+            // No FIN before the RST.
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.stream).poll_shutdown(cx)
