@@ -7,46 +7,66 @@
 //! the SDK's export.
 #![allow(unsafe_code, reason = "exported names and the symbols of the SDK")]
 
+use std::alloc::{Layout, alloc};
 use std::cell::{Cell, RefCell};
+use std::ptr::null_mut;
 
 use proxy_wasm::types::Action;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashSet};
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum ContextKind {
-    Plugin,
-    Request,
+/// The ids of the contexts that the SDK has.
+struct Contexts {
+    /// Few: one for each listener.
+    plugins: Vec<u32>,
+    requests: FxHashSet<u32>,
+    /// The request that was found last: most callbacks follow one for the same request.
+    last: Option<u32>,
+}
+
+impl Contexts {
+    const fn new() -> Self {
+        Self {
+            plugins: Vec::new(),
+            requests: FxHashSet::with_hasher(FxBuildHasher),
+            last: None,
+        }
+    }
+
+    fn is_plugin(&self, id: u32) -> bool {
+        self.plugins.contains(&id)
+    }
+
+    fn is_request(&mut self, id: u32) -> bool {
+        if self.last != Some(id) {
+            if !self.requests.contains(&id) {
+                return false;
+            }
+            self.last = Some(id);
+        }
+        true
+    }
+
+    /// Removes a context; `false` if there is none.
+    fn remove(&mut self, id: u32) -> bool {
+        self.last = None;
+        if self.requests.remove(&id) {
+            return true;
+        }
+        let plugins = self.plugins.len();
+        self.plugins.retain(|plugin| *plugin != id);
+        self.plugins.len() < plugins
+    }
 }
 
 thread_local! {
-    /// Contexts that the SDK has, by their ids.
-    static CONTEXTS: RefCell<FxHashMap<u32, ContextKind>> = RefCell::default();
-    /// The context that was looked up last: most callbacks follow one for the same request.
-    static LAST: Cell<(u32, Option<ContextKind>)> = const { Cell::new((0, None)) };
+    static CONTEXTS: RefCell<Contexts> = const { RefCell::new(Contexts::new()) };
     /// Whether a callback is running.
     static RUNNING: Cell<bool> = const { Cell::new(false) };
 }
 
-fn kind(id: u32) -> Option<ContextKind> {
-    let (last, kind) = LAST.get();
-    if last == id {
-        return kind;
-    }
-    let kind = CONTEXTS.with(|contexts| contexts.try_borrow().ok()?.get(&id).copied());
-    LAST.set((id, kind));
-    kind
-}
-
-fn set_kind(id: u32, kind: Option<ContextKind>) {
-    LAST.set((id, kind));
-    CONTEXTS.with(|contexts| {
-        if let Ok(mut contexts) = contexts.try_borrow_mut() {
-            match kind {
-                Some(kind) => contexts.insert(id, kind),
-                None => contexts.remove(&id),
-            };
-        }
-    });
+/// Reads or changes the ids; `None` if that is already being done.
+fn contexts<T>(run: impl FnOnce(&mut Contexts) -> T) -> Option<T> {
+    CONTEXTS.with(|contexts| Some(run(&mut *contexts.try_borrow_mut().ok()?)))
 }
 
 /// Runs a callback unless one is running.
@@ -59,9 +79,18 @@ fn alone<T>(otherwise: T, callback: impl FnOnce() -> T) -> T {
     answer
 }
 
-/// Runs a callback for a context of this kind.
-fn on<T>(id: u32, expected: ContextKind, otherwise: T, callback: impl FnOnce() -> T) -> T {
-    if kind(id) == Some(expected) {
+/// Runs a callback of a plugin.
+fn on_plugin<T>(id: u32, otherwise: T, callback: impl FnOnce() -> T) -> T {
+    if contexts(|contexts| contexts.is_plugin(id)) == Some(true) {
+        alone(otherwise, callback)
+    } else {
+        otherwise
+    }
+}
+
+/// Runs a callback of a request.
+fn on_request<T>(id: u32, otherwise: T, callback: impl FnOnce() -> T) -> T {
+    if contexts(|contexts| contexts.is_request(id)) == Some(true) {
         alone(otherwise, callback)
     } else {
         otherwise
@@ -83,79 +112,91 @@ unsafe extern "C" {
 
 // SAFETY of all names: no other crate exports a name that begins with `guard_`.
 
+/// The SDK ends the VM if memory is exhausted; Envoy treats null as a failed call.
+#[unsafe(no_mangle)]
+extern "C" fn guard_proxy_on_memory_allocate(size: usize) -> *mut u8 {
+    match Layout::array::<u8>(size) {
+        // SAFETY: the layout is not empty.
+        Ok(layout) if size > 0 => unsafe { alloc(layout) },
+        _ => null_mut(),
+    }
+}
+
 #[unsafe(no_mangle)]
 extern "C" fn guard_proxy_on_context_create(id: u32, parent: u32) {
-    let new = if parent == 0 {
-        ContextKind::Plugin
-    } else {
-        ContextKind::Request
-    };
-    let has_parent = parent == 0 || kind(parent) == Some(ContextKind::Plugin);
-    // Envoy creates a root again to configure it again: it stays as it is.
-    if !has_parent || kind(id) == Some(ContextKind::Plugin) {
-        return;
-    }
     alone((), || {
+        let created = contexts(|contexts| {
+            let has_parent = parent == 0 || contexts.is_plugin(parent);
+            // Envoy creates a root again to configure it again: it stays as it is.
+            if !has_parent || contexts.is_plugin(id) {
+                return None;
+            }
+            let is_new = if parent == 0 {
+                contexts.plugins.push(id);
+                !contexts.requests.remove(&id)
+            } else {
+                contexts.requests.insert(id)
+            };
+            contexts.last = (parent != 0).then_some(id);
+            Some(is_new)
+        });
+        let Some(Some(is_new)) = created else { return };
         // A request that was never deleted is over.
-        if kind(id).is_some() {
+        if !is_new {
             proxy_on_delete(id);
         }
-        set_kind(id, Some(new));
         proxy_on_context_create(id, parent);
     });
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn guard_proxy_on_configure(id: u32, size: usize) -> bool {
-    on(id, ContextKind::Plugin, false, || {
-        proxy_on_configure(id, size)
-    })
+    on_plugin(id, false, || proxy_on_configure(id, size))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn guard_proxy_on_tick(id: u32) {
-    on(id, ContextKind::Plugin, (), || proxy_on_tick(id));
+    on_plugin(id, (), || proxy_on_tick(id));
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn guard_proxy_on_request_headers(id: u32, headers: usize, end: bool) -> Action {
-    on(id, ContextKind::Request, Action::Continue, || {
+    on_request(id, Action::Continue, || {
         proxy_on_request_headers(id, headers, end)
     })
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn guard_proxy_on_request_body(id: u32, size: usize, end: bool) -> Action {
-    on(id, ContextKind::Request, Action::Continue, || {
+    on_request(id, Action::Continue, || {
         proxy_on_request_body(id, size, end)
     })
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn guard_proxy_on_request_trailers(id: u32, trailers: usize) -> Action {
-    on(id, ContextKind::Request, Action::Continue, || {
+    on_request(id, Action::Continue, || {
         proxy_on_request_trailers(id, trailers)
     })
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn guard_proxy_on_response_headers(id: u32, headers: usize, end: bool) -> Action {
-    on(id, ContextKind::Request, Action::Continue, || {
+    on_request(id, Action::Continue, || {
         proxy_on_response_headers(id, headers, end)
     })
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn guard_proxy_on_log(id: u32) {
-    on(id, ContextKind::Request, (), || proxy_on_log(id));
+    on_request(id, (), || proxy_on_log(id));
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn guard_proxy_on_delete(id: u32) {
-    if kind(id).is_some() {
-        alone((), || {
-            set_kind(id, None);
+    alone((), || {
+        if contexts(|contexts| contexts.remove(id)) == Some(true) {
             proxy_on_delete(id);
-        });
-    }
+        }
+    });
 }

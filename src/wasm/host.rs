@@ -95,15 +95,15 @@ const fn done(status: u32) -> Result<(), Refused> {
     if status == OK { Ok(()) } else { Err(Refused) }
 }
 
-/// Status and bytes of a call that returns bytes, in memory that the SDK allocated for it.
+/// Status and bytes of a call that returns bytes, in memory that was allocated for it.
 fn answer(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> (u32, Bytes) {
     let (mut data, mut size) = (null_mut(), 0);
     let status = call(&raw mut data, &raw mut size);
     if data.is_null() {
         return (status, Bytes::new());
     }
-    // SAFETY: the SDK's `proxy_on_memory_allocate` made it as a boxed slice of this size,
-    // and the proxy passes ownership.
+    // SAFETY: the guard of `proxy_on_memory_allocate` allocated bytes of this size, and the
+    // proxy passes ownership.
     (status, unsafe { Bytes::from_raw_parts(data, size, size) })
 }
 

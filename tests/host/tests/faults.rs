@@ -56,7 +56,8 @@ fn configuration() -> Value {
     configuration["identity"] = json!([
         {"header": "x-user-id"},
         {"jwtClaim": ["realm", "uid"], "type": "number"},
-        {"random": true},
+        // Draws random bits and adds a header to the response.
+        {"cookie": "id", "mint": {}},
     ]);
     // Watched in each way there is, and one that grows by the clock.
     let limits = json!({
@@ -166,6 +167,7 @@ fn every_import_of_the_filter_is_tested_with_failures() {
         Call::GetHeaderMapPairs,
         Call::GetHeaderMapValue,
         Call::ReplaceHeaderMapValue,
+        Call::AddHeaderMapValue,
         Call::RemoveHeaderMapValue,
         Call::SetTickPeriod,
         Call::ClockTimeGet,

@@ -267,3 +267,18 @@ fn a_response_without_a_request_counts_nothing() {
     assert_eq!(process.counted("divvy_requests_total", &[]), 1);
     assert_eq!(process.counted("divvy_responses_total", &[]), 1);
 }
+
+#[test]
+fn memory_that_is_not_there_is_null_and_the_vm_goes_on() {
+    let (mut vm, root) = configured(&Process::new(), &canary());
+    let mut allocate = |size| vm.call_by_name("proxy_on_memory_allocate", &[size]);
+    assert_ne!(allocate(1).unwrap(), 0);
+    for size in [0, 1 << 31, u32::MAX] {
+        assert_eq!(allocate(size).unwrap(), 0, "{size} bytes");
+    }
+    // The third time nothing is left of 4 GiB.
+    let gigabytes = [0; 3].map(|_| allocate((1 << 31) - 65_536).unwrap());
+    assert_eq!(gigabytes[2], 0);
+    let stream = vm.exchange(root, &from_user(CANARY_USER)).unwrap();
+    assert_eq!(route(&stream).as_deref(), Some("v2"));
+}

@@ -58,6 +58,15 @@ pub fn paths() -> Vec<Case> {
             user(),
         ),
         path("rule", canary(), user().header("x-canary", "true")),
+        path(
+            "rule with a regular expression on 120 bytes, no match",
+            with(|c| {
+                c["rollouts"][0]["rules"][0]["when"] = json!({
+                    "header": "user-agent", "regex": ".* Firefox/(1[0-3]|[0-9])[0-9]\\.[0-9.]+",
+                });
+            }),
+            user().header("user-agent", USER_AGENT),
+        ),
         path("no identity", canary(), Exchange::get("/checkout/cart")),
         path(
             "responseHeader",
@@ -202,6 +211,9 @@ pub fn paths() -> Vec<Case> {
         },
     ]
 }
+
+const USER_AGENT: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 \
+    (KHTML, like Gecko) Chrome/142.0.7444.6 Safari/537.36";
 
 pub const ERRORS: &str = r#"{"errors": {"max": 1}}"#;
 pub const LATENCY: &str = r#"{"latency": {"quantile": 0.95, "max": "320ms"}}"#;
