@@ -28,87 +28,72 @@ pub fn find_version(versions: &[Version], name: &[u8]) -> Option<VersionId> {
     found.map(|(id, _)| id)
 }
 
-/// Why a version was chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Reason {
+/// Generates [`Reason`] and its properties from one table.
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $reason:ident $name:literal $is_chosen:literal)*) => {
+        /// Why a version was chosen.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum Reason {
+            $($(#[$doc])* $reason,)*
+        }
+
+        impl Reason {
+            /// All reasons, in the order of their numbers.
+            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$reason),*];
+
+            /// The name in the assignment and in labels.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$reason => $name,)*
+                }
+            }
+
+            /// Whether a strategy chose the version, so that the response says something about
+            /// it: not a rule, and not a fallback to stable.
+            pub const fn is_chosen(self) -> bool {
+                match self {
+                    $(Self::$reason => $is_chosen,)*
+                }
+            }
+        }
+    };
+}
+
+// The reason, its name, and whether a strategy chose the version.
+reasons! {
     /// The rollout has `enabled: false`.
-    Disabled,
+    Disabled "disabled" false
     /// A trusted upstream proxy decided.
-    Inherited,
+    Inherited "inherited" false
     /// A rule matched.
-    Rule,
+    Rule "rule" false
     /// The decision needed an identity and the request has none.
-    NoIdentity,
+    NoIdentity "no_identity" false
     /// The user is kept out of A/B tests.
-    Holdout,
+    Holdout "holdout" false
     /// The user is outside the test's range of its layer.
-    Excluded,
+    Excluded "excluded" false
     /// The sticky cookie names it.
-    Sticky,
+    Sticky "sticky" true
     /// The user is outside the traffic of the A/B test.
-    NotEnrolled,
+    NotEnrolled "not_enrolled" false
     /// By the user's position: a canary or the stable share beside it, or an arm of a test.
-    Split,
+    Split "split" true
     /// The active version of a blue/green pair.
-    Active,
+    Active "active" true
     /// The followed rollout has the version of this name.
-    Follow,
+    Follow "follow" true
     /// The guardrail rolled the version back.
-    RolledBack,
+    RolledBack "rolled_back" false
     /// Something failed on the request path.
-    Error,
+    Error "error" false
 }
 
 impl Reason {
-    /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 13] = [
-        Self::Disabled,
-        Self::Inherited,
-        Self::Rule,
-        Self::NoIdentity,
-        Self::Holdout,
-        Self::Excluded,
-        Self::Sticky,
-        Self::NotEnrolled,
-        Self::Split,
-        Self::Active,
-        Self::Follow,
-        Self::RolledBack,
-        Self::Error,
-    ];
-
     /// The reason with a name.
     pub fn of_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.name() == name)
-    }
-
-    /// Whether a strategy chose the version, so that the response says something about it: not
-    /// a rule, and not a fallback to stable.
-    pub const fn is_chosen(self) -> bool {
-        matches!(
-            self,
-            Self::Split | Self::Sticky | Self::Active | Self::Follow
-        )
-    }
-
-    /// The name in the assignment and in labels.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Disabled => "disabled",
-            Self::Inherited => "inherited",
-            Self::Rule => "rule",
-            Self::NoIdentity => "no_identity",
-            Self::Holdout => "holdout",
-            Self::Excluded => "excluded",
-            Self::Sticky => "sticky",
-            Self::NotEnrolled => "not_enrolled",
-            Self::Split => "split",
-            Self::Active => "active",
-            Self::Follow => "follow",
-            Self::RolledBack => "rolled_back",
-            Self::Error => "error",
-        }
     }
 }
 

@@ -16,6 +16,11 @@ impl Gate {
         Self { key, share }
     }
 
+    /// Key of the positions.
+    pub const fn key(&self) -> &Key {
+        &self.key
+    }
+
     /// Share of admitted users.
     pub const fn share(&self) -> Share {
         self.share
@@ -50,6 +55,11 @@ impl Span {
     /// Range from `from` (inclusive) to `to` (exclusive).
     pub const fn new(key: Key, from: Share, to: Share) -> Self {
         Self { key, from, to }
+    }
+
+    /// Key of the positions.
+    pub const fn key(&self) -> &Key {
+        &self.key
     }
 
     /// Share of users in the range.

@@ -57,6 +57,12 @@ impl Key {
         Self::joined(&["e", salt])
     }
 
+    /// Its salt; names of a configuration contain no colon.
+    pub fn salt(&self) -> &str {
+        let prefix = std::str::from_utf8(&self.0).unwrap_or_default();
+        prefix.split(':').nth(1).unwrap_or_default()
+    }
+
     fn joined(parts: &[&str]) -> Self {
         let mut prefix = parts.join(":");
         prefix.push(':');

@@ -51,9 +51,6 @@ pub(super) fn compile(
         }
         scopes.each(at, |at, raw| scope::compile(at, &raw, build))
     });
-    // A ramp with something wrong is one all the same.
-    let canary = raw.strategy.canary.as_ref();
-    let ramps = canary.is_some_and(|canary| canary.steps.is_some() || canary.ramp.is_some());
     let rules = raw
         .rules
         .map(|rules| compile_rules(at.field("rules"), rules, salt, &versions, build));
@@ -80,6 +77,7 @@ pub(super) fn compile(
         .mirror
         .as_ref()
         .map(|raw| mirror::compile(at.field("mirror"), raw, salt, &versions, build));
+    let ramps = strategy::ramps(&raw.strategy);
     let guardrail = raw
         .guardrail
         .as_ref()

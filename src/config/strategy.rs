@@ -82,6 +82,21 @@ pub(super) fn compile(
     Some((strategy, ramp))
 }
 
+/// Whether a version grows by a ramp, which may have errors.
+pub(super) const fn ramps(raw: &spec::StrategySpec<'_>) -> bool {
+    // Without `..`, so that a new strategy has to be considered here.
+    let spec::StrategySpec {
+        canary,
+        ab_test: _,
+        blue_green: _,
+        follow: _,
+    } = raw;
+    match canary {
+        Some(canary) => canary.steps.is_some() || canary.ramp.is_some(),
+        None => false,
+    }
+}
+
 fn canary_of(
     at: Path<'_>,
     raw: &spec::CanarySpec<'_>,

@@ -4,7 +4,7 @@ use super::choice::{
     AnswerInputs, Choice, Inputs, NeededIdentity, ShareInputs, Shares, StrategyBehaviour,
 };
 use super::trace::{Trace, TraceStep, percent};
-use crate::bucket::{Gate, Share, Span, Split};
+use crate::bucket::{Gate, Key, Share, Span, Split};
 use crate::decision::{Reason, VersionId};
 
 /// An A/B test.
@@ -162,6 +162,14 @@ impl AbTest {
 impl StrategyBehaviour for AbTest {
     fn needed_identity(&self) -> Option<NeededIdentity> {
         self.needs_identity().then_some(NeededIdentity::Lasting)
+    }
+
+    fn layer(&self) -> Option<&Key> {
+        self.layer.as_ref().map(Span::key)
+    }
+
+    fn holdout(&self) -> Option<&Key> {
+        self.holdout.as_ref().map(Gate::key)
     }
 
     fn shares(&self, _: &ShareInputs<'_>) -> Shares {

@@ -33,8 +33,8 @@ impl StrategyBehaviour for BlueGreen {
         answers.push((self.active, Reason::Active));
     }
 
-    fn sole_version(&self) -> Option<VersionId> {
-        Some(self.active)
+    fn sole_version(&self) -> Option<(VersionId, &'static str)> {
+        Some((self.active, "blueGreen.active"))
     }
 
     fn sticky_refusal(&self) -> Option<&'static str> {

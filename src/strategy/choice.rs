@@ -1,7 +1,7 @@
 //! What every strategy reads and answers. Must not depend on a particular strategy.
 
 use super::trace::{Trace, TraceStep};
-use crate::bucket::{Position, Share};
+use crate::bucket::{Key, Position, Share};
 use crate::condition::EvaluationContext;
 use crate::cookies::{Memory, Sticky};
 use crate::decision::{Decision, Reason, RolloutId, Version, VersionId, find_version};
@@ -187,8 +187,18 @@ pub(super) trait StrategyBehaviour {
         None
     }
 
-    /// The version that serves every user.
-    fn sole_version(&self) -> Option<VersionId> {
+    /// The version that serves every user, and its field below `strategy`.
+    fn sole_version(&self) -> Option<(VersionId, &'static str)> {
+        None
+    }
+
+    /// The key of its layer.
+    fn layer(&self) -> Option<&Key> {
+        None
+    }
+
+    /// The key of the holdout that it obeys.
+    fn holdout(&self) -> Option<&Key> {
         None
     }
 

@@ -19,6 +19,7 @@ use choice::StrategyBehaviour;
 pub use choice::{AnswerInputs, Choice, Inputs, NeededIdentity, ShareInputs, Shares};
 pub use follow::{Follow, Leader};
 
+use crate::bucket::Key;
 use crate::decision::{Decision, Reason, RolloutId, VersionId};
 use trace::Trace;
 
@@ -82,9 +83,20 @@ impl Strategy {
         self.behaviour().ramped_version()
     }
 
-    /// The version that serves every user, if the strategy names one.
-    pub fn sole_version(&self) -> Option<VersionId> {
+    /// The version that serves every user, if the strategy names one, and its field below
+    /// `strategy`.
+    pub fn sole_version(&self) -> Option<(VersionId, &'static str)> {
         self.behaviour().sole_version()
+    }
+
+    /// The key of its layer; the salt is the layer's name.
+    pub fn layer(&self) -> Option<&Key> {
+        self.behaviour().layer()
+    }
+
+    /// The key of the holdout that it obeys; the salt is the holdout's name.
+    pub fn holdout(&self) -> Option<&Key> {
+        self.behaviour().holdout()
     }
 
     /// The earlier rollout that it follows.

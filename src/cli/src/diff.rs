@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use divvy::policy::RolloutId;
+use divvy::strategy::Strategy;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -126,6 +127,10 @@ impl<'c> Located<'c> {
 
     fn name(self) -> &'c str {
         text(self.raw(), "name")
+    }
+
+    fn strategy(self) -> &'c Strategy {
+        &self.config.policy.rollouts[self.index].strategy
     }
 
     /// The share of each version in percent.
@@ -249,22 +254,16 @@ fn notes(before: Located<'_>, after: Located<'_>) -> Vec<String> {
             salt(is)
         ));
     }
-    let layer = |rollout: &Value, _: &Value| {
-        let name = rollout.pointer("/strategy/abTest/layer/name");
-        name.cloned()
-    };
-    let holdout = |rollout: &Value, config: &Value| {
-        let test = rollout.pointer("/strategy/abTest");
-        test.and(config.pointer("/holdout/name")).cloned()
-    };
+    let strategies = [before, after].map(Located::strategy);
     for (field, [was, is]) in [
-        ("layer", [layer(was, old), layer(is, new)]),
-        ("holdout", [holdout(was, old), holdout(is, new)]),
+        ("layer", strategies.map(Strategy::layer)),
+        ("holdout", strategies.map(Strategy::holdout)),
     ] {
         if let (Some(was), Some(is)) = (was, is)
             && was != is
         {
-            notes.push(format!("{field}: was {was}, is now {is}"));
+            let [was, is] = [was.salt(), is.salt()];
+            notes.push(format!("{field}: was {was:?}, is now {is:?}"));
         }
     }
     if old.get("identity") != new.get("identity") {

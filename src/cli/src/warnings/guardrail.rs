@@ -15,11 +15,12 @@ pub(super) fn find(policy: &Policy, raw: &Value, rps: Option<f64>, found: &mut V
         let Some(guardrail) = raw.get("guardrail") else {
             continue;
         };
-        if rollout.strategy.sole_version() == Some(rollout.stable) {
+        if let Some((version, field)) = rollout.strategy.sole_version()
+            && version == rollout.stable
+        {
             let message = "is stable, which the guardrail does not watch: there is no version to \
                            fall back to";
-            let path = format!("{path}.strategy.blueGreen.active");
-            found.push(Warning::new(path, message));
+            found.push(Warning::new(format!("{path}.strategy.{field}"), message));
             continue;
         }
         let (Some(rps), Some(plan)) = (rps, &rollout.plan) else {

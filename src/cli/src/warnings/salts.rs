@@ -1,5 +1,6 @@
 //! Two experiments with the same salt, which assign users alike.
 
+use divvy::bucket::Key;
 use divvy::policy::Policy;
 use serde_json::Value;
 
@@ -7,7 +8,7 @@ use super::warning::{Warning, each};
 use crate::raw::{salt, text};
 
 pub(super) fn find(policy: &Policy, raw: &Value, found: &mut Vec<Warning>) {
-    let mut before: Vec<(&str, &str, Option<&Value>)> = Vec::new();
+    let mut before: Vec<(&str, &str, Option<&Key>)> = Vec::new();
     for ((path, rollout), compiled) in each(raw, "", "rollouts").iter().zip(&policy.rollouts) {
         let draws = compiled.strategy.needed_identity().is_some() && compiled.enabled;
         if !draws {
@@ -15,9 +16,9 @@ pub(super) fn find(policy: &Policy, raw: &Value, found: &mut Vec<Warning>) {
         }
         let name = text(rollout, "name");
         let salt = salt(rollout);
-        let layer = rollout.pointer("/strategy/abTest/layer/name");
+        let layer = compiled.strategy.layer();
         // Two ranges of one layer have no users in common.
-        let apart = |other: &Option<&Value>| layer.is_some() && *other == layer;
+        let apart = |other: &Option<&Key>| layer.is_some() && *other == layer;
         let same = before
             .iter()
             .find(|(_, of, other)| *of == salt && !apart(other));
