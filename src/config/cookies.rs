@@ -32,7 +32,7 @@ pub(super) fn sticky(
     strategy: Option<&Strategy>,
     build: &mut Build,
 ) -> Option<Sticky> {
-    if let Some(refusal) = strategy.and_then(Strategy::sticky_refusal) {
+    if let Some(refusal) = strategy.and_then(|strategy| strategy.behaviour().sticky_refusal()) {
         at.error(refusal);
     } else if build.has_random {
         let message = "is not possible with a random identity, which changes with every request";

@@ -144,7 +144,7 @@ fn plan(
     if guardrail.is_none() && ramp.is_none() {
         return None;
     }
-    let ramped = strategy.and_then(Strategy::ramped_version);
+    let ramped = strategy.and_then(|strategy| strategy.behaviour().ramped_version());
     let grows = |id: VersionId| ramped.is_none_or(|version| version == id);
     let others = (0..).map(VersionId).zip(&versions.list);
     let guarded: Vec<_> = others

@@ -74,7 +74,7 @@ pub(super) fn compile(
             return None;
         }
     };
-    match strategy.needed_identity() {
+    match strategy.behaviour().needed_identity() {
         Some(NeededIdentity::Any) => build.require_identity(at),
         Some(NeededIdentity::Lasting) => build.require_lasting_identity(at),
         None => {}

@@ -2,8 +2,8 @@
 
 use super::build::Build;
 use super::limits::MAX_PRINCIPALS;
+use super::spec;
 use super::values::only_true;
-use super::{names, spec};
 use crate::assignment::{Inheritance, Principal, Trust};
 use crate::error::Path;
 use crate::policy::HeaderRole;
@@ -51,7 +51,7 @@ fn principal(at: Path<'_>, text: &str) -> Option<Principal> {
         None => (text, false),
     };
     let visible = prefix.bytes().all(|byte| byte.is_ascii_graphic());
-    let Some((scheme, rest)) = names::split_once(prefix, "://").filter(|_| visible) else {
+    let Some((scheme, rest)) = prefix.split_once("://").filter(|_| visible) else {
         at.error(format_args!("{text:?} {NO_URI}"));
         return None;
     };

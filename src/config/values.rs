@@ -9,42 +9,38 @@ use super::limits::WEIGHT;
 use crate::bucket::Share;
 use crate::error::Path;
 
+/// The value; an error without one.
+fn or_error<T>(at: Path<'_>, value: Option<T>, message: impl FnOnce() -> String) -> Option<T> {
+    if value.is_none() {
+        at.error(message());
+    }
+    value
+}
+
 /// A percentage as a share.
 pub(super) fn percent(at: Path<'_>, number: f64) -> Option<Share> {
-    let share = Share::from_percent(number);
-    if share.is_none() {
+    or_error(at, Share::from_percent(number), || {
         let number = shown(number);
-        let message = format_args!(
+        format!(
             "{number} is not a percentage: write a number from 0 to 100 with at most 4 decimals"
-        );
-        at.error(message);
-    }
-    share
+        )
+    })
 }
 
 /// The weight of an arm.
 pub(super) fn weight(at: Path<'_>, number: f64) -> Option<u32> {
-    let weight = whole(number, &WEIGHT);
-    if weight.is_none() {
-        let number = shown(number);
-        let most = WEIGHT.end();
-        let message =
-            format_args!("{number} is not a weight: write a whole number from 0 to {most}");
-        at.error(message);
-    }
-    weight
+    or_error(at, whole(number, &WEIGHT), || {
+        let (number, most) = (shown(number), WEIGHT.end());
+        format!("{number} is not a weight: write a whole number from 0 to {most}")
+    })
 }
 
 /// A whole number within these bounds.
 pub(super) fn count(at: Path<'_>, number: f64, bounds: RangeInclusive<u32>) -> Option<u32> {
-    let count = whole(number, &bounds);
-    if count.is_none() {
-        let [low, high] = [bounds.start(), bounds.end()];
-        let number = shown(number);
-        let message = format_args!("{number} is not a whole number from {low} to {high}");
-        at.error(message);
-    }
-    count
+    or_error(at, whole(number, &bounds), || {
+        let (number, low, high) = (shown(number), bounds.start(), bounds.end());
+        format!("{number} is not a whole number from {low} to {high}")
+    })
 }
 
 fn whole(number: f64, bounds: &RangeInclusive<u32>) -> Option<u32> {
@@ -65,13 +61,10 @@ pub(super) fn duration(
 ) -> Option<Duration> {
     let found = humantime::parse_duration(text).ok();
     let found = found.filter(|duration| bounds.contains(duration));
-    if found.is_none() {
+    or_error(at, found, || {
         let [low, high] = [bounds.start(), bounds.end()].map(|end| in_days(*end));
-        let message =
-            format_args!("{text:?} is not a duration from {low} to {high}, such as 90s or 10m");
-        at.error(message);
-    }
-    found
+        format!("{text:?} is not a duration from {low} to {high}, such as 90s or 10m")
+    })
 }
 
 /// A duration in days where it is whole days: humantime writes `400d` in months.
@@ -91,12 +84,9 @@ pub(super) fn instant(at: Path<'_>, text: &str) -> Option<u64> {
     let found = humantime::parse_rfc3339(text).ok();
     let since = found.and_then(|instant| instant.duration_since(SystemTime::UNIX_EPOCH).ok());
     let found = since.and_then(|since| u64::try_from(since.as_millis()).ok());
-    if found.is_none() {
-        let message =
-            format_args!("{text:?} is not an instant: write it in UTC as 2026-12-01T09:00:00Z");
-        at.error(message);
-    }
-    found
+    or_error(at, found, || {
+        format!("{text:?} is not an instant: write it in UTC as 2026-12-01T09:00:00Z")
+    })
 }
 
 /// Adds an error for a name that was seen before.

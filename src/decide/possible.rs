@@ -23,7 +23,7 @@ pub fn possible(policy: &Policy, rollout: &Rollout) -> Vec<(VersionId, Reason)> 
     for rule in &rollout.rules {
         answers.push((rule.version, Reason::Rule));
     }
-    if rollout.strategy.needed_identity().is_some() {
+    if rollout.strategy.behaviour().needed_identity().is_some() {
         answers.push((stable, Reason::NoIdentity));
     }
     let guarded = rollout.plan.as_ref().filter(|plan| plan.is_guarded());
@@ -36,6 +36,9 @@ pub fn possible(policy: &Policy, rollout: &Rollout) -> Vec<(VersionId, Reason)> 
         is_sticky: rollout.sticky.is_some(),
         inherits,
     };
-    rollout.strategy.add_answers(&inputs, &mut answers);
+    rollout
+        .strategy
+        .behaviour()
+        .add_answers(&inputs, &mut answers);
     answers
 }

@@ -111,7 +111,7 @@ impl Policy {
         let mut all: Vec<Shares> = Vec::with_capacity(self.rollouts.len());
         for (id, rollout) in self.numbered() {
             // A leader is earlier in the list.
-            let leader = rollout.strategy.leader();
+            let leader = rollout.strategy.behaviour().leader();
             let leader = leader.and_then(|leader| all.get(usize::from(leader.0)));
             let shares = rollout.shares(id, environment, leader);
             all.push(shares);
@@ -124,7 +124,7 @@ impl Policy {
     pub fn moving(&self) -> Vec<RolloutId> {
         let mut moving: Vec<RolloutId> = Vec::new();
         for (id, rollout) in self.numbered() {
-            let leader = rollout.strategy.leader();
+            let leader = rollout.strategy.behaviour().leader();
             let follows = leader.is_some_and(|leader| moving.binary_search(&leader).is_ok());
             if rollout.plan.is_some() || follows {
                 moving.push(id);

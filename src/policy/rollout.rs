@@ -138,7 +138,7 @@ impl Rollout {
         now: Option<u64>,
         environment: &dyn Environment,
     ) -> Option<Share> {
-        self.strategy.ramped_version()?;
+        self.strategy.behaviour().ramped_version()?;
         ramp_share(id, self.plan.as_ref(), now, environment)
     }
 
@@ -151,10 +151,13 @@ impl Rollout {
     ) -> Shares {
         let mut shares = Shares::new();
         if self.enabled {
-            let ramped = self.strategy.ramped_version().is_some();
+            let ramped = self.strategy.behaviour().ramped_version().is_some();
             let now = if ramped { environment.now() } else { None };
             let ramp = self.ramp_share(id, now, environment);
-            shares = self.strategy.shares(&ShareInputs { ramp, leader });
+            shares = self
+                .strategy
+                .behaviour()
+                .shares(&ShareInputs { ramp, leader });
         }
         // Stable has the rest: its own arm, users who are not admitted, and those of versions
         // that were rolled back.

@@ -170,13 +170,13 @@ pub struct AnswerInputs {
 
 /// What other modules ask a strategy beside its choice. The defaults are those of a strategy
 /// that serves every user the same version.
-pub(super) trait StrategyBehaviour {
+pub trait StrategyBehaviour {
     /// The identity without which it cannot choose.
     fn needed_identity(&self) -> Option<NeededIdentity> {
         None
     }
 
-    /// The shares of its versions; those of stable are ignored. Guardrails come later.
+    /// The shares of its versions in force; the rest is stable's. Rollbacks are not considered.
     fn shares(&self, inputs: &ShareInputs<'_>) -> Shares;
 
     /// Appends every answer that [`super::Strategy::choose`] can give.
@@ -187,17 +187,18 @@ pub(super) trait StrategyBehaviour {
         None
     }
 
-    /// The version that serves every user, and its field below `strategy`.
+    /// The version that serves every user, if the strategy names one, and its field below
+    /// `strategy`.
     fn sole_version(&self) -> Option<(VersionId, &'static str)> {
         None
     }
 
-    /// The key of its layer.
+    /// The key of its layer; the salt is the layer's name.
     fn layer(&self) -> Option<&Key> {
         None
     }
 
-    /// The key of the holdout that it obeys.
+    /// The key of the holdout that it obeys; the salt is the holdout's name.
     fn holdout(&self) -> Option<&Key> {
         None
     }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Args;
 use divvy::policy::RolloutId;
-use divvy::strategy::Strategy;
+use divvy::strategy::StrategyBehaviour;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -129,8 +129,9 @@ impl<'c> Located<'c> {
         text(self.raw(), "name")
     }
 
-    fn strategy(self) -> &'c Strategy {
-        &self.config.policy.rollouts[self.index].strategy
+    fn strategy(self) -> &'c dyn StrategyBehaviour {
+        let rollout = &self.config.policy.rollouts[self.index];
+        rollout.strategy.behaviour()
     }
 
     /// The share of each version in percent.
@@ -256,8 +257,8 @@ fn notes(before: Located<'_>, after: Located<'_>) -> Vec<String> {
     }
     let strategies = [before, after].map(Located::strategy);
     for (field, [was, is]) in [
-        ("layer", strategies.map(Strategy::layer)),
-        ("holdout", strategies.map(Strategy::holdout)),
+        ("layer", strategies.map(StrategyBehaviour::layer)),
+        ("holdout", strategies.map(StrategyBehaviour::holdout)),
     ] {
         if let (Some(was), Some(is)) = (was, is)
             && was != is

@@ -65,7 +65,7 @@ pub fn run(
     let one = |(index, rollout, plan): (usize, &Rollout, &Plan)| {
         let others = shares[index].iter();
         let others = others.filter(|(version, _)| *version != rollout.stable);
-        let weight = match rollout.strategy.sole_version() {
+        let weight = match rollout.strategy.behaviour().sole_version() {
             Some(_) => Share::ALL,
             None => others.map(|(_, share)| *share).max().unwrap_or(Share::NONE),
         };

@@ -66,7 +66,7 @@ pub fn draw(
 fn ramps(policy: &Policy, now: u64) -> Vec<Curve> {
     let mut curves = Vec::new();
     for (id, rollout) in policy.numbered() {
-        if rollout.strategy.ramped_version().is_none() {
+        if rollout.strategy.behaviour().ramped_version().is_none() {
             continue;
         }
         let share = |minute: u64| {

@@ -121,7 +121,10 @@ pub fn sample(
                         continue;
                     }
                     sample.versions[number] = u8::try_from(decision.version.0).ok();
-                    let enrolled = rollout.strategy.is_enrolled(decision, rollout.stable);
+                    let enrolled = rollout
+                        .strategy
+                        .behaviour()
+                        .is_enrolled(decision, rollout.stable);
                     sample.enrolled[number] = enrolled;
                 }
             });
@@ -178,8 +181,9 @@ impl PopulationSample {
     /// The overlap of each pair of rollouts that choose by identity.
     pub fn overlaps(&self, policy: &Policy) -> Vec<Overlap> {
         let experiments = policy.numbered();
-        let experiments = experiments
-            .filter(|(_, rollout)| rollout.enabled && rollout.strategy.needed_identity().is_some());
+        let experiments = experiments.filter(|(_, rollout)| {
+            rollout.enabled && rollout.strategy.behaviour().needed_identity().is_some()
+        });
         let experiments: Vec<_> = experiments.collect();
         let pairs = experiments.iter().enumerate().flat_map(|(nth, one)| {
             let others = experiments[nth + 1..].iter();
@@ -196,7 +200,7 @@ impl PopulationSample {
     ) -> Overlap {
         let [one, other] = [one, other].map(|id| &self.rollouts[usize::from(id.0)]);
         let [first_compares, second_compares] =
-            [first, second].map(|rollout| rollout.strategy.compares_with_all());
+            [first, second].map(|rollout| rollout.strategy.behaviour().compares_with_all());
         let mut table = vec![vec![0_usize; second.versions.len()]; first.versions.len()];
         let (mut all, mut both, mut in_one, mut in_other) = (0_usize, 0_usize, 0_usize, 0_usize);
         for user in 0..one.versions.len() {

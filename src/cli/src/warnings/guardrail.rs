@@ -15,7 +15,7 @@ pub(super) fn find(policy: &Policy, raw: &Value, rps: Option<f64>, found: &mut V
         let Some(guardrail) = raw.get("guardrail") else {
             continue;
         };
-        if let Some((version, field)) = rollout.strategy.sole_version()
+        if let Some((version, field)) = rollout.strategy.behaviour().sole_version()
             && version == rollout.stable
         {
             let message = "is stable, which the guardrail does not watch: there is no version to \

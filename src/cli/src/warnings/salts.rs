@@ -10,13 +10,13 @@ use crate::raw::{salt, text};
 pub(super) fn find(policy: &Policy, raw: &Value, found: &mut Vec<Warning>) {
     let mut before: Vec<(&str, &str, Option<&Key>)> = Vec::new();
     for ((path, rollout), compiled) in each(raw, "", "rollouts").iter().zip(&policy.rollouts) {
-        let draws = compiled.strategy.needed_identity().is_some() && compiled.enabled;
+        let draws = compiled.strategy.behaviour().needed_identity().is_some() && compiled.enabled;
         if !draws {
             continue;
         }
         let name = text(rollout, "name");
         let salt = salt(rollout);
-        let layer = compiled.strategy.layer();
+        let layer = compiled.strategy.behaviour().layer();
         // Two ranges of one layer have no users in common.
         let apart = |other: &Option<&Key>| layer.is_some() && *other == layer;
         let same = before
