@@ -37,6 +37,20 @@ pub struct Response {
 }
 
 impl Response {
+    /// Reads the body and trailers of a response.
+    pub async fn read(response: hyper::Response<hyper::body::Incoming>) -> Result<Response> {
+        let (head, body) = response.into_parts();
+        let body = body.collect().await;
+        let body = body.context("the response body is incomplete")?;
+        let trailers = body.trailers().cloned().unwrap_or_default();
+        Ok(Response {
+            status: head.status.as_u16(),
+            headers: head.headers,
+            body: body.to_bytes(),
+            trailers,
+        })
+    }
+
     /// The first header with this name, if it is text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -130,7 +144,7 @@ impl Http1 {
             };
             match connection.try_send_request(request).await {
                 Ok(response) => {
-                    let response = read(response).await?;
+                    let response = Response::read(response).await?;
                     *slot = Some(connection);
                     return Ok(response);
                 }
@@ -231,7 +245,7 @@ where
         *uri = format!("http://{addr}{path}").parse()?;
     }
     within_timeout(addr, async {
-        read(connection.send_request(request).await?).await
+        Response::read(connection.send_request(request).await?).await
     })
     .await
 }
@@ -252,19 +266,4 @@ pub(crate) async fn tcp(addr: SocketAddr) -> Result<TcpStream> {
     // Nagle's algorithm delays small requests until earlier ones are acknowledged.
     stream.set_nodelay(true)?;
     Ok(stream)
-}
-
-async fn read(response: hyper::Response<hyper::body::Incoming>) -> Result<Response> {
-    let (head, body) = response.into_parts();
-    let body = body
-        .collect()
-        .await
-        .context("the response body is incomplete")?;
-    let trailers = body.trailers().cloned().unwrap_or_default();
-    Ok(Response {
-        status: head.status.as_u16(),
-        headers: head.headers,
-        body: body.to_bytes(),
-        trailers,
-    })
 }

@@ -1,4 +1,4 @@
-//! What the Envoy tests and the demo stand on, in one binary.
+//! Tests of the lab, in one binary.
 
 mod real_envoy;
 mod upstream;

@@ -1,6 +1,5 @@
-//! The lab itself against a real Envoy, and what the shipped edge does before the filter runs.
-//!
-//! The filter's own behaviour is tested in tests/envoy; this needs it built only for pushes.
+//! The lab with a real Envoy, and the shipped edge without the filter. tests/envoy tests the filter;
+//! here only pushes need its build.
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -21,18 +20,13 @@ struct Edge {
     upstreams: Vec<Upstream>,
 }
 
-async fn upstreams(mut bootstrap: Bootstrap) -> Result<(Bootstrap, Vec<Upstream>)> {
+async fn start(mut bootstrap: Bootstrap) -> Result<Edge> {
     let mut upstreams = Vec::new();
     for version in ["v1", "v2", "v3"] {
         let upstream = Upstream::start(version).await?;
         bootstrap = bootstrap.with_upstream(version, upstream.addr())?;
         upstreams.push(upstream);
     }
-    Ok((bootstrap, upstreams))
-}
-
-async fn start(bootstrap: Bootstrap) -> Result<Edge> {
-    let (bootstrap, upstreams) = upstreams(bootstrap).await?;
     let envoy = Envoy::start(&Binary::find()?, &bootstrap, &Options::default()).await?;
     let client = Http1::new(envoy.listener("edge").await?);
     Ok(Edge {
@@ -46,28 +40,28 @@ fn edge() -> Result<Bootstrap> {
     Bootstrap::load("envoy/edge.yaml")
 }
 
-fn edge_without_the_filter() -> Result<Bootstrap> {
+fn edge_without_filter() -> Result<Bootstrap> {
     edge()?.without_http_filter("divvy")
 }
 
-/// The shipped plugin without a filter file: Envoy refuses it.
-fn plugin_that_cannot_load() -> Result<Plugin> {
+/// The shipped plugin with a path without a file, which Envoy refuses.
+fn plugin_without_file() -> Result<Plugin> {
     Ok(Plugin::load("envoy/plugin.yaml")?.with_wasm("/no/such/divvy.wasm"))
 }
 
 #[tokio::test]
-async fn without_a_decision_every_request_goes_to_stable() -> Result<()> {
-    let edge = start(edge_without_the_filter()?).await?;
-    let answer = edge.client.get("/checkout").await?;
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.header("x-shop-version"), Some("v1"));
+async fn without_the_filter_requests_take_the_stable_route() -> Result<()> {
+    let edge = start(edge_without_filter()?).await?;
+    let response = edge.client.get("/checkout").await?;
+    assert_eq!(response.status, 200);
+    assert_eq!(response.header("x-shop-version"), Some("v1"));
     assert_eq!(edge.upstreams[0].requests(), 1);
     Ok(())
 }
 
 #[tokio::test]
-async fn forged_headers_are_gone_before_any_filter_or_route_sees_them() -> Result<()> {
-    // A filter in front that answers 403 to whatever still bears one of them.
+async fn forged_headers_are_removed_before_filters_and_routing() -> Result<()> {
+    // The first filter answers 403 to requests with one of them.
     let forged = ["x-divvy-route", "x-divvy-assignment", "x-divvy-mirror"];
     let principals = forged.map(|name| json!({"header": {"name": name, "present_match": true}}));
     let rbac = json!({
@@ -93,77 +87,70 @@ async fn forged_headers_are_gone_before_any_filter_or_route_sees_them() -> Resul
         "x-divvy-mirror: v3",
     ] {
         let request = format!("GET /echo HTTP/1.1\r\nhost: shop\r\n{forged}\r\n\r\n");
-        let answer = raw(addr, request.as_bytes()).await?;
-        assert_eq!(answer.status, 200, "{forged}");
-        assert_eq!(answer.header("x-shop-version"), Some("v1"), "{forged}");
-        let text = answer.text();
-        assert!(!text.contains("divvy"), "{forged} came through: {text}");
+        let response = raw(addr, request.as_bytes()).await?;
+        assert_eq!(response.status, 200, "{forged}");
+        assert_eq!(response.header("x-shop-version"), Some("v1"), "{forged}");
+        let text = response.text();
+        assert!(!text.contains("divvy"), "{forged}: {text}");
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn paths_are_made_plain_before_the_filter_sees_them() -> Result<()> {
-    let edge = start(edge_without_the_filter()?).await?;
+async fn paths_are_normalised_before_the_filter() -> Result<()> {
+    let edge = start(edge_without_filter()?).await?;
     for (sent, seen) in [
         ("/a/../echo", "/echo"),
         ("//echo", "/echo"),
         ("/./echo?a=..", "/echo?a=.."),
     ] {
-        let answer = edge.client.get(sent).await?.json()?;
-        assert_eq!(answer["path"], seen, "{sent}");
+        let response = edge.client.get(sent).await?.json()?;
+        assert_eq!(response["path"], seen, "{sent}");
     }
-    let answer = edge.client.get("/a%2Fb").await?;
-    assert_eq!(
-        (answer.status, answer.header("location")),
-        (307, Some("/a/b"))
-    );
+    let response = edge.client.get("/a%2Fb").await?;
+    let redirect = (response.status, response.header("location"));
+    assert_eq!(redirect, (307, Some("/a/b")));
     Ok(())
 }
 
 #[tokio::test]
-async fn grpc_with_trailers_passes_when_upstreams_follow_the_client() -> Result<()> {
-    let edge = start(edge_without_the_filter()?.with_downstream_protocol()).await?;
+async fn grpc_trailers_pass_with_the_downstream_protocol() -> Result<()> {
+    let edge = start(edge_without_filter()?.with_downstream_protocol()).await?;
     let client = Http2::connect(edge.envoy.listener("edge").await?).await?;
     let knob = [("x-test-grpc-status", "14")];
-    let answer = client.grpc("/shop.Checkout/Pay", &knob, b"").await?;
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.trailers["grpc-status"], "14");
+    let response = client.grpc("/shop.Checkout/Pay", &knob, b"").await?;
+    assert_eq!(response.status, 200);
+    assert_eq!(response.trailers["grpc-status"], "14");
     Ok(())
 }
 
 #[tokio::test]
-async fn websockets_large_headers_and_large_bodies_pass() -> Result<()> {
-    let edge = start(edge_without_the_filter()?).await?;
+async fn websockets_large_headers_and_large_bodies_are_forwarded() -> Result<()> {
+    let edge = start(edge_without_filter()?).await?;
     let addr = edge.envoy.listener("edge").await?;
     let upgrade =
         b"GET /feed HTTP/1.1\r\nhost: shop\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     assert_eq!(raw(addr, upgrade).await?.status, 101);
     let long = "x".repeat(60_000);
-    let answer = edge
-        .client
-        .get_with("/checkout", &[("x-user-id", &long)])
-        .await?;
-    assert_eq!(answer.status, 200);
-    let answer = edge.client.get("/checkout?size=300000").await?;
-    assert_eq!(answer.body.len(), 300_000);
+    let headers = [("x-user-id", &long)];
+    let response = edge.client.get_with("/checkout", &headers).await?;
+    assert_eq!(response.status, 200);
+    let response = edge.client.get("/checkout?size=300000").await?;
+    assert_eq!(response.body.len(), 300_000);
     Ok(())
 }
 
 #[tokio::test]
-async fn no_request_passes_while_there_is_no_filter() -> Result<()> {
-    let edge = start(edge()?.with_plugin(plugin_that_cannot_load()?)).await?;
+async fn without_a_loaded_filter_every_request_fails() -> Result<()> {
+    let edge = start(edge()?.with_plugin(plugin_without_file()?)).await?;
     let Push::Refused { reasons } = edge.envoy.verdict("divvy").await? else {
-        panic!("a filter that is not there was accepted");
+        panic!("a missing filter was accepted");
     };
     assert_eq!(reasons, ["Invalid path: /no/such/divvy.wasm"]);
     assert_eq!(edge.client.get("/checkout").await?.status, 500);
-    assert!(
-        edge.upstreams
-            .iter()
-            .all(|upstream| upstream.requests() == 0)
-    );
+    let requests: u64 = edge.upstreams.iter().map(Upstream::requests).sum();
+    assert_eq!(requests, 0);
     Ok(())
 }
 
@@ -177,35 +164,31 @@ async fn a_push_is_accepted_unchanged_or_refused_with_reasons() -> Result<()> {
     assert_eq!(envoy.verdict("divvy").await?, Push::Accepted);
     assert_eq!(envoy.push(&shipped).await?, Push::Unchanged);
 
-    let bad = shipped.clone().with_configuration("{\"rollouts\": 1}");
-    let refused = envoy.push(&bad).await?;
+    let invalid = shipped.clone().with_configuration("{\"rollouts\": 1}");
+    let refused = envoy.push(&invalid).await?;
     let Push::Refused { reasons } = &refused else {
-        panic!("a bad configuration was accepted");
+        panic!("an invalid configuration was accepted");
     };
-    assert!(
-        reasons.iter().any(|reason| reason.contains("rollouts")),
-        "{reasons:?}"
-    );
-    // Envoy itself does not look at the same plugin twice and reports a success.
-    assert_eq!(envoy.push(&bad).await?, refused);
-    // The last good one was in force all the time, but Envoy takes it as a new one.
+    let names_field = reasons.iter().any(|reason| reason.contains("rollouts"));
+    assert!(names_field, "{reasons:?}");
+    // Envoy does not validate an equal plugin and counts a success.
+    assert_eq!(envoy.push(&invalid).await?, refused);
+    // The shipped one is still active, but for Envoy it is a new one.
     assert_eq!(edge.client.get("/checkout").await?.status, 200);
     assert_eq!(envoy.push(&shipped).await?, Push::Accepted);
 
-    let missing = envoy.push(&plugin_that_cannot_load()?).await?;
+    let missing = envoy.push(&plugin_without_file()?).await?;
     assert!(matches!(missing, Push::Refused { reasons } if reasons[0].contains("Invalid path")));
     Ok(())
 }
 
 #[tokio::test]
-async fn the_access_log_names_version_and_code() -> Result<()> {
-    let edge = start(edge_without_the_filter()?).await?;
+async fn the_access_log_contains_version_and_status() -> Result<()> {
+    let edge = start(edge_without_filter()?).await?;
     edge.client.get("/checkout?status=418").await?;
     let limit = Duration::from_secs(5);
-    let line = edge
-        .envoy
-        .wait_for_log(|line| line.starts_with('{'), limit)
-        .await?;
+    let is_access_log = |line: &str| line.starts_with('{');
+    let line = edge.envoy.wait_for_log(is_access_log, limit).await?;
     assert_eq!(edge.envoy.access_log(), [line.as_str()]);
     let line: Value = serde_json::from_str(&line)?;
     assert_eq!(line["path"], "/checkout?status=418");
@@ -216,78 +199,61 @@ async fn the_access_log_names_version_and_code() -> Result<()> {
 }
 
 #[tokio::test]
-async fn histograms_are_up_to_date_when_asked() -> Result<()> {
-    let edge = start(edge_without_the_filter()?).await?;
+async fn histograms_are_merged_on_each_admin_request() -> Result<()> {
+    let edge = start(edge_without_filter()?).await?;
     edge.client.get("/checkout").await?;
-    // Envoy counts a request when its stream is gone, a moment after the client has the answer.
-    eventually(
-        "the request in the histogram",
-        Duration::from_secs(2),
-        async || {
-            let metrics = edge.envoy.prometheus().await.ok()?;
-            let labels = [("envoy_http_conn_manager_prefix", "edge")];
-            let count = metrics.get("envoy_http_downstream_rq_time_count", &labels);
-            (count == Some(1.0)).then_some(())
-        },
-    )
-    .await
+    // Envoy counts a request at the end of its stream, after the response.
+    let counted = async || {
+        let metrics = edge.envoy.prometheus().await.ok()?;
+        let labels = [("envoy_http_conn_manager_prefix", "edge")];
+        let count = metrics.get("envoy_http_downstream_rq_time_count", &labels);
+        (count == Some(1.0)).then_some(())
+    };
+    let timeout = Duration::from_secs(2);
+    eventually("the request in the histogram", timeout, counted).await
 }
 
 #[tokio::test]
-async fn envoys_side_by_side_do_not_meet() -> Result<()> {
-    let (one, two) = tokio::try_join!(
-        start(edge_without_the_filter()?),
-        start(edge_without_the_filter()?)
-    )?;
+async fn concurrent_envoys_are_independent() -> Result<()> {
+    let plain = edge_without_filter()?;
+    let (one, two) = tokio::try_join!(start(plain.clone()), start(plain))?;
     one.client.get("/").await?;
     assert_eq!(one.upstreams[0].requests(), 1);
     assert_eq!(two.upstreams[0].requests(), 0);
     let counted = one.envoy.stats("http.edge.downstream_rq_2xx").await?;
     assert_eq!(counted["http.edge.downstream_rq_2xx"], 1);
     let metrics = two.envoy.prometheus().await?;
-    assert_eq!(
-        metrics.sum(
-            "envoy_http_downstream_rq_xx",
-            &[("envoy_http_conn_manager_prefix", "edge")]
-        ),
-        0.0
-    );
+    let labels = [("envoy_http_conn_manager_prefix", "edge")];
+    assert_eq!(metrics.sum("envoy_http_downstream_rq_xx", &labels), 0.0);
     Ok(())
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_one_line_that_names_it() -> Result<()> {
+async fn a_port_in_use_is_an_error_that_names_it() -> Result<()> {
     let taken = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let _holder = TcpListener::bind(taken)?;
-    let edge = edge_without_the_filter()?.with_listener_port("edge", taken.port())?;
-    let error = start(edge).await.err().expect("a port cannot be had twice");
+    let edge = edge_without_filter()?.with_listener_port("edge", taken.port())?;
+    let error = start(edge).await.err().expect("the port is in use");
     let error = format!("{error:#}");
-    assert!(
-        error.starts_with(&format!("cannot listen on {taken}: Address already in use")),
-        "{error}"
-    );
+    let expected = format!("cannot listen on {taken}: Address already in use");
+    assert!(error.starts_with(&expected), "{error}");
     Ok(())
 }
 
 #[tokio::test]
-async fn an_envoy_that_does_not_start_says_why_at_once() -> Result<()> {
-    let mut edge = edge_without_the_filter()?;
+async fn a_failed_start_is_a_one_line_error_with_the_reason() -> Result<()> {
+    let mut edge = edge_without_filter()?;
     edge.json()["no_such_field"] = json!(1);
-    let error = start(edge)
-        .await
-        .err()
-        .expect("Envoy takes no unknown fields");
+    let error = start(edge).await.err().expect("the field is unknown");
     let error = format!("{error:#}");
-    assert!(
-        error.contains("no_such_field") && !error.contains('\n'),
-        "{error}"
-    );
+    assert!(error.contains("no_such_field"), "{error}");
+    assert!(!error.contains('\n'), "{error}");
     Ok(())
 }
 
 #[tokio::test]
-async fn an_envoy_dies_with_the_test_that_panics() -> Result<()> {
-    let edge = start(edge_without_the_filter()?).await?;
+async fn a_panic_stops_envoy_and_keeps_its_directory() -> Result<()> {
+    let edge = start(edge_without_filter()?).await?;
     let admin = edge.envoy.admin();
     let dir = edge.envoy.dir().to_owned();
     let panicked = tokio::spawn(async move {
@@ -295,13 +261,9 @@ async fn an_envoy_dies_with_the_test_that_panics() -> Result<()> {
         panic!("on purpose");
     });
     assert!(panicked.await.is_err());
-    eventually(
-        "the admin port to be free",
-        Duration::from_secs(5),
-        async || TcpListener::bind(admin).ok(),
-    )
-    .await?;
-    // Kept for whoever looks into the failure.
+    let timeout = Duration::from_secs(5);
+    let free = async || TcpListener::bind(admin).ok();
+    eventually("the admin port to be free", timeout, free).await?;
     std::fs::remove_dir_all(dir)?;
     Ok(())
 }

@@ -42,7 +42,7 @@ impl Shop {
         Ok(Shop {
             version: version.to_owned(),
             version_header: HeaderValue::from_str(version)
-                .with_context(|| format!("version {version:?} cannot stand in a header"))?,
+                .with_context(|| format!("version {version:?} is not a header value"))?,
             requests: AtomicU64::new(0),
             shadows: Mutex::default(),
             schedule: Mutex::new(Schedule::new(Behaviour::default())),

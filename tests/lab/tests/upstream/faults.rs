@@ -1,4 +1,4 @@
-//! Delays, resets, and shares of both.
+//! Delays, resets, and shares of requests.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -7,41 +7,49 @@ use divvy_lab::upstream::{Behaviour, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::Method;
 
-use super::client::{Answer, connect2, get, get2, http1, http2, raw, raw_text, request, shop};
+use super::client::{connect, get, get2, http2, raw, raw_text, request, send, shop};
 
 #[tokio::test]
-async fn a_delay_holds_the_headers_and_a_body_delay_only_the_body() {
+async fn a_delay_precedes_the_headers_and_a_body_delay_the_body() {
     let upstream = shop().await;
     for target in ["/?delay=50ms", "/?body-delay=50ms"] {
         let start = Instant::now();
         assert_eq!(get(&upstream, target).await.body, "shop v2: home\n");
         assert!(start.elapsed() >= Duration::from_millis(50), "{target}");
     }
-    // The headers of this one come long before its body.
+    // The headers do not wait for the delayed body.
     let mut client = http2(&upstream).await;
     let late = request(Method::GET, "http://shop/?body-delay=60m");
     assert_eq!(client.send_request(late).await.unwrap().status(), 200);
 }
 
 #[tokio::test]
-async fn close_ends_the_connection_after_the_answer() {
+async fn close_ends_the_connection_after_the_response() {
     let upstream = shop().await;
-    let answer = raw_text(&upstream, b"GET /?close HTTP/1.1\r\nhost: shop\r\n\r\n").await;
-    assert!(answer.contains("connection: close\r\n"), "{answer}");
+    let response = raw_text(&upstream, b"GET /?close HTTP/1.1\r\nhost: shop\r\n\r\n").await;
+    assert!(response.contains("connection: close\r\n"), "{response}");
 
-    let (mut client, connection) = connect2(&upstream).await;
+    let (mut client, connection) = connect(&upstream).await;
     assert_eq!(get2(&mut client, "/?close").await.unwrap().status, 200);
-    connection.await.unwrap().unwrap(); // ended by the server's GOAWAY, and properly
+    connection.await.unwrap().unwrap(); // closed by GOAWAY, without an error
 }
 
 #[tokio::test]
-async fn reset_headers_is_a_tcp_reset_without_a_byte_of_response() {
+async fn a_reset_before_the_body_is_a_tcp_reset_without_a_response() {
     let upstream = shop().await;
-    let head = b"GET /?reset=headers HTTP/1.1\r\nhost: shop\r\n\r\n";
-    let (received, end) = raw(&upstream, head).await;
-    assert_eq!(received, b"");
-    assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
-    assert_eq!(upstream.requests(), 1);
+    let requests = [
+        "GET /?reset=headers HTTP/1.1\r\nhost: shop\r\n\r\n",
+        // Without a response body, a reset in the body is one before the headers.
+        "HEAD /?reset=body HTTP/1.1\r\nhost: shop\r\n\r\n",
+        "GET /?reset=body&status=204 HTTP/1.1\r\nhost: shop\r\n\r\n",
+        "GET /?reset=body HTTP/1.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+    ];
+    for request in requests {
+        let (received, end) = raw(&upstream, request.as_bytes()).await;
+        assert_eq!(received, b"", "{request}");
+        assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    }
+    assert_eq!(upstream.requests(), 4);
 }
 
 #[tokio::test]
@@ -63,7 +71,7 @@ async fn reset_body_is_a_tcp_reset_after_half_of_the_body() {
 }
 
 #[tokio::test]
-async fn on_http2_a_stream_reset_spares_the_connection_and_a_tcp_reset_does_not() {
+async fn on_http2_a_stream_reset_keeps_the_connection_and_a_tcp_reset_closes_it() {
     let upstream = shop().await;
     let mut client = http2(&upstream).await;
     assert!(get2(&mut client, "/?reset=stream").await.is_err());
@@ -83,9 +91,9 @@ async fn on_http2_a_stream_reset_spares_the_connection_and_a_tcp_reset_does_not(
     assert!(get2(&mut client, "/").await.is_err());
 }
 
-// On several threads, where the reset could overtake the bytes.
+// With several threads, because a reset could be sent before the bytes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_streams_at_once_are_each_reset_after_their_own_half() {
+async fn concurrent_streams_are_each_reset_after_half_of_their_body() {
     let upstream = shop().await;
     let client = http2(&upstream).await;
     for _ in 0..10 {
@@ -109,26 +117,22 @@ async fn many_streams_at_once_are_each_reset_after_their_own_half() {
 }
 
 #[tokio::test]
-async fn an_error_share_of_five_percent_is_five_of_a_hundred() {
+async fn an_error_share_of_five_percent_is_five_of_a_hundred_concurrent_requests() {
     let upstream = shop().await;
     upstream.behave(Behaviour {
         error_percent: 5.0,
         error_status: StatusCode::BAD_GATEWAY,
         ..Behaviour::default()
     });
-    let addr = upstream.addr();
-    let requests = (0..100).map(|_| tokio::spawn(http1(addr, request(Method::GET, "/"))));
-    let mut failed = 0;
-    for request in requests.collect::<Vec<_>>() {
-        let answer = request.await.unwrap().unwrap();
-        failed += usize::from(answer.status == 502);
-    }
-    assert_eq!(failed, 5);
+    let requests = (0..100).map(|_| get(&upstream, "/"));
+    let responses = futures_util::future::join_all(requests).await;
+    let failed = responses.iter().filter(|response| response.status == 502);
+    assert_eq!(failed.count(), 5);
     assert_eq!(upstream.requests(), 100);
 }
 
 #[tokio::test]
-async fn errors_and_resets_do_not_get_in_each_others_way() {
+async fn shares_of_errors_and_resets_are_both_exact() {
     let upstream = shop().await;
     upstream.behave(Behaviour {
         error_percent: 10.0,
@@ -139,29 +143,28 @@ async fn errors_and_resets_do_not_get_in_each_others_way() {
     let (mut failed, mut reset) = (0, 0);
     for _ in 0..100 {
         match get2(&mut client, "/").await {
-            Ok(answer) => failed += usize::from(answer.status == 503),
+            Ok(response) => failed += usize::from(response.status == 503),
             Err(_) => reset += 1,
         }
-        // Outside of the shares, so they stay exact.
+        // A request with its own status is excluded from the shares.
         assert_eq!(get2(&mut client, "/?status=201").await.unwrap().status, 201);
     }
     assert_eq!((failed, reset), (10, 4));
 }
 
 #[tokio::test]
-async fn behaviour_changes_at_run_time_and_an_empty_post_heals() {
+async fn a_post_replaces_the_behaviour() {
     let upstream = shop().await;
     let post = async |target| {
-        let answer = http1(upstream.addr(), request(Method::POST, target)).await;
-        let Answer { status, body, .. } = answer.unwrap();
-        (status, body)
+        let response = send(&upstream, request(Method::POST, target)).await;
+        (response.status, response.text())
     };
     let healthy = "errors=0&status=503&grpc-status=14&resets=0&delay=0ms&body-delay=0ms&slow=100\n";
     let broken =
         "errors=50&status=500&grpc-status=14&resets=0&delay=20ms&body-delay=0ms&slow=100\n";
     assert_eq!(get(&upstream, "/_behave").await.body, healthy);
-    let answer = post("/_behave?errors=50&status=500&delay=20ms").await;
-    assert_eq!(answer, (200, broken.to_owned()));
+    let changed = post("/_behave?errors=50&status=500&delay=20ms").await;
+    assert_eq!(changed, (200, broken.to_owned()));
     let start = Instant::now();
     assert_eq!(get(&upstream, "/").await.status, 200);
     assert_eq!(get(&upstream, "/").await.status, 500);
@@ -176,21 +179,7 @@ async fn behaviour_changes_at_run_time_and_an_empty_post_heals() {
 }
 
 #[tokio::test]
-async fn where_there_is_no_body_to_reset_nothing_comes() {
-    let upstream = shop().await;
-    for request in [
-        "HEAD /?reset=body HTTP/1.1\r\nhost: shop\r\n\r\n",
-        "GET /?reset=body&status=204 HTTP/1.1\r\nhost: shop\r\n\r\n",
-        "GET /?reset=body HTTP/1.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
-    ] {
-        let (received, end) = raw(&upstream, request.as_bytes()).await;
-        assert_eq!(received, b"", "{request}");
-        assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
-    }
-}
-
-#[tokio::test]
-async fn a_delay_can_hit_a_share_of_the_requests() {
+async fn a_delay_applies_to_its_share_of_the_requests() {
     let upstream = shop().await;
     upstream.behave(Behaviour {
         delay: Duration::from_secs(3_600),
@@ -200,9 +189,8 @@ async fn a_delay_can_hit_a_share_of_the_requests() {
     for _ in 0..3 {
         assert_eq!(get(&upstream, "/").await.status, 200);
     }
-    // The fourth would wait for an hour, unless it says itself how long.
+    // The fourth is delayed by an hour; one with its own delay is excluded from the share.
     assert_eq!(get(&upstream, "/?delay=0").await.status, 200);
-    let late = get(&upstream, "/");
-    let late = tokio::time::timeout(Duration::from_millis(50), late);
-    assert!(late.await.is_err());
+    let slow = tokio::time::timeout(Duration::from_millis(50), get(&upstream, "/"));
+    assert!(slow.await.is_err());
 }

@@ -1,5 +1,4 @@
-//! The upstream, seen by real clients over TCP. Whoever writes a test on top of it relies on
-//! these sentences.
+//! The upstream, tested with clients over TCP.
 
 mod client;
 mod faults;
