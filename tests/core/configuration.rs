@@ -20,10 +20,16 @@ fn the_reference_configuration_is_accepted() {
 fn every_broken_configuration_has_its_error_with_its_path() {
     let rows = divvy_cases::broken();
     assert!(rows.len() >= 60, "only {} rows", rows.len());
+    let mut further = 0;
     for (config, error) in rows {
         let errors = errors_of(&config);
         assert_eq!(errors.first(), Some(&error), "{config}");
+        further += usize::from(errors.len() > 1);
     }
+    assert_eq!(
+        further, 10,
+        "rows with further errors, from names that others refer to"
+    );
 }
 
 #[test]

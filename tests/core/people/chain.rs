@@ -273,40 +273,6 @@ fn the_guardrail_judges_and_rolls_back_inherited_decisions_of_a_strategy() {
 
 #[test]
 fn errors_of_trust() {
-    for (trust, error) in [
-        (
-            json!({}),
-            "trust: has no one to trust: write principals, workload or both",
-        ),
-        (
-            json!({"principals": []}),
-            "trust.principals: is empty: leave it out to trust no peer",
-        ),
-        (
-            json!({"workload": false}),
-            "trust.workload: is false: write true or leave the field out",
-        ),
-        (
-            json!({"principals": ["gateway"]}),
-            "trust.principals[0]: \"gateway\" is not the URI of a peer, such as spiffe://cluster.local/ns/istio-system/sa/gateway",
-        ),
-        (
-            json!({"principals": ["*"]}),
-            "trust.principals[0]: \"*\" is not the URI of a peer, such as spiffe://cluster.local/ns/istio-system/sa/gateway",
-        ),
-        (
-            json!({"principals": ["spiffe://cluster.local*"]}),
-            "trust.principals[0]: \"spiffe://cluster.local*\" has its * in the trust domain, which other domains would match: end it with /",
-        ),
-        (
-            json!({"principals": ["spiffe://td/ns/*/sa/gateway"]}),
-            "trust.principals[0]: \"spiffe://td/ns/*/sa/gateway\" has a * that is not its last character",
-        ),
-    ] {
-        let mut config = config(&[]);
-        config["trust"] = trust;
-        assert_eq!(errors_of(&config), [error]);
-    }
     let mut headless = config(&[]);
     headless["headers"] = json!({"route": "x-divvy-route"});
     assert_eq!(

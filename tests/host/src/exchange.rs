@@ -64,7 +64,8 @@ impl Exchange {
         self
     }
 
-    /// Adds a property of the stream.
+    /// Adds a property by its path, such as `["source", "address"]`. Integers are eight bytes,
+    /// little-endian.
     #[must_use]
     pub fn property(mut self, path: &[&str], value: impl AsRef<[u8]>) -> Self {
         let path = path.join("\0").into_bytes();

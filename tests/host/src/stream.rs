@@ -63,13 +63,6 @@ impl Stream {
         }
     }
 
-    /// Sets a property by its path, such as `["source", "address"]`: the bytes
-    /// are what the filter gets, so integers are eight bytes, little-endian.
-    pub fn set_property(&mut self, path: &[&str], value: impl AsRef<[u8]>) {
-        self.properties
-            .insert(path.join("\0").into_bytes(), value.as_ref().to_vec());
-    }
-
     /// A property that a test or the filter has set.
     pub fn property(&self, path: &[&str]) -> Option<&[u8]> {
         let value = self.properties.get(path.join("\0").as_bytes());

@@ -66,16 +66,7 @@ fn only_the_series_of_the_first_fifty_rollouts_exist_from_the_start() {
                 "divvy_rollout=.={};.;divvy_version=.={version};.;",
                 name(nth)
             );
-            for class in [
-                "1xx",
-                "2xx",
-                "3xx",
-                "4xx",
-                "5xx",
-                "grpc_error",
-                "reset",
-                "none",
-            ] {
+            for class in super::grpc::CLASSES {
                 let series = format!("{place}divvy_class=.={class};.;divvy_responses_total");
                 assert_eq!(process.counter(&series), Some(0), "{series}");
             }

@@ -5,7 +5,6 @@ use divvy_host_tests::fixture::{CANARY_USER, PLUGIN, start};
 use divvy_host_tests::{Process, RootId};
 use serde_json::{Value, json};
 
-use super::pushes::{fail, open_requests};
 use super::{MANY, ROLLED_BACK, Worker, guarded, known, one_percent, patient, tally, weight, with};
 
 const CANARY: &str = "checkout=v2;reason=split";
@@ -200,12 +199,12 @@ fn a_reconfigured_root_still_counts_earlier_requests() {
         let process = Process::new();
         let mut worker = Worker::new(&process, &patient());
         worker.fail(3);
-        let streams = open_requests(&mut worker);
+        let streams = worker.open_requests();
         let next = with(patient(), "metrics", json!("requests"));
         let accepted = worker.vm.reconfigure(worker.root, next.to_string());
         assert!(accepted.unwrap().accepted);
         assert_eq!(known(&process, &patient())[1], tally(3, 3));
-        fail(&mut worker, streams);
+        worker.end_requests(streams, 503);
         if at_once {
             assert!(worker.vm.retire(worker.root).unwrap());
         } else {

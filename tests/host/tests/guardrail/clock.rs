@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     HOUR, MANY, MINUTE, ROLLED_BACK, SECOND, STABLE_USER, Worker, guarded, midnight, one_percent,
-    ramp, request, standing, weight, with,
+    ramp, standing, weight, with,
 };
 
 fn ramping() -> Value {
@@ -208,22 +208,10 @@ fn a_jump_of_the_clock_does_not_change_the_latency_of_open_requests() {
         let process = Process::new();
         let mut worker = Worker::new(&process, &guarded(guardrail.clone()));
         worker.until(SECOND);
-        let exchange = request(super::CANARY_USER);
-        let streams: Vec<_> = (0..100)
-            .map(|_| {
-                let id = worker.vm.open(worker.root).unwrap();
-                let headers = exchange.request.clone();
-                worker.vm.request_headers(id, headers, true).unwrap();
-                id
-            })
-            .collect();
+        let streams: Vec<_> = (0..4).flat_map(|_| worker.open_requests()).collect();
         let clock = process.clock();
         clock.set_realtime(clock.realtime().saturating_add_signed(jump));
-        for id in streams {
-            let headers = exchange.response.clone().unwrap();
-            worker.vm.response_headers(id, headers, true).unwrap();
-            worker.vm.finish(id).unwrap();
-        }
+        worker.end_requests(streams, 200);
         worker.second();
         worker.second();
         assert_eq!(standing(&process, "v2"), Some(0), "{jump}");
@@ -235,18 +223,9 @@ fn a_jump_of_the_clock_does_not_change_the_latency_of_open_requests() {
 fn a_monotonic_clock_that_goes_back_does_not_trap() {
     let process = Process::new();
     let mut worker = at_five_percent(&process);
-    let exchange = request(STABLE_USER);
-    let id = worker.vm.open(worker.root).unwrap();
-    worker
-        .vm
-        .request_headers(id, exchange.request.clone(), true)
-        .unwrap();
+    let streams = worker.open_requests();
     process.clock().set_monotonic(0);
-    worker
-        .vm
-        .response_headers(id, exchange.response.unwrap(), true)
-        .unwrap();
-    worker.vm.finish(id).unwrap();
+    worker.end_requests(streams, 200);
     worker.second();
     assert_eq!(standing(&process, "v2"), Some(0));
 }

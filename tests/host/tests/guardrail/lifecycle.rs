@@ -28,6 +28,17 @@ fn edited() -> Value {
     edited
 }
 
+impl Worker {
+    /// Applies a configuration in a new VM or in this one.
+    fn update(&mut self, new_vm: bool, configuration: &Value) {
+        if new_vm {
+            *self = Worker::new(&self.vm.process().clone(), configuration);
+        } else {
+            self.push(configuration);
+        }
+    }
+}
+
 #[test]
 fn a_verdict_survives_new_vms_of_the_same_configuration() {
     let process = Process::new();
@@ -48,11 +59,7 @@ fn a_verdict_survives_a_push_of_the_same_revision_whether_vms_are_kept_or_not() 
     for new_vm in [false, true] {
         let process = Process::new();
         let mut worker = rolled_back(&process);
-        if new_vm {
-            worker = Worker::new(&process, &edited());
-        } else {
-            worker.push(&edited());
-        }
+        worker.update(new_vm, &edited());
         for _ in 0..3 {
             assert_eq!(worker.ask(CANARY_USER).0, ROLLED_BACK, "new VM: {new_vm}");
             assert_eq!(standing(&process, "v2"), Some(2), "new VM: {new_vm}");
@@ -68,11 +75,7 @@ fn a_verdict_ends_with_a_new_revision_whether_vms_are_kept_or_not() {
         let process = Process::new();
         let mut worker = rolled_back(&process);
         let next = with(one_percent(), "revision", json!("2"));
-        if new_vm {
-            worker = Worker::new(&process, &next);
-        } else {
-            worker.push(&next);
-        }
+        worker.update(new_vm, &next);
         for _ in 0..3 {
             let assignment = worker.ask(CANARY_USER).0;
             assert_eq!(assignment, "checkout=v2;reason=split", "new VM: {new_vm}");
@@ -143,26 +146,12 @@ fn a_root_that_returns_judges_again_and_shows_its_gauges() {
 fn a_draining_root_adds_its_counts_and_judges_nothing() {
     let process = Process::new();
     let mut worker = Worker::new(&process, &one_percent());
-    let streams: Vec<_> = (0..MANY)
-        .map(|_| {
-            let id = worker.vm.open(worker.root).unwrap();
-            let headers = request(CANARY_USER).request;
-            worker.vm.request_headers(id, headers, true).unwrap();
-            id
-        })
-        .collect();
+    let streams = worker.open_requests();
     let next = with(one_percent(), "metrics", json!("requests"));
     let old = worker.push(&next);
     worker.ask(STABLE_USER);
     worker.second();
-    let failed = request(CANARY_USER).status(503).response.unwrap();
-    for id in streams {
-        worker
-            .vm
-            .response_headers(id, failed.clone(), true)
-            .unwrap();
-        worker.vm.finish(id).unwrap();
-    }
+    worker.end_requests(streams, 503);
     worker.vm.tick(old).unwrap();
     assert_eq!(
         standing(&process, "v2"),

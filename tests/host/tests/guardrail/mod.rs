@@ -17,7 +17,7 @@ use divvy::guardrail::{Arm, State};
 use divvy_host_tests::fixture::{
     CANARY_USER, accept, assignment, canary, configured, from_user, route,
 };
-use divvy_host_tests::{Exchange, Process, RootId, Vm};
+use divvy_host_tests::{Exchange, Process, RootId, StreamId, Vm};
 use serde_json::{Value, json};
 
 /// Key in shared data of the rollout's counts and verdicts.
@@ -108,6 +108,27 @@ impl Worker {
     /// Requests to v2 that fail.
     fn fail(&mut self, requests: u32) {
         self.answer(CANARY_USER, requests, 503);
+    }
+
+    /// Opens [`MANY`] requests to v2 without a response.
+    fn open_requests(&mut self) -> Vec<StreamId> {
+        let open = |_| {
+            let id = self.vm.open(self.root).unwrap();
+            let headers = request(CANARY_USER).request;
+            self.vm.request_headers(id, headers, true).unwrap();
+            id
+        };
+        (0..MANY).map(open).collect()
+    }
+
+    /// Ends these requests with this status.
+    fn end_requests(&mut self, streams: Vec<StreamId>, status: u16) {
+        let response = request(CANARY_USER).status(status).response.unwrap();
+        for id in streams {
+            let headers = response.clone();
+            self.vm.response_headers(id, headers, true).unwrap();
+            self.vm.finish(id).unwrap();
+        }
     }
 
     fn tick(&mut self) {
