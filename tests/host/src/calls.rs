@@ -6,7 +6,7 @@ macro_rules! calls {
     ($($variant:ident $name:literal $bytes:literal)*) => {
         /// One function that a module can import.
         ///
-        /// An index rather than a name, so that counting costs one addition.
+        /// The discriminant is the index of its counter.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(usize)]
         pub enum Call {
@@ -16,7 +16,7 @@ macro_rules! calls {
         }
 
         impl Call {
-            /// Every call that the host knows.
+            /// All calls.
             pub const ALL: &'static [Call] = &[$(Call::$variant,)* Call::Unknown];
 
             /// Its name among the module's imports.
@@ -27,8 +27,8 @@ macro_rules! calls {
                 }
             }
 
-            /// Whether a success hands over bytes for which the host has to
-            /// allocate in the VM. These calls cost about five others.
+            /// Whether it returns bytes, for which the host allocates memory in the VM. Such a call
+            /// costs about as much as five others.
             pub fn returns_bytes(self) -> bool {
                 match self {
                     $(Call::$variant => $bytes,)*
@@ -103,14 +103,23 @@ impl Call {
             .unwrap_or(Call::Unknown)
     }
 
-    /// Whether it belongs to proxy-wasm rather than to WASI, whose answers are
-    /// errno values and which Envoy never lets fail.
+    /// Name of the module that it is imported from.
+    pub(crate) fn module(self) -> &'static str {
+        if self.is_proxy() {
+            "env"
+        } else {
+            "wasi_snapshot_preview1"
+        }
+    }
+
+    /// Whether it belongs to proxy-wasm rather than to WASI, whose results are errno values and
+    /// never failures in Envoy.
     pub fn is_proxy(self) -> bool {
         self.name().starts_with("proxy_")
     }
 }
 
-/// How often each call was made.
+/// Number of calls per function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counts([u64; Call::ALL.len()]);
 
@@ -126,17 +135,17 @@ impl Counts {
         self.0[call as usize] += 1;
     }
 
-    /// How often this one was made.
+    /// Number of calls of this function.
     pub fn of(&self, call: Call) -> u64 {
         self.0[call as usize]
     }
 
-    /// All calls together.
+    /// Number of all calls.
     pub fn total(&self) -> u64 {
         self.0.iter().sum()
     }
 
-    /// Calls of the expensive kind, see [`Call::returns_bytes`].
+    /// Number of calls that return bytes, see [`Call::returns_bytes`].
     pub fn returning_bytes(&self) -> u64 {
         self.iter()
             .filter(|(call, _)| call.returns_bytes())
