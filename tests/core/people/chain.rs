@@ -80,7 +80,7 @@ fn decisions_of_other_peers_are_ignored() {
             from("spiffe://cluster.local.evil/ns/istio-system/sa/gateway"),
         ),
         (
-            "the beginning alone",
+            "only the prefix",
             from("spiffe://cluster.local/ns/istio-system/sa/"),
         ),
         (
@@ -100,7 +100,7 @@ fn decisions_of_other_peers_are_ignored() {
     assert_eq!(
         answer.assignment(),
         "checkout=v1;reason=split",
-        "without trust no peer is trusted"
+        "without `trust` no peer is trusted"
     );
 }
 
@@ -148,9 +148,9 @@ fn members_of_other_rollouts_are_forwarded_unchanged() {
     assert_eq!(
         here.assignment(),
         all,
-        "a version that is not here stays as it came"
+        "a member with an unknown version is unchanged"
     );
-    assert_eq!(here.route.as_deref(), Some("v1"), "and stable serves");
+    assert_eq!(here.route.as_deref(), Some("v1"), "stable serves");
     let elsewhere = shop("/other");
     assert_eq!((elsewhere.assignment(), &elsewhere.route), (all, &None));
 }
@@ -238,11 +238,11 @@ fn follow_and_assigned_prefer_own_decisions_to_upstream_ones() {
         ];
         let answer = ask_in(&from(GATEWAY), &here, &headers);
         let inherited = "checkout=v2;reason=inherited;upstream=split, payments=v2;reason=follow";
-        let passed_on = "payments=v2;reason=follow, checkout=v2;reason=split";
+        let forwarded = "payments=v2;reason=follow, checkout=v2;reason=split";
         let expected = if version == "v1" {
             inherited
         } else {
-            passed_on
+            forwarded
         };
         assert_eq!(answer.assignment(), expected, "{method}");
     }

@@ -3,16 +3,13 @@
 use super::*;
 use serde_json::json;
 
-fn config(mint: &Value, further: &Value) -> Value {
-    let mut config = json!({
+fn config(mint: &Value, fields: &Value) -> Value {
+    let config = json!({
         "identity": [{"header": "x-user-id"}, {"cookie": "divvy_id", "mint": mint}],
         "headers": {"route": "x-divvy-route", "assignment": "x-divvy-assignment", "identity": "x-user"},
         "rollouts": [rollout(&canary(50.0), &json!({}))],
     });
-    for (key, value) in further.as_object().unwrap() {
-        config[key] = value.clone();
-    }
-    config
+    build::with(config, fields)
 }
 
 #[test]
@@ -36,7 +33,7 @@ fn the_first_request_has_the_same_decision_as_later_ones_with_the_cookie() {
 
         let cookie = format!("a=b; divvy_id={given}");
         let next = ask_in(&world, &policy, &[("cookie", &cookie)]);
-        assert_eq!(next.cookies, [""; 0], "it has one by now");
+        assert_eq!(next.cookies, [""; 0], "the client has a cookie");
         assert_eq!(
             (&next.assignment, &next.identity),
             (&first.assignment, &first.identity)
@@ -68,91 +65,70 @@ fn a_cookie_has_the_configured_attributes_and_safe_defaults() {
 
 #[test]
 fn an_identity_is_minted_only_if_a_decision_needs_it() {
+    let always = json!({});
     let html = json!({"when": {"header": "accept", "contains": "text/html"}});
-    let other = json!({"match": [{"path": {"prefix": "/other"}}]});
+    let without = json!({"when": {"identity": true, "present": false}});
+    let only = |strategy: &Value, fields: Value| json!({"rollouts": [rollout(strategy, &fields)]});
+    let other_path = only(
+        &canary(50.0),
+        json!({"match": [{"path": {"prefix": "/other"}}]}),
+    );
+    let [none, all] = [0.0, 100.0].map(|weight| only(&canary(weight), json!({})));
+    let green = only(&build::blue_green("v2"), json!({}));
     let by_name = json!({"rules": [{"name": "staff", "when": {"identity": true, "in": ["alice"]}, "use": "v2"}]});
-    let rollouts = |rollout: Value| json!({"rollouts": [rollout]});
-    let green = json!({"blueGreen": {"active": "v2"}});
-    for (why, mint, further, headers, given) in [
+    let by_name = only(&build::blue_green("v2"), by_name);
+    let usual = json!({});
+    for (why, mint, fields, header, given) in [
         (
             "an identity in a header",
-            json!({}),
-            json!({}),
-            vec![("x-user-id", "1")],
+            &always,
+            &usual,
+            Some(("x-user-id", "1")),
             false,
         ),
         (
             "an ignored identity",
-            json!({}),
-            json!({}),
-            vec![("x-user-id", "0")],
+            &always,
+            &usual,
+            Some(("x-user-id", "0")),
             true,
         ),
         (
             "an empty cookie",
-            json!({}),
-            json!({}),
-            vec![("cookie", "divvy_id=")],
+            &always,
+            &usual,
+            Some(("cookie", "divvy_id=")),
             true,
         ),
         (
             "the condition holds",
-            html.clone(),
-            json!({}),
-            vec![("accept", "text/html,*/*")],
+            &html,
+            &usual,
+            Some(("accept", "text/html,*/*")),
             true,
         ),
         (
             "the condition does not hold",
-            html,
-            json!({}),
-            vec![("accept", "image/png")],
+            &html,
+            &usual,
+            Some(("accept", "image/png")),
             false,
         ),
+        ("no rollout matches", &always, &other_path, None, false),
+        ("a weight of 100", &always, &all, None, false),
+        ("a weight of 0", &always, &none, None, false),
+        ("blueGreen", &always, &green, None, false),
+        ("a rule by identity", &always, &by_name, None, false),
         (
-            "no rollout matches",
-            json!({}),
-            rollouts(rollout(&canary(50.0), &other)),
-            vec![],
-            false,
-        ),
-        (
-            "a weight of 100",
-            json!({}),
-            rollouts(rollout(&canary(100.0), &json!({}))),
-            vec![],
-            false,
-        ),
-        (
-            "a weight of 0",
-            json!({}),
-            rollouts(rollout(&canary(0.0), &json!({}))),
-            vec![],
-            false,
-        ),
-        (
-            "blueGreen",
-            json!({}),
-            rollouts(rollout(&green, &json!({}))),
-            vec![],
-            false,
-        ),
-        (
-            "a rule by identity",
-            json!({}),
-            rollouts(rollout(&green, &by_name)),
-            vec![],
-            false,
-        ),
-        (
-            "the condition asks for no identity",
-            json!({"when": {"identity": true, "present": false}}),
-            json!({}),
-            vec![],
+            "the condition needs a request without an identity",
+            &without,
+            &usual,
+            None,
             true,
         ),
     ] {
-        let answer = ask(&policy(&config(&mint, &further)), &headers);
+        let headers: Vec<_> = header.into_iter().collect();
+        let answer = ask(&policy(&config(mint, fields)), &headers);
         assert_eq!(
             answer.cookie("divvy_id").is_some(),
             given,

@@ -32,7 +32,7 @@ fn the_configured_share_of_users_is_mirrored_and_always_the_same_users() {
     for user in copied {
         assert!(
             ask(&policy, &get(&user.to_string())).mirror.is_some(),
-            "{user} fell out"
+            "{user} is not mirrored"
         );
     }
 }
@@ -43,83 +43,73 @@ fn a_request_is_mirrored_to_another_version_and_only_for_the_configured_methods(
     let reads = json!({"version": "v2", "percent": 100, "methods": ["GET", "HEAD"]});
     let rule =
         json!({"rules": [{"name": "r", "when": {"header": "x-t", "exact": "1"}, "use": "v2"}]});
+    let none = json!({});
     let off = json!({"enabled": false});
-    let green = json!({"blueGreen": {"active": "v2"}});
-    for (why, strategy, mirror, further, headers, copied) in [
+    let stable = canary(0.0);
+    let green = build::blue_green("v2");
+    let no_share = json!({"version": "v2", "percent": 0});
+    for (why, strategy, mirror, fields, header, copied) in [
         (
-            "all of them",
-            canary(0.0),
+            "any method",
+            &stable,
             &all,
-            json!({}),
-            vec![(":method", "POST")],
+            &none,
+            Some((":method", "POST")),
             true,
         ),
         (
             "a read",
-            canary(0.0),
+            &stable,
             &reads,
-            json!({}),
-            vec![(":method", "HEAD")],
+            &none,
+            Some((":method", "HEAD")),
             true,
         ),
         (
             "a write",
-            canary(0.0),
+            &stable,
             &reads,
-            json!({}),
-            vec![(":method", "POST")],
+            &none,
+            Some((":method", "POST")),
             false,
         ),
+        ("no method", &stable, &reads, &none, None, false),
         (
-            "no method at all",
-            canary(0.0),
-            &reads,
-            json!({}),
-            vec![],
-            false,
-        ),
-        (
-            "it serves",
-            green,
+            "v2 serves",
+            &green,
             &all,
-            json!({}),
-            vec![(":method", "GET")],
+            &none,
+            Some((":method", "GET")),
             false,
         ),
         (
-            "it serves by a rule",
-            canary(0.0),
+            "v2 serves by a rule",
+            &stable,
             &all,
-            rule.clone(),
-            vec![("x-t", "1")],
+            &rule,
+            Some(("x-t", "1")),
             false,
         ),
         (
-            "it does not by the rule",
-            canary(0.0),
+            "the rule does not match",
+            &stable,
             &all,
-            rule,
-            vec![("x-t", "2")],
+            &rule,
+            Some(("x-t", "2")),
             true,
         ),
         (
-            "switched off",
-            canary(0.0),
+            "disabled",
+            &stable,
             &all,
-            off,
-            vec![(":method", "GET")],
+            &off,
+            Some((":method", "GET")),
             false,
         ),
-        (
-            "no identity",
-            canary(0.0),
-            &json!({"version": "v2", "percent": 0}),
-            json!({}),
-            vec![],
-            false,
-        ),
+        ("0 %", &stable, &no_share, &none, None, false),
     ] {
-        let answer = ask(&policy(&config(&strategy, mirror, &further)), &headers);
+        let headers: Vec<_> = header.into_iter().collect();
+        let answer = ask(&policy(&config(strategy, mirror, fields)), &headers);
         assert_eq!(answer.mirror.as_deref(), copied.then_some("v2"), "{why}");
     }
 }
@@ -153,51 +143,40 @@ fn without_an_identity_mirroring_uses_the_random_one() {
 
 #[test]
 fn errors_of_mirrors() {
-    let good = json!({"version": "v2", "percent": 10});
-    let mut untargeted = config(&canary(0.0), &good, &json!({}));
-    untargeted["rollouts"][0]
-        .as_object_mut()
-        .unwrap()
-        .remove("target");
-    let mut headless = config(&canary(0.0), &good, &json!({}));
-    headless["headers"] = json!({"route": "x-divvy-route"});
-    let mut no_identity = config(&canary(0.0), &good, &json!({}));
-    no_identity["identity"] = json!([]);
+    let with = |fields: Value| {
+        let mirror = build::with(json!({"version": "v2", "percent": 10}), &fields);
+        config(&canary(0.0), &mirror, &json!({}))
+    };
+    let good = with(json!({}));
+    let mut untargeted = good.clone();
+    let rollout = untargeted["rollouts"][0].as_object_mut().unwrap();
+    rollout.remove("target");
     for (config, error) in [
         (
             untargeted,
             "rollouts[0].mirror: needs a target, but no version has one",
         ),
         (
-            headless,
+            build::with(
+                good.clone(),
+                &json!({"headers": {"route": "x-divvy-route"}}),
+            ),
             "rollouts[0].mirror: needs a header: name it in headers.mirror",
         ),
         (
-            no_identity,
+            build::with(good, &json!({"identity": []})),
             "rollouts[0].mirror.percent: needs an identity: add a source to identity",
         ),
         (
-            config(
-                &canary(0.0),
-                &json!({"version": "v3", "percent": 10}),
-                &json!({}),
-            ),
+            with(json!({"version": "v3"})),
             "rollouts[0].mirror.version: \"v3\" is not one of v1, v2",
         ),
         (
-            config(
-                &canary(0.0),
-                &json!({"version": "v2", "percent": 10, "methods": ["get"]}),
-                &json!({}),
-            ),
+            with(json!({"methods": ["get"]})),
             "rollouts[0].mirror.methods[0]: \"get\" is not a method: write \"GET\"",
         ),
         (
-            config(
-                &canary(0.0),
-                &json!({"version": "v2", "percent": 10, "methods": []}),
-                &json!({}),
-            ),
+            with(json!({"methods": []})),
             "rollouts[0].mirror.methods: is empty and would match no request",
         ),
     ] {

@@ -5,28 +5,23 @@ use serde_json::json;
 
 const STICKY: &str = "divvy_checkout";
 
-fn config(strategy: &Value, further: &Value) -> Value {
-    let mut rollout = rollout(
-        strategy,
-        &json!({"sticky": {"cookie": STICKY, "maxAge": "1h"}}),
-    );
-    for (key, value) in further.as_object().unwrap() {
-        rollout[key] = value.clone();
-    }
+fn config(strategy: &Value) -> Value {
+    config_with(strategy, &json!({}))
+}
+
+/// A sticky rollout with further fields.
+fn config_with(strategy: &Value, fields: &Value) -> Value {
+    let sticky = json!({"sticky": {"cookie": STICKY, "maxAge": "1h"}});
     json!({
         "identity": [{"header": "x-user-id"}, {"cookie": "divvy_id", "mint": {}}],
-        "rollouts": [rollout],
+        "rollouts": [build::with(rollout(strategy, &sticky), fields)],
     })
 }
 
-fn test(weights: [u32; 2], further: &Value) -> Value {
-    let mut test = json!({"split": [
-        {"version": "v1", "weight": weights[0]}, {"version": "v2", "weight": weights[1]},
-    ]});
-    for (key, value) in further.as_object().unwrap() {
-        test[key] = value.clone();
-    }
-    json!({ "abTest": test })
+fn test(weights: [u32; 2], fields: &Value) -> Value {
+    let [v1, v2] = weights;
+    let split = json!([{"version": "v1", "weight": v1}, {"version": "v2", "weight": v2}]);
+    json!({ "abTest": build::with(json!({ "split": split }), fields) })
 }
 
 /// A request with a user ID and the cookie of an earlier response.
@@ -56,7 +51,7 @@ fn user_with(policy: &Policy, version: &str) -> (String, String) {
 
 #[test]
 fn the_sticky_cookie_is_written_once_and_not_renewed() {
-    let policy = policy(&config(&canary(50.0), &json!({})));
+    let policy = policy(&config(&canary(50.0)));
     for (version, reason) in [("v1", "split"), ("v2", "sticky")] {
         let (user, cookie) = user_with(&policy, version);
         let parts: Vec<_> = cookie.split(':').collect();
@@ -85,7 +80,7 @@ fn signing_in_keeps_the_version() {
         test([1, 1], &json!({})),
         test([1, 1], &json!({"traffic": 50})),
     ] {
-        let policy = policy(&config(&strategy, &json!({})));
+        let policy = policy(&config(&strategy));
         for visitor in 0..300 {
             let (cookie, before) = first(&policy, &format!("visitor-{visitor}"));
             let after = come_back(&policy, &format!("user-{visitor}"), &cookie);
@@ -101,15 +96,15 @@ fn signing_in_keeps_the_version() {
 
 #[test]
 fn a_lower_weight_keeps_the_users_of_the_canary_and_adds_none() {
-    let before = policy(&config(&canary(50.0), &json!({})));
-    let after = policy(&config(&canary(1.0), &json!({})));
+    let before = policy(&config(&canary(50.0)));
+    let after = policy(&config(&canary(1.0)));
     for user in (1..300).map(|user: u32| user.to_string()) {
         let (cookie, answer) = first(&before, &user);
         let now = come_back(&after, &user, &cookie);
         assert_eq!(now.route, answer.route, "{user}");
     }
-    let everybody = policy(&config(&canary(100.0), &json!({})));
-    let (user, cookie) = user_with(&everybody, "v2");
+    let all_users = policy(&config(&canary(100.0)));
+    let (user, cookie) = user_with(&all_users, "v2");
     assert_eq!(
         come_back(&after, &user, &cookie).assignment(),
         "checkout=v2;reason=sticky"
@@ -118,11 +113,8 @@ fn a_lower_weight_keeps_the_users_of_the_canary_and_adds_none() {
 
 #[test]
 fn lower_traffic_or_a_lower_weight_keeps_the_users_of_a_test() {
-    let before = policy(&config(&test([1, 1], &json!({"traffic": 100})), &json!({})));
-    let after = policy(&config(
-        &test([1000, 1], &json!({"traffic": 1})),
-        &json!({}),
-    ));
+    let before = policy(&config(&test([1, 1], &json!({"traffic": 100}))));
+    let after = policy(&config(&test([1000, 1], &json!({"traffic": 1}))));
     for user in (1..200).map(|user: u32| user.to_string()) {
         let (cookie, answer) = first(&before, &user);
         let now = come_back(&after, &user, &cookie);
@@ -133,23 +125,23 @@ fn lower_traffic_or_a_lower_weight_keeps_the_users_of_a_test() {
 
 #[test]
 fn users_outside_of_a_test_enter_it_when_traffic_grows_even_if_stable_is_an_arm() {
-    let before = policy(&config(&test([1, 1], &json!({"traffic": 10})), &json!({})));
-    let after = policy(&config(&test([1, 1], &json!({"traffic": 100})), &json!({})));
+    let before = policy(&config(&test([1, 1], &json!({"traffic": 10}))));
+    let after = policy(&config(&test([1, 1], &json!({"traffic": 100}))));
     let users = (1..).map(|user: u32| user.to_string());
     let outside = users.filter(|user| first(&before, user).1.assignment().contains("not_enrolled"));
     for user in outside.take(50) {
         let (cookie, _) = first(&before, &user);
-        assert!(cookie.contains("::"), "{cookie} names no version");
+        assert!(cookie.contains("::"), "{cookie} has a version");
         let now = come_back(&after, &user, &cookie);
         assert!(now.assignment().ends_with("reason=split"), "{now:?}");
-        assert!(now.cookie(STICKY).is_some(), "and that is remembered");
+        assert!(now.cookie(STICKY).is_some(), "a new cookie is written");
     }
 }
 
 #[test]
 fn a_growing_canary_includes_users_with_the_cookie_of_stable() {
-    let before = policy(&config(&canary(1.0), &json!({})));
-    let after = policy(&config(&canary(100.0), &json!({})));
+    let before = policy(&config(&canary(1.0)));
+    let after = policy(&config(&canary(100.0)));
     let (user, cookie) = user_with(&before, "v1");
     let now = come_back(&after, "another-user", &cookie);
     assert_eq!(now.assignment(), "checkout=v2;reason=split");
@@ -157,7 +149,7 @@ fn a_growing_canary_includes_users_with_the_cookie_of_stable() {
     assert_eq!(
         written,
         cookie.replace(":v1:", ":v2:"),
-        "with the position that it had"
+        "the position is kept"
     );
     let back = come_back(&before, &user, written);
     assert_eq!(back.assignment(), "checkout=v2;reason=sticky");
@@ -165,51 +157,32 @@ fn a_growing_canary_includes_users_with_the_cookie_of_stable() {
 
 #[test]
 fn an_invalid_or_outdated_cookie_is_ignored() {
-    let before = policy(&config(&canary(50.0), &json!({})));
+    let before = policy(&config(&canary(50.0)));
     let (_, cookie) = user_with(&before, "v2");
     // Without the cookie this user has stable.
     let (user, _) = user_with(&before, "v1");
-    let weightless = config(&canary(0.0), &json!({}));
-    let revised = config(&canary(50.0), &json!({"revision": "2"}));
-    let salted = config(&canary(50.0), &json!({"salt": "other"}));
-    let half = config(&canary(50.0), &json!({}));
+    let weightless = config(&canary(0.0));
+    let revised = config_with(&canary(50.0), &json!({"revision": "2"}));
+    let salted = config_with(&canary(50.0), &json!({"salt": "other"}));
+    let half = config(&canary(50.0));
     let long = format!("{cookie}{}", "0".repeat(4_096));
+    let garbage = |why, cookie: &str| (why, &half, cookie.to_owned(), true);
     for (why, config, cookie, released) in [
         ("nothing", &half, cookie.clone(), false),
         ("in quotes", &half, format!("\"{cookie}\""), false),
         ("weight 0", &weightless, cookie.clone(), true),
         ("a new revision", &revised, cookie.clone(), true),
         ("a new salt", &salted, cookie.clone(), true),
-        (
-            "an unknown version",
-            &half,
-            cookie.replace("v2", "v9"),
-            true,
-        ),
-        ("garbage", &half, "garbage".to_owned(), true),
-        ("empty", &half, String::new(), true),
-        ("colons", &half, ":::".to_owned(), true),
-        ("one part more", &half, format!("{cookie}:1"), true),
-        ("4 KB", &half, long, true),
-        (
-            "another layout",
-            &half,
-            cookie.replacen("1:", "2:", 1),
-            true,
-        ),
-        (
-            "a position beyond the line",
-            &half,
-            "1:00000000:v2:1000000".to_owned(),
-            true,
-        ),
-        ("twice", &half, format!("{cookie}; {STICKY}={cookie}"), true),
-        (
-            "twice, differently",
-            &half,
-            format!("{cookie}; {STICKY}=x"),
-            true,
-        ),
+        garbage("an unknown version", &cookie.replace("v2", "v9")),
+        garbage("garbage", "garbage"),
+        garbage("empty", ""),
+        garbage("colons", ":::"),
+        garbage("a further part", &format!("{cookie}:1")),
+        garbage("4 KB", &long),
+        garbage("another layout", &cookie.replacen("1:", "2:", 1)),
+        garbage("a position above the maximum", "1:00000000:v2:1000000"),
+        garbage("twice", &format!("{cookie}; {STICKY}={cookie}")),
+        garbage("twice, different", &format!("{cookie}; {STICKY}=x")),
     ] {
         let answer = come_back(&policy(config), &user, &cookie);
         assert_eq!(
@@ -228,29 +201,20 @@ fn an_invalid_or_outdated_cookie_is_ignored() {
 
 #[test]
 fn only_the_canonical_form_of_a_position_is_valid() {
-    let policy = policy(&config(&canary(50.0), &json!({})));
+    let policy = policy(&config(&canary(50.0)));
     let (user, cookie) = user_with(&policy, "v2");
     let begin = cookie.rsplit_once(':').unwrap().0;
-    for (position, read) in [
-        ("0", true),
-        ("999999", true),
-        ("1000000", false),
-        ("00", false),
-        ("+1", false),
-        ("-1", false),
-        ("", false),
-        ("1 ", false),
-        ("1x", false),
-        ("4294967297", false),
-    ] {
+    let invalid = ["1000000", "00", "+1", "-1", "", "1x", "4294967297"];
+    let valid = ["0", "999999", "1 "].map(|position| (position, true));
+    for (position, read) in invalid
+        .map(|position| (position, false))
+        .into_iter()
+        .chain(valid)
+    {
         // The cookie is written unless a valid one was read.
         let cookie = format!("{begin}:{position};x=y");
         let answer = come_back(&policy, &user, &cookie);
-        assert_eq!(
-            answer.cookies.is_empty(),
-            read || position == "1 ",
-            "{position}"
-        );
+        assert_eq!(answer.cookies.is_empty(), read, "{position}");
     }
 }
 
@@ -260,7 +224,7 @@ fn holdout_and_layer_depend_on_the_new_identity() {
         [1, 1],
         &json!({"layer": {"name": "page", "from": 0, "to": 50}}),
     );
-    let mut config = config(&strategy, &json!({}));
+    let mut config = config(&strategy);
     config["holdout"] = json!({"name": "q4", "percent": 20});
     let policy = policy(&config);
     let users: Vec<_> = (1..400).map(|user: u32| user.to_string()).collect();
@@ -288,7 +252,7 @@ fn holdout_and_layer_depend_on_the_new_identity() {
             assert_eq!(
                 without.cookies.len() + with.cookies.len(),
                 0,
-                "nothing to remember"
+                "no cookie is written"
             );
         }
     }
@@ -301,7 +265,7 @@ fn without_an_identity_the_cookie_counts_for_a_canary_but_not_for_a_test() {
         (canary(50.0), "checkout=v2;reason=sticky"),
         (test([1, 1], &json!({})), "checkout=v1;reason=no_identity"),
     ] {
-        let mut config = config(&strategy, &json!({}));
+        let mut config = config(&strategy);
         config["identity"] = json!([{"header": "x-user-id"}]);
         let policy = policy(&config);
         let (_, cookie) = user_with(&policy, "v2");
@@ -312,7 +276,7 @@ fn without_an_identity_the_cookie_counts_for_a_canary_but_not_for_a_test() {
 
 #[test]
 fn no_identity_is_minted_if_the_cookie_decides() {
-    let policy = policy(&config(&canary(50.0), &json!({})));
+    let policy = policy(&config(&canary(50.0)));
     let (_, cookie) = user_with(&policy, "v2");
     let answer = ask(&policy, &[("cookie", &format!("{STICKY}={cookie}"))]);
     assert_eq!(answer.cookie("divvy_id"), None);
@@ -320,7 +284,7 @@ fn no_identity_is_minted_if_the_cookie_decides() {
     assert_eq!(
         anonymous.cookies.len(),
         2,
-        "an identity and what it got: {anonymous:?}"
+        "an identity and a sticky cookie: {anonymous:?}"
     );
 }
 
@@ -328,47 +292,39 @@ fn no_identity_is_minted_if_the_cookie_decides() {
 fn rules_and_disabled_rollouts_write_no_cookie() {
     let rule =
         json!({"rules": [{"name": "r", "when": {"header": "x-t", "exact": "1"}, "use": "v2"}]});
-    let ruled = policy(&config(&canary(50.0), &rule));
+    let ruled = policy(&config_with(&canary(50.0), &rule));
     assert_eq!(
         ask(&ruled, &[("x-t", "1"), ("x-user-id", "1")]).cookies,
         [""; 0]
     );
-    let off = policy(&config(&canary(50.0), &json!({"enabled": false})));
+    let off = policy(&config_with(&canary(50.0), &json!({"enabled": false})));
     assert_eq!(ask(&off, &[("x-user-id", "1")]).cookies, [""; 0]);
 }
 
 #[test]
 fn errors_of_sticky_cookies() {
-    let follow = json!({"follow": {"rollout": "leader"}});
     let leader = rollout(&canary(1.0), &json!({"name": "leader"}));
-    let with_leader = |rollout: Value| json!([leader, rollout]);
-    let sticky = |strategy: &Value| config(strategy, &json!({}))["rollouts"][0].clone();
-    let green = json!({"blueGreen": {"active": "v2"}});
-    let mut random = config(&canary(50.0), &json!({}));
-    random["identity"] = json!([{"header": "x"}, {"random": true}]);
-    let mut twice = config(&canary(50.0), &json!({}));
-    let mut other = sticky(&canary(50.0));
-    other["name"] = json!("other");
-    twice["rollouts"] = json!([sticky(&canary(50.0)), other]);
-    let mut same = config(&canary(50.0), &json!({}));
+    let sticky = |strategy: &Value| config(strategy)["rollouts"][0].clone();
+    let canary = config(&canary(50.0));
+    let with = |fields: Value| build::with(canary.clone(), &fields);
+    let other = build::with(canary["rollouts"][0].clone(), &json!({"name": "other"}));
+    let mut same = canary.clone();
     same["rollouts"][0]["sticky"]["cookie"] = json!("divvy_id");
-    let mut followed = config(&canary(50.0), &json!({}));
-    followed["rollouts"] = with_leader(sticky(&follow));
     for (config, error) in [
         (
-            config(&green, &json!({})),
+            config(&json!({"blueGreen": {"active": "v2"}})),
             "rollouts[0].sticky: has no effect with blueGreen: all users get the same version",
         ),
         (
-            followed,
+            with(json!({"rollouts": [leader, sticky(&json!({"follow": {"rollout": "leader"}}))]})),
             "rollouts[1].sticky: has no effect with follow: make the followed rollout sticky",
         ),
         (
-            random,
+            with(json!({"identity": [{"header": "x"}, {"random": true}]})),
             "rollouts[0].sticky: is not possible with a random identity, which changes with every request",
         ),
         (
-            twice,
+            with(json!({"rollouts": [canary["rollouts"][0], other]})),
             "rollouts[1].sticky.cookie: \"divvy_checkout\" is a cookie that divvy already sets",
         ),
         (
