@@ -186,6 +186,6 @@ fn regular_expressions_search_a_bounded_part_of_a_repeated_header() {
         extra_fuel(&configuration, &lines(59)),
     );
     println!("{few} for 5 lines, {many} for 59");
-    // The rest is read, but not searched.
-    assert!(many <= few + few / 10, "{few}, then {many}");
+    // The other 54 lines are read but not searched, which would take 20,000 instructions each.
+    assert!(many <= few + 54 * 1_000, "{few}, then {many}");
 }
