@@ -31,7 +31,7 @@ use divvy_lab::client::{Http1, Response, raw};
 use divvy_lab::envoy::{Binary, Envoy, Options, Push};
 use divvy_lab::metrics::Metrics;
 use divvy_lab::plugin::Plugin;
-use divvy_lab::upstream::Upstream;
+use divvy_lab::upstream::{Upstream, start_versions};
 use divvy_lab::{eventually, workspace_root};
 use serde_json::{Value, json};
 
@@ -144,13 +144,7 @@ impl Setup {
 
     /// Starts Envoy and the versions.
     pub async fn start(self) -> Result<Edge> {
-        let mut bootstrap = self.bootstrap;
-        let mut upstreams = BTreeMap::new();
-        for version in ["v1", "v2", "v3"] {
-            let upstream = Upstream::start(version).await?;
-            bootstrap = bootstrap.with_upstream(version, upstream.addr())?;
-            upstreams.insert(version, upstream);
-        }
+        let (bootstrap, upstreams) = start_versions(self.bootstrap).await?;
         let bootstrap = bootstrap.with_plugin(self.plugin.clone());
         let envoy = Envoy::start(&Binary::find()?, &bootstrap, &self.options).await?;
         let addr = envoy.listener("edge").await?;
@@ -226,31 +220,33 @@ impl Edge {
         raw(self.addr, &request).await
     }
 
+    /// The number of requests that reached an upstream.
+    #[must_use]
+    pub fn upstream_requests(&self) -> u64 {
+        self.upstreams.values().map(Upstream::requests).sum()
+    }
+
     /// The current text of `/stats/prometheus`.
     pub async fn metrics(&self) -> Result<Metrics> {
         self.envoy.prometheus().await
     }
 
-    /// All samples of a metric that are not 0, with the values of `labels` in their order.
-    pub async fn counts(&self, metric: &str, labels: &[&str]) -> Result<Counts> {
-        counts(&self.metrics().await?, metric, labels)
+    /// All samples of a metric that are not 0, by the values of their labels.
+    pub async fn counts(&self, series: Series) -> Result<Counts> {
+        counts(&self.metrics().await?, series)
     }
 
     /// Waits until a metric has exactly these samples; the error lists the differences.
-    pub async fn wait_for_counts(
-        &self,
-        metric: &str,
-        labels: &[&str],
-        expected: &Counts,
-    ) -> Result<()> {
+    pub async fn wait_for_counts(&self, series: Series, expected: &Counts) -> Result<()> {
+        let Series { metric, .. } = series;
         let same = async || {
-            let now = self.counts(metric, labels).await.ok()?;
+            let now = self.counts(series).await.ok()?;
             (now == *expected).then_some(())
         };
         if eventually(metric, PATIENCE, same).await.is_ok() {
             return Ok(());
         }
-        let now = self.counts(metric, labels).await?;
+        let now = self.counts(series).await?;
         Err(anyhow!("{metric}: {now:#?} where {expected:#?} is meant"))
     }
 
@@ -278,14 +274,39 @@ impl Edge {
     }
 }
 
-/// The labels of `divvy_requests_total`.
-pub const REQUEST_LABELS: [&str; 3] = ["divvy_rollout", "divvy_version", "divvy_reason"];
+/// A metric and the labels of its samples.
+#[derive(Clone, Copy, Debug)]
+pub struct Series {
+    metric: &'static str,
+    labels: &'static [&'static str],
+}
 
-/// The labels of `divvy_responses_total`.
-pub const RESPONSE_LABELS: [&str; 3] = ["divvy_rollout", "divvy_version", "divvy_class"];
+/// Requests by rollout, version and reason.
+pub const REQUESTS: Series = Series {
+    metric: "divvy_requests_total",
+    labels: &["divvy_rollout", "divvy_version", "divvy_reason"],
+};
 
-/// The labels of `divvy_weight_ppm`.
-pub const WEIGHT_LABELS: [&str; 2] = ["divvy_rollout", "divvy_version"];
+/// Responses by rollout, version and class.
+pub const RESPONSES: Series = Series {
+    metric: "divvy_responses_total",
+    labels: &["divvy_rollout", "divvy_version", "divvy_class"],
+};
+
+/// Numbers of durations by rollout and version. Envoy's workers merge histograms after the request
+/// for them; counters and gauges are exact at once.
+pub const DURATIONS: Series = Series {
+    metric: "divvy_request_duration_ms_count",
+    labels: &WEIGHT_LABELS,
+};
+
+/// Weights by rollout and version.
+pub const WEIGHTS: Series = Series {
+    metric: "divvy_weight_ppm",
+    labels: &WEIGHT_LABELS,
+};
+
+const WEIGHT_LABELS: [&str; 2] = ["divvy_rollout", "divvy_version"];
 
 /// Samples by the values of their labels.
 pub type Counts = BTreeMap<Vec<String>, u64>;
@@ -300,8 +321,8 @@ pub fn expect<'a, const N: usize>(
         .collect()
 }
 
-/// The samples of a metric that are not 0; an error if one has labels other than these.
-pub fn counts(metrics: &Metrics, metric: &str, labels: &[&str]) -> Result<Counts> {
+/// The samples of a metric that are not 0; an error if one has other labels than the series.
+pub fn counts(metrics: &Metrics, Series { metric, labels }: Series) -> Result<Counts> {
     let mut counts = Counts::new();
     for found in metrics.labels(metric) {
         ensure!(

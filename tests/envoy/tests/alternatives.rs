@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use divvy_envoy_tests::{
-    REQUEST_LABELS, Setup, all_users_get, canary, configuration, expect, rollout_with, served_by,
-    with, without,
+    REQUESTS, Setup, all_users_get, canary, configuration, expect, rollout_with, served_by, with,
+    without,
 };
 use divvy_lab::bootstrap::Bootstrap;
 use divvy_lab::client::Http1;
 use divvy_lab::envoy::{Binary, Envoy, Options};
-use divvy_lab::upstream::Upstream;
+use divvy_lab::upstream::{Upstream, start_versions};
 use serde_json::{Value, json};
 
 const USERS: u32 = 200;
@@ -33,7 +33,7 @@ fn route(prefix: &str, weights: &[u32], by_hash: bool) -> Value {
 struct Proxy {
     client: Http1,
     _envoy: Envoy,
-    _upstreams: Vec<Upstream>,
+    _upstreams: BTreeMap<&'static str, Upstream>,
 }
 
 impl Proxy {
@@ -42,12 +42,7 @@ impl Proxy {
         for manager in bootstrap.connection_managers()? {
             manager["route_config"]["virtual_hosts"][0]["routes"] = json!(routes);
         }
-        let mut upstreams = Vec::new();
-        for version in ["v1", "v2", "v3"] {
-            let upstream = Upstream::start(version).await?;
-            bootstrap = bootstrap.with_upstream(version, upstream.addr())?;
-            upstreams.push(upstream);
-        }
+        let (bootstrap, upstreams) = start_versions(bootstrap).await?;
         let envoy = Envoy::start(&Binary::find()?, &bootstrap, &Options::default()).await?;
         Ok(Proxy {
             client: Http1::new(envoy.listener("edge").await?),
@@ -139,8 +134,7 @@ async fn each_step_of_a_migration_can_be_reverted_by_configuration() -> Result<(
     };
     assert_eq!(served().await?.as_deref(), Some("v3"), "decides, counts");
     let counted = expect([(["checkout", "v2", "split"], 1)]);
-    edge.wait_for_counts("divvy_requests_total", &REQUEST_LABELS, &counted)
-        .await?;
+    edge.wait_for_counts(REQUESTS, &counted).await?;
     for (step, rollout, version) in [
         ("routes", routing.clone(), "v2"),
         ("goes back to the old split", tagging, "v3"),

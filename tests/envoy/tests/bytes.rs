@@ -7,8 +7,7 @@ use divvy::decide::decide;
 use divvy::decision::Decision;
 use divvy::{config, output, policy::Policy, request::Request};
 use divvy_envoy_tests::{
-    Counts, Edge, REQUEST_LABELS, Setup, assignment_of, canary, configuration, rollout_with,
-    served_by,
+    Counts, Edge, REQUESTS, Setup, assignment_of, canary, configuration, rollout_with, served_by,
 };
 use divvy_lab::client::{Http2, Response, request};
 use serde_json::{Value, json};
@@ -214,10 +213,7 @@ impl Watched {
             let labels = [&*rollout.name, &*version.name, decision.reason.name()];
             *(self.counted.entry(labels.map(str::to_owned).to_vec())).or_default() += 1;
         }
-        let counts = self
-            .edge
-            .counts("divvy_requests_total", &REQUEST_LABELS)
-            .await?;
+        let counts = self.edge.counts(REQUESTS).await?;
         assert_eq!(counts, self.counted, "{what}");
         Ok(())
     }

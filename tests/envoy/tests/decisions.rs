@@ -1,6 +1,6 @@
 //! The version and reason of each request: strategies, rules, scopes, several rollouts.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use divvy::decide::decide;
 use divvy::{config, output, request::Request};
 use divvy_envoy_tests::{
@@ -11,17 +11,15 @@ use divvy_lab::client::{Http2, raw, request};
 use divvy_lab::plugin::Plugin;
 use serde_json::{Value, json};
 
-/// A user, the version that answers, and the reason.
-type Expected<'a> = (&'a str, &'a str, &'a str);
-
-/// "" sends no identity.
-async fn assert_users(edge: &Edge, expected: &[Expected<'_>]) -> Result<()> {
-    for (user, version, reason) in expected {
-        let answer = match *user {
+/// Asserts the decisions, such as `v1 split`, for users; "" sends no identity.
+async fn assert_users<const N: usize>(edge: &Edge, expected: [(&str, &str); N]) -> Result<()> {
+    for (user, decision) in expected {
+        let (version, reason) = decision.split_once(' ').context("a decision")?;
+        let answer = match user {
             "" => edge.client.get("/").await?,
             user => edge.get_as(user, "/").await?,
         };
-        assert_eq!(served_by(&answer), Some(*version), "{user:?}");
+        assert_eq!(served_by(&answer), Some(version), "{user:?}");
         let assignment = format!("checkout={version};reason={reason}");
         assert_eq!(assignment_of(&answer), Some(&*assignment), "{user:?}");
     }
@@ -36,56 +34,27 @@ async fn canary_ab_test_and_blue_green_choose_the_expected_versions() -> Result<
         json!({"abTest": {"split": split, "traffic": traffic}})
     };
     let one_arm = json!({"abTest": {"split": [{"version": "v3", "weight": 7}]}});
-    // In the vectors user-1 has position 246527 for the salt s7, and the arm v1.
-    let steps: [(Value, &[Expected<'_>]); 11] = [
-        (
-            canary(0.0),
-            &[("user-1", "v1", "split"), ("", "v1", "split")],
-        ),
-        (
-            canary(24.6527),
-            &[("user-1", "v1", "split"), ("", "v1", "no_identity")],
-        ),
-        (
-            canary(24.6528),
-            &[("user-1", "v2", "split"), ("", "v1", "no_identity")],
-        ),
-        (
-            canary(100.0),
-            &[("user-1", "v2", "split"), ("", "v2", "split")],
-        ),
-        (
-            test(100),
-            &[("user-1", "v1", "split"), ("", "v1", "no_identity")],
-        ),
-        (
-            test(24),
-            &[("user-1", "v1", "not_enrolled"), ("", "v1", "no_identity")],
-        ),
-        (
-            test(0),
-            &[("user-1", "v1", "not_enrolled"), ("", "v1", "not_enrolled")],
-        ),
-        (one_arm, &[("user-1", "v3", "split"), ("", "v3", "split")]),
-        (
-            all_users_get("v1"),
-            &[("user-1", "v1", "active"), ("", "v1", "active")],
-        ),
-        (
-            all_users_get("v2"),
-            &[("user-1", "v2", "active"), ("", "v2", "active")],
-        ),
-        (
-            all_users_get("v1"),
-            &[("user-1", "v1", "active"), ("", "v1", "active")],
-        ),
+    // The strategy, and the decisions for user-1 and without an identity. In the vectors user-1 has
+    // position 246527 for the salt s7, and the arm v1.
+    let steps = [
+        (canary(0.0), "v1 split", "v1 split"),
+        (canary(24.6527), "v1 split", "v1 no_identity"),
+        (canary(24.6528), "v2 split", "v1 no_identity"),
+        (canary(100.0), "v2 split", "v2 split"),
+        (test(100), "v1 split", "v1 no_identity"),
+        (test(24), "v1 not_enrolled", "v1 no_identity"),
+        (test(0), "v1 not_enrolled", "v1 not_enrolled"),
+        (one_arm, "v3 split", "v3 split"),
+        (all_users_get("v1"), "v1 active", "v1 active"),
+        (all_users_get("v2"), "v2 active", "v2 active"),
+        (all_users_get("v1"), "v1 active", "v1 active"),
     ];
     let edge = Edge::start(&json!({})).await?;
-    for (number, (strategy, expected)) in steps.into_iter().enumerate() {
+    for (number, (strategy, user, anonymous)) in steps.into_iter().enumerate() {
         let rollout = rollout_with("checkout", strategy, json!({"salt": "s7"}));
         let step = json!({"version": number.to_string()});
         edge.put(&with(configuration(&[rollout]), step)).await?;
-        assert_users(&edge, expected).await?;
+        assert_users(&edge, [("user-1", user), ("", anonymous)]).await?;
     }
     Ok(())
 }
@@ -96,12 +65,12 @@ async fn a_disabled_rollout_serves_stable_despite_its_rules() -> Result<()> {
     let rules = json!([{"name": "everybody", "when": anybody, "use": "v3"}]);
     let on = rollout_with("checkout", all_users_get("v2"), json!({"rules": rules}));
     let edge = Edge::start(&configuration(std::slice::from_ref(&on))).await?;
-    assert_users(&edge, &[("a", "v3", "rule"), ("", "v2", "active")]).await?;
+    assert_users(&edge, [("a", "v3 rule"), ("", "v2 active")]).await?;
     let off = with(on.clone(), json!({"enabled": false}));
     edge.put(&configuration(&[off])).await?;
-    assert_users(&edge, &[("a", "v1", "disabled"), ("", "v1", "disabled")]).await?;
+    assert_users(&edge, [("a", "v1 disabled"), ("", "v1 disabled")]).await?;
     edge.put(&configuration(&[on])).await?;
-    assert_users(&edge, &[("a", "v3", "rule"), ("", "v2", "active")]).await
+    assert_users(&edge, [("a", "v3 rule"), ("", "v2 active")]).await
 }
 
 #[tokio::test]
@@ -122,35 +91,25 @@ async fn the_first_rule_that_matches_wins_and_a_percent_is_of_users() -> Result<
     ]);
     let checkout = rollout_with("checkout", canary(0.0), json!({"rules": rules}));
     let edge = Edge::start(&configuration(&[checkout])).await?;
+    const USER: (&str, &str) = ("x-user-id", "u");
+    const BETA: (&str, &str) = ("x-ring", "beta");
+    const GAMMA: (&str, &str) = ("x-ring", "gamma");
     for (path, headers, version, reason) in [
-        ("/", &[("x-user-id", "u")][..], "v1", "split"),
-        ("/", &[("x-user-id", "u"), ("x-ring", "beta")], "v3", "rule"),
-        (
-            "/",
-            &[("x-user-id", "u"), ("cookie", "a=b; ring=gamma")],
-            "v3",
-            "rule",
-        ),
-        (
-            "/?new=0",
-            &[("x-user-id", "u"), ("x-ring", "beta")],
-            "v1",
-            "rule",
-        ),
-        ("/?new=0", &[("x-ring", "gamma")], "v2", "rule"),
-        ("/?new=1", &[("x-ring", "gamma")], "v2", "rule"),
+        ("/", &[USER][..], "v1", "split"),
+        ("/", &[USER, BETA], "v3", "rule"),
+        ("/", &[USER, ("cookie", "a=b; ring=gamma")], "v3", "rule"),
+        ("/?new=0", &[USER, BETA], "v1", "rule"),
+        ("/?new=0", &[GAMMA], "v2", "rule"),
+        ("/?new=1", &[GAMMA], "v2", "rule"),
         // Without an identity no percent applies, not even 100.
-        ("/", &[("x-ring", "beta")], "v2", "rule"),
+        ("/", &[BETA], "v2", "rule"),
         ("/", &[("x-ring", "BETA")], "v1", "split"),
     ] {
         let answer = edge.client.get_with(path, headers).await?;
         assert_eq!(served_by(&answer), Some(version), "{path} {headers:?}");
         let assignment = format!("checkout={version};reason={reason}");
-        assert_eq!(
-            assignment_of(&answer),
-            Some(&*assignment),
-            "{path} {headers:?}"
-        );
+        let given = assignment_of(&answer);
+        assert_eq!(given, Some(&*assignment), "{path} {headers:?}");
     }
     Ok(())
 }
@@ -209,24 +168,16 @@ async fn the_first_rollout_with_a_target_owns_the_route_whatever_it_decides() ->
     let tagging = |name: &str| without(rollout(name, all_users_get("v2")), "target");
     let pay = json!({"match": [{"path": {"prefix": "/pay"}}]});
     let off = json!({"enabled": false});
-    let (v2, v3) = (all_users_get("v2"), all_users_get("v3"));
+    let a = |fields| rollout_with("a", all_users_get("v2"), fields);
+    let b = || rollout("b", all_users_get("v3"));
     for (rollouts, version) in [
-        (
-            vec![rollout("a", v2.clone()), rollout("b", v3.clone())],
-            "v2",
-        ),
-        (
-            vec![rollout("b", v3.clone()), rollout("a", v2.clone())],
-            "v3",
-        ),
-        (vec![tagging("a"), rollout("b", v3.clone())], "v3"),
-        (
-            vec![rollout_with("a", v2.clone(), pay), rollout("b", v3.clone())],
-            "v3",
-        ),
-        (vec![rollout_with("a", v2, off), rollout("b", v3)], "v1"),
+        ([a(json!({})), b()], "v2"),
+        ([b(), a(json!({}))], "v3"),
+        ([tagging("a"), b()], "v3"),
+        ([a(pay), b()], "v3"),
+        ([a(off), b()], "v1"),
         // No rollout has a target: the default route serves, which is stable.
-        (vec![tagging("a"), tagging("b")], "v1"),
+        ([tagging("a"), tagging("b")], "v1"),
     ] {
         edge.put(&configuration(&rollouts)).await?;
         let answer = edge.client.get("/").await?;

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 use divvy_envoy_tests::{
-    Edge, REQUEST_LABELS, RESPONSE_LABELS, Setup, WEIGHT_LABELS, all_users_get, canary,
-    configuration, expect, rollout, rollout_with, seen_upstream, with,
+    DURATIONS, Edge, REQUESTS, RESPONSES, Setup, WEIGHTS, all_users_get, canary, configuration,
+    expect, rollout, rollout_with, seen_upstream, with,
 };
 use divvy_lab::client::{Response, request};
 use divvy_lab::jwt::{JwtAuthn, Key, valid};
@@ -147,21 +147,13 @@ async fn a_rollout_counts_by_its_level_of_metrics() -> Result<()> {
         edge.get_as("user-1", "/").await?;
     }
     let requests = expect([(["all", "v2", "active"], 3), (["some", "v2", "active"], 3)]);
-    edge.wait_for_counts("divvy_requests_total", &REQUEST_LABELS, &requests)
-        .await?;
+    edge.wait_for_counts(REQUESTS, &requests).await?;
     let responses = expect([(["all", "v2", "2xx"], 3)]);
-    edge.wait_for_counts("divvy_responses_total", &RESPONSE_LABELS, &responses)
-        .await?;
+    edge.wait_for_counts(RESPONSES, &responses).await?;
     let durations = expect([(["all", "v2"], 3)]);
-    edge.wait_for_counts(
-        "divvy_request_duration_ms_count",
-        &WEIGHT_LABELS,
-        &durations,
-    )
-    .await?;
+    edge.wait_for_counts(DURATIONS, &durations).await?;
     let weights = expect([(["all", "v2"], 1_000_000), (["some", "v2"], 1_000_000)]);
-    edge.wait_for_counts("divvy_weight_ppm", &WEIGHT_LABELS, &weights)
-        .await?;
+    edge.wait_for_counts(WEIGHTS, &weights).await?;
     // A rollout without metrics has no series, not even at 0.
     let metrics = edge.metrics().await?;
     for metric in [

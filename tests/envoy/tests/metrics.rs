@@ -9,16 +9,11 @@ use divvy::output::assignment;
 use divvy::response::ResponseClass;
 use divvy::{config, request::Request};
 use divvy_envoy_tests::{
-    Counts, Edge, REQUEST_LABELS, RESPONSE_LABELS, Setup, WEIGHT_LABELS, all_users_get,
-    assignment_of, canary, configuration, counts, expect, rollout, rollout_with, soak, with,
-    without,
+    Counts, DURATIONS, Edge, REQUESTS, RESPONSES, Setup, WEIGHTS, all_users_get, assignment_of,
+    canary, configuration, counts, expect, rollout, rollout_with, soak, with, without,
 };
 use divvy_lab::client::Http1;
 use serde_json::{Value, json};
-
-/// Envoy's workers merge histograms a moment after a request for them; counters and gauges are exact at
-/// once.
-const DURATIONS: &str = "divvy_request_duration_ms_count";
 
 /// Rollouts that together give every reason.
 fn every_reason() -> Value {
@@ -127,18 +122,14 @@ async fn count_exactly(clients: usize, each: usize) -> Result<()> {
         "the requests are too much alike"
     );
     let metrics = edge.metrics().await?;
-    assert_eq!(
-        counts(&metrics, "divvy_requests_total", &REQUEST_LABELS)?,
-        decided
-    );
-    let answered = counts(&metrics, "divvy_responses_total", &RESPONSE_LABELS)?;
+    assert_eq!(counts(&metrics, REQUESTS)?, decided);
+    let answered = counts(&metrics, RESPONSES)?;
     let expected = by_version.iter().map(|(labels, count)| {
         let class = [ResponseClass::Success.name().to_owned()];
         ([&labels[..], &class].concat(), *count)
     });
     assert_eq!(answered, expected.collect::<Counts>());
-    edge.wait_for_counts(DURATIONS, &WEIGHT_LABELS, &by_version)
-        .await?;
+    edge.wait_for_counts(DURATIONS, &by_version).await?;
     // Sums as on a dashboard.
     let requests = (clients * each) as f64;
     for rollout in ["checkout", "search", "basket", "paused", "tags"] {
@@ -281,7 +272,7 @@ async fn beyond_fifty_rollouts_series_exist_from_the_first_request() -> Result<(
         expected.insert(name(number));
         assert_eq!(known().await?, expected);
     }
-    let counted = edge.counts("divvy_requests_total", &REQUEST_LABELS).await?;
+    let counted = edge.counts(REQUESTS).await?;
     let once = [
         (["r3", "v2", "active"], 1),
         (["r50", "v2", "active"], 1),
@@ -308,8 +299,7 @@ async fn the_duration_is_the_time_to_the_response_headers() -> Result<()> {
         }
         let elapsed = started.elapsed().as_secs_f64() * 1_000.0;
         let counted = expect([(["checkout", "v2"], before + 5)]);
-        edge.wait_for_counts(DURATIONS, &WEIGHT_LABELS, &counted)
-            .await?;
+        edge.wait_for_counts(DURATIONS, &counted).await?;
         Ok((sum().await? - earlier, elapsed))
     };
     // Envoy sums up buckets, which are 10 % wide at most, so a value is off by half of that.
@@ -346,22 +336,19 @@ async fn names_become_labels_unchanged() -> Result<()> {
         .collect();
     let edge = Edge::start(&configuration(&rollouts)).await?;
     edge.client.get("/").await?;
-    let requests = edge.counts("divvy_requests_total", &REQUEST_LABELS).await?;
+    let requests = edge.counts(REQUESTS).await?;
     assert_eq!(
         requests,
         expect(names.map(|name| ([name, "1.0", "no_identity"], 1)))
     );
-    let responses = edge
-        .counts("divvy_responses_total", &RESPONSE_LABELS)
-        .await?;
+    let responses = edge.counts(RESPONSES).await?;
     assert_eq!(
         responses,
         expect(names.map(|name| ([name, "1.0", "2xx"], 1)))
     );
     let once = expect(names.map(|name| ([name, "1.0"], 1)));
-    edge.wait_for_counts(DURATIONS, &WEIGHT_LABELS, &once)
-        .await?;
-    let weights = edge.counts("divvy_weight_ppm", &WEIGHT_LABELS).await?;
+    edge.wait_for_counts(DURATIONS, &once).await?;
+    let weights = edge.counts(WEIGHTS).await?;
     let shares = names.map(|name| [([name, "1.0"], 700_000), ([name, "2.0-rc.1"], 300_000)]);
     assert_eq!(weights, expect(shares.into_iter().flatten()));
     Ok(())

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use anyhow::{Context, Result, ensure};
 use divvy::config;
 use divvy_envoy_tests::{
-    Edge, PATIENCE, REQUEST_LABELS, Setup, WEIGHT_LABELS, all_users_get, assignment_of, canary,
-    configuration, expect, rollout, seen_upstream, served_by, soak, with,
+    Edge, PATIENCE, REQUESTS, Setup, WEIGHTS, all_users_get, assignment_of, canary, configuration,
+    expect, rollout, seen_upstream, served_by, soak, with,
 };
 use divvy_lab::client::Http1;
 use divvy_lab::envoy::Push;
@@ -131,8 +131,7 @@ async fn push_under_load(
         (["checkout", "v2", "active"], answers[1]),
         (["search", "v3", "active"], answers[1]),
     ]);
-    edge.wait_for_counts("divvy_requests_total", &REQUEST_LABELS, &expected)
-        .await?;
+    edge.wait_for_counts(REQUESTS, &expected).await?;
     let failed = edge.envoy.stats("http.edge.downstream_rq_5xx").await?;
     assert_eq!(failed["http.edge.downstream_rq_5xx"], 0);
     Ok(())
@@ -279,8 +278,7 @@ async fn the_gauges_follow_each_push_and_removed_ones_are_zero() -> Result<()> {
     for (rollouts, weights) in steps {
         let configuration = configuration(&rollouts);
         edge.put(&configuration).await?;
-        edge.wait_for_counts("divvy_weight_ppm", &WEIGHT_LABELS, &expect(weights))
-            .await?;
+        edge.wait_for_counts(WEIGHTS, &expect(weights)).await?;
         assert_eq!(
             edge.gauge("divvy_config_hash").await?,
             Some(hash(&configuration)?)

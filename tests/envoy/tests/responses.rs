@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result};
 use divvy_envoy_tests::{
-    Counts, Edge, PATIENCE, RESPONSE_LABELS, Setup, all_users_get, configuration, rollout,
+    Counts, Edge, PATIENCE, RESPONSES, Setup, all_users_get, configuration, rollout,
 };
-use divvy_lab::client::{Http2, raw, request};
+use divvy_lab::client::{Http2, Response, raw, request, websocket_handshake};
 use divvy_lab::eventually;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -36,12 +36,28 @@ impl Watched {
     async fn assert_counted(&mut self, class: &str, what: &str) -> Result<()> {
         let labels = ["checkout", "v2", class].map(str::to_owned).to_vec();
         *self.counted.entry(labels).or_default() += 1;
-        let counted =
-            self.edge
-                .wait_for_counts("divvy_responses_total", &RESPONSE_LABELS, &self.counted);
+        let counted = self.edge.wait_for_counts(RESPONSES, &self.counted);
         counted
             .await
             .map_err(|error| error.context(what.to_owned()))
+    }
+
+    /// A gRPC call with these knobs.
+    async fn pay(&self, knobs: &[(&str, &str)]) -> Result<Response> {
+        self.http2.grpc("/shop.Checkout/Pay", knobs, b"").await
+    }
+
+    /// Asserts the class, and code and response flags in Envoy's access log.
+    async fn assert_ended(
+        &mut self,
+        class: &str,
+        what: &str,
+        code: u64,
+        flags: &str,
+    ) -> Result<()> {
+        self.assert_counted(class, what).await?;
+        assert_eq!(self.end().await?, (code, flags.to_owned()), "{what}");
+        Ok(())
     }
 
     /// Code and response flags of the latest request in Envoy's access log.
@@ -52,10 +68,7 @@ impl Watched {
         });
         let line: Value = serde_json::from_str(&line.await?)?;
         // The filter's log callback has run as well, and did not count again.
-        let counted = self
-            .edge
-            .counts("divvy_responses_total", &RESPONSE_LABELS)
-            .await?;
+        let counted = self.edge.counts(RESPONSES).await?;
         assert_eq!(counted, self.counted);
         let flags = line["flags"].as_str().unwrap_or_default();
         Ok((line["code"].as_u64().unwrap_or_default(), flags.to_owned()))
@@ -87,27 +100,16 @@ impl Watched {
 #[tokio::test]
 async fn a_response_is_counted_by_its_code() -> Result<()> {
     let mut watched = Watched::start().await?;
-    for (status, class) in [
-        (200, "2xx"),
-        (204, "2xx"),
-        (206, "2xx"),
-        (301, "3xx"),
-        (304, "3xx"),
-        (400, "4xx"),
-        (404, "4xx"),
-        (429, "4xx"),
-        (499, "4xx"),
-        (500, "5xx"),
-        (501, "5xx"),
-        (503, "5xx"),
-        (599, "5xx"),
+    for status in [
+        200, 204, 206, 301, 304, 400, 404, 429, 499, 500, 501, 503, 599,
     ] {
+        let class = format!("{}xx", status / 100);
         let path = format!("/?status={status}");
         assert_eq!(watched.edge.client.get(&path).await?.status, status);
-        watched.assert_counted(class, &path).await?;
+        watched.assert_counted(&class, &path).await?;
         let over_http2 = request("GET", &path, NO_HEADERS, "")?;
         assert_eq!(watched.http2.send(over_http2).await?.status, status);
-        watched.assert_counted(class, &path).await?;
+        watched.assert_counted(&class, &path).await?;
     }
     Ok(())
 }
@@ -115,12 +117,7 @@ async fn a_response_is_counted_by_its_code() -> Result<()> {
 #[tokio::test]
 async fn a_websocket_is_counted_once_when_it_opens() -> Result<()> {
     let mut watched = Watched::start().await?;
-    let upgrade = |path: &str| {
-        format!(
-            "GET {path} HTTP/1.1\r\nhost: shop\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
-            sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        )
-    };
+    let upgrade = |path| websocket_handshake(path, "u");
     // Closed by the client as soon as it is open.
     let answer = raw(watched.edge.addr, upgrade("/feed").as_bytes()).await?;
     assert_eq!(answer.status, 101);
@@ -162,18 +159,12 @@ async fn a_grpc_call_is_counted_by_its_status_in_headers_or_trailers() -> Result
             ("x-test-grpc-status", &*status),
             ("x-test-grpc-trailers-only", ""),
         ];
-        let answer = watched
-            .http2
-            .grpc("/shop.Checkout/Pay", &in_trailers, b"")
-            .await?;
+        let answer = watched.pay(&in_trailers).await?;
         assert_eq!(answer.trailers["grpc-status"], *status);
         watched
             .assert_counted(class, &format!("{status} in trailers"))
             .await?;
-        let answer = watched
-            .http2
-            .grpc("/shop.Checkout/Pay", &in_headers, b"")
-            .await?;
+        let answer = watched.pay(&in_headers).await?;
         assert_eq!(answer.header("grpc-status"), Some(&*status));
         watched
             .assert_counted(class, &format!("{status} in headers"))
@@ -182,10 +173,7 @@ async fn a_grpc_call_is_counted_by_its_status_in_headers_or_trailers() -> Result
     // A call that is answered without gRPC is counted by its code.
     for (code, class) in [("302", "3xx"), ("404", "4xx"), ("503", "5xx")] {
         let knobs = [("x-test-status", code), ("x-test-grpc-status", "14")];
-        watched
-            .http2
-            .grpc("/shop.Checkout/Pay", &knobs, b"")
-            .await?;
+        watched.pay(&knobs).await?;
         watched.assert_counted(class, code).await?;
     }
     // A status means nothing without a gRPC request.
@@ -200,22 +188,17 @@ async fn an_upstream_failure_before_the_response_is_a_5xx_or_a_grpc_error() -> R
     let mut watched = Watched::start().await?;
     let answer = watched.edge.client.get("/?reset=headers").await?;
     assert_eq!(answer.status, 503);
-    watched.assert_counted("5xx", "reset").await?;
-    assert_eq!(watched.end().await?, (503, "UC".to_owned()));
+    watched.assert_ended("5xx", "reset", 503, "UC").await?;
 
     let reset = [("x-test-reset", "stream")];
-    let answer = watched
-        .http2
-        .grpc("/shop.Checkout/Pay", &reset, b"")
-        .await?;
+    let answer = watched.pay(&reset).await?;
     assert_eq!(
         (answer.status, answer.header("grpc-status")),
         (200, Some("14"))
     );
     watched
-        .assert_counted("grpc_error", "reset of a gRPC stream")
+        .assert_ended("grpc_error", "reset of a gRPC stream", 200, "UR")
         .await?;
-    assert_eq!(watched.end().await?, (200, "UR".to_owned()));
 
     watched
         .edge
@@ -226,7 +209,7 @@ async fn an_upstream_failure_before_the_response_is_a_5xx_or_a_grpc_error() -> R
         .await;
     let answer = watched.edge.raw_get("/", &[""; 0]).await?;
     assert_eq!(answer.status, 503);
-    watched.assert_counted("5xx", "nobody there").await?;
+    watched.assert_counted("5xx", "no upstream").await?;
     assert_eq!(watched.end().await?.0, 503);
     Ok(())
 }
@@ -240,27 +223,31 @@ async fn an_upstream_failure_in_the_body_is_counted_by_the_code() -> Result<()> 
         .get("/?reset=body")
         .await
         .expect_err("the body broke off");
-    watched.assert_counted("2xx", "reset in mid-body").await?;
     // In HTTP/1 this is a protocol error: the body is shorter than announced.
-    assert_eq!(watched.end().await?, (200, "UPE".to_owned()));
+    watched
+        .assert_ended("2xx", "reset in mid-body", 200, "UPE")
+        .await?;
 
     // Envoy 1.36 resets the client's stream with NO_ERROR, which many clients treat as its end.
     let reset = request("GET", "/?reset=stream-body&size=1000", NO_HEADERS, "")?;
     let whole = watched.http2.send(reset).await;
     assert!(!whole.is_ok_and(|answer| answer.body.len() == 1000));
     watched
-        .assert_counted("2xx", "reset of a stream in mid-body")
+        .assert_ended("2xx", "reset of a stream in mid-body", 200, "UR")
         .await?;
-    assert_eq!(watched.end().await?, (200, "UR".to_owned()));
 
     // A gRPC call without a status is a failure.
     let reset = [("x-test-reset", "stream-body")];
-    let call = watched.http2.grpc("/shop.Checkout/Pay", &reset, b"").await;
+    let call = watched.pay(&reset).await;
     assert!(!call.is_ok_and(|answer| answer.trailers.contains_key("grpc-status")));
     watched
-        .assert_counted("grpc_error", "reset of a gRPC stream in mid-body")
+        .assert_ended(
+            "grpc_error",
+            "reset of a gRPC stream in mid-body",
+            200,
+            "UR",
+        )
         .await?;
-    assert_eq!(watched.end().await?, (200, "UR".to_owned()));
     Ok(())
 }
 
@@ -313,9 +300,8 @@ async fn a_client_disconnect_before_the_response_is_none() -> Result<()> {
     ] {
         disconnect(&watched, client, "/pay?delay=30s", None).await?;
         watched
-            .assert_counted("none", &format!("{client:?}"))
+            .assert_ended("none", &format!("{client:?}"), 0, flags)
             .await?;
-        assert_eq!(watched.end().await?, (0, flags.to_owned()));
     }
     Ok(())
 }
@@ -326,9 +312,8 @@ async fn a_client_disconnect_in_the_body_is_counted_by_the_code() -> Result<()> 
     for (client, flags, begun) in [(Client::Http1, "DC", 1.0), (Client::Http2, "DR", 2.0)] {
         disconnect(&watched, client, "/pay?body-delay=30s", Some(begun)).await?;
         watched
-            .assert_counted("2xx", &format!("{client:?}"))
+            .assert_ended("2xx", &format!("{client:?}"), 200, flags)
             .await?;
-        assert_eq!(watched.end().await?, (200, flags.to_owned()));
     }
     Ok(())
 }
@@ -340,8 +325,7 @@ async fn a_cancelled_grpc_stream_is_not_an_error() -> Result<()> {
     const WATCH: &str = "/shop.Checkout/Watch?body-delay=30s";
     let mut watched = Watched::start().await?;
     disconnect(&watched, Client::Grpc, WATCH, Some(1.0)).await?;
-    watched.assert_counted("2xx", "cancelled").await?;
-    assert_eq!(watched.end().await?, (200, "DR".to_owned()));
+    watched.assert_ended("2xx", "cancelled", 200, "DR").await?;
 
     // A client whose tasks end together with its connection.
     let process = tokio::runtime::Builder::new_multi_thread()
@@ -353,7 +337,6 @@ async fn a_cancelled_grpc_stream_is_not_an_error() -> Result<()> {
     watched.begun(2.0).await?;
     process.shutdown_background();
     assert!(call.await.is_err_and(|error| error.is_cancelled()));
-    watched.assert_counted("2xx", "killed").await?;
-    assert_eq!(watched.end().await?, (200, "DC".to_owned()));
+    watched.assert_ended("2xx", "killed", 200, "DC").await?;
     Ok(())
 }

@@ -4,11 +4,10 @@ use anyhow::{Context, Result, ensure};
 use divvy::config;
 use divvy_cli::top::{self, FleetView};
 use divvy_envoy_tests::{
-    Edge, Setup, WEIGHT_LABELS, all_users_get, canary, configuration, expect, rollout, served_by,
+    DURATIONS, Edge, Setup, all_users_get, canary, configuration, expect, rollout, served_by,
 };
 use serde_json::Value;
 
-const DURATIONS: &str = "divvy_request_duration_ms_count";
 const USERS: usize = 200;
 
 /// It blocks, so it runs on its own thread.
@@ -35,8 +34,7 @@ async fn top_shows_configurations_requests_and_durations() -> Result<()> {
     // Envoy merges histograms periodically; counters are exact at once.
     let durations = [("v1", USERS - new), ("v2", new)];
     let durations = durations.map(|(version, count)| (["checkout", version], count as u64));
-    edge.wait_for_counts(DURATIONS, &WEIGHT_LABELS, &expect(durations))
-        .await?;
+    edge.wait_for_counts(DURATIONS, &expect(durations)).await?;
 
     let view = look(vec![edge.envoy.admin().to_string()]).await?;
     assert_eq!(view.findings(), [""; 0]);

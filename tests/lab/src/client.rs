@@ -83,6 +83,16 @@ pub fn request<V: AsRef<[u8]>>(
     Ok(request)
 }
 
+/// The bytes of an HTTP/1.1 WebSocket handshake as this user, for [`raw`].
+#[must_use]
+pub fn websocket_handshake(path: &str, user: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nhost: shop\r\nx-user-id: {user}\r\nconnection: upgrade\r\n\
+        upgrade: websocket\r\nsec-websocket-version: 13\r\n\
+        sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+}
+
 fn header_map<V: AsRef<[u8]>>(headers: &[(&str, V)]) -> Result<HeaderMap> {
     let mut map = HeaderMap::new();
     for (name, value) in headers {

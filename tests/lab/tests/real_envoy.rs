@@ -1,15 +1,16 @@
 //! The lab with a real Envoy, and the shipped edge without the filter. tests/envoy tests the filter;
 //! here only pushes need its build.
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use divvy_lab::bootstrap::{Bootstrap, Position};
-use divvy_lab::client::{Http1, Http2, raw};
+use divvy_lab::client::{Http1, Http2, raw, websocket_handshake};
 use divvy_lab::envoy::{Binary, Envoy, Options, Push};
 use divvy_lab::plugin::Plugin;
-use divvy_lab::upstream::Upstream;
+use divvy_lab::upstream::{Upstream, start_versions};
 use divvy_lab::{eventually, workspace_root};
 use serde_json::{Value, json};
 
@@ -17,16 +18,11 @@ use serde_json::{Value, json};
 struct Edge {
     envoy: Envoy,
     client: Http1,
-    upstreams: Vec<Upstream>,
+    upstreams: BTreeMap<&'static str, Upstream>,
 }
 
-async fn start(mut bootstrap: Bootstrap) -> Result<Edge> {
-    let mut upstreams = Vec::new();
-    for version in ["v1", "v2", "v3"] {
-        let upstream = Upstream::start(version).await?;
-        bootstrap = bootstrap.with_upstream(version, upstream.addr())?;
-        upstreams.push(upstream);
-    }
+async fn start(bootstrap: Bootstrap) -> Result<Edge> {
+    let (bootstrap, upstreams) = start_versions(bootstrap).await?;
     let envoy = Envoy::start(&Binary::find()?, &bootstrap, &Options::default()).await?;
     let client = Http1::new(envoy.listener("edge").await?);
     Ok(Edge {
@@ -55,7 +51,7 @@ async fn without_the_filter_requests_take_the_stable_route() -> Result<()> {
     let response = edge.client.get("/checkout").await?;
     assert_eq!(response.status, 200);
     assert_eq!(response.header("x-shop-version"), Some("v1"));
-    assert_eq!(edge.upstreams[0].requests(), 1);
+    assert_eq!(edge.upstreams["v1"].requests(), 1);
     Ok(())
 }
 
@@ -128,10 +124,8 @@ async fn grpc_trailers_pass_with_the_downstream_protocol() -> Result<()> {
 async fn websockets_large_headers_and_large_bodies_are_forwarded() -> Result<()> {
     let edge = start(edge_without_filter()?).await?;
     let addr = edge.envoy.listener("edge").await?;
-    let upgrade =
-        b"GET /feed HTTP/1.1\r\nhost: shop\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
-        sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    assert_eq!(raw(addr, upgrade).await?.status, 101);
+    let handshake = websocket_handshake("/feed", "u");
+    assert_eq!(raw(addr, handshake.as_bytes()).await?.status, 101);
     let long = "x".repeat(60_000);
     let headers = [("x-user-id", &long)];
     let response = edge.client.get_with("/checkout", &headers).await?;
@@ -149,7 +143,7 @@ async fn without_a_loaded_filter_every_request_fails() -> Result<()> {
     };
     assert_eq!(reasons, ["Invalid path: /no/such/divvy.wasm"]);
     assert_eq!(edge.client.get("/checkout").await?.status, 500);
-    let requests: u64 = edge.upstreams.iter().map(Upstream::requests).sum();
+    let requests: u64 = edge.upstreams.values().map(Upstream::requests).sum();
     assert_eq!(requests, 0);
     Ok(())
 }
@@ -218,8 +212,8 @@ async fn concurrent_envoys_are_independent() -> Result<()> {
     let plain = edge_without_filter()?;
     let (one, two) = tokio::try_join!(start(plain.clone()), start(plain))?;
     one.client.get("/").await?;
-    assert_eq!(one.upstreams[0].requests(), 1);
-    assert_eq!(two.upstreams[0].requests(), 0);
+    assert_eq!(one.upstreams["v1"].requests(), 1);
+    assert_eq!(two.upstreams["v1"].requests(), 0);
     let counted = one.envoy.stats("http.edge.downstream_rq_2xx").await?;
     assert_eq!(counted["http.edge.downstream_rq_2xx"], 1);
     let metrics = two.envoy.prometheus().await?;

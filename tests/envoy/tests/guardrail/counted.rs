@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use divvy_envoy_tests::{Edge, PATIENCE, assignment_of, canary};
-use divvy_lab::client::{Http2, raw, request};
+use divvy_lab::client::{Http2, raw, request, websocket_handshake};
 use divvy_lab::eventually;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -39,12 +39,8 @@ async fn abort(edge: &Edge, user: &str, path: &str, in_body: bool) -> Result<()>
 /// Opens a WebSocket that the server closes after an echo.
 async fn closed_websocket(edge: &Edge, user: &str) -> Result<()> {
     let mut socket = TcpStream::connect(edge.addr).await?;
-    let upgrade = format!(
-        "GET /feed?ws=drop HTTP/1.1\r\nhost: shop\r\nx-user-id: {user}\r\n\
-        connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
-        sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    );
-    socket.write_all(upgrade.as_bytes()).await?;
+    let handshake = websocket_handshake("/feed?ws=drop", user);
+    socket.write_all(handshake.as_bytes()).await?;
     // A masked "hi".
     socket.write_all(b"\x81\x82\0\0\0\0hi").await?;
     let mut received = Vec::new();

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use divvy_envoy_tests::{REQUEST_LABELS, canary, soak};
+use divvy_envoy_tests::{REQUESTS, canary, soak};
 use divvy_lab::eventually;
 use divvy_lab::upstream::Behaviour;
 use serde_json::{Value, json};
@@ -55,7 +55,7 @@ impl Fall<'_> {
 
         assert_eq!(standing(&edge).await?, ROLLED_BACK);
         assert_eq!(weights(&edge).await?, [1_000_000, 0]);
-        let requests = edge.counts("divvy_requests_total", &REQUEST_LABELS).await?;
+        let requests = edge.counts(REQUESTS).await?;
         let labels = ["checkout", "v1", "rolled_back"]
             .map(str::to_owned)
             .to_vec();

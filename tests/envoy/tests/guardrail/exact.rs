@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use divvy_envoy_tests::{
-    PATIENCE, REQUEST_LABELS, assignment_of, canary, configuration, expect, rollout_with, soak,
-    with, without,
+    PATIENCE, REQUESTS, assignment_of, canary, configuration, expect, rollout_with, soak, with,
+    without,
 };
 use divvy_lab::client::Http1;
 use divvy_lab::eventually;
@@ -88,7 +88,7 @@ async fn four_workers_count_every_request_during_ticks_pushes_and_verdicts() -> 
         failed += of_them;
     }
 
-    let mut requests = edge.counts("divvy_requests_total", &REQUEST_LABELS).await?;
+    let mut requests = edge.counts(REQUESTS).await?;
     let (tags, checkout) = {
         let tags: u64 = (requests.iter())
             .filter(|(labels, _)| labels[0] == "tags")

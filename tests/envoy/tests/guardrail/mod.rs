@@ -19,8 +19,8 @@ use divvy::policy::Policy;
 use divvy::request::{Environment, Request};
 use divvy::{config, output};
 use divvy_envoy_tests::{
-    Edge, PATIENCE, PLUGIN, Setup, WEIGHT_LABELS, assignment_of, configuration, counts,
-    rollout_with, served_by, with,
+    Edge, PATIENCE, PLUGIN, Setup, WEIGHTS, assignment_of, configuration, counts, rollout_with,
+    served_by, with,
 };
 use divvy_lab::client::Response;
 use divvy_lab::eventually;
@@ -109,7 +109,7 @@ async fn standing(edge: &Edge) -> Result<u64> {
 
 /// The shares of v1 and v2, by the gauges.
 async fn weights(edge: &Edge) -> Result<[u64; 2]> {
-    let weights = counts(&edge.metrics().await?, "divvy_weight_ppm", &WEIGHT_LABELS)?;
+    let weights = counts(&edge.metrics().await?, WEIGHTS)?;
     let of = |version: &str| {
         let labels = ["checkout", version].map(str::to_owned).to_vec();
         weights.get(&labels).copied().unwrap_or_default()

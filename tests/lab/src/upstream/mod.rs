@@ -78,6 +78,7 @@ mod parse;
 mod shop;
 mod websocket;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -90,6 +91,21 @@ pub use behaviour::Behaviour;
 pub use hyper::StatusCode;
 pub use shop::Shadow;
 use shop::Shop;
+
+use crate::bootstrap::Bootstrap;
+
+/// Starts v1, v2 and v3 as the upstreams of the clusters with these names.
+pub async fn start_versions(
+    mut bootstrap: Bootstrap,
+) -> Result<(Bootstrap, BTreeMap<&'static str, Upstream>)> {
+    let mut upstreams = BTreeMap::new();
+    for version in ["v1", "v2", "v3"] {
+        let upstream = Upstream::start(version).await?;
+        bootstrap = bootstrap.with_upstream(version, upstream.addr())?;
+        upstreams.insert(version, upstream);
+    }
+    Ok((bootstrap, upstreams))
+}
 
 /// A running server. Dropping it stops it and closes its connections.
 pub struct Upstream {
