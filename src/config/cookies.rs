@@ -35,8 +35,7 @@ pub(super) fn sticky(
     if let Some(refusal) = strategy.and_then(|strategy| strategy.behaviour().sticky_refusal()) {
         at.error(refusal);
     } else if build.has_random {
-        let message = "is not possible with a random identity, which changes with every request";
-        at.error(message);
+        at.error("is not possible with a random identity, which changes with every request");
     }
     let cookie = raw.cookie;
     let set = given(at, at.field("cookie"), cookie, &raw.attributes, build)?;
@@ -53,8 +52,7 @@ fn given(
 ) -> Option<SetCookie> {
     let id = build.headers.cookie(named, name);
     if !build.set_cookies.insert(name.into()) {
-        let message = format_args!("{name:?} is a cookie that divvy already sets");
-        named.error(message);
+        named.error(format_args!("{name:?} is a cookie that divvy already sets"));
     }
     let attributes = attributes(at, name, raw);
     Some(SetCookie {

@@ -80,10 +80,9 @@ fn latency_limit(at: Path<'_>, raw: &spec::LatencyLimitSpec<'_>) -> Option<Laten
     }
     if !limits::QUANTILE.contains(&raw.quantile) {
         let number = values::shown(raw.quantile);
-        let message = format_args!(
+        at.field("quantile").error(format_args!(
             "{number} is not a quantile: write a number from 0.5 to 0.999, such as 0.95"
-        );
-        at.field("quantile").error(message);
+        ));
     }
     let max = raw
         .max
@@ -93,9 +92,9 @@ fn latency_limit(at: Path<'_>, raw: &spec::LatencyLimitSpec<'_>) -> Option<Laten
         && !limits::TIMES_STABLE.contains(&times)
     {
         let number = values::shown(times);
-        let message =
-            format_args!("{number} is not a factor: write a number from 1.01 to 100, such as 1.2");
-        at.field("timesStable").error(message);
+        at.field("timesStable").error(format_args!(
+            "{number} is not a factor: write a number from 1.01 to 100, such as 1.2"
+        ));
     }
     let lasting = raw.lasting.as_ref().map_or(Some(Duration::ZERO), |text| {
         duration(at.field("for"), text, limits::WINDOW)

@@ -40,8 +40,7 @@ impl<'t, T> Items<'t, T> {
     pub(super) fn at_most(mut self, most: usize, what: &str, at: Path<'_>) -> Self {
         let count = self.len();
         if count > most {
-            let message = format_args!("has {count} {what}: the maximum is {most}");
-            at.error(message);
+            at.error(format_args!("has {count} {what}: the maximum is {most}"));
             self.values = self.values.get(..most).unwrap_or_default();
         }
         self

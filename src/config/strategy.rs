@@ -104,11 +104,10 @@ fn canary_of(
 ) -> Option<CompiledStrategy> {
     let version = around.versions.find(at.field("version"), raw.version);
     if raw.version == around.stable {
-        let message = format_args!(
+        at.field("version").error(format_args!(
             "{:?} is the stable version: choose another one",
             raw.version
-        );
-        at.field("version").error(message);
+        ));
     }
     let (weight, ramp) = ramp::weight(at, raw)?;
     let canary = Canary {

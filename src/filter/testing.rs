@@ -8,6 +8,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -19,45 +20,34 @@ use crate::request::{Claim, Direction, Malformed, Request};
 #[derive(Clone, Debug, Default)]
 pub struct MemoryHost(Rc<SharedMemory>);
 
+/// What all VMs of the process share.
 #[derive(Debug, Default)]
-struct SharedMemory {
-    now: Cell<Duration>,
-    interval: Cell<Option<Duration>>,
-    environment: RefCell<BTreeMap<String, String>>,
+pub struct SharedMemory {
+    pub now: Cell<Duration>,
+    pub interval: Cell<Option<Duration>>,
+    /// An environment variable that is set, as `NAME=value`.
+    pub environment: Cell<&'static str>,
     shared: RefCell<BTreeMap<String, (Vec<u8>, Generation)>>,
     /// Names of metrics by number.
     names: RefCell<Vec<String>>,
     /// Counters and gauges by name; a histogram holds its number of values.
     metrics: RefCell<BTreeMap<String, u64>>,
-    refuses_shared_data: Cell<bool>,
-    refuses_metrics: Cell<bool>,
+    pub refuses_shared_data: Cell<bool>,
+    pub refuses_metrics: Cell<bool>,
+}
+
+impl Deref for MemoryHost {
+    type Target = SharedMemory;
+
+    fn deref(&self) -> &SharedMemory {
+        &self.0
+    }
 }
 
 impl MemoryHost {
-    pub fn set_now(&self, seconds: u64) {
-        self.0.now.set(Duration::from_secs(seconds));
-    }
-
-    pub fn set_environment(&self, name: &str, value: &str) {
-        let mut environment = self.0.environment.borrow_mut();
-        environment.insert(name.into(), value.into());
-    }
-
-    pub fn refuse_shared_data(&self, refuses: bool) {
-        self.0.refuses_shared_data.set(refuses);
-    }
-
-    pub fn refuse_metrics(&self, refuses: bool) {
-        self.0.refuses_metrics.set(refuses);
-    }
-
-    pub fn interval(&self) -> Option<Duration> {
-        self.0.interval.get()
-    }
-
     /// Value of a metric whose name contains all of `parts`; 0 if it has none.
     pub fn metric(&self, parts: &[&str]) -> u64 {
-        let metrics = self.0.metrics.borrow();
+        let metrics = self.metrics.borrow();
         let found = metrics
             .iter()
             .filter(|(name, _)| parts.iter().all(|part| name.contains(part)));
@@ -66,33 +56,29 @@ impl MemoryHost {
 
     /// Number of metrics that were defined.
     pub fn defined(&self) -> usize {
-        self.0.names.borrow().len()
+        self.names.borrow().len()
     }
 
     fn name(&self, metric: MetricId) -> String {
-        self.0.names.borrow()[metric as usize].clone()
+        self.names.borrow()[metric as usize].clone()
     }
 }
 
 impl Host for MemoryHost {
     fn environment_says(&self, name: &str, value: &str) -> bool {
-        self.0
-            .environment
-            .borrow()
-            .get(name)
-            .is_some_and(|v| v == value)
+        self.environment.get() == format!("{name}={value}")
     }
 
     fn tick_every(&self, interval: Duration) {
-        self.0.interval.set(Some(interval));
+        self.interval.set(Some(interval));
     }
 
     fn now(&self) -> Option<Duration> {
-        Some(self.0.now.get())
+        Some(self.now.get())
     }
 
     fn monotonic_nanos(&self) -> Option<u64> {
-        u64::try_from(self.0.now.get().as_nanos()).ok()
+        u64::try_from(self.now.get().as_nanos()).ok()
     }
 
     fn random_bits(&self) -> Option<[u8; 16]> {
@@ -100,17 +86,17 @@ impl Host for MemoryHost {
     }
 
     fn shared(&self, key: &str) -> Option<(Vec<u8>, Generation)> {
-        if self.0.refuses_shared_data.get() {
+        if self.refuses_shared_data.get() {
             return None;
         }
-        self.0.shared.borrow().get(key).cloned()
+        self.shared.borrow().get(key).cloned()
     }
 
     fn swap_shared(&self, key: &str, value: &[u8], read: Option<Generation>) -> Swap {
-        if self.0.refuses_shared_data.get() {
+        if self.refuses_shared_data.get() {
             return Swap::Refused;
         }
-        let mut shared = self.0.shared.borrow_mut();
+        let mut shared = self.shared.borrow_mut();
         let present = shared.get(key).map(|(_, generation)| *generation);
         if present.is_some() && read != present {
             return Swap::Conflict;
@@ -125,26 +111,22 @@ impl Host for MemoryHost {
     }
 
     fn define_metric(&self, _: MetricKind, name: &str) -> Result<MetricId, Refused> {
-        if self.0.refuses_metrics.get() {
+        if self.refuses_metrics.get() {
             return Err(Refused);
         }
-        let mut names = self.0.names.borrow_mut();
+        let mut names = self.names.borrow_mut();
         names.push(name.into());
         Ok(names.len() as MetricId - 1)
     }
 
     fn increment(&self, metric: MetricId) {
-        *self
-            .0
-            .metrics
-            .borrow_mut()
-            .entry(self.name(metric))
-            .or_default() += 1;
+        let mut metrics = self.metrics.borrow_mut();
+        *metrics.entry(self.name(metric)).or_default() += 1;
     }
 
     fn record(&self, metric: MetricId, value: u64) {
         let name = self.name(metric);
-        let mut metrics = self.0.metrics.borrow_mut();
+        let mut metrics = self.metrics.borrow_mut();
         if name.ends_with("_ms") {
             *metrics.entry(name).or_default() += 1;
         } else {

@@ -137,8 +137,8 @@ fn metrics_are_defined_once_for_all_configurations_of_a_vm() {
 #[test]
 fn a_host_without_metrics_or_shared_data_still_routes() {
     let host = MemoryHost::default();
-    host.refuse_metrics(true);
-    host.refuse_shared_data(true);
+    host.refuses_metrics.set(true);
+    host.refuses_shared_data.set(true);
     let mut plugin = configured(&host, &guarded());
     for _ in 0..5 {
         assert_eq!(serve(&plugin, "500").as_deref(), Some("v2"));
@@ -166,7 +166,7 @@ fn an_invalid_configuration_runs_inert_only_before_a_valid_one() {
 #[test]
 fn strict_mode_refuses_an_invalid_first_configuration() {
     let host = MemoryHost::default();
-    host.set_environment("DIVVY_STRICT", "1");
+    host.environment.set("DIVVY_STRICT=1");
     assert!(!plugin(&host).configure(PLUGIN, b"[]"));
 }
 
@@ -174,15 +174,15 @@ fn strict_mode_refuses_an_invalid_first_configuration() {
 fn ticks_come_faster_where_versions_are_watched() {
     let host = MemoryHost::default();
     configured(&host, &canary(5));
-    assert_eq!(host.interval(), Some(Duration::from_secs(5)));
+    assert_eq!(host.interval.get(), Some(Duration::from_secs(5)));
     configured(&host, &guarded());
-    assert_eq!(host.interval(), Some(Duration::from_secs(1)));
+    assert_eq!(host.interval.get(), Some(Duration::from_secs(1)));
 }
 
 #[test]
 fn failures_in_a_row_roll_back_at_once_here_and_at_the_next_tick_elsewhere() {
     let host = MemoryHost::default();
-    host.set_now(1_000);
+    host.now.set(Duration::from_secs(1_000));
     let mut workers = [0, 1].map(|_| configured(&host, &guarded()));
     for worker in &workers {
         assert_eq!(serve(worker, "200").as_deref(), Some("v2"));
@@ -192,7 +192,7 @@ fn failures_in_a_row_roll_back_at_once_here_and_at_the_next_tick_elsewhere() {
     }
     assert_eq!(serve(&workers[0], "200").as_deref(), Some("v1"));
     assert_eq!(serve(&workers[1], "200").as_deref(), Some("v2"));
-    host.set_now(1_001);
+    host.now.set(Duration::from_secs(1_001));
     workers[1].on_tick();
     assert_eq!(serve(&workers[1], "200").as_deref(), Some("v1"));
     assert_eq!(host.metric(&["v2", "divvy_guardrail_state"]), 2);
@@ -202,7 +202,7 @@ fn failures_in_a_row_roll_back_at_once_here_and_at_the_next_tick_elsewhere() {
 #[test]
 fn outcomes_of_requests_count_after_their_configuration_was_replaced() {
     let host = MemoryHost::default();
-    host.set_now(1_000);
+    host.now.set(Duration::from_secs(1_000));
     let mut plugin = configured(&host, &guarded());
     let exchange = MemoryExchange::get(&[("x-user-id", "42")]);
     let open = begin(&plugin, &exchange);

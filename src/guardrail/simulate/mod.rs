@@ -11,14 +11,12 @@
 //! order or latency matters (`consecutiveErrors`, `latency`).
 
 mod process;
-mod report;
 mod store;
 mod traffic;
 
 pub use process::{Process, Setup, Vms};
-pub use report::{Detection, detect, quiet_days, table};
 pub use store::Store;
-pub use traffic::{Behaviour, Pace, Traffic};
+pub use traffic::{Arrivals, Behaviour, Pace, Traffic};
 
 /// Time between two ticks in milliseconds.
 pub const TICK: u64 = 1_000;

@@ -7,9 +7,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use divvy::guardrail::evidence::{ENOUGH, Tally};
-use divvy::guardrail::simulate::{Behaviour, Detection, Setup, detect, quiet_days, table};
+use divvy::guardrail::simulate::{Behaviour, Setup};
 use divvy::guardrail::{Guardrail, Plan};
 
+use super::report::{Detection, detect, quiet_days, table};
 use super::{NOON, latency, one_percent, over_stable, percent, plan};
 
 fn trips_at_half_the_limit(rate: f64, seed: u64) -> u32 {

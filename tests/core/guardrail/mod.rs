@@ -4,6 +4,7 @@ mod evidence;
 mod heeding;
 mod lifecycle;
 mod merging;
+mod report;
 mod verdicts;
 
 use std::rc::Rc;

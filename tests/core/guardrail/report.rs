@@ -1,40 +1,35 @@
-//! Rate of false trips and time to detection: the tables of the documentation. Must not depend on
-//! the command line.
+//! Measures the rate of false trips and the time to detection, for the tables of the documentation.
 
 use std::fmt::Write as _;
 use std::rc::Rc;
 
-use super::TICK;
-use super::process::{Process, Setup};
-use super::traffic::{Arrivals, Behaviour, Traffic};
-use crate::bucket::Share;
-use crate::guardrail::{Arm, Local, Plan, State};
+use divvy::guardrail::simulate::{Arrivals, Behaviour, Process, Setup, TICK, Traffic};
+use divvy::guardrail::{Arm, Local, Plan, State};
+
+use super::{NOON, percent};
 
 const SECONDS_PER_DAY: u32 = 86_400;
-/// Start time of the simulated proxies: a Monday noon.
-const START: u64 = 1_796_644_800_000;
 
 /// Number of trips in this many proxy-days. Each proxy starts without state and sends the version
 /// `rate` requests per second. A proxy that tripped restarts.
 ///
 /// One worker without a store suffices, because the counts of several workers have the same sum.
 pub fn quiet_days(plan: &Plan, rate: f64, behaviour: Behaviour, days: u32, seed: u64) -> u32 {
-    let mut trips: u32 = 0;
+    let mut trips = 0;
     let arrivals = Arrivals::new(rate, behaviour);
     let mut traffic = Traffic::new(seed);
     for _ in 0..days {
         let mut fresh = State::open(plan, None, true);
         let mut local = Local::new(plan);
-        let mut now = START;
+        let mut now = NOON;
         for _ in 0..SECONDS_PER_DAY {
             let Some(state) = &mut fresh else { break };
-            now = now.saturating_add(TICK);
+            now += TICK;
             traffic.tick(plan, &mut local, Arm(1), &arrivals);
-            let before = now.checked_sub(TICK);
-            let ticked = state.tick(plan, &local, now, before, true);
+            let ticked = state.tick(plan, &local, now, Some(now - TICK), true);
             state.clear(plan, &mut local);
             if !ticked.transitions.is_empty() {
-                trips = trips.saturating_add(1);
+                trips += 1;
                 fresh = State::open(plan, None, true);
             }
         }
@@ -52,21 +47,17 @@ pub struct Detection {
 impl Detection {
     /// Median in seconds; `None`: not detected in time.
     pub fn median(&self) -> Option<u64> {
-        self.at(self.seconds.len().checked_div(2).unwrap_or_default())
+        self.seconds[self.seconds.len() / 2]
     }
 
     /// Maximum in seconds; `None`: not detected in time.
     pub fn worst(&self) -> Option<u64> {
-        self.at(self.seconds.len().saturating_sub(1))
+        *self.seconds.last()?
     }
 
     /// Number of runs with a detection.
     pub fn detected(&self) -> usize {
         self.seconds.iter().flatten().count()
-    }
-
-    fn at(&self, index: usize) -> Option<u64> {
-        self.seconds.get(index).copied().flatten()
     }
 }
 
@@ -74,19 +65,17 @@ impl Detection {
 /// a trip, and waits at most `seconds`.
 pub fn detect(setup: &Setup, then: [Behaviour; 2], runs: u64, seconds: u64) -> Detection {
     let one = |number: u64| {
-        let seed = setup.seed.wrapping_add(number);
-        let mut process = Process::new(Setup {
-            seed,
-            ..setup.clone()
-        });
+        let seed = setup.seed + number;
+        let setup = setup.clone();
+        let mut process = Process::new(Setup { seed, ..setup });
         // The longest window, and a different position within its slots in each run.
-        let _ = process.run(600_u64.saturating_add(number));
+        let _ = process.run(600 + number);
         let healthy = process.log().len();
         process.behave(then);
         let since = process.now();
         process.run(seconds);
         let (when, _) = process.log().get(healthy)?;
-        when.saturating_sub(since).checked_div(TICK)
+        Some((when - since) / TICK)
     };
     let mut seconds: Vec<_> = (0..runs).map(one).collect();
     seconds.sort_by_key(|seconds| seconds.unwrap_or(u64::MAX));
@@ -115,9 +104,9 @@ pub fn table(plan: &Rc<Plan>, half: f64, rates: &[f64], errors: &[f64], days: u3
                 plan: Rc::clone(plan),
                 workers: 2,
                 rate: rate * 2.0,
-                weight: Share::from_percent(50.0).unwrap_or(Share::ALL),
+                weight: percent(50.0),
                 behaviours: [good; 2],
-                start: START,
+                start: NOON,
                 seed,
             };
             let bad = Behaviour::failing(*share);
