@@ -123,8 +123,7 @@ fn assert_steps_end_at_reason(steps: &divvy_cli::explain::RolloutSteps, context:
         "excluded" => &["layer"],
         "not_enrolled" => &["traffic"],
         "split" | "active" | "follow" => &["strategy"],
-        // A remembered arm still needs an identity, which is looked up last.
-        "sticky" => &["sticky", "identity"],
+        "sticky" => &["sticky"],
         other => panic!("{other}: {context}"),
     };
     assert!(
