@@ -149,7 +149,7 @@ pub(super) fn ignored(at: Path<'_>, list: Option<Items<'_, &str>>) -> Vec<Box<[u
             .collect();
     };
     let list = list.at_most(MAX_IGNORED, "values", at);
-    // IdentityKind are trimmed before they are held against these.
+    // Identities are trimmed before they are compared with these.
     list.each(at, |_, value| Some(value.as_bytes().trim_ascii().into()))
 }
 

@@ -45,12 +45,13 @@ impl Deref for MemoryHost {
 }
 
 impl MemoryHost {
-    /// Value of a metric whose name contains all of `parts`; 0 if it has none.
+    /// Sum of the metrics whose names contain all of `parts`. Panics if none is defined.
     pub fn metric(&self, parts: &[&str]) -> u64 {
+        let matches = |name: &str| parts.iter().all(|part| name.contains(part));
+        let is_defined = self.names.borrow().iter().any(|name| matches(name));
+        assert!(is_defined, "no metric with {parts:?}");
         let metrics = self.metrics.borrow();
-        let found = metrics
-            .iter()
-            .filter(|(name, _)| parts.iter().all(|part| name.contains(part)));
+        let found = metrics.iter().filter(|(name, _)| matches(name));
         found.map(|(_, value)| value).sum()
     }
 

@@ -140,7 +140,8 @@ impl RequestTemplate {
                 let nest = |inner, key: &Value| json!({key.as_str().unwrap_or_default(): inner});
                 let value = path.iter().rev().fold(json!(user), nest);
                 merge(environment.claims.get_or_insert_with(|| json!({})), value);
-            } else {
+            } else if source.is_null() || source.get("sourceIp").or(source.get("random")).is_some()
+            {
                 // Source addresses and random identities that differ for each user.
                 let bits = divvy::config::digest(user.as_bytes());
                 environment.source = Some(Ipv6Addr::from_bits(bits).into());

@@ -31,7 +31,13 @@ pub fn divvy(args: &[&str]) -> Output {
     divvy_with("", args)
 }
 
+/// Standard output. Asserts that the command printed some, or no error.
 pub fn text(output: &Output) -> String {
+    let complaint = complaint(output);
+    assert!(
+        !output.stdout.is_empty() || complaint.is_empty(),
+        "{complaint}"
+    );
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 

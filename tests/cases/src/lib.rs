@@ -64,6 +64,18 @@ pub enum Kind {
 }
 
 impl Case {
+    /// Headers, address and claims as text, for the message of a failed test.
+    #[must_use]
+    pub fn described(&self) -> String {
+        let headers = self.headers.iter().map(|(name, value)| {
+            let text = String::from_utf8_lossy;
+            format!("{}: {}", text(name), text(value))
+        });
+        let others = [&self.source, &self.claims.as_ref().map(ToString::to_string)];
+        let others = others.into_iter().flatten().cloned();
+        headers.chain(others).collect::<Vec<_>>().join(", ")
+    }
+
     /// The properties of the stream as Envoy serializes them, by their paths.
     #[must_use]
     pub fn properties(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {

@@ -259,7 +259,7 @@ impl Edge {
             gauges.extend(value.map(|value| (gauge.to_owned(), value)));
         }
         for labels in metrics.labels("divvy_weight_ppm") {
-            let of = WEIGHT_LABELS.map(|label| (label, labels[label].as_str()));
+            let of = VERSION_LABELS.map(|label| (label, labels[label].as_str()));
             let name = of.map(|(_, value)| value).join(" ");
             let value = metrics.get("divvy_weight_ppm", &of);
             gauges.extend(value.map(|value| (name, value)));
@@ -297,16 +297,16 @@ pub const RESPONSES: Series = Series {
 /// for them; counters and gauges are exact at once.
 pub const DURATIONS: Series = Series {
     metric: "divvy_request_duration_ms_count",
-    labels: &WEIGHT_LABELS,
+    labels: &VERSION_LABELS,
 };
 
 /// Weights by rollout and version.
 pub const WEIGHTS: Series = Series {
     metric: "divvy_weight_ppm",
-    labels: &WEIGHT_LABELS,
+    labels: &VERSION_LABELS,
 };
 
-const WEIGHT_LABELS: [&str; 2] = ["divvy_rollout", "divvy_version"];
+const VERSION_LABELS: [&str; 2] = ["divvy_rollout", "divvy_version"];
 
 /// Samples by the values of their labels.
 pub type Counts = BTreeMap<Vec<String>, u64>;

@@ -55,7 +55,7 @@ async fn every_case_of_the_tables_has_its_decision() -> Result<()> {
                 continue;
             }
             let answer = raw(edge.addr, &request(&case, &key)?).await?;
-            let what = described(&group.name, &case);
+            let what = format!("{}: {}", group.name, case.described());
             let seen = ["x-seen-route", "x-seen-assignment"].map(|name| answer.header(name));
             let meant = [case.route.as_deref(), case.assignment.as_deref()];
             let known = CHANGED_BY_ENVOY.iter().find(|(known, _)| *known == what);
@@ -85,17 +85,6 @@ fn may_be_refused(case: &Case) -> bool {
     let method = case.headers.iter().find(|(name, _)| name == b":method");
     let odd = method.is_some_and(|(_, method)| !KNOWN.contains(&&**method));
     odd || case.kind == Kind::Hostile
-}
-
-fn described(group: &str, case: &Case) -> String {
-    let headers = case.headers.iter().map(|(name, value)| {
-        let text = String::from_utf8_lossy;
-        format!("{}: {}", text(name), text(value))
-    });
-    let others = [&case.source, &case.claims.as_ref().map(ToString::to_string)];
-    let others = others.into_iter().flatten().cloned();
-    let all: Vec<_> = headers.chain(others).collect();
-    format!("{group}: {}", all.join(", "))
 }
 
 /// The request of a case, as bytes.
