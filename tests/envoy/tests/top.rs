@@ -78,7 +78,7 @@ async fn top_reports_proxies_that_differ_are_inert_or_do_not_respond() -> Result
         "{findings:?}"
     );
     assert!(
-        says("the proxies have different configurations"),
+        says("proxies have different configurations"),
         "{findings:?}"
     );
     assert_eq!(findings.len(), 3, "{findings:?}");
