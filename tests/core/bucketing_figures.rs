@@ -1,4 +1,4 @@
-//! The figures of `envoy/docs/BUCKETING.md`, computed anew: the page holds these very lines, or this
+//! The figures of `envoy/docs/BUCKETING.md`: the page has to contain exactly these lines, or this
 //! fails and prints the ones that it should hold.
 //!
 //! 100,000 users, `1` to `100000` as in the loops of the documents, and fixed salts: the same

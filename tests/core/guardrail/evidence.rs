@@ -139,7 +139,7 @@ fn assert_in_page(texts: &[String]) {
 
 /// `make guardrail-table`
 #[test]
-#[ignore = "takes minutes: it computes the tables of envoy/docs/GUARDRAIL.md anew"]
+#[ignore = "takes minutes: computes the tables of envoy/docs/GUARDRAIL.md"]
 fn the_tables_of_the_page_equal_the_simulation() {
     const RATES: [f64; 6] = [0.3, 1.0, 5.0, 20.0, 100.0, 500.0];
     const ERRORS: [f64; 6] = [1.0, 0.5, 0.2, 0.1, 0.05, 0.03];
