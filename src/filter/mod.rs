@@ -3,7 +3,7 @@
 //! Depends on no proxy and no ABI: [`host`] says what a host has to offer. `wasm` implements
 //! it for proxy-wasm, the tests keep one in memory.
 //!
-//! - [`plugin`] takes configurations, [`open_request`] handles requests;
+//! - [`plugin`] takes configurations, [`open_request`] handles requests, [`assign`] decides them;
 //! - [`configuration`] is what the requests of one configuration share;
 //! - [`active`] is its policy with the series that it counts in;
 //! - [`watch`] counts outcomes, merges them with those of other VMs and judges them;
@@ -13,6 +13,7 @@
 //! - [`vm`] is what all configurations of one VM share.
 
 mod active;
+mod assign;
 pub mod configuration;
 mod facts;
 mod gauges;

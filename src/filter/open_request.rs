@@ -1,17 +1,15 @@
-//! One request and its response.
+//! One request and its response: what remains to be done after the decision. Must not depend on how a
+//! request is decided.
 
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::assign::{BegunRequest, apply, assign};
 use super::configuration::Configuration;
-use super::facts::RequestFacts;
-use super::host::{Exchange, HeaderLines, Host, Message, Refused};
+use super::host::{Exchange, HeaderLines, Host, Message};
 use crate::cookies::is_shared;
-use crate::decide;
-use crate::decision::{Decision, Reason};
-use crate::output::{self, HeaderChange};
-use crate::policy::Policy;
-use crate::request::Request;
+use crate::decision::Decision;
+use crate::output;
 use crate::response::{self, FinishedRequest, ResponseClass};
 
 const NANOS_PER_MILLI: u64 = 1_000_000;
@@ -51,14 +49,6 @@ struct ResponseStart {
     /// Nanoseconds since the end of the request arrived.
     latency: Option<u64>,
     event_stream: bool,
-}
-
-/// Decisions for a request, after its headers have been changed.
-#[derive(Default)]
-struct BegunRequest {
-    decisions: Vec<Decision>,
-    cookies: Vec<String>,
-    grpc: bool,
 }
 
 impl<H: Host> OpenRequest<H> {
@@ -271,83 +261,5 @@ impl<H: Host> OpenRequest<H> {
         for cookie in &self.cookies {
             let _ = exchange.add(Message::Response, "set-cookie", cookie.as_bytes());
         }
-    }
-}
-
-/// Decides a request and changes its headers.
-fn assign<H: Host>(configuration: &Configuration<H>, exchange: &impl Exchange) -> BegunRequest {
-    let policy = &configuration.active.policy;
-    // Without rollouts no header is read: looking for divvy's own headers costs less.
-    if policy.rollouts.is_empty() && policy.inheritance.is_none() {
-        strip_present(policy, exchange);
-        return BegunRequest::default();
-    }
-    let facts = RequestFacts {
-        facts: configuration.facts(),
-        exchange,
-    };
-    let lines = exchange.lines(Message::Request);
-    let mut request = Request::new(&policy.names).with_environment(&facts);
-    let read = lines.as_ref().map(|lines| lines.read_into(&mut request));
-    let mut refused = false;
-    let change = |change: HeaderChange<'_, '_>| {
-        refused |= apply(exchange, Message::Request, change).is_err();
-    };
-    let mut assigned = BegunRequest::default();
-    if let Some(Ok(())) = read {
-        let outcome = decide::decide(policy, &request);
-        let mut buffer = configuration.buffer.take();
-        output::change_request(policy, &request, &outcome, &mut buffer, change);
-        configuration.buffer.set(buffer);
-        if policy.features.sets_cookies {
-            assigned.cookies = output::cookies(policy, &outcome);
-        }
-        assigned.grpc = request.is_grpc();
-        assigned.decisions = outcome.decisions;
-    } else {
-        let outcome = decide::decide_unread(policy);
-        output::change_blindly(policy, &outcome, change);
-        assigned.decisions = outcome.decisions;
-    }
-    if refused {
-        fall_back(policy, exchange, &mut assigned);
-    }
-    assigned
-}
-
-/// Takes all decisions back: the host refused a header, so the request might take any route.
-/// Without divvy's headers it takes the default route, to stable.
-fn fall_back(policy: &Policy, exchange: &impl Exchange, assigned: &mut BegunRequest) {
-    for decision in &mut assigned.decisions {
-        if let Some(rollout) = policy.rollout(decision.rollout) {
-            decision.version = rollout.stable;
-            decision.reason = Reason::Error;
-            decision.judged = false;
-            decision.upstream = None;
-        }
-    }
-    assigned.cookies.clear();
-    output::strip(policy, |change| {
-        let _ = apply(exchange, Message::Request, change);
-    });
-}
-
-/// Removes those of divvy's headers that the request has.
-fn strip_present(policy: &Policy, exchange: &impl Exchange) {
-    for header in &policy.reserved_headers {
-        if !exchange.lacks(Message::Request, &header.name) {
-            let _ = exchange.remove(Message::Request, &header.name);
-        }
-    }
-}
-
-fn apply(
-    exchange: &impl Exchange,
-    message: Message,
-    change: HeaderChange<'_, '_>,
-) -> Result<(), Refused> {
-    match change {
-        HeaderChange::Set(name, value) => exchange.set(message, name, value),
-        HeaderChange::Remove(name) => exchange.remove(message, name),
     }
 }

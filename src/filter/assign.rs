@@ -1,0 +1,104 @@
+//! The decision about a request, and the changes of its headers that follow. Must not depend on the
+//! response.
+
+use super::configuration::Configuration;
+use super::facts::RequestFacts;
+use super::host::{Exchange, HeaderLines, Host, Message, Refused};
+use crate::decide;
+use crate::decision::{Decision, Reason};
+use crate::output::{self, HeaderChange};
+use crate::policy::Policy;
+use crate::request::Request;
+
+/// Decisions for a request, after its headers have been changed.
+#[derive(Default)]
+pub(super) struct BegunRequest {
+    pub decisions: Vec<Decision>,
+    pub cookies: Vec<String>,
+    pub grpc: bool,
+}
+
+/// Decides a request and changes its headers.
+pub(super) fn assign<H: Host>(
+    configuration: &Configuration<H>,
+    exchange: &impl Exchange,
+) -> BegunRequest {
+    let policy = &configuration.active.policy;
+    // Without rollouts no header is read: looking for divvy's own headers costs less.
+    if policy.rollouts.is_empty() && policy.inheritance.is_none() {
+        strip_present(policy, exchange);
+        return BegunRequest::default();
+    }
+    let facts = RequestFacts {
+        facts: configuration.facts(),
+        exchange,
+    };
+    let lines = exchange.lines(Message::Request);
+    let mut request = Request::new(&policy.names).with_environment(&facts);
+    let read = lines.as_ref().map(|lines| lines.read_into(&mut request));
+    let mut refused = false;
+    let change = |change: HeaderChange<'_, '_>| {
+        refused |= apply(exchange, Message::Request, change).is_err();
+    };
+    let mut assigned = BegunRequest::default();
+    if let Some(Ok(())) = read {
+        let outcome = decide::decide(policy, &request);
+        let mut buffer = configuration.buffer.take();
+        output::change_request(policy, &request, &outcome, &mut buffer, change);
+        configuration.buffer.set(buffer);
+        if policy.features.sets_cookies {
+            assigned.cookies = output::cookies(policy, &outcome);
+        }
+        assigned.grpc = request.is_grpc();
+        assigned.decisions = outcome.decisions;
+    } else {
+        let outcome = decide::decide_unread(policy);
+        output::change_blindly(policy, &outcome, change);
+        assigned.decisions = outcome.decisions;
+    }
+    if refused {
+        fall_back(policy, exchange, &mut assigned);
+    }
+    assigned
+}
+
+/// Takes all decisions back: the host refused a header, so the request might take any route.
+/// Without divvy's headers it takes the default route, to stable.
+fn fall_back(policy: &Policy, exchange: &impl Exchange, assigned: &mut BegunRequest) {
+    for decision in &mut assigned.decisions {
+        if let Some(rollout) = policy.rollout(decision.rollout) {
+            decision.version = rollout.stable;
+            decision.reason = Reason::Error;
+            decision.judged = false;
+            decision.upstream = None;
+        }
+    }
+    assigned.cookies.clear();
+    output::strip(policy, |change| {
+        let _ = apply(exchange, Message::Request, change);
+    });
+}
+
+/// Removes those of divvy's headers that the request has.
+fn strip_present(policy: &Policy, exchange: &impl Exchange) {
+    for header in &policy.reserved_headers {
+        if !exchange.lacks(Message::Request, &header.name) {
+            let _ = exchange.remove(Message::Request, &header.name);
+        }
+    }
+}
+
+/// Applies a change to the headers of a message.
+///
+/// # Errors
+/// When the host refuses.
+pub(super) fn apply(
+    exchange: &impl Exchange,
+    message: Message,
+    change: HeaderChange<'_, '_>,
+) -> Result<(), Refused> {
+    match change {
+        HeaderChange::Set(name, value) => exchange.set(message, name, value),
+        HeaderChange::Remove(name) => exchange.remove(message, name),
+    }
+}
