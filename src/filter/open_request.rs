@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::assign::{BegunRequest, apply, assign};
 use super::configuration::Configuration;
 use super::host::{Exchange, HeaderLines, Host, Message};
-use crate::cookies::is_shared;
+use crate::cookies::ResponseRules;
 use crate::decision::Decision;
 use crate::output;
 use crate::response::{self, FinishedRequest, ResponseClass};
@@ -242,8 +242,8 @@ impl<H: Host> OpenRequest<H> {
         start
     }
 
-    /// Adds the cookies to the response, unless a shared cache may give it to other clients.
-    /// A response whose headers cannot be read may be one of those.
+    /// Adds the cookies to the response, unless its headers forbid it or cannot be read. One
+    /// call reads all of them, which costs as much as reading one.
     fn set_cookies(&self, exchange: &impl Exchange) {
         if self.cookies.is_empty() {
             return;
@@ -251,11 +251,9 @@ impl<H: Host> OpenRequest<H> {
         let Some(lines) = exchange.lines(Message::Response) else {
             return;
         };
-        let mut cached = false;
-        let read = lines.for_each(|name, value| {
-            cached |= name == b"cache-control" && is_shared(value);
-        });
-        if cached || read.is_err() {
+        let mut rules = ResponseRules::default();
+        let read = lines.for_each(|name, value| rules.read(name, value));
+        if read.is_err() || !rules.allow_cookies(|| self.host().now()) {
             return;
         }
         for cookie in &self.cookies {

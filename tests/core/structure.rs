@@ -20,7 +20,7 @@ const MODULES: [(&str, &str); 18] = [
     ("condition", "assignment decision identity json request"),
     (
         "cookies",
-        "assignment bucket condition decision identity request",
+        "assignment bucket condition decision identity request response",
     ),
     (
         "strategy",
