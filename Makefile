@@ -31,7 +31,7 @@ IMAGE_LAYOUT := target/image
 LAB := target/istio
 LAB_BIN := $(LAB)/bin
 
-PARTS := test-format test-lints test-lints-wasm test-lints-fuzz test-unit test-cli test-host test-lab test-envoy
+PARTS := test-format test-lints test-lints-wasm test-lints-fuzz test-unit test-cli test-host test-bench test-envoy
 
 # Builds with instrumentation for fuzzing have a folder of their own.
 CARGO_FUZZ := target/fuzz/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
@@ -160,8 +160,8 @@ test-cli: toolchain ## tests of the command line
 test-host: $(WASM) ## tests of the built filter in wasmtime
 	$(TEST) --test host
 
-test-lab: $(WASM) $(NEEDS_ENVOY) probes ## tests of the lab and a small bench
-	$(WITH_ENVOY) $(TEST) --test lab --test smoke
+test-bench: $(WASM) $(NEEDS_ENVOY) probes ## a small bench
+	$(WITH_ENVOY) $(TEST) --test smoke
 
 test-envoy: $(WASM) $(NEEDS_ENVOY) ## tests of the built filter in a real Envoy
 	$(WITH_ENVOY) $(TEST) --test envoy

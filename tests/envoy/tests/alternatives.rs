@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
-use divvy_envoy_tests::{
+use crate::setup::{
     REQUESTS, Setup, all_users_get, canary, configuration, expect, rollout_with, served_by, with,
     without,
 };

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use divvy::decide::decide;
 use divvy::decision::Decision;
 use divvy::{config, output, policy::Policy, request::Request};
-use divvy_envoy_tests::{
+use crate::setup::{
     Counts, Edge, REQUESTS, Setup, assignment_of, canary, configuration, rollout_with, served_by,
 };
 use divvy_lab::client::{Http2, Response, request};

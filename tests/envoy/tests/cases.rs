@@ -4,7 +4,7 @@
 
 use anyhow::{Result, bail};
 use divvy_cases::{Case, Kind, groups};
-use divvy_envoy_tests::Setup;
+use crate::setup::Setup;
 use divvy_lab::bootstrap::Bootstrap;
 use divvy_lab::client::raw;
 use divvy_lab::jwt::{JwtAuthn, Key, valid};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use divvy_envoy_tests::{
+use crate::setup::{
     Edge, PATIENCE, Setup, all_users_get, assignment_of, canary, configuration, rollout,
     rollout_with, seen_upstream, served_by, with,
 };

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use divvy::decide::decide;
 use divvy::{config, output, request::Request};
-use divvy_envoy_tests::{
+use crate::setup::{
     Edge, Setup, all_users_get, assignment_of, canary, configuration, rollout, rollout_with,
     served_by, with, without,
 };

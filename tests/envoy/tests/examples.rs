@@ -7,7 +7,7 @@ use std::fs;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use divvy::request::Request;
 use divvy::{config, decide, output};
-use divvy_envoy_tests::{Edge, PATIENCE, Setup, assignment_of, served_by};
+use crate::setup::{Edge, PATIENCE, Setup, assignment_of, served_by};
 use divvy_lab::client::{Http2, Response, request};
 use divvy_lab::plugin::from_yaml_or_json;
 use divvy_lab::{eventually, workspace_root};

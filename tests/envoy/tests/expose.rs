@@ -1,7 +1,7 @@
 //! Headers of single rollouts, the identity header, and levels of metrics.
 
 use anyhow::Result;
-use divvy_envoy_tests::{
+use crate::setup::{
     DURATIONS, Edge, REQUESTS, RESPONSES, Setup, WEIGHTS, all_users_get, canary, configuration,
     expect, rollout, rollout_with, seen_upstream, with,
 };

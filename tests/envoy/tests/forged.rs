@@ -2,7 +2,7 @@
 //! upstream receives.
 
 use anyhow::Result;
-use divvy_envoy_tests::{
+use crate::setup::{
     Edge, Setup, all_users_get, assignment_of, canary, configuration, rollout, rollout_with,
     seen_upstream, served_by, without,
 };
@@ -217,7 +217,7 @@ async fn forged_values_are_not_in_metrics_or_the_access_log() -> Result<()> {
     edge.raw_get("/", &lines).await?;
     let line = edge
         .envoy
-        .wait_for_log(|line| line.starts_with('{'), divvy_envoy_tests::PATIENCE);
+        .wait_for_log(|line| line.starts_with('{'), crate::setup::PATIENCE);
     let line: Value = serde_json::from_str(&line.await?)?;
     assert_eq!(line["assignment"], "checkout=v1;reason=split");
     assert_eq!(line["upstream"], "v1");

@@ -1,7 +1,7 @@
 //! The headers that divvy writes: upstream, to the client and in the access log.
 
 use anyhow::{Result, ensure};
-use divvy_envoy_tests::{
+use crate::setup::{
     Edge, PATIENCE, Setup, all_users_get, assignment_of, canary, configuration, rollout,
     rollout_with, seen_upstream, served_by, with, without,
 };

@@ -1,4 +1,23 @@
-//! The built filter in a real Envoy, in one binary.
+//! The built filter in a real Envoy, in one binary. `setup.rs` is shared by all tests.
+//!
+//! | file | theme |
+//! |---|---|
+//! | `vectors.rs` | users land where the vectors and the library say |
+//! | `cases.rs` | the table of decisions that the library is tested with |
+//! | `decisions.rs` | modes, rules, scopes, several rollouts |
+//! | `headers.rs` | what is written for upstreams, clients and logs |
+//! | `expose.rs` | headers of single rollouts, identities, levels of metrics |
+//! | `forged.rs` | reserved headers sent by clients |
+//! | `spoofing/` | every header and cookie that clients can forge, in twelve ways |
+//! | `tokens.rs` | JSON Web Tokens: what `jwt_authn` verifies and passes on |
+//! | `bytes.rs` | requests that are not text |
+//! | `reload.rs`, `start.rs` | pushes under load; good, bad and no configurations |
+//! | `metrics.rs`, `responses.rs` | exact counts |
+//! | `guardrail/` | verdicts: delay, causes, lifetime; ramps |
+//! | `examples.rs`, `example_filters.rs` | the examples for users, with the requests of their page |
+//! | `alternatives.rs` | Envoy's own splits, and the way from there |
+//! | `documents.rs` | configurations, errors and links of the documents |
+//! | `lab/` | the lab itself |
 
 mod alternatives;
 mod bytes;
@@ -12,11 +31,13 @@ mod expose;
 mod forged;
 mod guardrail;
 mod headers;
+mod lab;
 mod metrics;
 mod people;
 mod reference;
 mod reload;
 mod responses;
+mod setup;
 mod spoofing;
 mod start;
 mod tokens;

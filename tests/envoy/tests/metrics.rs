@@ -8,7 +8,7 @@ use divvy::decide::decide;
 use divvy::output::assignment;
 use divvy::response::ResponseClass;
 use divvy::{config, request::Request};
-use divvy_envoy_tests::{
+use crate::setup::{
     Counts, DURATIONS, Edge, REQUESTS, RESPONSES, Setup, WEIGHTS, all_users_get, assignment_of,
     canary, configuration, counts, expect, rollout, rollout_with, soak, with, without,
 };

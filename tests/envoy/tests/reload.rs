@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use divvy::config;
-use divvy_envoy_tests::{
+use crate::setup::{
     Edge, PATIENCE, REQUESTS, Setup, WEIGHTS, all_users_get, assignment_of, canary, configuration,
     expect, rollout, seen_upstream, served_by, soak, with,
 };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use divvy::config;
-use divvy_envoy_tests::{
+use crate::setup::{
     Counts, Edge, REQUESTS, Setup, WEIGHTS, all_users_get, assignment_of, configuration, rollout,
     served_by, soak,
 };

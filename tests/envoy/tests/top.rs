@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use divvy::config;
 use divvy_cli::top::{self, FleetView};
-use divvy_envoy_tests::{
+use crate::setup::{
     DURATIONS, Edge, Setup, all_users_get, canary, configuration, expect, rollout, served_by,
 };
 use serde_json::Value;

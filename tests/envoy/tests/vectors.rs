@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use divvy::decide::decide;
 use divvy::request::Request;
 use divvy::{config, output};
-use divvy_envoy_tests::{
+use crate::setup::{
     Edge, assignment_of, canary, configuration, rollout, rollout_with, served_by, with,
 };
 use serde_json::{Value, json};

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use divvy_envoy_tests::{Edge, PATIENCE, Setup, canary, configuration};
+use crate::setup::{Edge, PATIENCE, Setup, canary, configuration};
 use divvy_lab::client::{Http1, Response};
 use divvy_lab::eventually;
 use divvy_lab::plugin::Plugin;

@@ -2,7 +2,7 @@
 //! makes it wait for the last one, so that a request that counts twice or not at all is detected.
 
 use anyhow::{Context, Result, ensure};
-use divvy_envoy_tests::{Edge, PATIENCE, assignment_of, canary};
+use crate::setup::{Edge, PATIENCE, assignment_of, canary};
 use divvy_lab::client::{Http2, raw, request, websocket_handshake};
 use divvy_lab::eventually;
 use serde_json::json;

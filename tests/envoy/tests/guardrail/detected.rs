@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use divvy_envoy_tests::{REQUESTS, canary, soak};
+use crate::setup::{REQUESTS, canary, soak};
 use divvy_lab::eventually;
 use divvy_lab::upstream::Behaviour;
 use serde_json::{Value, json};

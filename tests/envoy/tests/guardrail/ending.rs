@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use divvy::request::Empty;
-use divvy_envoy_tests::{PATIENCE, all_users_get, assignment_of, canary, configuration, rollout};
+use crate::setup::{PATIENCE, all_users_get, assignment_of, canary, configuration, rollout};
 use divvy_lab::eventually;
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result, ensure};
-use divvy_envoy_tests::{
+use crate::setup::{
     PATIENCE, REQUESTS, assignment_of, canary, configuration, expect, rollout_with, soak, with,
     without,
 };

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use divvy_envoy_tests::{Edge, assignment_of, served_by};
+use crate::setup::{Edge, assignment_of, served_by};
 use divvy_lab::client::Http1;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};

@@ -18,7 +18,7 @@ use divvy::decide::decide;
 use divvy::policy::Policy;
 use divvy::request::{Environment, Request};
 use divvy::{config, output};
-use divvy_envoy_tests::{
+use crate::setup::{
     Edge, PATIENCE, PLUGIN, Setup, WEIGHTS, assignment_of, configuration, counts, rollout_with,
     served_by, with,
 };

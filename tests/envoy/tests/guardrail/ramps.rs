@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result};
 use divvy::policy::{Policy, RolloutId};
 use divvy::request::Environment;
-use divvy_envoy_tests::{Edge, PATIENCE, all_users_get, assignment_of, configuration, rollout};
+use crate::setup::{Edge, PATIENCE, all_users_get, assignment_of, configuration, rollout};
 use divvy_lab::eventually;
 use serde_json::{Value, json};
 

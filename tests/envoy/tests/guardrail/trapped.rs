@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use divvy_envoy_tests::{Edge, PATIENCE, Setup, assignment_of, canary};
+use crate::setup::{Edge, PATIENCE, Setup, assignment_of, canary};
 use divvy_lab::{eventually, workspace_root};
 use serde_json::{Value, json};
 use tempfile::TempDir;

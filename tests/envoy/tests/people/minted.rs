@@ -1,7 +1,7 @@
 //! Visitors without an identity.
 
 use anyhow::{Context, Result};
-use divvy_envoy_tests::{
+use crate::setup::{
     Edge, REQUESTS, all_users_get, canary, configuration, rollout_with, served_by, with,
 };
 use serde_json::json;

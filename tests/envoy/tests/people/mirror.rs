@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use divvy_envoy_tests::{
+use crate::setup::{
     Edge, PATIENCE, all_users_get, canary, configuration, rollout_with, seen_upstream, served_by,
     with,
 };

@@ -5,7 +5,7 @@ mod mirror;
 mod sticky;
 
 use anyhow::{Context, Result};
-use divvy_envoy_tests::{Edge, assignment_of, configuration, rollout_with, with};
+use crate::setup::{Edge, assignment_of, configuration, rollout_with, with};
 use divvy_lab::client::Response;
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! Sticky cookies.
 
 use anyhow::{Context, Result};
-use divvy_envoy_tests::{Edge, canary, served_by};
+use crate::setup::{Edge, canary, served_by};
 use serde_json::{Value, json};
 
 use crate::people::{decision, get, given, minting, value_of};
@@ -10,7 +10,7 @@ const STICKY: &str = "divvy_checkout";
 
 fn sticky(strategy: Value, further: Value) -> Value {
     let sticky = json!({"sticky": {"cookie": STICKY, "maxAge": "1h"}});
-    minting(strategy, divvy_envoy_tests::with(sticky, further))
+    minting(strategy, crate::setup::with(sticky, further))
 }
 
 /// The cookies of a visitor whose first response was from this version.

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use divvy::policy::Policy;
 use divvy::request::{Request, host};
 use divvy::{config, decide, output};
-use divvy_envoy_tests::{Edge, Setup, assignment_of, seen_upstream, served_by};
+use crate::setup::{Edge, Setup, assignment_of, seen_upstream, served_by};
 use divvy_lab::bootstrap::Bootstrap;
 use divvy_lab::client::{RawOutcome, Response};
 use divvy_lab::plugin::Plugin;

@@ -1,5 +1,5 @@
-//! The lab with a real Envoy, and the shipped edge without the filter. tests/envoy tests the filter;
-//! here only pushes need its build.
+//! The lab with a real Envoy, and the shipped edge without the filter; only pushes need the filter's
+//! build.
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
