@@ -66,7 +66,6 @@ pub mod config;
 pub mod cookies;
 pub mod decide;
 pub mod decision;
-pub mod error;
 pub mod filter;
 pub mod guardrail;
 pub mod identity;

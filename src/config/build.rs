@@ -6,7 +6,7 @@ use super::limits::MAX_REGEXES;
 use super::registry::Registry;
 use super::{names, values};
 use crate::bucket::{Gate, Share};
-use crate::error::Path;
+use crate::json::error::Path;
 use crate::policy::{RolloutId, VersionId};
 
 /// Without this error the configuration would silently serve stable to all users.

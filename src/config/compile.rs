@@ -9,9 +9,9 @@ use super::registry::{HeaderUse, Registry};
 use super::rollout::CompiledRollout;
 use super::spec::{self, Items};
 use super::{identity, names, rollout, trust, values};
-use crate::error::Path;
 use crate::identity::Identification;
 use crate::json::Tree;
+use crate::json::error::Path;
 use crate::policy::scope::ScopeIndex;
 use crate::policy::{Features, Policy, Rollout};
 

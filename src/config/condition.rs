@@ -9,7 +9,7 @@ use super::spec::{self, Items, OperatorSpec};
 use super::values::{no_claim, only_true};
 use crate::condition::operator::{COMBINATIONS, SOURCES};
 use crate::condition::{Assigned, Condition, Source, ValueKind};
-use crate::error::Path;
+use crate::json::error::Path;
 
 /// Compiles a condition that is nested in `depth` others.
 pub(super) fn compile(

@@ -6,7 +6,7 @@ use super::spec::{self, AttributesSpec};
 use super::values::duration;
 use super::{condition, names};
 use crate::cookies::{MintedCookie, SetCookie, Sticky};
-use crate::error::Path;
+use crate::json::error::Path;
 use crate::strategy::Strategy;
 
 /// How visitors get an identity in this cookie.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::limits;
 use super::spec;
 use super::values::{self, count, duration, percent};
-use crate::error::Path;
 use crate::guardrail::{ErrorLimit, Guardrail, LatencyLimit, OnBreach};
+use crate::json::error::Path;
 
 const MIN_REQUESTS: u32 = 20;
 const ERROR_WINDOW: Duration = Duration::from_secs(30);

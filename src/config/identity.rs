@@ -8,8 +8,8 @@ use super::values::{no_claim, only_true, percent};
 use super::{cookies, names};
 use crate::bucket::{Gate, Key, Purpose};
 use crate::cookies::MintedCookie;
-use crate::error::Path;
 use crate::identity::IdentitySource;
+use crate::json::error::Path;
 use crate::request::ClaimType;
 
 /// Values that clients send when they have no user.

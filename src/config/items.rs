@@ -3,8 +3,8 @@
 use std::marker::PhantomData;
 
 use super::read::{self, Read};
-use crate::error::Path;
 use crate::json::Tree;
+use crate::json::error::Path;
 
 /// A list whose elements are read one by one when they are compiled, so that an element that does
 /// not fit does not hide the errors of the others.

@@ -6,7 +6,7 @@ use super::values::percent;
 use super::versions::Versions;
 use super::{operator, spec};
 use crate::bucket::{Gate, Key, Purpose};
-use crate::error::Path;
+use crate::json::error::Path;
 use crate::policy::{HeaderRole, Mirror};
 
 pub(super) fn compile(

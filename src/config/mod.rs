@@ -28,13 +28,13 @@ mod trust;
 mod values;
 mod versions;
 
-pub use crate::error::{ConfigError, ErrorKind, Errors};
+pub use crate::json::error::{ConfigError, ErrorKind, Errors};
 #[cfg(not(target_arch = "wasm32"))]
 pub use spec::schema;
 
 use std::cell::Cell;
 
-use crate::error::Path;
+use crate::json::error::Path;
 use crate::json::{self, Tree};
 use crate::policy::Policy;
 use limits::MAX_BYTES;

@@ -1,7 +1,7 @@
 //! Which names, header names and targets are allowed.
 
 use super::limits::{self, MAX_HOST, MAX_NAME, MAX_TARGET};
-use crate::error::Path;
+use crate::json::error::Path;
 
 const TOO_LONG: &str = "is longer than 1024 bytes, the maximum of a target";
 

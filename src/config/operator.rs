@@ -13,7 +13,7 @@ use crate::condition::range::Range;
 use crate::condition::regex::Regex;
 use crate::condition::semver::VersionRequirement;
 use crate::condition::{Matcher, Operator, ValueKind};
-use crate::error::Path;
+use crate::json::error::Path;
 use crate::request::host::normalized;
 
 /// The operators that are given.

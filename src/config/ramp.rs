@@ -3,9 +3,9 @@
 use super::limits::{HOLD, MAX_STEPS};
 use super::spec;
 use super::values::{duration, instant, percent};
-use crate::error::Path;
 use crate::guardrail::Ramp;
 use crate::guardrail::ramp::{Even, Flaw, Step};
+use crate::json::error::Path;
 use crate::strategy::Weight;
 
 /// What a canary says of its weight, and its ramp if it has one.

@@ -5,8 +5,8 @@
 
 use std::cell::Cell;
 
-use crate::error::{ErrorKind, Path};
 use crate::json::Tree;
+use crate::json::error::{ErrorKind, Path};
 
 /// A type that can be read from a value of a tree.
 pub(super) trait Read<'t>: Sized {

@@ -3,8 +3,8 @@
 use super::limits::{CLAIM_TYPES, MAX_CLAIM_DEPTH, MAX_CLAIMS, MAX_STRIPPED};
 use super::names;
 use super::spec::{self, OneOrMany};
-use crate::error::Path;
 use crate::json::Tree;
+use crate::json::error::Path;
 use crate::policy::{DEFAULT_HEADERS, HeaderRole, ReservedHeader};
 use crate::request::{Claim, ClaimId, ClaimType, CookieId, HeaderId, LabelId, Names, QueryId};
 

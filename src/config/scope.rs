@@ -6,7 +6,7 @@ use super::operator;
 use super::operator::compile as compile_operator;
 use super::spec::{self, Items};
 use crate::condition::ValueKind;
-use crate::error::Path;
+use crate::json::error::Path;
 use crate::policy::scope::{HostPattern, Scope};
 
 /// Compiles one entry of `match`.

@@ -7,8 +7,8 @@
 use super::describe;
 pub(super) use super::items::{Items, OneOrMany};
 use super::read::{FieldReader, Read};
-use crate::error::Path;
 use crate::json::Tree;
+use crate::json::error::Path;
 #[cfg(not(target_arch = "wasm32"))]
 use serde_json::{Map, Value, json};
 

@@ -9,8 +9,8 @@ use super::values::{percent, unique, weight};
 use super::versions::Versions;
 use super::{names, ramp};
 use crate::bucket::{Gate, Key, Purpose, Share, Span, Split};
-use crate::error::Path;
 use crate::guardrail::Ramp;
+use crate::json::error::Path;
 use crate::strategy::{AbTest, BlueGreen, Canary, Follow, Leader, NeededIdentity, Strategy};
 
 /// A strategy, with the ramp of a canary that has one.

@@ -5,7 +5,7 @@ use super::limits::MAX_PRINCIPALS;
 use super::spec;
 use super::values::only_true;
 use crate::assignment::{Inheritance, Principal, Trust};
-use crate::error::Path;
+use crate::json::error::Path;
 use crate::policy::HeaderRole;
 
 const NO_URI: &str =

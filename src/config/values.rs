@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::limits::WEIGHT;
 use crate::bucket::Share;
-use crate::error::Path;
+use crate::json::error::Path;
 
 /// The value; an error without one.
 fn or_error<T>(at: Path<'_>, value: Option<T>, message: impl FnOnce() -> String) -> Option<T> {

@@ -7,7 +7,7 @@ use super::names;
 use super::spec::{self, Items};
 use super::values::unique;
 use crate::assignment::member_prefix;
-use crate::error::Path;
+use crate::json::error::Path;
 use crate::policy::{Version, VersionId};
 
 /// The versions of a rollout, of which other parts speak by name.

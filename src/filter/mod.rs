@@ -1,7 +1,7 @@
 //! The filter: takes configurations and handles requests, with a host that is a trait.
 //!
 //! Depends on no proxy and no ABI: [`host`] says what a host has to offer. `wasm` implements
-//! it for proxy-wasm, the tests keep one in memory.
+//! it for proxy-wasm, `tests/core/filter` has one in memory.
 //!
 //! - [`plugin`] takes configurations, [`open_request`] handles requests, [`assign`] decides them;
 //! - [`configuration`] is what the requests of one configuration share;
@@ -22,10 +22,6 @@ mod marks;
 mod metrics;
 pub mod open_request;
 pub mod plugin;
-#[cfg(test)]
-mod testing;
-#[cfg(test)]
-mod tests;
 pub mod vm;
 mod watch;
 

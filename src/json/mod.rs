@@ -1,8 +1,10 @@
-//! JSON text as a tree, read with `serde_json`. A leaf: depends on `error` alone.
+//! JSON text as a tree, read with `serde_json`, and configuration errors. A leaf: depends on no other
+//! module.
 //!
 //! A tree of our own, because a map of `serde_json` silently keeps one of two equal keys, and
 //! because its text borrows from the configuration.
 
+pub mod error;
 mod tree;
 
 pub(crate) use tree::{Tree, hash};
@@ -13,7 +15,7 @@ use std::fmt;
 use rustc_hash::FxHashSet;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use crate::error::{ErrorKind, Path};
+use error::{ErrorKind, Path};
 
 const DUPLICATE_KEY: &str = "is a duplicate key";
 

@@ -10,6 +10,7 @@
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
     clippy::disallowed_macros,
+    clippy::disallowed_methods,
     missing_docs,
     reason = "a test that panics has failed"
 )]
@@ -20,6 +21,7 @@ mod cases;
 mod compile;
 mod configuration;
 mod experiments;
+mod filter;
 mod guardrail;
 mod people;
 mod series;

@@ -7,13 +7,12 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 400;
 
 /// Each module of the crate with the modules that it may use, all of which stand above it.
-const MODULES: [(&str, &str); 18] = [
+const MODULES: [(&str, &str); 17] = [
     ("bucket", ""),
     ("decision", ""),
-    ("error", ""),
     ("response", ""),
     ("guardrail", "bucket response"),
-    ("json", "error"),
+    ("json", ""),
     ("request", "decision guardrail"),
     ("assignment", "decision request"),
     ("identity", "request"),
@@ -32,7 +31,7 @@ const MODULES: [(&str, &str); 18] = [
     ),
     (
         "config",
-        "assignment bucket condition cookies error guardrail identity json policy request strategy",
+        "assignment bucket condition cookies guardrail identity json policy request strategy",
     ),
     (
         "decide",
@@ -151,7 +150,7 @@ fn modules_use_only_those_below_them() {
     for source in sources() {
         let first = source.path.iter().next().unwrap().to_str().unwrap();
         let module = first.trim_end_matches(".rs");
-        if ["cli", "slim", "lib"].contains(&module) {
+        if ["cli", "lib"].contains(&module) || source.path.starts_with("wasm/slim") {
             continue;
         }
         let row = MODULES.iter().find(|(name, _)| *name == module);

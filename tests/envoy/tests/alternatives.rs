@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, ensure};
 use crate::setup::{
     REQUESTS, Setup, all_users_get, canary, configuration, expect, rollout_with, served_by, with,
     without,
 };
+use anyhow::{Context, Result, ensure};
 use divvy_lab::bootstrap::Bootstrap;
 use divvy_lab::client::Http1;
 use divvy_lab::envoy::{Binary, Envoy, Options};

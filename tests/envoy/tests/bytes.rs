@@ -2,13 +2,13 @@
 //! request until Envoy restarts. Each request gets a response and a decision, is counted once, and
 //! does not affect the next one.
 
+use crate::setup::{
+    Counts, Edge, REQUESTS, Setup, assignment_of, canary, configuration, rollout_with, served_by,
+};
 use anyhow::{Context, Result};
 use divvy::decide::decide;
 use divvy::decision::Decision;
 use divvy::{config, output, policy::Policy, request::Request};
-use crate::setup::{
-    Counts, Edge, REQUESTS, Setup, assignment_of, canary, configuration, rollout_with, served_by,
-};
 use divvy_lab::client::{Http2, Response, request};
 use serde_json::{Value, json};
 

@@ -2,9 +2,9 @@
 //! decision, claims come in tokens that a real `jwt_authn` verifies, and addresses from a proxy that
 //! Envoy trusts.
 
+use crate::setup::Setup;
 use anyhow::{Result, bail};
 use divvy_cases::{Case, Kind, groups};
-use crate::setup::Setup;
 use divvy_lab::bootstrap::Bootstrap;
 use divvy_lab::client::raw;
 use divvy_lab::jwt::{JwtAuthn, Key, valid};

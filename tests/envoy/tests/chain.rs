@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
 use crate::setup::{
     Edge, PATIENCE, Setup, all_users_get, assignment_of, canary, configuration, rollout,
     rollout_with, seen_upstream, served_by, with,
 };
+use anyhow::Result;
 use divvy_lab::chain::{self, Caller, Chain};
 use divvy_lab::client::Response;
 use divvy_lab::eventually;

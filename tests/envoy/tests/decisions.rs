@@ -1,12 +1,12 @@
 //! The version and reason of each request: strategies, rules, scopes, several rollouts.
 
-use anyhow::{Context, Result};
-use divvy::decide::decide;
-use divvy::{config, output, request::Request};
 use crate::setup::{
     Edge, Setup, all_users_get, assignment_of, canary, configuration, rollout, rollout_with,
     served_by, with, without,
 };
+use anyhow::{Context, Result};
+use divvy::decide::decide;
+use divvy::{config, output, request::Request};
 use divvy_lab::client::{Http2, raw, request};
 use divvy_lab::plugin::Plugin;
 use serde_json::{Value, json};

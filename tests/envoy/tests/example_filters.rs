@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
 use crate::setup::{Edge, Setup, assignment_of, served_by};
+use anyhow::{Context, Result};
 use divvy_lab::bootstrap::Position;
 use divvy_lab::jwt::{Key, valid};
 use divvy_lab::plugin::from_yaml_or_json;

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
+use crate::setup::{Edge, PATIENCE, Setup, assignment_of, served_by};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use divvy::request::Request;
 use divvy::{config, decide, output};
-use crate::setup::{Edge, PATIENCE, Setup, assignment_of, served_by};
 use divvy_lab::client::{Http2, Response, request};
 use divvy_lab::plugin::from_yaml_or_json;
 use divvy_lab::{eventually, workspace_root};

@@ -1,10 +1,10 @@
 //! Headers of single rollouts, the identity header, and levels of metrics.
 
-use anyhow::Result;
 use crate::setup::{
     DURATIONS, Edge, REQUESTS, RESPONSES, Setup, WEIGHTS, all_users_get, canary, configuration,
     expect, rollout, rollout_with, seen_upstream, with,
 };
+use anyhow::Result;
 use divvy_lab::client::{Response, request};
 use divvy_lab::jwt::{JwtAuthn, Key, valid};
 use serde_json::{Value, json};

@@ -1,11 +1,11 @@
 //! Reserved headers sent by a client: no effect on the version or on the headers that the
 //! upstream receives.
 
-use anyhow::Result;
 use crate::setup::{
     Edge, Setup, all_users_get, assignment_of, canary, configuration, rollout, rollout_with,
     seen_upstream, served_by, without,
 };
+use anyhow::Result;
 use divvy_lab::bootstrap::{Bootstrap, Position};
 use divvy_lab::client::{Http2, Response, request};
 use divvy_lab::metrics::Metrics;

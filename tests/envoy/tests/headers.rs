@@ -1,10 +1,10 @@
 //! The headers that divvy writes: upstream, to the client and in the access log.
 
-use anyhow::{Result, ensure};
 use crate::setup::{
     Edge, PATIENCE, Setup, all_users_get, assignment_of, canary, configuration, rollout,
     rollout_with, seen_upstream, served_by, with, without,
 };
+use anyhow::{Result, ensure};
 use divvy_lab::bootstrap::Bootstrap;
 use divvy_lab::client::request;
 use serde_json::{Value, json};

@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use crate::setup::{
+    Counts, DURATIONS, Edge, REQUESTS, RESPONSES, Setup, WEIGHTS, all_users_get, assignment_of,
+    canary, configuration, counts, expect, rollout, rollout_with, soak, with, without,
+};
 use anyhow::{Context, Result, ensure};
 use divvy::decide::decide;
 use divvy::output::assignment;
 use divvy::response::ResponseClass;
 use divvy::{config, request::Request};
-use crate::setup::{
-    Counts, DURATIONS, Edge, REQUESTS, RESPONSES, Setup, WEIGHTS, all_users_get, assignment_of,
-    canary, configuration, counts, expect, rollout, rollout_with, soak, with, without,
-};
 use divvy_lab::client::Http1;
 use serde_json::{Value, json};
 

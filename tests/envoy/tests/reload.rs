@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use anyhow::{Context, Result, ensure};
-use divvy::config;
 use crate::setup::{
     Edge, PATIENCE, REQUESTS, Setup, WEIGHTS, all_users_get, assignment_of, canary, configuration,
     expect, rollout, seen_upstream, served_by, soak, with,
 };
+use anyhow::{Context, Result, ensure};
+use divvy::config;
 use divvy_lab::client::Http1;
 use divvy_lab::envoy::Push;
 use divvy_lab::eventually;

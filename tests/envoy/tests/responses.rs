@@ -1,9 +1,9 @@
 //! `divvy_responses_total`: each request is counted once, in the expected class, however it ends.
 
-use anyhow::{Context, Result};
 use crate::setup::{
     Counts, Edge, PATIENCE, RESPONSES, Setup, all_users_get, configuration, rollout,
 };
+use anyhow::{Context, Result};
 use divvy_lab::client::{Http2, Response, raw, request, websocket_handshake};
 use divvy_lab::eventually;
 use serde_json::Value;

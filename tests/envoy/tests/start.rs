@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use divvy::config;
 use crate::setup::{
     Counts, Edge, REQUESTS, Setup, WEIGHTS, all_users_get, assignment_of, configuration, rollout,
     served_by, soak,
 };
+use anyhow::{Result, ensure};
+use divvy::config;
 use divvy_lab::bootstrap::Position;
 use divvy_lab::envoy::Push;
 use divvy_lab::plugin::Plugin;

@@ -1,7 +1,7 @@
 //! JSON Web Tokens: what a real `jwt_authn` refuses, and where it puts verified claims.
 
-use anyhow::Result;
 use crate::setup::{Edge, Setup, all_users_get, configuration, rollout, served_by};
+use anyhow::Result;
 use divvy_lab::bootstrap::Position;
 use divvy_lab::client::Response;
 use divvy_lab::jwt::{FILTER, ISSUER, JwtAuthn, Key, unsigned, valid};

@@ -1,11 +1,11 @@
 //! `divvy top` with real Envoys.
 
-use anyhow::{Context, Result, ensure};
-use divvy::config;
-use divvy_cli::top::{self, FleetView};
 use crate::setup::{
     DURATIONS, Edge, Setup, all_users_get, canary, configuration, expect, rollout, served_by,
 };
+use anyhow::{Context, Result, ensure};
+use divvy::config;
+use divvy_cli::top::{self, FleetView};
 use serde_json::Value;
 
 const USERS: usize = 200;

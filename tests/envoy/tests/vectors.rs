@@ -1,12 +1,12 @@
 //! Users get the versions that an independent implementation and the native library compute.
 
+use crate::setup::{
+    Edge, assignment_of, canary, configuration, rollout, rollout_with, served_by, with,
+};
 use anyhow::{Context, Result, ensure};
 use divvy::decide::decide;
 use divvy::request::Request;
 use divvy::{config, output};
-use crate::setup::{
-    Edge, assignment_of, canary, configuration, rollout, rollout_with, served_by, with,
-};
 use serde_json::{Value, json};
 
 /// The 300 rows of the committed table; their ids are not trimmed.

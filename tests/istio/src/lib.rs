@@ -2,7 +2,7 @@
 //!
 //! All tests share one [`lab::Lab`]: etcd, the Kubernetes API server, istiod and a registry with the
 //! image. Each test starts its own proxies ([`proxy::Proxy`]): pilot-agent, which pulls the image
-//! and runs Envoy, or an Envoy that connects to istiod. Upstreams of `divvy-lab` replace pods, and
+//! and runs Envoy, or an Envoy that connects to istiod. Upstreams of `divvy_lab` replace pods, and
 //! `ServiceEntry` objects make them known.
 //!
 //! Tests run one after the other, because the shipped files name their namespaces. `make lab`

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
 use crate::setup::{Edge, PATIENCE, Setup, canary, configuration};
+use anyhow::{Context, Result, ensure};
 use divvy_lab::client::{Http1, Response};
 use divvy_lab::eventually;
 use divvy_lab::plugin::Plugin;

@@ -1,8 +1,8 @@
 //! Which requests count as failed or slow. A verdict logs its number of requests, and `minRequests`
 //! makes it wait for the last one, so that a request that counts twice or not at all is detected.
 
-use anyhow::{Context, Result, ensure};
 use crate::setup::{Edge, PATIENCE, assignment_of, canary};
+use anyhow::{Context, Result, ensure};
 use divvy_lab::client::{Http2, raw, request, websocket_handshake};
 use divvy_lab::eventually;
 use serde_json::json;

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
 use crate::setup::{REQUESTS, canary, soak};
+use anyhow::{Context, Result};
 use divvy_lab::eventually;
 use divvy_lab::upstream::Behaviour;
 use serde_json::{Value, json};

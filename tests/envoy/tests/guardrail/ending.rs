@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
+use crate::setup::{PATIENCE, all_users_get, assignment_of, canary, configuration, rollout};
 use anyhow::Result;
 use divvy::request::Empty;
-use crate::setup::{PATIENCE, all_users_get, assignment_of, canary, configuration, rollout};
 use divvy_lab::eventually;
 use serde_json::{Value, json};
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Context, Result, ensure};
 use crate::setup::{
     PATIENCE, REQUESTS, assignment_of, canary, configuration, expect, rollout_with, soak, with,
     without,
 };
+use anyhow::{Context, Result, ensure};
 use divvy_lab::client::Http1;
 use divvy_lab::eventually;
 use divvy_lab::upstream::Behaviour;

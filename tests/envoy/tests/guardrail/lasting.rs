@@ -1,7 +1,7 @@
 //! The lifetime of a verdict: it survives new configurations and VMs of one revision.
 
-use anyhow::{Context, Result};
 use crate::setup::{Edge, PATIENCE, assignment_of, canary, configuration};
+use anyhow::{Context, Result};
 use divvy_lab::envoy::Push;
 use divvy_lab::eventually;
 use divvy_lab::plugin::Plugin;

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
 use crate::setup::{Edge, assignment_of, served_by};
+use anyhow::Result;
 use divvy_lab::client::Http1;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};

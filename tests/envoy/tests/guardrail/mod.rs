@@ -13,15 +13,15 @@ mod trapped;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::setup::{
+    Edge, PATIENCE, PLUGIN, Setup, WEIGHTS, assignment_of, configuration, counts, rollout_with,
+    served_by, with,
+};
 use anyhow::{Context, Result, anyhow, ensure};
 use divvy::decide::decide;
 use divvy::policy::Policy;
 use divvy::request::{Environment, Request};
 use divvy::{config, output};
-use crate::setup::{
-    Edge, PATIENCE, PLUGIN, Setup, WEIGHTS, assignment_of, configuration, counts, rollout_with,
-    served_by, with,
-};
 use divvy_lab::client::Response;
 use divvy_lab::eventually;
 use serde_json::{Value, json};

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use crate::setup::{Edge, PATIENCE, all_users_get, assignment_of, configuration, rollout};
 use anyhow::{Context, Result};
 use divvy::policy::{Policy, RolloutId};
 use divvy::request::Environment;
-use crate::setup::{Edge, PATIENCE, all_users_get, assignment_of, configuration, rollout};
 use divvy_lab::eventually;
 use serde_json::{Value, json};
 

@@ -4,8 +4,8 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
 use crate::setup::{Edge, PATIENCE, Setup, assignment_of, canary};
+use anyhow::{Context, Result, bail, ensure};
 use divvy_lab::{eventually, workspace_root};
 use serde_json::{Value, json};
 use tempfile::TempDir;

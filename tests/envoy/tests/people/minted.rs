@@ -1,9 +1,9 @@
 //! Visitors without an identity.
 
-use anyhow::{Context, Result};
 use crate::setup::{
     Edge, REQUESTS, all_users_get, canary, configuration, rollout_with, served_by, with,
 };
+use anyhow::{Context, Result};
 use serde_json::json;
 
 use crate::people::{decision, get, given, minting, value_of};

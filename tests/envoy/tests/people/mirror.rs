@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
 use crate::setup::{
     Edge, PATIENCE, all_users_get, canary, configuration, rollout_with, seen_upstream, served_by,
     with,
 };
+use anyhow::Result;
 use divvy_lab::client::request;
 use divvy_lab::eventually;
 use serde_json::{Value, json};

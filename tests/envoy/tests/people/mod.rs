@@ -4,8 +4,8 @@ mod minted;
 mod mirror;
 mod sticky;
 
-use anyhow::{Context, Result};
 use crate::setup::{Edge, assignment_of, configuration, rollout_with, with};
+use anyhow::{Context, Result};
 use divvy_lab::client::Response;
 use serde_json::{Value, json};
 

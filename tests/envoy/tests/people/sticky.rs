@@ -1,7 +1,7 @@
 //! Sticky cookies.
 
-use anyhow::{Context, Result};
 use crate::setup::{Edge, canary, served_by};
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::people::{decision, get, given, minting, value_of};

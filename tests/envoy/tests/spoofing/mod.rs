@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
+use crate::setup::{Edge, Setup, assignment_of, seen_upstream, served_by};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use divvy::policy::Policy;
 use divvy::request::{Request, host};
 use divvy::{config, decide, output};
-use crate::setup::{Edge, Setup, assignment_of, seen_upstream, served_by};
 use divvy_lab::bootstrap::Bootstrap;
 use divvy_lab::client::{RawOutcome, Response};
 use divvy_lab::plugin::Plugin;

@@ -1,10 +1,6 @@
-//! A host in memory for unit tests: one process with shared data, a clock that the test
+//! A host in memory for tests of the filter: one process with shared data, a clock that the test
 //! sets, metrics by name and single exchanges. [`MemoryHost::clone`] is another VM of the
 //! same process.
-#![allow(
-    clippy::disallowed_methods,
-    reason = "a test that borrows twice has failed, and that is what it is for"
-)]
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -12,9 +8,9 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::host::{Exchange, HeaderLines, Host, Message, MetricId, MetricKind, Refused};
-use crate::guardrail::shared_data::{Generation, Swap};
-use crate::request::{Claim, Direction, Malformed, Request};
+use divvy::filter::host::{Exchange, HeaderLines, Host, Message, MetricId, MetricKind, Refused};
+use divvy::guardrail::shared_data::{Generation, Swap};
+use divvy::request::{Claim, Direction, Malformed, Request};
 
 /// One VM's view of a process.
 #[derive(Clone, Debug, Default)]

@@ -1,4 +1,4 @@
-//! Configuration errors: what is wrong, and at which path. A leaf: depends on no other module.
+//! Configuration errors: what is wrong, and at which path. A leaf.
 
 use std::cell::Cell;
 use std::fmt;

@@ -1,13 +1,15 @@
 //! The filter natively, on the host in memory.
 
+mod memory;
+
 use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::host::Message;
-use super::testing::{MemoryExchange, MemoryHost};
-use super::{OpenRequest, Plugin, Vm};
+use divvy::filter::host::Message;
+use divvy::filter::{OpenRequest, Plugin, Vm};
+use memory::{MemoryExchange, MemoryHost};
 
 const PLUGIN: &str = "shop";
 
