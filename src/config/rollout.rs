@@ -191,9 +191,11 @@ fn compile_rules(
         let version = versions.find(at.field("use"), rule.version);
         let percent = match rule.percent {
             Some(number) => {
-                build.require_identity(at.field("percent"));
-                let share = percent(at.field("percent"), number)?;
-                Some(Gate::new(Key::rule(salt, rule.name), share))
+                let share = percent(at.field("percent"), number);
+                if share.is_none_or(|share| share.constant().is_none()) {
+                    build.require_identity(at.field("percent"));
+                }
+                Some(Gate::new(Key::rule(salt, rule.name), share?))
             }
             None => None,
         };

@@ -231,10 +231,13 @@ fn first_rule<'p>(
 ) -> Option<&'p Rule> {
     rollout.rules.iter().find(|rule| {
         let holds = rule.when.holds(context);
+        // A share of 0 or 100 % needs no identity.
         let admitted = holds
             && rule.percent.as_ref().is_none_or(|gate| {
-                let identity = context.visitor.any_identity();
-                identity.is_some_and(|identity| gate.admits(identity))
+                gate.constant().unwrap_or_else(|| {
+                    let identity = context.visitor.any_identity();
+                    identity.is_some_and(|identity| gate.admits(identity))
+                })
             });
         trace.step(|| rule_step(rule, rollout, context, (holds, admitted)));
         admitted
@@ -249,8 +252,18 @@ fn rule_step(
 ) -> TraceStep {
     let version = rollout.version(rule.version);
     let version = version.map_or("", |version| &version.name);
+    let is_unknown = || {
+        let depends = rule
+            .percent
+            .as_ref()
+            .is_some_and(|gate| gate.constant().is_none());
+        depends && context.visitor.any_identity().is_none()
+    };
     let result = match (holds, admitted) {
         (_, true) => format!("matches: {version}"),
+        (true, false) if is_unknown() => {
+            "matches, but its percent needs an identity, and the request has none".to_owned()
+        }
         (true, false) => "matches, but its percent does not admit the user".to_owned(),
         (false, false) => "does not match".to_owned(),
     };
@@ -263,13 +276,13 @@ fn rule_step(
     };
     step.condition = Some(ConditionTrace::new(&rule.when, context));
     match rule.percent.as_ref().filter(|_| holds) {
-        Some(gate) => {
+        Some(gate) if gate.constant().is_none() => {
             let position = context
                 .visitor
                 .any_identity()
                 .map(|identity| gate.position(identity));
             step.at(position).below(gate.share())
         }
-        None => step,
+        _ => step,
     }
 }

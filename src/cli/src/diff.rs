@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::environment::{GivenEnvironment, time_or_now};
+use crate::limits;
 use crate::output::{Format, exit_code, percent, print_json};
 use crate::palette::BOLD;
 use crate::population::{Population, RequestTemplate};
@@ -36,8 +37,11 @@ pub struct DiffArgs {
     pub old: PathBuf,
     /// The configuration that replaces it
     pub new: PathBuf,
+    /// Name of the plugin, if a file has several configurations
+    #[arg(long, value_name = "NAME")]
+    pub plugin: Option<String>,
     /// Number of users
-    #[arg(long, default_value_t = 100_000, value_name = "NUMBER")]
+    #[arg(long, default_value_t = 100_000, value_name = "NUMBER", value_parser = limits::users)]
     pub users: usize,
     /// The users: seq, uuid, or a file with one user a line
     #[arg(long, default_value = "seq", value_name = "seq|uuid|FILE")]
@@ -46,7 +50,7 @@ pub struct DiffArgs {
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
     /// Exit code 1 if more than this percentage of a rollout's users change version
-    #[arg(long, value_name = "PERCENT")]
+    #[arg(long, value_name = "PERCENT", value_parser = limits::percent)]
     pub max_moved: Option<f64>,
 }
 
@@ -95,8 +99,8 @@ pub struct VersionMove {
 pub fn run(args: &DiffArgs, format: Format) -> Result<ExitCode> {
     let now = time_or_now(args.at.as_deref())?;
     let [old, new] = [
-        LoadedConfig::read(&args.old)?,
-        LoadedConfig::read(&args.new)?,
+        LoadedConfig::read(&args.old, args.plugin.as_deref())?,
+        LoadedConfig::read(&args.new, args.plugin.as_deref())?,
     ];
     let users = Population::read(&args.population, 1)?.users(args.users);
     let report = report(&old, &new, &users, now);

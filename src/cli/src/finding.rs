@@ -6,6 +6,7 @@ use anstyle::AnsiColor;
 use serde::Serialize;
 
 use crate::palette::{BOLD, DIM};
+use crate::warnings::Kind;
 
 /// Columns of a source line that are shown; a whole configuration may be one line.
 const WIDTH: usize = 100;
@@ -25,6 +26,9 @@ pub enum Severity {
 pub struct Finding {
     /// Severity.
     pub severity: Severity,
+    /// The kind of a warning.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<Kind>,
     /// Path of the file.
     pub file: String,
     /// Line, from 1.
@@ -66,7 +70,11 @@ impl Finding {
             path => path,
         };
         write!(out, "{BOLD}{file}:{line}:{column}:{BOLD:#} {label}")?;
-        writeln!(out, "{mark}{path}{mark:#}: {message}")?;
+        write!(out, "{mark}{path}{mark:#}: {message}")?;
+        match self.warning {
+            Some(kind) => writeln!(out, " {DIM}[{}]{DIM:#}", kind.name())?,
+            None => writeln!(out)?,
+        }
         let skipped = column.saturating_sub(WIDTH * 3 / 5);
         let shown: String = self.source.chars().skip(skipped).take(WIDTH).collect();
         if shown.trim().is_empty() {

@@ -8,6 +8,7 @@ pub mod diff;
 pub mod environment;
 pub mod explain;
 pub mod finding;
+pub mod limits;
 mod near;
 pub mod output;
 mod palette;

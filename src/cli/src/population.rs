@@ -1,10 +1,10 @@
 //! Users, and their requests to a rollout. Must not depend on the verbs.
 
 use std::borrow::Cow;
-use std::fs;
 use std::net::Ipv6Addr;
+use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use divvy::decide::{self, Outcome};
 use divvy::policy::Policy;
 use divvy::request::Request;
@@ -16,6 +16,7 @@ use uuid::Builder;
 
 use crate::environment::GivenEnvironment;
 use crate::raw::text;
+use crate::source::read_text;
 
 /// Where the names of users come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +37,7 @@ impl Population {
             "uuid" => return Ok(Self::Uuid(seed)),
             path => path,
         };
-        let text = fs::read_to_string(path).with_context(|| path.to_owned())?;
+        let text = read_text(Path::new(path))?;
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
         let lines: Vec<_> = lines.map(str::to_owned).collect();
         if lines.is_empty() {
@@ -103,6 +104,11 @@ impl RequestTemplate {
                 ..GivenEnvironment::default()
             },
         }
+    }
+
+    /// Names and values of the headers, without an identity.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers.iter().map(|(name, value)| (&**name, &**value))
     }
 
     /// Whether both send the same requests.

@@ -5,6 +5,7 @@ mod common;
 mod diff;
 mod explain;
 mod help;
+mod inputs;
 mod page;
 mod schema;
 mod simulate;

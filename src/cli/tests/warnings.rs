@@ -192,35 +192,56 @@ fn a_guardrail_that_never_judges_causes_a_warning() {
     assert_warned(&config(&[rollout("a", &errors(100))]), &[], "");
 }
 
-/// A bootstrap with two clusters, these fields in its connection manager, and a configuration.
-fn envoy(manager: &Value, config: &Value) -> String {
-    let mut filter = json!({"@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "route_config": {"virtual_hosts": [{"routes": [{"route": {"cluster_header": "x-divvy-route"}}]}]},
-        "http_filters": [{"typed_config": {"config": {"name": "divvy", "vm_config": {}, "configuration": {
-            "@type": "type.googleapis.com/google.protobuf.StringValue", "value": config.to_string()}}}}]});
+/// A bootstrap with two clusters and everything that divvy requires, these fields in its connection manager, and a
+/// configuration.
+pub fn envoy(manager: &Value, config: &Value) -> Value {
+    let header = "x-divvy-route";
+    let removes = ["x-divvy-route", "x-divvy-assignment", "x-divvy-mirror"];
+    let removes = removes.map(|name| json!({"remove": name}));
+    let mut filter = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "early_header_mutation_extensions": [{"typed_config": {"mutations": removes}}],
+        "route_config": {"virtual_hosts": [{"routes": [
+            {"match": {"prefix": "/", "headers": [{"name": header, "present_match": true}]}, "route": {"cluster_header": header}},
+            {"match": {"prefix": "/"}, "route": {"cluster": "v1"}},
+        ]}]},
+        "http_filters": [
+            {"name": "divvy", "typed_config": {"config": {"name": "divvy", "vm_config": {}, "configuration": {
+                "@type": "type.googleapis.com/google.protobuf.StringValue", "value": config.to_string()}}}},
+            {"name": "envoy.filters.http.router"},
+        ],
+    });
     filter
         .as_object_mut()
         .unwrap()
         .extend(manager.as_object().unwrap().clone());
-    json!({"static_resources": {
-        "clusters": [{"name": "v1"}, {"name": "shop-v2"}],
-        "listeners": [{"filter_chains": [{"filters": [{"typed_config": filter}]}]}],
-    }})
-    .to_string()
+    let tags = ["rollout", "version", "reason", "class", "plugin"];
+    let tags = tags.map(|tag| json!({"tag_name": format!("divvy_{tag}")}));
+    json!({
+        "node": {"id": "edge", "cluster": "shop"},
+        "stats_config": {"stats_tags": tags},
+        "static_resources": {
+            "clusters": [{"name": "v1"}, {"name": "shop-v2"}],
+            "listeners": [{"filter_chains": [{"filters": [{"typed_config": filter}]}]}],
+        },
+    })
 }
 
 #[test]
 fn a_target_without_a_cluster_or_route_causes_a_warning() {
     let remote = json!({"use_remote_address": true});
     let with = |target: &str| config(&[rollout("a", &json!({"target": target}))]);
-    let v2 = "rollouts[0].versions[1]: target \"v2\" has no cluster in this file";
-    assert_eq!(warnings(&envoy(&remote, &with("{version}")), &[]), [v2]);
+    let v2 = "rollouts[0].versions[1]: target \"v2\" has no cluster in the given files: Envoy answers 503 to the users of this version";
+    assert_eq!(
+        warnings(&envoy(&remote, &with("{version}")).to_string(), &[]),
+        [v2]
+    );
     let mut fits = with("{version}");
     fits["rollouts"][0]["versions"][1]["target"] = json!("shop-v2");
-    assert_eq!(warnings(&envoy(&remote, &fits), &[]), [""; 0]);
+    assert_eq!(warnings(&envoy(&remote, &fits).to_string(), &[]), [""; 0]);
     fits["rollouts"][0]["versions"][1]["target"] = json!("shop-v3");
-    let v3 = "rollouts[0].versions[1].target: target \"shop-v3\" has no cluster in this file";
-    assert_eq!(warnings(&envoy(&remote, &fits), &[]), [v3]);
+    let v3 = "rollouts[0].versions[1].target: target \"shop-v3\" has no cluster in the given files: Envoy answers 503 to the users of this version";
+    assert_eq!(warnings(&envoy(&remote, &fits).to_string(), &[]), [v3]);
 
     let service = |value: &str| {
         format!(
@@ -232,7 +253,7 @@ fn a_target_without_a_cluster_or_route_causes_a_warning() {
         warnings(&format!("{plugin}\n{}", service("v2")), &[]),
         [""; 0]
     );
-    let v2 = "rollouts[0].versions[1]: target \"v2\" has no route in this file";
+    let v2 = "rollouts[0].versions[1]: target \"v2\" has no route in the given files: no route accepts x-divvy-route: v2, so the users of this version get the route behind";
     assert_eq!(warnings(&format!("{plugin}\n{}", service("v3")), &[]), [v2]);
 }
 
@@ -246,7 +267,7 @@ fn an_address_that_the_client_chooses_causes_a_warning() {
         (json!({"use_remote_address": false}), true),
         (json!({"use_remote_address": true}), false),
     ] {
-        let found = warnings(&envoy(&manager, &address), &[]);
+        let found = warnings(&envoy(&manager, &address).to_string(), &[]);
         assert_eq!(
             found.iter().any(|one| one.starts_with(believed)),
             warned,

@@ -8,11 +8,10 @@ pub mod input;
 mod show;
 mod steps;
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::{fs, io};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -20,7 +19,7 @@ use serde_json::Value;
 
 use crate::environment::{GivenEnvironment, time_or_now};
 use crate::output::{Format, print_json};
-use crate::source::LoadedConfig;
+use crate::source::{self, ConfigArgs, LoadedConfig};
 pub use condition::ConditionReport;
 pub use explanation::{DecisionReport, Explanation, HeaderEdits, IdentityReport};
 use input::RequestInput;
@@ -42,9 +41,9 @@ Examples:
   divvy explain --config envoy/examples/ramp.yaml --at 2026-12-01T10:00:00Z \\
     --request 'GET https://shop.example.com/checkout' -H 'x-user-id: 42' --output json")]
 pub struct ExplainArgs {
-    /// The configuration, in any form that divvy check accepts
-    #[arg(long, short, value_name = "FILE")]
-    pub config: PathBuf,
+    /// The configuration.
+    #[command(flatten)]
+    pub source: ConfigArgs,
     /// Method and URL of the request
     #[arg(
         long,
@@ -85,7 +84,7 @@ pub struct ExplainArgs {
 
 /// Runs the verb.
 pub fn run(args: &ExplainArgs, format: Format) -> Result<ExitCode> {
-    let config = LoadedConfig::read(&args.config)?;
+    let config = args.source.load()?;
     let environment = GivenEnvironment {
         claims: args.claims.as_deref().map(read_claims).transpose()?,
         source: args.source_ip,
@@ -120,7 +119,7 @@ fn explain_batch(config: &LoadedConfig, path: &Path, defaults: &GivenEnvironment
     let input: Box<dyn io::Read> = if name == "-" {
         Box::new(io::stdin())
     } else {
-        Box::new(fs::File::open(path).with_context(|| name.clone())?)
+        Box::new(source::open(path).with_context(|| name.clone())?)
     };
     let mut out = io::BufWriter::new(io::stdout().lock());
     for (number, line) in (1..).zip(BufReader::new(input).lines()) {
@@ -142,6 +141,6 @@ fn explain_batch(config: &LoadedConfig, path: &Path, defaults: &GivenEnvironment
 
 fn read_claims(path: &Path) -> Result<Value> {
     let name = path.display().to_string();
-    let bytes = fs::read(path).with_context(|| name.clone())?;
+    let bytes = source::read_bytes(path).with_context(|| name.clone())?;
     serde_json::from_slice(&bytes).with_context(|| format!("{name}: is not JSON"))
 }

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::limits;
+use crate::source::ConfigArgs;
+
 /// Arguments of `divvy simulate`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -20,11 +23,11 @@ Examples:
   divvy simulate --config envoy/examples/guardrail.yaml --users 1000 --guardrail \\
     --rps 20 --canary-errors 5 --seconds 600 --plot target/guardrail.svg")]
 pub struct SimulateArgs {
-    /// The configuration, in any form that divvy check accepts
-    #[arg(long, short, value_name = "FILE")]
-    pub config: PathBuf,
+    /// The configuration.
+    #[command(flatten)]
+    pub source: ConfigArgs,
     /// Number of users
-    #[arg(long, default_value_t = 100_000, value_name = "NUMBER")]
+    #[arg(long, default_value_t = 100_000, value_name = "NUMBER", value_parser = limits::users)]
     pub users: usize,
     /// The users: seq (user-1, user-2, …), uuid, or a file with one user a line
     #[arg(long, default_value = "seq", value_name = "seq|uuid|FILE")]
@@ -39,25 +42,25 @@ pub struct SimulateArgs {
     #[arg(long)]
     pub guardrail: bool,
     /// Requests per second in the proxy
-    #[arg(long, default_value_t = 20.0, value_name = "NUMBER")]
+    #[arg(long, default_value_t = 20.0, value_name = "NUMBER", value_parser = limits::rate)]
     pub rps: f64,
     /// Worker threads of the proxy
-    #[arg(long, default_value_t = 2, value_name = "NUMBER")]
+    #[arg(long, default_value_t = 2, value_name = "NUMBER", value_parser = limits::workers)]
     pub workers: usize,
     /// Duration of the traffic in seconds
-    #[arg(long, default_value_t = 3_600, value_name = "NUMBER")]
+    #[arg(long, default_value_t = 3_600, value_name = "NUMBER", value_parser = limits::seconds)]
     pub seconds: u64,
     /// Failing requests of stable
-    #[arg(long, default_value_t = 0.1, value_name = "PERCENT")]
+    #[arg(long, default_value_t = 0.1, value_name = "PERCENT", value_parser = limits::percent)]
     pub stable_errors: f64,
     /// Failing requests of the other version
-    #[arg(long, default_value_t = 0.1, value_name = "PERCENT")]
+    #[arg(long, default_value_t = 0.1, value_name = "PERCENT", value_parser = limits::percent)]
     pub canary_errors: f64,
     /// Median latency of stable
-    #[arg(long, default_value_t = 50.0, value_name = "MILLISECONDS")]
+    #[arg(long, default_value_t = 50.0, value_name = "MILLISECONDS", value_parser = limits::millis)]
     pub stable_latency: f64,
     /// Median latency of the other version
-    #[arg(long, default_value_t = 50.0, value_name = "MILLISECONDS")]
+    #[arg(long, default_value_t = 50.0, value_name = "MILLISECONDS", value_parser = limits::millis)]
     pub canary_latency: f64,
     /// Writes a plot of the shares, ramps and guardrails
     #[arg(long, value_name = "FILE.svg")]

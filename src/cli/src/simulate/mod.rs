@@ -18,7 +18,6 @@ use crate::environment::time_or_now;
 use crate::output::{Format, exit_code, print_json};
 use crate::palette::{BAD, BOLD, version};
 use crate::population::Population;
-use crate::source::LoadedConfig;
 pub use args::SimulateArgs;
 use guardrail::GuardrailRun;
 use shares::{MISMATCH, Overlap, RolloutShares};
@@ -36,7 +35,7 @@ struct SimulationReport {
 
 /// Runs the verb.
 pub fn run(args: &SimulateArgs, format: Format) -> Result<ExitCode> {
-    let config = LoadedConfig::read(&args.config)?;
+    let config = args.source.load()?;
     let policy = &config.policy;
     let now = time_or_now(args.at.as_deref())?;
     let users = Population::read(&args.population, args.seed)?.users(args.users);

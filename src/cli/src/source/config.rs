@@ -1,12 +1,41 @@
 //! The configuration of a file, compiled.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use clap::Args;
 use divvy::policy::Policy;
 use serde_json::Value;
 
-use super::file;
+use super::file::Given;
+use super::read;
+
+/// The file of a verb that reads one configuration.
+#[derive(Args, Clone, Debug)]
+pub struct ConfigArgs {
+    /// The configuration, in any form that divvy check accepts; - for standard input
+    #[arg(
+        value_name = "FILE",
+        required_unless_present = "config",
+        conflicts_with = "config"
+    )]
+    pub file: Option<PathBuf>,
+    /// The same as the argument FILE
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Name of the plugin, if the file has several configurations
+    #[arg(long, value_name = "NAME")]
+    pub plugin: Option<String>,
+}
+
+impl ConfigArgs {
+    /// Reads and compiles the configuration.
+    pub fn load(&self) -> Result<LoadedConfig> {
+        let path = self.file.as_ref().or(self.config.as_ref());
+        let path = path.context("a file with the configuration is required")?;
+        LoadedConfig::read(path, self.plugin.as_deref())
+    }
+}
 
 /// A valid configuration.
 #[derive(Debug)]
@@ -25,10 +54,10 @@ impl LoadedConfig {
         Ok(Self { policy, raw })
     }
 
-    /// Reads and compiles the only configuration of a file.
-    pub fn read(path: &Path) -> Result<Self> {
-        let file = file::read(path, true)?;
-        let found = file.single()?;
+    /// Reads and compiles the only configuration of a file, or the one of this plugin.
+    pub fn read(path: &Path, plugin: Option<&str>) -> Result<Self> {
+        let file = read::read(path, Given::Alone)?;
+        let found = file.single(plugin)?;
         Self::new(&found.bytes).with_context(|| format!("{}: see divvy check", file.name))
     }
 

@@ -14,6 +14,8 @@ pub enum OffsetMap {
     Bytes(Vec<usize>),
     /// The start of each line: in the text, and in the file.
     LineIndex(Vec<(usize, usize)>),
+    /// The first map leads to a text that is itself part of a file.
+    Within(Box<[Self; 2]>),
 }
 
 impl OffsetMap {
@@ -36,11 +38,20 @@ impl OffsetMap {
         }
     }
 
+    /// This map into a text, continued by the map of that text into the file.
+    pub fn within(self, outer: &Self) -> Self {
+        match outer {
+            Self::From(0) => self,
+            outer => Self::Within(Box::new([self, outer.clone()])),
+        }
+    }
+
     /// The offset in the file of an offset in the text.
     pub fn in_file(&self, offset: usize) -> usize {
         match self {
             Self::From(start) => start + offset,
             Self::At(start) => *start,
+            Self::Within(maps) => maps[1].in_file(maps[0].in_file(offset)),
             Self::Bytes(places) => {
                 let last = places.len().saturating_sub(1);
                 places.get(offset.min(last)).copied().unwrap_or_default()

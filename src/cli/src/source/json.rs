@@ -12,7 +12,16 @@ use super::tree::{NodeKind, Quoting, SourceEntry, SourceNode, SourceScalar};
 /// Reads the document of a text. serde_json, which the filter uses, decides what is valid.
 pub fn read(text: &str) -> Result<SourceNode, SourceError> {
     if let Err(error) = serde_json::from_str::<IgnoredAny>(text) {
-        let message = format!("not JSON: {error}");
+        let text_of_error = error.to_string();
+        let position = format!(" at line {} column {}", error.line(), error.column());
+        let reason = text_of_error
+            .strip_suffix(&*position)
+            .unwrap_or(&text_of_error);
+        let mark = match text.starts_with('\u{feff}') {
+            true => "; the file begins with a byte order mark",
+            false => "",
+        };
+        let message = format!("not JSON: {reason}{mark}");
         return Err(SourceError::new(
             LineIndex::new(text).offset(error.line(), error.column()),
             message,
@@ -42,6 +51,7 @@ fn node(value: Value<'_>) -> SourceNode {
         Value::Object(object) => {
             let entries = object.properties.into_iter().map(|property| SourceEntry {
                 start: property.name.range().start,
+                is_plain: false,
                 key: match property.name {
                     ObjectPropName::String(text) => text.value.into_owned(),
                     ObjectPropName::Word(word) => word.value.to_owned(),

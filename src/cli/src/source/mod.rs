@@ -4,18 +4,24 @@
 //! text inside what Envoy reads. Every node keeps its position in the file.
 
 mod config;
+mod document;
 mod embedded;
 mod error;
 mod file;
 mod find;
 mod json;
 mod lines;
+mod merge;
+mod read;
+mod scalar;
 pub mod tree;
 mod yaml;
 
-pub use config::LoadedConfig;
+pub use config::{ConfigArgs, LoadedConfig};
+pub use document::SourceDocument;
 pub use embedded::OffsetMap;
 pub use error::SourceError;
-pub use file::{SourceFile, read_all};
-pub use find::FoundConfig;
+pub use file::{Content, Given, SourceFile};
+pub use find::{Carrier, EnvoyPlugin, FoundConfig, Workload};
 pub use lines::LineIndex;
+pub use read::{SkippedFile, SourceSet, open, read_all, read_bytes, read_text};

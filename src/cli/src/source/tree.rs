@@ -1,6 +1,6 @@
 //! The nodes of a YAML or JSON document with their positions.
 
-use std::fmt::Write as _;
+use super::scalar;
 
 /// A node of a YAML or JSON document.
 #[derive(Clone, Debug)]
@@ -51,6 +51,8 @@ pub enum Quoting {
 pub struct SourceEntry {
     /// Its key.
     pub key: String,
+    /// Whether the key has no quotes, so that `<<` is a merge key.
+    pub is_plain: bool,
     /// Byte offset of the key in the file.
     pub start: usize,
     /// Its value.
@@ -136,7 +138,10 @@ impl SourceNode {
 
     fn write(&self, version: YamlVersion, json: &mut String) {
         match &self.kind {
-            NodeKind::Scalar(scalar) => scalar.write(version, json),
+            NodeKind::Scalar(scalar) if scalar.quoting == Quoting::Plain => {
+                json.push_str(&scalar::json(&scalar.text, version));
+            }
+            NodeKind::Scalar(scalar) => json.push_str(&scalar::quoted(&scalar.text)),
             NodeKind::List(elements) => {
                 json.push('[');
                 for (index, element) in elements.iter().enumerate() {
@@ -153,7 +158,12 @@ impl SourceNode {
                     if index > 0 {
                         json.push(',');
                     }
-                    quote(&entry.key, json);
+                    let key = if entry.is_plain {
+                        scalar::key(&entry.key, version)
+                    } else {
+                        entry.key.clone()
+                    };
+                    json.push_str(&scalar::quoted(&key));
                     json.push(':');
                     entry.value.write(version, json);
                 }
@@ -204,102 +214,5 @@ impl SourceNode {
             .max_by_key(|entry| entry.key.len())?;
         let rest = &path[entry.key.len()..];
         Some((&entry.value, rest.strip_prefix('.').unwrap_or(rest)))
-    }
-}
-
-impl SourceScalar {
-    fn write(&self, version: YamlVersion, json: &mut String) {
-        if self.quoting != Quoting::Plain {
-            return quote(&self.text, json);
-        }
-        match &*self.text {
-            "" | "~" | "null" | "Null" | "NULL" => json.push_str("null"),
-            "true" | "True" | "TRUE" => json.push_str("true"),
-            "false" | "False" | "FALSE" => json.push_str("false"),
-            text if version == YamlVersion::V11 && is_one_of(text, ["y", "yes", "on"]) => {
-                json.push_str("true");
-            }
-            text if version == YamlVersion::V11 && is_one_of(text, ["n", "no", "off"]) => {
-                json.push_str("false");
-            }
-            text => match number(text) {
-                Some(number) => json.push_str(&number),
-                None => quote(text, json),
-            },
-        }
-    }
-}
-
-/// Whether the text is one of the words in a spelling of YAML 1.1: `no`, `No` or `NO`.
-fn is_one_of<const N: usize>(text: &str, words: [&str; N]) -> bool {
-    words.iter().any(|word| {
-        let mut title = (*word).to_owned();
-        title[..1].make_ascii_uppercase();
-        text == *word || text == title || text == word.to_ascii_uppercase()
-    })
-}
-
-/// A YAML number as JSON.
-fn number(text: &str) -> Option<String> {
-    let is_plain =
-        text.starts_with(['-', '+', '.']) || text.starts_with(|c: char| c.is_ascii_digit());
-    if !is_plain {
-        return None;
-    }
-    if serde_json::from_str::<serde_json::Number>(text).is_ok() {
-        return Some(text.to_owned());
-    }
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let sign = if text.starts_with('-') { "-" } else { "" };
-    for (prefix, radix) in [("0x", 16), ("0o", 8)] {
-        if let Some(digits) = digits.strip_prefix(prefix) {
-            let value = u64::from_str_radix(digits, radix).ok()?;
-            return Some(format!("{sign}{value}"));
-        }
-    }
-    let allowed = |c: char| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '-' | '+');
-    let value: f64 = text.chars().all(allowed).then(|| text.parse().ok())??;
-    value.is_finite().then(|| value.to_string())
-}
-
-fn quote(text: &str, json: &mut String) {
-    // A string always serializes.
-    let quoted = serde_json::to_string(text).unwrap_or_default();
-    let _ = write!(json, "{quoted}");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn plain_scalars_have_the_type_of_the_yaml_version() {
-        for (text, modern, kubernetes) in [
-            ("no", "\"no\"", "false"),
-            ("On", "\"On\"", "true"),
-            ("oN", "\"oN\"", "\"oN\""),
-            ("true", "true", "true"),
-            ("~", "null", "null"),
-            ("5", "5", "5"),
-            ("+5", "5", "5"),
-            (".5", "0.5", "0.5"),
-            ("0x10", "16", "16"),
-            ("30s", "\"30s\"", "\"30s\""),
-            ("-", "\"-\"", "\"-\""),
-            (".inf", "\".inf\"", "\".inf\""),
-            ("2026-12-01", "\"2026-12-01\"", "\"2026-12-01\""),
-        ] {
-            let scalar = SourceScalar {
-                text: text.to_owned(),
-                quoting: Quoting::Plain,
-                end: 0,
-            };
-            for (version, expected) in [(YamlVersion::V12, modern), (YamlVersion::V11, kubernetes)]
-            {
-                let mut json = String::new();
-                scalar.write(version, &mut json);
-                assert_eq!(json, expected, "{text}, {version:?}");
-            }
-        }
     }
 }

@@ -1,84 +1,142 @@
 //! YAML documents as trees with positions.
+//!
+//! libyaml, because Kubernetes reads YAML with a translation of it: what one accepts, the other does.
 
 use std::collections::HashMap;
 
-use granit_parser::{Event, Parser, ScalarStyle, Span};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use libyaml_safer::{EventData, Parser, ScalarStyle};
 
 use super::error::SourceError;
 use super::tree::{NodeKind, Quoting, SourceEntry, SourceNode, SourceScalar};
 
 /// Maximum number of nodes that aliases add to a file. Nested aliases grow exponentially.
 const MAX_COPIES: usize = 1_000_000;
+/// Maximum depth of lists and objects.
+const MAX_DEPTH: usize = 200;
+/// The prefix of the tags that YAML defines, which a file writes as `!!`.
+const TAG: &str = "tag:yaml.org,2002:";
 
 /// Reads the documents of a file.
 pub fn read(text: &str) -> Result<Vec<SourceNode>, SourceError> {
-    let mut builder = TreeBuilder::default();
-    for event in Parser::new_from_str(text) {
-        let (event, span) = event.map_err(|error| {
-            let offset = error.marker().byte_offset().unwrap_or(text.len());
-            SourceError::new(offset, format!("not YAML: {}", error.info()))
+    let mut bytes = text.as_bytes();
+    let mut parser = Parser::new();
+    parser.set_input(&mut bytes);
+    let mut builder = TreeBuilder {
+        text,
+        documents: Vec::new(),
+        open: Vec::new(),
+        anchors: HashMap::new(),
+        copies: 0,
+    };
+    for event in parser {
+        let event = event.map_err(|error| {
+            let offset = |mark: libyaml_safer::Mark| usize::try_from(mark.index).ok();
+            let at = error.problem_mark().and_then(offset);
+            // What lacks its end is at its start.
+            let is_end = at.is_none_or(|at| at >= text.trim_end().len());
+            let start = error.context_mark().and_then(offset).filter(|_| is_end);
+            let offset = start.or(at).unwrap_or_default();
+            SourceError::new(offset, format!("not YAML: {}", error.problem()))
         })?;
-        builder.add(event, span, text)?;
+        let [start, end] = [event.start_mark, event.end_mark].map(|mark| {
+            usize::try_from(mark.index)
+                .unwrap_or_default()
+                .min(text.len())
+        });
+        builder.add(event.data, start, end)?;
     }
     Ok(builder.documents)
 }
 
-#[derive(Default)]
-struct TreeBuilder {
+struct TreeBuilder<'t> {
+    text: &'t str,
     documents: Vec<SourceNode>,
     open: Vec<OpenCollection>,
-    anchors: HashMap<usize, SourceNode>,
+    /// Nodes with their depths.
+    anchors: HashMap<String, (SourceNode, usize)>,
     copies: usize,
 }
 
 /// A list or an object whose end was not read yet.
 struct OpenCollection {
     start: usize,
-    anchor: usize,
+    anchor: Option<String>,
     elements: Vec<SourceNode>,
+    /// Depth of the deepest element.
+    depth: usize,
 }
 
-impl TreeBuilder {
-    fn add(&mut self, event: Event<'_>, span: Span, text: &str) -> Result<(), SourceError> {
-        let start = span.start.byte_offset().unwrap_or_default();
+impl TreeBuilder<'_> {
+    fn add(&mut self, event: EventData, start: usize, end: usize) -> Result<(), SourceError> {
         match event {
-            Event::Scalar(value, style, anchor, _) => {
-                let kind = NodeKind::Scalar(SourceScalar {
-                    text: value.into_owned(),
+            EventData::DocumentStart { .. } => self.anchors.clear(),
+            EventData::Scalar {
+                anchor,
+                tag,
+                value,
+                style,
+                ..
+            } => {
+                let start = self.content(start);
+                let scalar = SourceScalar {
+                    text: value,
                     quoting: match style {
                         ScalarStyle::Plain => Quoting::Plain,
                         ScalarStyle::Literal => Quoting::Literal,
                         ScalarStyle::Folded => Quoting::Folded,
                         _ => Quoting::Quoted,
                     },
-                    end: span.end.byte_offset().unwrap_or(text.len()),
-                });
-                self.push(SourceNode { start, kind }, anchor);
+                    end,
+                };
+                let kind = NodeKind::Scalar(tagged(scalar, tag.as_deref(), start)?);
+                self.push(SourceNode { start, kind }, anchor, 0)?;
             }
-            Event::SequenceStart(_, anchor, _) | Event::MappingStart(_, anchor, _) => {
+            EventData::SequenceStart { anchor, .. } | EventData::MappingStart { anchor, .. } => {
+                let start = self.content(start);
+                if self.open.len() >= MAX_DEPTH {
+                    return Err(too_deep(start));
+                }
                 self.open.push(OpenCollection {
                     start,
                     anchor,
                     elements: Vec::new(),
+                    depth: 0,
                 });
             }
-            Event::SequenceEnd => self.close(|elements| Ok(NodeKind::List(elements)))?,
-            Event::MappingEnd => self.close(|elements| Ok(NodeKind::Map(entries(elements)?)))?,
-            Event::Alias(anchor) => {
-                let node = self.anchors.get(&anchor).cloned();
-                let node = node.ok_or_else(|| {
-                    SourceError::new(start, "alias inside the node that it refers to")
+            EventData::SequenceEnd => self.close(|elements| Ok(NodeKind::List(elements)))?,
+            EventData::MappingEnd => {
+                self.close(|elements| Ok(NodeKind::Map(entries(elements)?)))?
+            }
+            EventData::Alias { anchor } => {
+                let known = self.anchors.get(&anchor).cloned();
+                let (node, depth) = known.ok_or_else(|| {
+                    let message = format!("not YAML: no node before it has the anchor {anchor}");
+                    SourceError::new(start, message)
                 })?;
                 node.walk(&mut |_| self.copies += 1);
                 if self.copies > MAX_COPIES {
                     let message = "aliases add more than 1,000,000 nodes to this file";
                     return Err(SourceError::new(start, message));
                 }
-                self.push(node, 0);
+                self.push(node, None, depth)?;
             }
             _ => {}
         }
         Ok(())
+    }
+
+    /// The start of a node's content, behind its anchor and its tag.
+    fn content(&self, start: usize) -> usize {
+        let mut rest = &self.text[start..];
+        while rest.starts_with(['&', '!']) {
+            let Some(end) = rest.find(char::is_whitespace) else {
+                break;
+            };
+            rest = rest[end..].trim_start();
+        }
+        self.text.len() - rest.len()
     }
 
     fn close(
@@ -87,20 +145,70 @@ impl TreeBuilder {
     ) -> Result<(), SourceError> {
         if let Some(open) = self.open.pop() {
             let (start, kind) = (open.start, kind(open.elements)?);
-            self.push(SourceNode { start, kind }, open.anchor);
+            self.push(SourceNode { start, kind }, open.anchor, open.depth + 1)?;
         }
         Ok(())
     }
 
-    fn push(&mut self, node: SourceNode, anchor: usize) {
-        if anchor > 0 {
-            self.anchors.insert(anchor, node.clone());
+    fn push(
+        &mut self,
+        node: SourceNode,
+        anchor: Option<String>,
+        depth: usize,
+    ) -> Result<(), SourceError> {
+        if self.open.len() + depth > MAX_DEPTH {
+            return Err(too_deep(node.start));
+        }
+        if let Some(anchor) = anchor {
+            self.anchors.insert(anchor, (node.clone(), depth));
         }
         match self.open.last_mut() {
-            Some(open) => open.elements.push(node),
+            Some(open) => {
+                open.depth = open.depth.max(depth);
+                open.elements.push(node);
+            }
             None => self.documents.push(node),
         }
+        Ok(())
     }
+}
+
+fn too_deep(offset: usize) -> SourceError {
+    SourceError::new(offset, format!("is nested more than {MAX_DEPTH} deep"))
+}
+
+/// A scalar with the type that its tag gives it.
+fn tagged(
+    scalar: SourceScalar,
+    tag: Option<&str>,
+    start: usize,
+) -> Result<SourceScalar, SourceError> {
+    let Some(tag) = tag.filter(|tag| !tag.is_empty()) else {
+        return Ok(scalar);
+    };
+    Ok(match tag.strip_prefix(TAG) {
+        Some("int" | "float" | "bool" | "null" | "timestamp") => SourceScalar {
+            quoting: Quoting::Plain,
+            ..scalar
+        },
+        Some("binary") => {
+            let digits: String = scalar.text.split_whitespace().collect();
+            let bytes = BASE64_STANDARD.decode(digits);
+            let bytes = bytes.map_err(|_| SourceError::new(start, "is not base64"))?;
+            SourceScalar {
+                text: String::from_utf8_lossy(&bytes).into_owned(),
+                // Only its start has a position.
+                quoting: Quoting::Folded,
+                ..scalar
+            }
+        }
+        // Text, also by a tag that only other programs know.
+        _ if scalar.quoting == Quoting::Plain => SourceScalar {
+            quoting: Quoting::Quoted,
+            ..scalar
+        },
+        _ => scalar,
+    })
 }
 
 /// The entries of a mapping, from its keys and values in turn.
@@ -112,8 +220,13 @@ fn entries(elements: Vec<SourceNode>) -> Result<Vec<SourceEntry>, SourceError> {
         let NodeKind::Scalar(scalar) = key.kind else {
             return Err(SourceError::new(start, "the key is not a string"));
         };
-        let key = scalar.text;
-        entries.push(SourceEntry { key, start, value });
+        let is_plain = scalar.quoting == Quoting::Plain;
+        entries.push(SourceEntry {
+            key: scalar.text,
+            is_plain,
+            start,
+            value,
+        });
     }
     Ok(entries)
 }

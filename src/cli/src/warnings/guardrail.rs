@@ -1,28 +1,34 @@
 //! Guardrails that watch no version, or never see enough requests.
 
 use divvy::bucket::Share;
+use divvy::decide;
+use divvy::decision::Reason;
 use divvy::policy::Policy;
 use divvy::request::Empty;
 use serde_json::Value;
 
+use super::cover::always;
+use super::kind::Kind;
 use super::warning::{Warning, each};
 use crate::output::percent;
+use crate::raw::list;
 
 pub(super) fn find(policy: &Policy, raw: &Value, rps: Option<f64>, found: &mut Vec<Warning>) {
     let shares = policy.shares(&Empty);
     let rollouts = each(raw, "", "rollouts");
-    for (((path, raw), rollout), shares) in rollouts.iter().zip(&policy.rollouts).zip(shares) {
-        let Some(guardrail) = raw.get("guardrail") else {
+    for (index, ((path, raw_rollout), shares)) in rollouts.iter().zip(shares).enumerate() {
+        let Some(guardrail) = raw_rollout.get("guardrail") else {
             continue;
         };
-        if let Some((version, field)) = rollout.strategy.behaviour().sole_version()
-            && version == rollout.stable
-        {
-            let message = "is stable, which the guardrail does not watch: there is no version to \
-                           fall back to";
-            found.push(Warning::new(format!("{path}.strategy.{field}"), message));
+        if let Some((field, message)) = never_judges(policy, raw, index) {
+            found.push(Warning::new(
+                Kind::NeverJudges,
+                format!("{path}.{field}"),
+                message,
+            ));
             continue;
         }
+        let rollout = &policy.rollouts[index];
         let (Some(rps), Some(plan)) = (rps, &rollout.plan) else {
             continue;
         };
@@ -43,7 +49,83 @@ pub(super) fn find(policy: &Policy, raw: &Value, rps: Option<f64>, found: &mut V
                  second a version with {share:.4} % of the users gets {seen:.1} in the longest \
                  window, {window:.0} s"
             );
-            found.push(Warning::new(format!("{path}.guardrail{field}"), message));
+            let path = format!("{path}.guardrail{field}");
+            found.push(Warning::new(Kind::TooFewRequests, path, message));
         }
     }
+}
+
+/// Why no response counts for the guardrail of a rollout, and the field at which that is decided.
+pub fn never_judges(policy: &Policy, raw: &Value, index: usize) -> Option<(String, String)> {
+    let rollout = policy.rollouts.get(index)?;
+    let is_guarded = rollout.plan.as_ref().is_some_and(|plan| plan.is_guarded());
+    // Decisions of a trusted proxy count, whatever the strategy is.
+    if !is_guarded || !rollout.enabled || policy.inheritance.is_some() {
+        return None;
+    }
+    if let Some((version, field)) = rollout.strategy.behaviour().sole_version()
+        && version == rollout.stable
+        && rollout.rules.iter().all(|rule| rule.percent.is_none())
+    {
+        let message = "is stable, which the guardrail does not watch: there is no version to \
+                       fall back to";
+        return Some((format!("strategy.{field}"), message.to_owned()));
+    }
+    let raw = list(raw, "rollouts").get(index)?;
+    let mut forced = Vec::new();
+    let mut is_reached = true;
+    for (rule, raw) in rollout.rules.iter().zip(list(raw, "rules")) {
+        let is_new = rule.version != rollout.stable;
+        let admits = rule.percent.as_ref().map(|gate| gate.share());
+        if is_new && admits.is_some_and(|share| share > Share::NONE) {
+            return None;
+        }
+        if is_new && admits.is_none() {
+            let name = rollout.version(rule.version)?.name.to_string();
+            forced.extend((!forced.contains(&name)).then_some(name));
+        }
+        if admits.is_none_or(|share| share == Share::ALL) && always(raw.get("when")?) {
+            is_reached = false;
+            break;
+        }
+    }
+    if is_reached && strategy_reaches(policy, index, raw) {
+        return None;
+    }
+    let message = match forced.as_slice() {
+        [] => "the guardrail never judges: no request gets a version other than stable".to_owned(),
+        forced => format!(
+            "the guardrail never judges: only rules without percent send requests to {}, and their responses do not \
+             count, because a person asks for that version on purpose; give the rule a percent (100 is everybody), or \
+             the strategy a weight",
+            forced.join(" and ")
+        ),
+    };
+    Some(("guardrail".to_owned(), message))
+}
+
+/// Whether the strategy can choose a version other than stable, now or later.
+fn strategy_reaches(policy: &Policy, index: usize, raw: &Value) -> bool {
+    let Some(rollout) = policy.rollouts.get(index) else {
+        return false;
+    };
+    if rollout.strategy.behaviour().ramped_version().is_some() {
+        let canary = raw.pointer("/strategy/canary").unwrap_or(&Value::Null);
+        let weights = list(canary, "steps").iter().chain(canary.get("ramp"));
+        let mut weights = weights.flat_map(|step| {
+            ["weight", "from", "to", "then"].map(|field| step.get(field).and_then(Value::as_f64))
+        });
+        return weights.any(|weight| weight.is_some_and(|weight| weight > 0.0));
+    }
+    if raw
+        .pointer("/strategy/abTest/traffic")
+        .and_then(Value::as_f64)
+        == Some(0.0)
+    {
+        return false;
+    }
+    let answers = decide::possible(policy, rollout);
+    answers.iter().any(|(version, reason)| {
+        *version != rollout.stable && !matches!(reason, Reason::Rule | Reason::Inherited)
+    })
 }

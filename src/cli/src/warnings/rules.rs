@@ -2,14 +2,16 @@
 
 use std::slice;
 
-use divvy::condition::Operator;
-use divvy::condition::operator::COMBINATIONS;
+use divvy::policy::Policy;
 use serde_json::Value;
 
+use super::cover::{covers, source};
+use super::kind::Kind;
 use super::warning::{Warning, each};
-use crate::raw::{list, text};
+use crate::raw::text;
 
-pub(super) fn find(raw: &Value, found: &mut Vec<Warning>) {
+pub(super) fn find(policy: &Policy, raw: &Value, found: &mut Vec<Warning>) {
+    let ignored = &policy.identification.ignored;
     for (path, rollout) in each(raw, "", "rollouts") {
         let rules = each(rollout, &path, "rules");
         if rollout.get("enabled") == Some(&Value::Bool(false)) {
@@ -21,14 +23,22 @@ pub(super) fn find(raw: &Value, found: &mut Vec<Warning>) {
             };
             if rule.get("percent").and_then(Value::as_f64) == Some(0.0) {
                 let message = "is 0, so the rule never matches";
-                found.push(Warning::new(format!("{place}.percent"), message));
+                let path = format!("{place}.percent");
+                found.push(Warning::new(Kind::RuleNeverDecides, path, message));
                 continue;
             }
             if let Some(why) = impossible(when, rollout) {
                 found.push(Warning::new(
+                    Kind::RuleNeverDecides,
                     format!("{place}.when"),
                     format!("never holds: {why}"),
                 ));
+                continue;
+            }
+            if let Some(value) = ignored_identity(when, ignored) {
+                let message = format!("never holds: {value:?} is one of ignoreIdentities");
+                let path = format!("{place}.when");
+                found.push(Warning::new(Kind::RuleNeverDecides, path, message));
                 continue;
             }
             let all = |earlier: &Value| earlier.get("percent").is_none_or(is_all);
@@ -41,7 +51,8 @@ pub(super) fn find(raw: &Value, found: &mut Vec<Warning>) {
                     "never decides: the earlier rule {} holds for all requests of this rule",
                     text(covering, "name")
                 );
-                found.push(Warning::new(format!("{place}.when"), message));
+                let path = format!("{place}.when");
+                found.push(Warning::new(Kind::RuleNeverDecides, path, message));
             }
         }
     }
@@ -49,58 +60,6 @@ pub(super) fn find(raw: &Value, found: &mut Vec<Warning>) {
 
 fn is_all(percent: &Value) -> bool {
     percent.as_f64() == Some(100.0)
-}
-
-/// The source of a leaf: its fields without the operator.
-fn source(leaf: &Value) -> Option<Value> {
-    let mut source = leaf.as_object()?.clone();
-    let combines = COMBINATIONS.iter().any(|key| source.contains_key(*key));
-    if combines || source.contains_key("assigned") {
-        return None;
-    }
-    for key in Operator::names().chain(["ignoreCase"]) {
-        source.remove(key);
-    }
-    if let Some(Value::String(name)) = source.get_mut("header") {
-        name.make_ascii_lowercase();
-    }
-    Some(Value::Object(source))
-}
-
-/// Whether `wider` certainly holds for all requests for which `narrow` holds.
-fn covers(wider: &Value, narrow: &Value) -> bool {
-    if wider == narrow {
-        return true;
-    }
-    // `wider` covers one part of an `all`, or has a part that covers everything.
-    if list(narrow, "all").iter().any(|part| covers(wider, part))
-        || list(wider, "any").iter().any(|part| covers(part, narrow))
-    {
-        return true;
-    }
-    let (any, all) = (list(narrow, "any"), list(wider, "all"));
-    if (!any.is_empty() && any.iter().all(|part| covers(wider, part)))
-        || (!all.is_empty() && all.iter().all(|part| covers(part, narrow)))
-    {
-        return true;
-    }
-    let (Some(one), Some(other)) = (source(wider), source(narrow)) else {
-        return false;
-    };
-    if one != other {
-        return false;
-    }
-    let absent = narrow.get("present") == Some(&Value::Bool(false));
-    if wider.get("present") == Some(&Value::Bool(true)) {
-        return !absent;
-    }
-    if wider.get("ignoreCase") != narrow.get("ignoreCase") {
-        return false;
-    }
-    match (values(wider), values(narrow)) {
-        (Some(wide), Some(few)) => few.iter().all(|value| wide.contains(value)),
-        _ => false,
-    }
 }
 
 /// Why a condition can never hold for a request that matches the rollout.
@@ -129,6 +88,20 @@ fn impossible(when: &Value, rollout: &Value) -> Option<&'static str> {
         }
     }
     None
+}
+
+/// The value of a condition on the identity that is never one, if it is the only one.
+fn ignored_identity<'v>(when: &'v Value, ignored: &[Box<[u8]>]) -> Option<&'v str> {
+    when.get("identity")?;
+    let values = values(when)?;
+    let is_ignored = |value: &Value| {
+        let value = value.as_str().unwrap_or_default().trim().as_bytes();
+        ignored.iter().any(|one| one.eq_ignore_ascii_case(value))
+    };
+    if values.is_empty() || !values.iter().all(is_ignored) {
+        return None;
+    }
+    values.first()?.as_str()
 }
 
 /// The values that a leaf accepts, if it lists them.

@@ -4,6 +4,7 @@ use divvy::bucket::Key;
 use divvy::policy::Policy;
 use serde_json::Value;
 
+use super::kind::Kind;
 use super::warning::{Warning, each};
 use crate::raw::{salt, text};
 
@@ -31,7 +32,7 @@ pub(super) fn find(policy: &Policy, raw: &Value, found: &mut Vec<Warning>) {
                 "{salt:?} is also the salt of {other}: both assign the users alike, so the results of \
                  each also contain the effect of the other; use different salts"
             );
-            found.push(Warning::new(place, message));
+            found.push(Warning::new(Kind::SharedSalt, place, message));
         }
         before.push((name, salt, layer));
     }

@@ -2,20 +2,60 @@
 
 use serde_json::Value;
 
-/// A warning at a place of a configuration.
+use super::kind::Kind;
+
+/// A warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// Path in the configuration.
+    /// Its kind.
+    pub kind: Kind,
+    /// Where it is.
+    pub place: Place,
+    /// Path in the configuration, or the field of Envoy's configuration.
     pub path: String,
     /// The problem, and what to do about it.
     pub message: String,
 }
 
+/// The place of a warning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// At a path of the configuration that was examined.
+    Configuration,
+    /// In a file.
+    File(FilePlace),
+}
+
+/// A place in one of the given files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FilePlace {
+    /// Index of the file.
+    pub file: usize,
+    /// Byte offset.
+    pub offset: usize,
+}
+
 impl Warning {
-    pub(super) fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+    /// A warning about a value of the configuration.
+    pub fn new(kind: Kind, path: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
+            kind,
+            place: Place::Configuration,
             path: path.into(),
             message: message.into(),
+        }
+    }
+
+    /// A warning about a field in a file around the configuration.
+    pub fn in_file(
+        kind: Kind,
+        place: FilePlace,
+        path: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            place: Place::File(place),
+            ..Self::new(kind, path, message)
         }
     }
 }

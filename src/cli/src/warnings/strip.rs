@@ -1,0 +1,137 @@
+//! Headers that only divvy writes and that clients can send nevertheless, because they are not removed early.
+
+use divvy::policy::{HeaderRole, Policy};
+use divvy::request::HeaderId;
+use serde_json::Value;
+
+use super::Examined;
+use super::bootstrap::managers_of;
+use super::kind::Kind;
+use super::surroundings::{Strip, Surroundings};
+use super::warning::{Warning, each};
+use crate::source::{Carrier, Workload};
+
+/// A header that divvy writes: its role if it has one, the path of its name, and its name.
+type WrittenHeader = (Option<HeaderRole>, String, String);
+
+pub(super) fn find(one: &Examined, surroundings: &Surroundings, found: &mut Vec<Warning>) {
+    let headers = written(&one.policy, &one.raw);
+    match &one.found.carrier {
+        Carrier::Plain => {}
+        Carrier::Envoy(plugin) => {
+            for manager in managers_of(one, plugin, surroundings) {
+                let place = "early_header_mutation_extensions";
+                // A peer with a verified certificate is another proxy, whose assignment divvy keeps or removes.
+                let headers = headers.iter().filter(|(role, ..)| {
+                    !manager.verifies_peer || *role != Some(HeaderRole::Assignment)
+                });
+                let mut headers = headers.peekable();
+                if manager.removes.is_empty() && headers.peek().is_some() {
+                    let names: Vec<_> = headers.map(|(_, _, name)| &**name).collect();
+                    let message = format!(
+                        "clients can send {}, which filters in front of divvy and routes believe: add {place} that \
+                         remove them, as in envoy/edge.yaml",
+                        names.join(", ")
+                    );
+                    found.push(Warning::in_file(
+                        Kind::NotStripped,
+                        manager.place,
+                        place,
+                        message,
+                    ));
+                } else {
+                    missing(headers, &manager.removes, place, found);
+                }
+            }
+        }
+        Carrier::Workload(workload) => {
+            let strips = surroundings.strips.iter();
+            let strips: Vec<&Strip> = strips.filter(|strip| applies(strip, workload)).collect();
+            // Without any, it may be in another file.
+            if strips.is_empty() {
+                return;
+            }
+            let removes = strips.iter().flat_map(|strip| &strip.removes);
+            let removes: Vec<String> = removes.cloned().collect();
+            let place = match workload.is_envoy_gateway {
+                true => "earlyRequestHeaders of the ClientTrafficPolicy",
+                false => "early_header_mutation_extensions of the EnvoyFilter",
+            };
+            missing(headers.iter(), &removes, place, found);
+        }
+    }
+}
+
+fn missing<'h>(
+    headers: impl Iterator<Item = &'h WrittenHeader>,
+    removes: &[String],
+    place: &str,
+    found: &mut Vec<Warning>,
+) {
+    for (_, path, header) in headers {
+        if !removes.iter().any(|removed| removed == header) {
+            let message = format!(
+                "clients can send {header}, which filters in front of divvy and routes believe: add `remove: {header}` \
+                 to {place}"
+            );
+            let warning = Warning::new(Kind::NotStripped, path, message);
+            if !found.contains(&warning) {
+                found.push(warning);
+            }
+        }
+    }
+}
+
+/// Whether an EnvoyFilter is for workloads of a plugin.
+fn applies(strip: &Strip, plugin: &Workload) -> bool {
+    let filter = &strip.workload;
+    let same_namespace = filter.namespace == plugin.namespace
+        || filter.namespace.is_empty()
+        || plugin.namespace.is_empty()
+        || (filter.namespace == "istio-system" && filter.labels.is_empty());
+    let selects = |labels: &[(String, String)], of: &[(String, String)]| {
+        labels.iter().all(|label| of.contains(label))
+    };
+    let same_targets = filter.targets.is_empty()
+        || plugin.targets.is_empty()
+        || filter
+            .targets
+            .iter()
+            .any(|target| plugin.targets.contains(target));
+    filter.is_envoy_gateway == plugin.is_envoy_gateway
+        && same_namespace
+        && same_targets
+        && (selects(&filter.labels, &plugin.labels) || selects(&plugin.labels, &filter.labels))
+}
+
+/// The headers that this configuration writes, with the path of their name. With `trust` the assignment may come from
+/// another proxy.
+fn written(policy: &Policy, raw: &Value) -> Vec<WrittenHeader> {
+    let name = |id: HeaderId| Some(policy.reserved_header(id)?.name.to_string());
+    let mut all = Vec::new();
+    for (role, id) in &policy.written_headers {
+        let field = match role {
+            HeaderRole::Route => "route",
+            HeaderRole::Assignment if policy.inheritance.is_some() => continue,
+            HeaderRole::Assignment => "assignment",
+            HeaderRole::Mirror => "mirror",
+            HeaderRole::Identity => "identity",
+        };
+        let is_written = raw.pointer(&format!("/headers/{field}")).is_some();
+        let path = match is_written {
+            true => format!("headers.{field}"),
+            false => String::new(),
+        };
+        all.extend(name(*id).map(|name| (Some(*role), path, name)));
+    }
+    for ((path, _), rollout) in each(raw, "", "rollouts").iter().zip(&policy.rollouts) {
+        let Some(expose) = &rollout.expose else {
+            continue;
+        };
+        for (field, id) in [("group", expose.group), ("id", expose.id)] {
+            let header = id.and_then(name);
+            all.extend(header.map(|name| (None, format!("{path}.expose.{field}"), name)));
+        }
+    }
+    all
+}
