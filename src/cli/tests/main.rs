@@ -4,6 +4,7 @@ mod check;
 mod common;
 mod diff;
 mod explain;
+mod forms;
 mod help;
 mod inputs;
 mod page;
