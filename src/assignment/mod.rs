@@ -7,7 +7,7 @@
 //!
 //! The assignment that one proxy writes is what the next proxy reads. A client can write the
 //! same header, so it counts only if its sender is trusted ([`Trust`]); without `trust` it
-//! never does. A rollout inherits the member of its own name if it has that version. All
+//! never does. Decisions of an earlier divvy filter of the same chain are always read. A rollout inherits the member of its own name if it has that version. All
 //! other members are forwarded byte for byte, for a proxy further downstream.
 
 mod read;
@@ -16,7 +16,8 @@ mod write;
 
 use std::cell::OnceCell;
 
-pub use trust::{Principal, Trust};
+pub use read::dictionary;
+pub use trust::{Principal, Trust, is_gateway};
 pub use write::{member_prefix, write_decision, write_member};
 
 use crate::decision::Reason;
@@ -47,19 +48,34 @@ pub struct Inheritance {
     pub trust: Trust,
 }
 
+/// An earlier divvy filter of the same chain, which decided this request too.
+#[derive(Clone, Copy, Debug)]
+pub struct EarlierFilter {
+    /// The assignment header, which that filter wrote.
+    pub assignment: HeaderId,
+    /// Whether it wrote the route header, so that its decisions are final.
+    pub routes: bool,
+}
+
 /// The upstream decisions of one request, read on first use.
 #[derive(Debug)]
 pub struct UpstreamDecisions<'a, 'r> {
     inheritance: Option<&'a Inheritance>,
+    earlier: Option<EarlierFilter>,
     request: &'a Request<'r>,
     members: OnceCell<Vec<AssignmentMember>>,
 }
 
 impl<'a, 'r> UpstreamDecisions<'a, 'r> {
-    /// The upstream decisions of `request`; none without `inheritance`.
-    pub const fn new(request: &'a Request<'r>, inheritance: Option<&'a Inheritance>) -> Self {
+    /// The upstream decisions of `request`; none without `inheritance` or an earlier filter.
+    pub const fn new(
+        request: &'a Request<'r>,
+        inheritance: Option<&'a Inheritance>,
+        earlier: Option<EarlierFilter>,
+    ) -> Self {
         Self {
             inheritance,
+            earlier,
             request,
             members: OnceCell::new(),
         }
@@ -67,16 +83,18 @@ impl<'a, 'r> UpstreamDecisions<'a, 'r> {
 
     /// All members, if the sender is trusted.
     pub fn members(&self) -> &[AssignmentMember] {
-        let Some(inheritance) = self.inheritance else {
-            return &[];
+        let (header, trust) = match (self.earlier, self.inheritance) {
+            (Some(earlier), _) => (earlier.assignment, None),
+            (None, Some(inheritance)) => (inheritance.header, Some(&inheritance.trust)),
+            (None, None) => return &[],
         };
         self.members.get_or_init(|| {
-            let mut lines = self.request.lines(inheritance.header);
+            let mut lines = self.request.lines(header);
             let Some(first) = lines.next() else {
                 return Vec::new();
             };
             // After the header, because it costs a host call.
-            if !inheritance.trust.holds(self.request.environment()) {
+            if trust.is_some_and(|trust| !trust.holds(self.request.environment())) {
                 return Vec::new();
             }
             // Several lines are one list.
@@ -85,11 +103,17 @@ impl<'a, 'r> UpstreamDecisions<'a, 'r> {
                 whole.extend_from_slice(b",");
                 whole.extend_from_slice(line);
             }
-            if whole.len() > MAX_BYTES {
+            if trust.is_some() && whole.len() > MAX_BYTES {
                 return Vec::new();
             }
-            read::dictionary(&whole).unwrap_or_default()
+            dictionary(&whole).unwrap_or_default()
         })
+    }
+
+    /// Whether a filter of this proxy made the decisions and chose the route by them. It also judges
+    /// them, and no other version can serve the request.
+    pub fn is_final(&self) -> bool {
+        self.earlier.is_some_and(|earlier| earlier.routes)
     }
 
     /// The member of a rollout.

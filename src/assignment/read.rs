@@ -8,7 +8,7 @@ use crate::decision::Reason;
 
 /// The members of a dictionary; of equal keys the last. `None` if the text is not a
 /// dictionary: the RFC requires that all of it is ignored then.
-pub(super) fn dictionary(bytes: &[u8]) -> Option<Vec<AssignmentMember>> {
+pub fn dictionary(bytes: &[u8]) -> Option<Vec<AssignmentMember>> {
     let text = std::str::from_utf8(bytes).ok()?;
     let mut reader = Reader { rest: text };
     let mut members: Vec<AssignmentMember> = Vec::new();

@@ -37,6 +37,14 @@ impl Trust {
     }
 }
 
+/// Whether the id of a node is that of a gateway on Istio, whose ids are
+/// `TYPE~ADDRESS~NAME~DOMAIN`: of all types, only a sidecar stands beside a workload.
+pub fn is_gateway(node_id: &[u8]) -> bool {
+    let mut parts = node_id.split(|byte| *byte == b'~');
+    let kind = parts.next();
+    parts.count() == 3 && kind != Some(b"sidecar")
+}
+
 impl Principal {
     fn matches(&self, peer: &[u8]) -> bool {
         match self {
@@ -88,6 +96,23 @@ mod tests {
                 trusted,
                 "{principal:?} {peer}"
             );
+        }
+    }
+
+    #[test]
+    fn a_gateway_is_recognized_by_the_id_of_its_node() {
+        for (id, gateway) in [
+            (
+                "router~10.0.0.1~gw.istio-system~istio-system.svc.cluster.local",
+                true,
+            ),
+            ("waypoint~10.0.0.1~wp.shop~shop.svc.cluster.local", true),
+            ("sidecar~10.0.0.1~app.shop~shop.svc.cluster.local", false),
+            ("edge", false),
+            ("router~", false),
+            ("", false),
+        ] {
+            assert_eq!(is_gateway(id.as_bytes()), gateway, "{id}");
         }
     }
 

@@ -77,7 +77,22 @@ fn compile_config(root: Path<'_>, config: spec::ConfigSpec<'_>, whole: bool) -> 
     build.holdout = identity::holdout(root.field("holdout"), config.holdout);
     let (rollouts, scopes) = rollouts(root.field("rollouts"), config.rollouts, &mut build);
     let (names, reserved_headers, written_headers) = build.headers.into_parts();
-    let features = Features::of(&rollouts, mint.as_ref(), response_header.as_deref());
+    let mut response_headers: Vec<Box<str>> = Vec::new();
+    response_headers.extend(response_header.as_deref().map(Into::into));
+    for expose in rollouts
+        .iter()
+        .filter_map(|rollout| rollout.expose.as_ref())
+    {
+        for id in [expose.group, expose.id].into_iter().flatten() {
+            let own = id.own_index().and_then(|index| reserved_headers.get(index));
+            if let Some(header) = own.filter(|_| expose.response)
+                && !response_headers.contains(&header.name)
+            {
+                response_headers.push(header.name.clone());
+            }
+        }
+    }
+    let features = Features::of(&rollouts, mint.as_ref());
     Policy {
         fingerprint: 0,
         version: config.version.unwrap_or_default().into(),
@@ -87,6 +102,7 @@ fn compile_config(root: Path<'_>, config: spec::ConfigSpec<'_>, whole: bool) -> 
         reserved_headers,
         written_headers,
         response_header: response_header.map(Into::into),
+        response_headers,
         names,
         rollouts,
         scopes,

@@ -14,7 +14,7 @@ pub(super) fn compile(
     raw: &spec::MirrorSpec<'_>,
     salt: &str,
     versions: &Versions,
-    build: &Build,
+    build: &mut Build,
 ) -> Option<Mirror> {
     let version = versions.find(at.field("version"), raw.version);
     let untargeted = versions.list.iter().all(|version| version.target.is_none());
@@ -29,9 +29,11 @@ pub(super) fn compile(
         build.require_identity(at.field("percent"));
     }
     let methods = some_of(at.field("methods"), raw.methods, operator::method);
+    let upgrade = build.headers.read(Path::SILENT, "upgrade");
     Some(Mirror {
         version: version?,
         gate: Gate::new(Key::new(Purpose::Mirror, salt), share?),
         methods,
+        upgrade: upgrade?,
     })
 }

@@ -21,7 +21,7 @@ impl MintRule for MintedCookie {
             request: visitor.request(),
             visitor,
             decisions: &[],
-            upstream: &UpstreamDecisions::new(visitor.request(), None),
+            upstream: &UpstreamDecisions::new(visitor.request(), None, None),
         })
     }
 }

@@ -3,10 +3,10 @@
 use crate::decision::{Decision, Reason, RolloutId, VersionId};
 use crate::identity::Visitor;
 use crate::policy::Policy;
-use crate::request::Request;
+use crate::request::{HeaderId, Request};
 
 /// The mirror of the rollout that owns the route. None if that version serves the request
-/// itself or is rolled back, or if nothing was decided.
+/// itself or is rolled back, if nothing was decided, or for an upgrade.
 pub(super) fn mirrored(
     policy: &Policy,
     decisions: &[Decision],
@@ -24,6 +24,7 @@ pub(super) fn mirrored(
     if matches!(owner.reason, Reason::Disabled | Reason::Error)
         || owner.version == mirror.version
         || !copies_method
+        || is_upgrade(request, mirror.upgrade)
         || rollout.is_rolled_back(owner.rollout, mirror.version, request.environment())
     {
         return None;
@@ -33,4 +34,11 @@ pub(super) fn mirrored(
         None => mirror.gate.admits(visitor.any_identity()?),
     };
     admitted.then_some((owner.rollout, mirror.version))
+}
+
+/// Whether the request becomes a stream in both directions, such as a WebSocket: its method says
+/// GET, but all that the client then sends would be copied. Envoy removes `upgrade` from a request
+/// that is not one, and adds it to the extended CONNECT of HTTP/2 and HTTP/3.
+fn is_upgrade(request: &Request<'_>, upgrade: HeaderId) -> bool {
+    request.method == Some(b"CONNECT") || request.lines(upgrade).next().is_some()
 }

@@ -4,7 +4,8 @@
 //! For each rollout that matches the request, in the order of the configuration:
 //!
 //! 1. `enabled: false` → stable, `disabled`
-//! 2. a trusted upstream proxy decided for a version of this rollout → `inherited`
+//! 2. a trusted upstream proxy, or an earlier filter of the chain, decided for a version of this
+//!    rollout → `inherited`
 //! 3. the first rule that matches → its version, `rule`
 //! 4. the strategy, which reads the identity only if a hash needs it: none →
 //!    stable, `no_identity`. An A/B test: `holdout`, then its layer, `excluded`; the version of a
@@ -20,13 +21,13 @@ mod possible;
 
 pub use possible::possible;
 
-use crate::assignment::{AssignmentMember, UpstreamDecisions};
+use crate::assignment::{AssignmentMember, EarlierFilter, UpstreamDecisions};
 use crate::condition::EvaluationContext;
 use crate::cookies::Memory;
 use crate::decision::{Decision, Reason, RolloutId, VersionId};
 use crate::identity::Identity;
-use crate::policy::{Policy, Rollout, Rule};
-use crate::request::Request;
+use crate::policy::{HeaderRole, Policy, Rollout, Rule};
+use crate::request::{HeaderId, Request};
 use crate::strategy::Inputs;
 pub use crate::strategy::trace;
 use trace::{ConditionTrace, Trace, TraceStep, Untraced};
@@ -44,6 +45,9 @@ pub struct Outcome<'a> {
     pub mirror: Option<(RolloutId, VersionId)>,
     /// Upstream decisions for proxies further downstream.
     pub forwarded: Vec<AssignmentMember>,
+    /// Headers that an earlier divvy filter of the chain wrote. They stay as they are, except the
+    /// assignment, to which these decisions are added.
+    pub kept: Vec<HeaderId>,
 }
 
 /// The decisions of all rollouts that match this request.
@@ -58,11 +62,21 @@ pub fn decide_traced<'a>(
     trace: &mut impl Trace,
 ) -> Outcome<'a> {
     let visitor = policy.visitor(request);
-    let upstream = UpstreamDecisions::new(request, policy.inheritance.as_ref());
+    let kept = policy.written_before(request);
     let found = policy.scopes.find(request);
     if found.is_empty() && policy.inheritance.is_none() {
-        return Outcome::default();
+        return Outcome {
+            kept,
+            ..Outcome::default()
+        };
     }
+    let is_routed = policy.has_role(&kept, HeaderRole::Route).is_some();
+    let earlier = policy.has_role(&kept, HeaderRole::Assignment);
+    let earlier = earlier.map(|assignment| EarlierFilter {
+        assignment,
+        routes: is_routed,
+    });
+    let upstream = UpstreamDecisions::new(request, policy.inheritance.as_ref(), earlier);
     let mut decisions = Vec::with_capacity(found.len());
     let mut memories = Vec::new();
     for id in found.iter().copied() {
@@ -80,7 +94,7 @@ pub fn decide_traced<'a>(
         decisions.push(decision);
         memories.extend(memory.map(|memory| (id, memory)));
     }
-    let mirror = if policy.features.mirrors {
+    let mirror = if policy.features.mirrors && !is_routed {
         mirror::mirrored(policy, &decisions, request, &visitor)
     } else {
         None
@@ -92,6 +106,7 @@ pub fn decide_traced<'a>(
         memories,
         mirror,
         forwarded,
+        kept,
     }
 }
 
@@ -218,7 +233,7 @@ fn inherited(
         rollout: id,
         version,
         reason: Reason::Inherited,
-        judged: member.reason.is_some_and(Reason::is_chosen),
+        judged: member.reason.is_some_and(Reason::is_chosen) && !context.upstream.is_final(),
         upstream: member.reason,
     })
 }

@@ -1,6 +1,7 @@
 //! The decision about a request, and the changes of its headers that follow. Must not depend on the
 //! response.
 
+use super::chain::ChainHeaders;
 use super::configuration::Configuration;
 use super::facts::RequestFacts;
 use super::host::{Exchange, HeaderLines, Host, Message, Refused};
@@ -24,14 +25,16 @@ pub(super) fn assign<H: Host>(
     exchange: &impl Exchange,
 ) -> BegunRequest {
     let policy = &configuration.active.policy;
+    let chain = ChainHeaders::new(exchange, Message::Request, configuration.vm.plugins.get());
     // Without rollouts no header is read: looking for divvy's own headers costs less.
     if policy.rollouts.is_empty() && policy.inheritance.is_none() {
-        strip_present(policy, exchange);
+        strip_present(policy, exchange, &chain);
         return BegunRequest::default();
     }
     let facts = RequestFacts {
         facts: configuration.facts(),
         exchange,
+        chain: &chain,
     };
     let lines = exchange.lines(Message::Request);
     let mut request = Request::new(&policy.names).with_environment(&facts);
@@ -41,8 +44,10 @@ pub(super) fn assign<H: Host>(
         refused |= apply(exchange, Message::Request, change).is_err();
     };
     let mut assigned = BegunRequest::default();
+    let mut writes = true;
     if let Some(Ok(())) = read {
         let outcome = decide::decide(policy, &request);
+        writes = !(outcome.decisions.is_empty() && outcome.forwarded.is_empty());
         let mut buffer = configuration.buffer.take();
         output::change_request(policy, &request, &outcome, &mut buffer, change);
         configuration.buffer.set(buffer);
@@ -58,6 +63,9 @@ pub(super) fn assign<H: Host>(
     }
     if refused {
         fall_back(policy, exchange, &mut assigned);
+    } else if writes {
+        let [names, _] = &configuration.header_names;
+        chain.add(names);
     }
     assigned
 }
@@ -79,10 +87,10 @@ fn fall_back(policy: &Policy, exchange: &impl Exchange, assigned: &mut BegunRequ
     });
 }
 
-/// Removes those of divvy's headers that the request has.
-fn strip_present(policy: &Policy, exchange: &impl Exchange) {
+/// Removes those of divvy's headers that the request has and no earlier filter of the chain wrote.
+fn strip_present<X: Exchange>(policy: &Policy, exchange: &X, chain: &ChainHeaders<'_, X>) {
     for header in &policy.reserved_headers {
-        if !exchange.lacks(Message::Request, &header.name) {
+        if !exchange.lacks(Message::Request, &header.name) && !chain.contains(&header.name) {
             let _ = exchange.remove(Message::Request, &header.name);
         }
     }

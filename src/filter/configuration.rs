@@ -7,14 +7,14 @@ use super::active::{ActivePolicy, DEFINED_AT_ONCE};
 use super::facts::Facts;
 use super::gauges::Gauges;
 use super::host::Host;
-use super::marks::Marks;
+use super::marks::{self, Marks};
 use super::vm::Vm;
 use super::watch::Watch;
 use crate::config::Errors;
 use crate::decision::Decision;
 use crate::guardrail;
 use crate::output;
-use crate::policy::{Metrics, RolloutId};
+use crate::policy::{Metrics, Policy, RolloutId};
 use crate::response::FinishedRequest;
 
 /// Seconds between two messages about a configuration that was accepted inert.
@@ -49,6 +49,9 @@ pub struct Configuration<H> {
     moving: Vec<RolloutId>,
     /// Values of their gauges that this VM set last.
     shown: Cell<Vec<Vec<u64>>>,
+    /// Names of the reserved headers of requests and of responses, a line each, for later divvy
+    /// filters of the chain.
+    pub(super) header_names: [Box<str>; 2],
     /// Buffer for header values, reused by all requests.
     pub(super) buffer: Cell<Vec<u8>>,
 }
@@ -64,6 +67,7 @@ impl<H: Host> Configuration<H> {
         Self {
             watch: Watch::new(plugin, &active.policy),
             moving: active.policy.moving(),
+            header_names: header_names(&active.policy),
             plugin: plugin.into(),
             gauges: vm.gauges(plugin),
             vm,
@@ -100,6 +104,7 @@ impl<H: Host> Configuration<H> {
         }
         // Not at the first tick: if pushes come faster than ticks, nothing would be judged.
         if first {
+            self.vm.plugins.set(marks::plugins(&self.vm.host));
             self.merge(|| self.is_in_charge());
         }
     }
@@ -137,6 +142,7 @@ impl<H: Host> Configuration<H> {
         if !self.used_since_tick.take() {
             self.alternates.set(false);
         }
+        self.vm.plugins.set(marks::plugins(&self.vm.host));
         self.merge(|| self.is_in_charge());
         self.update_gauges();
         if !self.moving.is_empty() && self.owns_gauges() {
@@ -307,6 +313,12 @@ impl<H: Host> Configuration<H> {
             );
         }
     }
+}
+
+fn header_names(policy: &Policy) -> [Box<str>; 2] {
+    let reserved = policy.reserved_headers.iter().map(|header| &*header.name);
+    let response = policy.response_headers.iter().map(|name| &**name);
+    [reserved.collect::<Vec<_>>(), response.collect()].map(|names| names.join("\n").into())
 }
 
 /// Whether the gauges of a rollout are shown only once it has decided.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::rc::Rc;
 
+use super::chain::ChainHeaders;
 use super::host::{Exchange, Host};
 use super::watch::Watch;
 use crate::guardrail::State;
@@ -39,6 +40,7 @@ impl<H: Host> Environment for Facts<'_, H> {
 pub struct RequestFacts<'a, H, X> {
     pub facts: Facts<'a, H>,
     pub exchange: &'a X,
+    pub chain: &'a ChainHeaders<'a, X>,
 }
 
 impl<H, X> fmt::Debug for RequestFacts<'_, H, X> {
@@ -62,6 +64,10 @@ impl<H: Host, X: Exchange> Environment for RequestFacts<'_, H, X> {
 
     fn jwt_claim(&self, claim: &Claim) -> Option<Vec<u8>> {
         self.exchange.jwt_claim(claim)
+    }
+
+    fn is_written_before(&self, header: &str) -> bool {
+        self.chain.contains(header)
     }
 
     fn random_bits(&self) -> Option<[u8; 16]> {

@@ -32,6 +32,9 @@ pub trait Host {
     /// Whether a variable of the VM's environment has this value.
     fn environment_says(&self, name: &str, value: &str) -> bool;
 
+    /// Id of the proxy's node.
+    fn node_id(&self) -> Option<Vec<u8>>;
+
     /// Requests a tick at this interval.
     fn tick_every(&self, interval: Duration);
 
@@ -123,6 +126,12 @@ pub trait Exchange {
     /// # Errors
     /// When the host refuses.
     fn remove(&self, message: Message, header: &str) -> Result<(), Refused>;
+
+    /// Names of the headers of a message that divvy filters of the chain wrote, a line each.
+    fn chain_headers(&self, message: Message) -> Option<Vec<u8>>;
+
+    /// Replaces these names. They last as long as this run of the filter chain.
+    fn set_chain_headers(&self, message: Message, names: &[u8]);
 
     /// URI SAN of the client certificate that the connection verified.
     fn peer_uri_san(&self) -> Option<Vec<u8>>;

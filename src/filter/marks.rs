@@ -34,6 +34,36 @@ impl<'a, H: Host> Marks<'a, H> {
         self.host.shared(&self.key("accepted", "")).is_some()
     }
 
+    /// Notes that the process started with a configuration of zero bytes.
+    pub fn set_started_empty(&self) {
+        self.host.set_shared(&self.key("empty", ""), b"1");
+    }
+
+    /// Whether the process started with a configuration of zero bytes. As Envoy caches the main
+    /// thread's verdict, it then accepts zero bytes as long as it lives.
+    pub fn has_started_empty(&self) -> bool {
+        self.host.shared(&self.key("empty", "")).is_some()
+    }
+
+    /// Adds this plugin to those of the process. Their number.
+    pub fn add_plugin(&self) -> usize {
+        let key = plugins_key();
+        let number = update(&mut SharedKey::new(self.host, &key), |before| {
+            let mut names = before.unwrap_or_default().to_vec();
+            let name = self.plugin.as_bytes();
+            let is_new = names_in(&names).all(|known| known != name);
+            if is_new {
+                names.extend_from_slice(name);
+                names.push(SEPARATOR);
+            }
+            Change {
+                result: names_in(&names).count(),
+                value: is_new.then_some(names),
+            }
+        });
+        number.unwrap_or(1)
+    }
+
     /// Notes that the configuration with this digest was accepted inert. `true` for the
     /// first VM that does.
     pub fn set_inert(&self, digest: u128) -> bool {
@@ -72,6 +102,25 @@ impl<'a, H: Host> Marks<'a, H> {
     fn key(&self, what: &str, which: &str) -> Box<str> {
         key(self.plugin, what, which)
     }
+}
+
+/// Number of plugins of the process.
+pub fn plugins(host: &impl Host) -> usize {
+    let names = host.shared(&plugins_key());
+    names.map_or(1, |(names, _)| names_in(&names).count())
+}
+
+/// Behind the name of each plugin of the process.
+const SEPARATOR: u8 = 0;
+
+fn names_in(names: &[u8]) -> impl Iterator<Item = &[u8]> {
+    names
+        .split_inclusive(|byte| *byte == SEPARATOR)
+        .map(|name| name.strip_suffix(&[SEPARATOR]).unwrap_or(name))
+}
+
+fn plugins_key() -> Box<str> {
+    key("", "plugins", "")
 }
 
 /// Key in shared data of something that belongs to one plugin.

@@ -5,6 +5,7 @@
 //!
 //! - [`plugin`] takes configurations, [`open_request`] handles requests, [`assign`] decides them;
 //! - [`configuration`] is what the requests of one configuration share;
+//! - [`chain`] keeps what other divvy filters of the chain write;
 //! - [`active`] is its policy with the series that it counts in;
 //! - [`watch`] counts outcomes, merges them with those of other VMs and judges them;
 //! - [`metrics`] defines series, [`gauges`] decides whose values they show;
@@ -14,6 +15,7 @@
 
 mod active;
 mod assign;
+mod chain;
 pub mod configuration;
 mod facts;
 mod gauges;

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::assign::{BegunRequest, apply, assign};
+use super::chain::ChainHeaders;
 use super::configuration::Configuration;
 use super::host::{Exchange, HeaderLines, Host, Message};
 use crate::cookies::ResponseRules;
@@ -65,10 +66,11 @@ impl<H: Host> OpenRequest<H> {
             cookies,
             grpc,
         } = assign(configuration, exchange);
-        if decisions.is_empty() {
+        let active = &configuration.active;
+        let tells = !active.policy.response_headers.is_empty();
+        if decisions.is_empty() && !tells {
             return None;
         }
-        let active = &configuration.active;
         let vm = &configuration.vm;
         let counted = active.counts_responses(&decisions);
         let (judged, timed) = if configuration.watch.is_empty() {
@@ -87,7 +89,6 @@ impl<H: Host> OpenRequest<H> {
                 vm.host.increment(id);
             }
         }
-        let tells = active.policy.features.response_headers;
         (counted || judged || tells || !cookies.is_empty()).then(|| Self {
             configuration: Rc::clone(configuration),
             decisions,
@@ -143,14 +144,8 @@ impl<H: Host> OpenRequest<H> {
             }
         }
         self.set_cookies(exchange);
-        let policy = &self.configuration.active.policy;
-        if policy.features.response_headers {
-            // The response is forwarded whether or not its headers could be changed.
-            let mut buffer = self.configuration.buffer.take();
-            output::change_response(policy, &self.decisions, &mut buffer, |change| {
-                let _ = apply(exchange, Message::Response, change);
-            });
-            self.configuration.buffer.set(buffer);
+        if !self.configuration.active.policy.response_headers.is_empty() {
+            self.change_response(exchange);
         }
     }
 
@@ -190,6 +185,27 @@ impl<H: Host> OpenRequest<H> {
         if self.judged {
             self.configuration.judge(&self.decisions, &finished);
         }
+    }
+
+    /// Sets and removes response headers. The response is forwarded whether or not they could be
+    /// changed.
+    fn change_response(&self, exchange: &impl Exchange) {
+        let configuration = &*self.configuration;
+        let plugins = configuration.vm.plugins.get();
+        let chain = ChainHeaders::new(exchange, Message::Response, plugins);
+        let mut buffer = configuration.buffer.take();
+        output::change_response(
+            &configuration.active.policy,
+            &self.decisions,
+            &mut buffer,
+            |header| chain.value(header),
+            |change| {
+                let _ = apply(exchange, Message::Response, change);
+            },
+        );
+        configuration.buffer.set(buffer);
+        let [_, names] = &configuration.header_names;
+        chain.add(names);
     }
 
     fn host(&self) -> &H {

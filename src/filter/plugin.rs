@@ -19,6 +19,12 @@ const TICK: Duration = Duration::from_secs(5);
 /// Interval of ticks if versions are watched: the delay between evidence and verdict.
 const WATCH_TICK: Duration = Duration::from_secs(1);
 
+const REFUSED: &str = "the configuration is refused, the last good one stays in force";
+const NO_BYTES: &str = "the configuration is empty, as after a plugin file was cut off: write {} for a \
+                        configuration without rollouts, on Istio rollouts: []";
+const NOT_ON_A_GATEWAY: &str = "trust.workload has no effect on a gateway, which gets requests from \
+                                clients: remove it, or name the peers in trust.principals";
+
 /// One plugin in one VM. A request keeps the configuration that it began with.
 pub struct Plugin<H> {
     vm: Rc<Vm<H>>,
@@ -48,9 +54,22 @@ impl<H: Host> Plugin<H> {
         let vm = Rc::clone(&self.vm);
         let marks = Marks::new(&vm.host, plugin);
         let digest = config::digest(bytes);
+        // A plugin file that was cut off must not end the split.
+        if bytes.is_empty() && marks.was_accepted() && !marks.has_started_empty() {
+            log::error!("{REFUSED}: 1 error");
+            log::error!("{NO_BYTES}");
+            return false;
+        }
         match config::parse(bytes) {
-            Ok(policy) => {
+            Ok(mut policy) => {
+                if bytes.is_empty() {
+                    marks.set_started_empty();
+                }
                 marks.set_accepted();
+                let node = vm.host.node_id().filter(|_| policy.inheritance.is_some());
+                if policy.set_node(&node.unwrap_or_default()) {
+                    log::warn!("{NOT_ON_A_GATEWAY}");
+                }
                 self.replace(plugin, digest, ActivePolicy::new(&vm, policy), None);
                 let policy = &self.current.active.policy;
                 log::info!(
@@ -86,7 +105,7 @@ impl<H: Host> Plugin<H> {
             }
             Err(errors) => {
                 let what = if marks.was_accepted() {
-                    "the configuration is refused, the last good one stays in force"
+                    REFUSED
                 } else {
                     "the configuration is refused, and there is no other"
                 };
@@ -110,6 +129,7 @@ impl<H: Host> Plugin<H> {
 
     fn replace(&mut self, plugin: &str, digest: u128, active: ActivePolicy, inert: Option<Errors>) {
         let vm = Rc::clone(&self.vm);
+        vm.plugins.set(Marks::new(&vm.host, plugin).add_plugin());
         let next = Rc::new(Configuration::new(vm, plugin, digest, active, inert));
         let before = std::mem::replace(&mut self.current, next);
         self.earlier.push(before);

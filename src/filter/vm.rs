@@ -1,6 +1,6 @@
 //! What all configurations of one VM share: the host, the numbers of metrics, the gauges.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
@@ -19,6 +19,8 @@ pub struct Vm<H> {
     pub host: H,
     metrics: RefCell<FxHashMap<Box<str>, Option<MetricId>>>,
     gauges: RefCell<FxHashMap<Box<str>, Rc<Gauges>>>,
+    /// Number of plugins of the process, as far as this VM knows.
+    pub(super) plugins: Cell<usize>,
 }
 
 impl<H: Host> Vm<H> {
@@ -28,6 +30,7 @@ impl<H: Host> Vm<H> {
             host,
             metrics: RefCell::default(),
             gauges: RefCell::default(),
+            plugins: Cell::new(1),
         })
     }
 

@@ -2,8 +2,10 @@
 //!
 //! Depends on `decide` and `policy`; must not depend on `filter`, which applies the changes.
 
+mod response;
 mod series;
 
+pub use response::change_response;
 pub use series::{
     duration_series, guardrail_series, request_series, response_series, series, weight_series,
 };
@@ -25,7 +27,8 @@ pub enum HeaderChange<'p, 'v> {
 }
 
 /// Passes the changes to a request's headers to `change`. Every reserved header that arrived is
-/// replaced or removed, so that no client chooses a version by sending one. `text` is a buffer
+/// replaced or removed, so that no client chooses a version by sending one; those in
+/// [`Outcome::kept`] did not come from a client. `text` is a buffer
 /// that requests share.
 pub fn change_request<'p>(
     policy: &'p Policy,
@@ -42,7 +45,8 @@ pub fn change_request<'p>(
     }
 }
 
-/// Sets headers, and removes the other reserved headers that arrived.
+/// Sets headers, and removes the other reserved headers that arrived, unless an earlier filter of
+/// the chain wrote them.
 fn replace<'p>(
     policy: &'p Policy,
     request: &Request<'_>,
@@ -59,6 +63,7 @@ fn replace<'p>(
     for id in request.header_ids() {
         if let Some(header) = policy.reserved_header(id)
             && !changed.contains(&id)
+            && !outcome.kept.contains(&id)
         {
             change(HeaderChange::Remove(&header.name));
             changed.push(id);
@@ -77,6 +82,10 @@ fn set<'p>(
         return;
     }
     for (role, id) in &policy.written_headers {
+        // Those of an earlier filter stay; the assignment contains its decisions.
+        if *role != HeaderRole::Assignment && outcome.kept.contains(id) {
+            continue;
+        }
         if let Some(header) = policy.reserved_header(*id)
             && let Some(value) = value(policy, outcome, *role, text)
         {
@@ -85,7 +94,9 @@ fn set<'p>(
     }
     if policy.features.exposes {
         for shown in exposed(policy, &outcome.decisions) {
-            change(shown.id, HeaderChange::Set(shown.name, shown.text));
+            if !outcome.kept.contains(&shown.id) {
+                change(shown.id, HeaderChange::Set(shown.name, shown.text));
+            }
         }
     }
 }
@@ -179,28 +190,6 @@ fn identity<'o>(outcome: &'o Outcome<'_>) -> Option<&'o [u8]> {
     let given = matches!(identity.origin, Origin::Given | Origin::Minted);
     let is_valid = given && !identity.bytes.iter().any(u8::is_ascii_control);
     is_valid.then_some(&*identity.bytes)
-}
-
-/// Passes the changes to a response's headers to `change`. `text` is a buffer that requests
-/// share.
-pub fn change_response<'p>(
-    policy: &'p Policy,
-    decisions: &[Decision],
-    text: &mut Vec<u8>,
-    mut change: impl FnMut(HeaderChange<'p, '_>),
-) {
-    if let Some(name) = &policy.response_header {
-        text.clear();
-        join(policy, decisions.iter(), text);
-        if !text.is_empty() {
-            change(HeaderChange::Set(name, text));
-        }
-    }
-    for shown in exposed(policy, decisions) {
-        if shown.response {
-            change(HeaderChange::Set(shown.name, shown.text));
-        }
-    }
 }
 
 /// The value of the route header.

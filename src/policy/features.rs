@@ -8,8 +8,6 @@ use crate::cookies::MintedCookie;
 pub struct Features {
     /// A rollout writes request headers of its own.
     pub exposes: bool,
-    /// Responses may get headers.
-    pub response_headers: bool,
     /// Responses may get cookies.
     pub sets_cookies: bool,
     /// Requests may be mirrored.
@@ -18,17 +16,9 @@ pub struct Features {
 
 impl Features {
     /// The features that a policy with these parts uses.
-    pub fn of(
-        rollouts: &[Rollout],
-        mint: Option<&MintedCookie>,
-        response_header: Option<&str>,
-    ) -> Self {
-        let mut exposed = rollouts
-            .iter()
-            .filter_map(|rollout| rollout.expose.as_ref());
+    pub fn of(rollouts: &[Rollout], mint: Option<&MintedCookie>) -> Self {
         Self {
             exposes: rollouts.iter().any(|rollout| rollout.expose.is_some()),
-            response_headers: response_header.is_some() || exposed.any(|expose| expose.response),
             sets_cookies: mint.is_some() || rollouts.iter().any(|rollout| rollout.sticky.is_some()),
             mirrors: rollouts.iter().any(|rollout| rollout.mirror.is_some()),
         }

@@ -7,7 +7,7 @@ mod features;
 mod rollout;
 pub mod scope;
 
-use crate::assignment::Inheritance;
+use crate::assignment::{Inheritance, is_gateway};
 use crate::cookies::MintedCookie;
 use crate::decision::Decision;
 pub use crate::decision::{RolloutId, Version, VersionId};
@@ -45,6 +45,8 @@ pub struct Policy {
     pub written_headers: Vec<(HeaderRole, HeaderId)>,
     /// The response header that carries the assignment.
     pub response_header: Option<Box<str>>,
+    /// Response headers that only divvy writes: set or removed on every response.
+    pub response_headers: Vec<Box<str>>,
     /// The names of all headers, cookies, parameters and claims that are read.
     pub names: Names,
     /// In the order of the configuration.
@@ -72,6 +74,7 @@ impl Default for Policy {
             reserved_headers: reserved_headers.into(),
             written_headers: Vec::new(),
             response_header: None,
+            response_headers: Vec::new(),
             names,
             rollouts: Vec::new(),
             scopes: ScopeIndex::default(),
@@ -95,6 +98,42 @@ impl Policy {
     /// A reserved header by its number.
     pub fn reserved_header(&self, id: HeaderId) -> Option<&ReservedHeader> {
         self.reserved_headers.get(id.own_index()?)
+    }
+
+    /// The reserved headers of a request that an earlier divvy filter of the chain wrote.
+    pub fn written_before(&self, request: &Request<'_>) -> Vec<HeaderId> {
+        let mut written = Vec::new();
+        for id in request.header_ids() {
+            if let Some(header) = self.reserved_header(id)
+                && !written.contains(&id)
+                && request.environment().is_written_before(&header.name)
+            {
+                written.push(id);
+            }
+        }
+        written
+    }
+
+    /// The one of these headers that has this role.
+    pub fn has_role(&self, headers: &[HeaderId], role: HeaderRole) -> Option<HeaderId> {
+        let with_role = |id: &HeaderId| self.written_headers.contains(&(role, *id));
+        headers.iter().copied().find(with_role)
+    }
+
+    /// Ends the trust in the workload on a gateway, whose outbound listeners get requests of clients.
+    /// Whether this changed anything.
+    pub fn set_node(&mut self, node_id: &[u8]) -> bool {
+        let Some(inheritance) = &mut self.inheritance else {
+            return false;
+        };
+        let ends = inheritance.trust.workload && is_gateway(node_id);
+        if ends {
+            inheritance.trust.workload = false;
+            if inheritance.trust.principals.is_empty() {
+                self.inheritance = None;
+            }
+        }
+        ends
     }
 
     /// The decision that owns the route: that of the first rollout with targets, whatever it

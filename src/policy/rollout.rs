@@ -59,6 +59,8 @@ pub struct Mirror {
     pub gate: Gate,
     /// The methods that are copied; empty: all.
     pub methods: Vec<Box<[u8]>>,
+    /// The header `upgrade`, which excludes a request.
+    pub upgrade: HeaderId,
 }
 
 /// Headers of one rollout.

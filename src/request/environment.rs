@@ -46,6 +46,11 @@ pub trait Environment: Debug {
         None
     }
 
+    /// Whether an earlier divvy filter of the proxy's filter chain wrote this request header.
+    fn is_written_before(&self, _header: &str) -> bool {
+        false
+    }
+
     /// Guardrail state of a rollout. `None`: no outcome has been recorded yet.
     fn guardrail_state(&self, _rollout: RolloutId) -> Option<Rc<State>> {
         None

@@ -11,6 +11,7 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType};
 
 use super::host::{self, ProxyWasm};
+use super::logger;
 use crate::filter::configuration::Configuration;
 use crate::filter::{OpenRequest, Plugin, Vm};
 
@@ -19,7 +20,7 @@ thread_local! {
 }
 
 proxy_wasm::main! {{
-    host::start_logging();
+    logger::start();
     proxy_wasm::set_root_context(|_| {
         Box::new(PluginContext(Plugin::new(VM.with(Rc::clone))))
     });

@@ -12,7 +12,6 @@
 use std::ptr::null_mut;
 use std::time::Duration;
 
-use log::{Level, LevelFilter, Metadata, Record};
 use proxy_wasm::types::{BufferType, Bytes, LogLevel, MapType, MetricType, Status};
 
 use crate::filter::host::{Exchange, HeaderLines, Host, Message, MetricId, MetricKind, Refused};
@@ -65,6 +64,12 @@ unsafe extern "C" {
         path_size: usize,
         data: *mut *mut u8,
         size: *mut usize,
+    ) -> u32;
+    fn proxy_set_property(
+        path: *const u8,
+        path_size: usize,
+        value: *const u8,
+        value_size: usize,
     ) -> u32;
     fn proxy_get_shared_data(
         key: *const u8,
@@ -152,6 +157,10 @@ pub struct ProxyWasm;
 impl Host for ProxyWasm {
     fn environment_says(&self, name: &str, value: &str) -> bool {
         std::env::var_os(name).is_some_and(|found| found == value)
+    }
+
+    fn node_id(&self) -> Option<Vec<u8>> {
+        property("node\0id")
     }
 
     fn tick_every(&self, interval: Duration) {
@@ -253,6 +262,15 @@ const fn map(message: Message) -> u32 {
     }
 }
 
+/// The property with the headers that divvy filters wrote. Envoy keeps it in the filter state of the
+/// stream, as `wasm.` and this name.
+const fn chain_property(message: Message) -> &'static str {
+    match message {
+        Message::Request => "divvy_request_headers",
+        Message::Response => "divvy_response_headers",
+    }
+}
+
 /// Status and first line of a header.
 fn header(message: Message, name: &str) -> (u32, Bytes) {
     // SAFETY: the name is borrowed for the call, both pointers are to variables that outlive it.
@@ -314,6 +332,17 @@ impl Exchange for ProxyWasm {
         done(unsafe { proxy_remove_header_map_value(map(message), name.as_ptr(), name.len()) })
     }
 
+    fn chain_headers(&self, message: Message) -> Option<Vec<u8>> {
+        property(chain_property(message))
+    }
+
+    fn set_chain_headers(&self, message: Message, names: &[u8]) {
+        let path = chain_property(message);
+        // SAFETY: path and value are borrowed for the call.
+        let _ =
+            unsafe { proxy_set_property(path.as_ptr(), path.len(), names.as_ptr(), names.len()) };
+    }
+
     fn peer_uri_san(&self) -> Option<Vec<u8>> {
         property("connection\0uri_san_peer_certificate")
     }
@@ -348,33 +377,8 @@ impl Exchange for ProxyWasm {
     }
 }
 
-/// Passes the lines of the `log` crate to the proxy, whose log level decides what is written.
-struct ProxyLog;
-
-impl log::Log for ProxyLog {
-    fn enabled(&self, _: &Metadata<'_>) -> bool {
-        true
-    }
-
-    fn log(&self, record: &Record<'_>) {
-        let message = record.args().to_string();
-        let level = match record.level() {
-            Level::Trace => LogLevel::Trace,
-            Level::Debug => LogLevel::Debug,
-            Level::Info => LogLevel::Info,
-            Level::Warn => LogLevel::Warn,
-            Level::Error => LogLevel::Error,
-        };
-        // SAFETY: the message is borrowed for the call.
-        let _ = unsafe { proxy_log(level as u32, message.as_ptr(), message.len()) };
-    }
-
-    fn flush(&self) {}
-}
-
-/// Makes the macros of the `log` crate write to the proxy's log.
-pub fn start_logging() {
-    // Fails only if it was called before.
-    let _ = log::set_logger(&ProxyLog);
-    log::set_max_level(LevelFilter::Info);
+/// Writes a line to the proxy's log.
+pub fn log(level: LogLevel, message: &str) {
+    // SAFETY: the message is borrowed for the call.
+    let _ = unsafe { proxy_log(level as u32, message.as_ptr(), message.len()) };
 }

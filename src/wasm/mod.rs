@@ -7,3 +7,4 @@
 mod contexts;
 mod guards;
 mod host;
+mod logger;

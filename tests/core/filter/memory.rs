@@ -23,6 +23,8 @@ pub struct SharedMemory {
     pub interval: Cell<Option<Duration>>,
     /// An environment variable that is set, as `NAME=value`.
     pub environment: Cell<&'static str>,
+    /// Id of the node.
+    pub node: Cell<&'static str>,
     shared: RefCell<BTreeMap<String, (Vec<u8>, Generation)>>,
     /// Names of metrics by number.
     names: RefCell<Vec<String>>,
@@ -64,6 +66,10 @@ impl MemoryHost {
 impl Host for MemoryHost {
     fn environment_says(&self, name: &str, value: &str) -> bool {
         self.environment.get() == format!("{name}={value}")
+    }
+
+    fn node_id(&self) -> Option<Vec<u8>> {
+        Some(self.node.get().into())
     }
 
     fn tick_every(&self, interval: Duration) {
@@ -142,6 +148,9 @@ pub struct MemoryExchange {
     /// Whether the host refuses to set this header.
     pub refuses_to_set: Cell<Option<&'static str>>,
     pub peer: Option<&'static str>,
+    pub direction: Option<Direction>,
+    /// Names of headers that divvy filters wrote, of request and response.
+    pub chain: RefCell<[Option<Vec<u8>>; 2]>,
     pub flags: Cell<u64>,
     pub grpc_status: Cell<Option<u64>>,
 }
@@ -236,12 +245,20 @@ impl Exchange for MemoryExchange {
         Ok(())
     }
 
+    fn chain_headers(&self, message: Message) -> Option<Vec<u8>> {
+        self.chain.borrow()[usize::from(message == Message::Response)].clone()
+    }
+
+    fn set_chain_headers(&self, message: Message, names: &[u8]) {
+        self.chain.borrow_mut()[usize::from(message == Message::Response)] = Some(names.into());
+    }
+
     fn peer_uri_san(&self) -> Option<Vec<u8>> {
         self.peer.map(Into::into)
     }
 
     fn listener_direction(&self) -> Option<Direction> {
-        None
+        self.direction
     }
 
     fn source_address(&self) -> Option<Vec<u8>> {

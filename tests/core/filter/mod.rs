@@ -1,5 +1,6 @@
 //! The filter natively, on the host in memory.
 
+mod chain;
 mod memory;
 
 use std::rc::Rc;
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 
 use divvy::filter::host::Message;
 use divvy::filter::{OpenRequest, Plugin, Vm};
+use divvy::request::Direction;
 use memory::{MemoryExchange, MemoryHost};
 
 const PLUGIN: &str = "shop";
@@ -163,6 +165,109 @@ fn an_invalid_configuration_runs_inert_only_before_a_valid_one() {
     assert!(!other.configure(PLUGIN, b"{\"other\": 1}"));
     // Envoy caches the main thread's verdict, so it stays the same for the same bytes.
     assert!(plugin(&host).configure(PLUGIN, b"{\"nope\": 1}"));
+}
+
+/// A plugin file that was cut off may arrive as a configuration of zero bytes.
+#[test]
+fn zero_bytes_are_refused_after_a_configuration_was_accepted() {
+    let host = MemoryHost::default();
+    let mut first = configured(&host, &canary(100));
+    assert!(!first.configure(PLUGIN, b""));
+    assert_eq!(serve(&first, "200").as_deref(), Some("v2"));
+    // Also in a new VM of the process. Another plugin starts with them.
+    assert!(!plugin(&host).configure(PLUGIN, b""));
+    assert!(plugin(&host).configure("another", b""));
+    assert!(first.configure(PLUGIN, b"{}"));
+    assert!(!first.configure(PLUGIN, b""));
+}
+
+/// Envoy asks the main thread once, and then every worker.
+#[test]
+fn a_process_that_started_with_zero_bytes_accepts_them() {
+    for text in [&b"{\"nope\": 1}"[..], b""] {
+        let host = MemoryHost::default();
+        assert!(plugin(&host).configure(PLUGIN, text));
+        let mut worker = plugin(&host);
+        assert!(worker.configure(PLUGIN, b""));
+        assert!(worker.configure(PLUGIN, canary(100).to_string().as_bytes()));
+        assert!(worker.configure(PLUGIN, b""));
+    }
+}
+
+#[test]
+fn a_workload_is_not_trusted_on_a_gateway() {
+    let gateway = "router~10.0.0.1~gw.istio-system~istio-system.svc.cluster.local";
+    let sidecar = "sidecar~10.0.0.1~app.shop~shop.svc.cluster.local";
+    let peer = "spiffe://td/gw";
+    for (node, trust, version) in [
+        (sidecar, json!({"workload": true}), "v2"),
+        ("edge", json!({"workload": true}), "v2"),
+        (gateway, json!({"workload": true}), "v1"),
+        (
+            gateway,
+            json!({"workload": true, "principals": [peer]}),
+            "v2",
+        ),
+        (
+            gateway,
+            json!({"workload": true, "principals": ["spiffe://td/x"]}),
+            "v1",
+        ),
+    ] {
+        let host = MemoryHost::default();
+        host.node.set(node);
+        let mut config = canary(0);
+        config["trust"] = trust.clone();
+        let plugin = configured(&host, &config);
+        let mut exchange = MemoryExchange::get(&[("x-divvy-assignment", "checkout=v2")]);
+        exchange.direction = Some(Direction::Outbound);
+        exchange.peer = Some(peer);
+        begin(&plugin, &exchange);
+        let route = exchange.header(Message::Request, "x-divvy-route");
+        assert_eq!(route.as_deref(), Some(version), "{node} {trust}");
+        let assignment = exchange.header(Message::Request, "x-divvy-assignment");
+        assert!(assignment.is_some_and(|text| text.starts_with(&format!("checkout={version};"))));
+    }
+}
+
+#[test]
+fn a_response_header_never_comes_from_the_upstream() {
+    let sent = [
+        ("x-divvy-version", "own"),
+        ("x-group", "own"),
+        ("x-other", "own"),
+    ];
+    for (scopes, expected) in [
+        // Without a rollout that exposes it, `x-group` is not a header of divvy.
+        (json!([]), [None, Some("own"), Some("own")]),
+        (json!([{"hosts": ["elsewhere"]}]), [None, None, Some("own")]),
+        (
+            json!([{"path": {"prefix": "/"}}]),
+            [
+                Some("checkout=v1;reason=no_identity"),
+                Some("v1"),
+                Some("own"),
+            ],
+        ),
+    ] {
+        let mut config = canary(5);
+        let rollouts = config["rollouts"].as_array_mut().unwrap();
+        if scopes == json!([]) {
+            rollouts.clear();
+        } else {
+            rollouts[0]["match"] = scopes.clone();
+            rollouts[0]["expose"] = json!({"group": "x-group", "response": true});
+        }
+        let plugin = configured(&MemoryHost::default(), &config);
+        let exchange = MemoryExchange::get(&[]);
+        let mut request = begin(&plugin, &exchange).expect("the response is to be changed");
+        exchange.respond("200", &sent);
+        request.on_response_headers(&exchange);
+        for ((name, _), value) in sent.iter().zip(expected) {
+            let received = exchange.header(Message::Response, name);
+            assert_eq!(received.as_deref(), value, "{name} {scopes}");
+        }
+    }
 }
 
 #[test]

@@ -114,6 +114,29 @@ fn a_request_is_mirrored_to_another_version_and_only_for_the_configured_methods(
     }
 }
 
+/// Its method may say GET, but what the client sends on it are writes.
+#[test]
+fn an_upgrade_is_never_mirrored() {
+    let every = json!({"version": "v2", "percent": 100});
+    let reads = json!({"version": "v2", "percent": 100, "methods": ["GET", "CONNECT"]});
+    for mirror in [every, reads] {
+        let policy = policy(&config(&canary(0.0), &mirror, &json!({})));
+        for (method, header, copied) in [
+            ("GET", None, true),
+            ("GET", Some(("connection", "keep-alive")), true),
+            ("GET", Some(("upgrade", "websocket")), false),
+            ("GET", Some(("upgrade", "connect-udp")), false),
+            ("GET", Some(("upgrade", "")), false),
+            ("CONNECT", None, false),
+        ] {
+            let headers = [(":method", method)].into_iter().chain(header);
+            let answer = ask(&policy, &headers.collect::<Vec<_>>());
+            let expected = copied.then_some("v2");
+            assert_eq!(answer.mirror.as_deref(), expected, "{method} {header:?}");
+        }
+    }
+}
+
 #[test]
 fn only_the_rollout_that_owns_the_route_mirrors() {
     let mirror = json!({"version": "v2", "percent": 100});

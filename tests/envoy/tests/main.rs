@@ -9,6 +9,7 @@
 //! | `expose.rs` | headers of single rollouts, identities, levels of metrics |
 //! | `forged.rs` | reserved headers sent by clients |
 //! | `spoofing/` | every header and cookie that clients can forge, in twelve ways |
+//! | `two_filters.rs` | two divvy filters in one chain |
 //! | `tokens.rs` | JSON Web Tokens: what `jwt_authn` verifies and passes on |
 //! | `bytes.rs` | requests that are not text |
 //! | `reload.rs`, `start.rs` | pushes under load; good, bad and no configurations |
@@ -42,4 +43,5 @@ mod spoofing;
 mod start;
 mod tokens;
 mod top;
+mod two_filters;
 mod vectors;

@@ -101,8 +101,12 @@ impl LoadedConfig {
         output::change_request(policy, request, outcome, buffer, |change| {
             to_service.add(change);
         });
-        output::change_response(policy, &outcome.decisions, buffer, |change| {
-            to_client.add(change);
+        let alone = |_: &str| None;
+        output::change_response(policy, &outcome.decisions, buffer, alone, |change| {
+            // A header that is not set is removed, in case that the service sends it.
+            if let HeaderChange::Set(..) = change {
+                to_client.add(change);
+            }
         });
         let mut decisions = Vec::new();
         let mut counters = Vec::new();

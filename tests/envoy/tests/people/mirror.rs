@@ -1,14 +1,17 @@
 //! Copies of requests, which Envoy sends to the cluster in divvy's mirror header.
 
+use std::fs;
 use std::time::Duration;
 
 use crate::setup::{
-    Edge, PATIENCE, all_users_get, canary, configuration, rollout_with, seen_upstream, served_by,
-    with,
+    Edge, PATIENCE, Setup, all_users_get, canary, configuration, rollout_with, seen_upstream,
+    served_by, with,
 };
-use anyhow::Result;
-use divvy_lab::client::request;
-use divvy_lab::eventually;
+use anyhow::{Context, Result};
+use divvy_lab::bootstrap::Bootstrap;
+use divvy_lab::client::{raw, raw_http2, request, websocket_handshake};
+use divvy_lab::plugin::from_yaml_or_json;
+use divvy_lab::{eventually, workspace_root};
 use serde_json::{Value, json};
 
 fn mirroring(strategy: Value, mirror: Value, further: Value) -> Value {
@@ -92,6 +95,91 @@ async fn no_copy_to_the_serving_version_or_when_disabled_or_on_request_of_the_cl
     edge.put(&mirroring(canary(0.0), all, json!({}))).await?;
     edge.get_as("1", "/").await?;
     shadows(&edge, 1).await
+}
+
+/// A WebSocket begins as a GET, but what the client then sends are writes.
+#[tokio::test]
+async fn an_upgrade_is_never_copied() -> Result<()> {
+    const CONNECT: [(&str, &str); 3] = [
+        (":method", "CONNECT"),
+        (":authority", "shop:80"),
+        ("x-user-id", "1"),
+    ];
+    const EXTENDED: [(&str, &str); 6] = [
+        (":method", "CONNECT"),
+        (":protocol", "websocket"),
+        (":scheme", "http"),
+        (":authority", "shop"),
+        (":path", "/"),
+        ("x-user-id", "1"),
+    ];
+    let reads = json!({"version": "v2", "percent": 100, "methods": ["GET", "HEAD", "CONNECT"]});
+    let setup = Setup::new(&mirroring(canary(0.0), reads, json!({})))?;
+    let edge = setup.bootstrap(with_connect)?.start().await?;
+    let handshake = websocket_handshake("/", "1");
+    for (upgrade, connection) in [
+        ("upgrade: websocket", "connection: upgrade"),
+        ("Upgrade: WebSocket", "Connection: Upgrade"),
+        ("UPGRADE: websocket", "CONNECTION: keep-alive, Upgrade"),
+        ("upgrade: websocket", "connection: UPGRADE ,foo"),
+    ] {
+        let handshake = handshake.replace("upgrade: websocket", upgrade);
+        let handshake = handshake.replace("connection: upgrade", connection);
+        let answer = raw(edge.addr, handshake.as_bytes()).await?;
+        let served = (answer.status, served_by(&answer));
+        assert_eq!(served, (101, Some("v1")), "{upgrade} {connection}");
+    }
+    for fields in [&EXTENDED[..], &CONNECT] {
+        let mark = edge.envoy.log_mark();
+        raw_http2(edge.addr, fields).await?;
+        let routed = |line: &str| line.contains("\"upstream\":\"v1\"");
+        let log = edge.envoy.wait_for_log_since(mark, routed, PATIENCE);
+        log.await.with_context(|| format!("{fields:?}"))?;
+    }
+    // Copied, after all those that must not be. Without `connection` it is not an upgrade, and Envoy
+    // removes the header.
+    let plain = [&b"x-user-id: 1"[..], b"upgrade: websocket"];
+    assert_eq!(edge.raw_get("/", &plain).await?.status, 200);
+    shadows(&edge, 1).await?;
+    assert_eq!(edge.upstreams["v2"].requests(), 1, "and nothing else");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_shipped_example_copies_no_websocket() -> Result<()> {
+    let text = fs::read_to_string(workspace_root().join("envoy/examples/shadow.yaml"))?;
+    let example = serde_json::from_str(&from_yaml_or_json(&text)?)?;
+    let edge = Edge::start(&example).await?;
+    let mut copies = 0;
+    for user in 0..30 {
+        let user = user.to_string();
+        let handshake = websocket_handshake("/", &user);
+        assert_eq!(raw(edge.addr, handshake.as_bytes()).await?.status, 101);
+        let answer = edge.get_as(&user, "/echo").await?;
+        copies += seen_upstream(&answer, "x-divvy-mirror")?.len();
+    }
+    assert!(copies > 0, "nobody is copied");
+    shadows(&edge, copies).await?;
+    assert_eq!(edge.upstreams["v2"].requests(), copies as u64);
+    Ok(())
+}
+
+/// With CONNECT and the extended CONNECT of HTTP/2, which the shipped file does not allow.
+fn with_connect(mut bootstrap: Bootstrap) -> Result<Bootstrap> {
+    for manager in bootstrap.connection_managers()? {
+        manager["http2_protocol_options"]["allow_connect"] = json!(true);
+        let upgrades = manager["upgrade_configs"].as_array_mut();
+        upgrades
+            .context("the shipped file allows WebSockets")?
+            .push(json!({"upgrade_type": "CONNECT"}));
+        let routes = &mut manager["route_config"]["virtual_hosts"][0]["routes"];
+        let routes = routes.as_array_mut().context("routes")?;
+        let mirrored = routes.iter().find(|route| route["name"] == "mirrored");
+        let mut connect = mirrored.context("the shipped file mirrors")?.clone();
+        connect["match"] = json!({"connect_matcher": {}});
+        routes.insert(0, connect);
+    }
+    Ok(bootstrap)
 }
 
 #[tokio::test]

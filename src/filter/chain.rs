@@ -1,0 +1,79 @@
+//! Several divvy filters in one filter chain of the proxy.
+//!
+//! A filter removes or replaces all reserved headers that arrive, because clients forge them, but
+//! those of an earlier divvy filter of the chain have to stay. So each filter writes the names of its
+//! headers into a property of the stream, which no client can set. It ends with the stream, and with
+//! an internal redirect, after which the headers count as a client's again.
+//!
+//! Writing and reading cost a host call each, so a filter does neither while it is the only plugin of
+//! the process.
+
+use std::cell::OnceCell;
+
+use super::host::{Exchange, HeaderLines, Message};
+
+/// The headers of one message that other divvy filters of the chain wrote.
+pub struct ChainHeaders<'a, X> {
+    exchange: &'a X,
+    message: Message,
+    /// Number of plugins of the process.
+    plugins: usize,
+    /// Their names, a line each.
+    names: OnceCell<Vec<u8>>,
+}
+
+impl<'a, X: Exchange> ChainHeaders<'a, X> {
+    /// The headers of this message; none if the process has one plugin.
+    pub const fn new(exchange: &'a X, message: Message, plugins: usize) -> Self {
+        Self {
+            exchange,
+            message,
+            plugins,
+            names: OnceCell::new(),
+        }
+    }
+
+    /// Whether another divvy filter wrote this header.
+    pub fn contains(&self, header: &str) -> bool {
+        let written = || self.names().split(|byte| *byte == b'\n');
+        self.plugins > 1 && written().any(|name| name == header.as_bytes())
+    }
+
+    /// The value of this header if another divvy filter wrote it; several lines are one list.
+    pub fn value(&self, header: &str) -> Option<Vec<u8>> {
+        if self.plugins < 2 || self.exchange.lacks(self.message, header) || !self.contains(header) {
+            return None;
+        }
+        let mut value = Vec::new();
+        let each = |name: &[u8], line: &[u8]| {
+            if name == header.as_bytes() {
+                if !value.is_empty() {
+                    value.extend_from_slice(b", ");
+                }
+                value.extend_from_slice(line);
+            }
+        };
+        let lines = self.exchange.lines(self.message)?;
+        let read = lines.for_each(each);
+        read.ok().map(|()| value)
+    }
+
+    /// Notes that this filter wrote headers of these names, a line each.
+    pub fn add(&self, names: &str) {
+        if self.plugins < 2 {
+            return;
+        }
+        // A third filter also needs the names of the first one.
+        let mut all = names.as_bytes().to_vec();
+        if self.plugins > 2 && !self.names().is_empty() {
+            all.push(b'\n');
+            all.extend_from_slice(self.names());
+        }
+        self.exchange.set_chain_headers(self.message, &all);
+    }
+
+    fn names(&self) -> &Vec<u8> {
+        let read = || self.exchange.chain_headers(self.message);
+        self.names.get_or_init(|| read().unwrap_or_default())
+    }
+}
