@@ -14,6 +14,7 @@
 //! | `bytes.rs` | requests that are not text |
 //! | `reload.rs`, `start.rs` | pushes under load; good, bad and no configurations |
 //! | `metrics.rs`, `responses.rs` | exact counts |
+//! | `hot_restart.rs` | gauges of two processes |
 //! | `guardrail/` | verdicts: delay, causes, lifetime; ramps |
 //! | `examples.rs`, `example_filters.rs` | the examples for users, with the requests of their page |
 //! | `alternatives.rs` | Envoy's own splits, and the way from there |
@@ -32,6 +33,7 @@ mod expose;
 mod forged;
 mod guardrail;
 mod headers;
+mod hot_restart;
 mod lab;
 mod metrics;
 mod people;

@@ -10,7 +10,7 @@ use divvy_cases::build;
 pub use divvy_cases::build::{blue_green as all_users_get, canary};
 use divvy_lab::bootstrap::Bootstrap;
 use divvy_lab::client::{Http1, Response, raw};
-use divvy_lab::envoy::{Binary, Envoy, Options, Push};
+use divvy_lab::envoy::{Binary, Envoy, HotRestart, Options, Push};
 use divvy_lab::metrics::Metrics;
 use divvy_lab::plugin::Plugin;
 use divvy_lab::upstream::{Upstream, start_versions};
@@ -121,6 +121,13 @@ impl Setup {
     #[must_use]
     pub fn workers(mut self, workers: u32) -> Self {
         self.options.concurrency = workers;
+        self
+    }
+
+    /// With this part in a hot restart.
+    #[must_use]
+    pub fn hot_restart(mut self, part: HotRestart) -> Self {
+        self.options.hot_restart = part;
         self
     }
 
