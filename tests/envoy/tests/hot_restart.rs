@@ -7,8 +7,10 @@ use divvy_lab::envoy::HotRestart;
 use divvy_lab::eventually;
 use serde_json::{Value, json};
 
-/// Seconds for which both processes live. Below them, the gauges are read several times.
-const BOTH: u32 = 12;
+/// Time in seconds for which both processes live, if the test waits for the end of the first one.
+const SHORT: u32 = 12;
+/// The same if it does not.
+const LONG: u32 = 600;
 
 /// What the queries of METRICS.md return for one proxy.
 #[derive(PartialEq, Debug)]
@@ -83,12 +85,7 @@ async fn start(standing: Standing, hot_restart: HotRestart) -> Result<Edge> {
         Healthy | RolledBack => Setup::new(&ramp("rollback"))?,
     };
     let setup = setup.workers(1).hot_restart(hot_restart);
-    // Envoy reads the gauges of the old process when it flushes its own.
-    let often = |mut edge: divvy_lab::bootstrap::Bootstrap| {
-        edge.json()["stats_flush_interval"] = json!("0.2s");
-        Ok(edge)
-    };
-    let edge = setup.bootstrap(often)?.start().await?;
+    let edge = setup.start().await?;
     let fails = matches!(standing, Frozen | RolledBack);
     for user in 0..if fails { 40 } else { 0 } {
         edge.get_as(format!("user-{user}"), "/?status=500").await?;
@@ -98,7 +95,7 @@ async fn start(standing: Standing, hot_restart: HotRestart) -> Result<Edge> {
 
 /// Starts both processes one after the other and returns them when the second one has added the
 /// gauges of the first one to its own.
-async fn both(old: Standing, new: Standing) -> Result<(Edge, Edge)> {
+async fn both(old: Standing, new: Standing, parent_shutdown: u32) -> Result<(Edge, Edge)> {
     let first = start(old, HotRestart::First).await?;
     let base_id = first.envoy.base_id()?;
     let state = async |edge: &Edge| -> Result<Option<f64>> {
@@ -110,7 +107,7 @@ async fn both(old: Standing, new: Standing) -> Result<(Edge, Edge)> {
 
     let second = HotRestart::Second {
         base_id,
-        parent_shutdown: BOTH,
+        parent_shutdown,
     };
     let second = start(new, second).await?;
     let states = old.state().zip(new.state()).map(|(old, new)| old + new);
@@ -127,15 +124,10 @@ async fn both(old: Standing, new: Standing) -> Result<(Edge, Edge)> {
     Ok((first, second))
 }
 
-/// Tests the answers while both processes live, and after the end of the first one.
-async fn check((old, new): (Standing, Standing), during: Answers, after: Answers) -> Result<()> {
-    let (first, second) = both(old, new).await?;
-    assert_eq!(answers(&second).await?, during, "{old:?}, {new:?}");
-    first.envoy.wait_for_exit().await;
-    eventually("the answers of one process", PATIENCE, async || {
-        (answers(&second).await.ok()? == after).then_some(())
-    })
-    .await
+/// The answers while both processes live.
+async fn during(old: Standing, new: Standing) -> Result<Answers> {
+    let (_first, second) = both(old, new, LONG).await?;
+    answers(&second).await
 }
 
 fn served(held_back: bool, share: f64) -> Answers {
@@ -149,29 +141,33 @@ fn served(held_back: bool, share: f64) -> Answers {
 
 #[tokio::test]
 async fn two_frozen_processes_are_not_a_rollback() -> Result<()> {
-    check((Frozen, Frozen), served(true, 0.4), served(true, 0.4)).await
+    assert_eq!(during(Frozen, Frozen).await?, served(true, 0.4));
+    Ok(())
 }
 
 #[tokio::test]
-async fn an_old_process_that_rolled_back_is_held_back_and_the_new_one_serves() -> Result<()> {
-    check((RolledBack, Healthy), served(true, 0.2), served(false, 0.4)).await
-}
-
-#[tokio::test]
-async fn two_processes_that_rolled_back_are_a_rollback() -> Result<()> {
-    check(
-        (RolledBack, RolledBack),
-        served(true, 0.0),
-        served(true, 0.0),
-    )
+async fn after_a_rollback_in_the_old_process_the_new_one_serves() -> Result<()> {
+    let (first, second) = both(RolledBack, Healthy, SHORT).await?;
+    assert_eq!(answers(&second).await?, served(true, 0.2));
+    first.envoy.wait_for_exit().await;
+    eventually("the answers of one process", PATIENCE, async || {
+        (answers(&second).await.ok()? == served(false, 0.4)).then_some(())
+    })
     .await
 }
 
 #[tokio::test]
+async fn two_processes_that_rolled_back_are_a_rollback() -> Result<()> {
+    assert_eq!(during(RolledBack, RolledBack).await?, served(true, 0.0));
+    Ok(())
+}
+
+#[tokio::test]
 async fn two_processes_without_a_valid_configuration_are_inert() -> Result<()> {
-    let inert = || Answers {
+    let inert = Answers {
         inert: true,
         ..served(false, 0.0)
     };
-    check((Inert, Inert), inert(), inert()).await
+    assert_eq!(during(Inert, Inert).await?, inert);
+    Ok(())
 }

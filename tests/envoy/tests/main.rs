@@ -8,6 +8,7 @@
 //! | `headers.rs` | what is written for upstreams, clients and logs |
 //! | `expose.rs` | headers of single rollouts, identities, levels of metrics |
 //! | `forged.rs` | reserved headers sent by clients |
+//! | `failing.rs` | what users get when something is wrong |
 //! | `spoofing/` | every header and cookie that clients can forge, in twelve ways |
 //! | `two_filters.rs` | two divvy filters in one chain |
 //! | `tokens.rs` | JSON Web Tokens: what `jwt_authn` verifies and passes on |
@@ -30,6 +31,7 @@ mod documents;
 mod example_filters;
 mod examples;
 mod expose;
+mod failing;
 mod forged;
 mod guardrail;
 mod headers;
