@@ -92,7 +92,7 @@ fn limit_sets_of_one_revision_share_verdicts_but_not_counts() {
     worker.count(V2, 100, 0);
     worker.until(NOON + SECOND);
     worker.switch(&long);
-    assert_eq!(worker.known(), tally(0, 0), "its counts begin anew");
+    assert_eq!(worker.known(), tally(0, 0), "its counts are empty");
     worker.count(V2, 10, 0);
     worker.until(NOON + 2 * SECOND);
     worker.switch(&short);
@@ -182,7 +182,7 @@ fn a_clock_set_back_shortens_no_verdict_with_several_limit_sets() {
 
 #[test]
 fn a_replaced_configuration_ignores_a_changed_clock() {
-    // The old one's ramp is at 5 %, by the new one everybody has v2.
+    // The ramp of the old configuration is at 5 %; the new one gives v2 to all users.
     let old = plan_with_ramp(one_percent());
     let new = plan("1", one_percent());
     for set in [NOON - HOUR, NOON + HOUR] {

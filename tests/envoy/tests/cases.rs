@@ -57,14 +57,14 @@ async fn every_case_of_the_tables_has_its_decision() -> Result<()> {
             let answer = raw(edge.addr, &request(&case, &key)?).await?;
             let what = format!("{}: {}", group.name, case.described());
             let seen = ["x-seen-route", "x-seen-assignment"].map(|name| answer.header(name));
-            let meant = [case.route.as_deref(), case.assignment.as_deref()];
+            let expected = [case.route.as_deref(), case.assignment.as_deref()];
             let known = CHANGED_BY_ENVOY.iter().find(|(known, _)| *known == what);
             match known {
                 Some((known, assignment)) if seen[1] == Some(assignment) => changed.push(*known),
-                _ if seen == meant && answer.status == 200 => decided += 1,
+                _ if seen == expected && answer.status == 200 => decided += 1,
                 _ if answer.status == 400 && may_be_refused(&case) => refused += 1,
                 _ => wrong.push(format!(
-                    "{what}: {} {seen:?} where {meant:?} is meant",
+                    "{what}: {} {seen:?}, expected {expected:?}",
                     answer.status
                 )),
             }

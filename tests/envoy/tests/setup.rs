@@ -236,7 +236,7 @@ impl Edge {
             return Ok(());
         }
         let now = self.counts(series).await?;
-        Err(anyhow!("{metric}: {now:#?} where {expected:#?} is meant"))
+        Err(anyhow!("{metric}: {now:#?} expected: {expected:#?}"))
     }
 
     /// All gauges of the filter by name; weights as `checkout v2`.
