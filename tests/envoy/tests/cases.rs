@@ -23,8 +23,8 @@ const CHANGED_BY_ENVOY: [(&str, &str); 2] = [
 
 /// Responds with the headers that the filter wrote, because the tables have more targets than there
 /// are clusters.
-fn telling(mut bootstrap: Bootstrap) -> Result<Bootstrap> {
-    let tell = |name: &str| {
+fn with_decision_headers(mut bootstrap: Bootstrap) -> Result<Bootstrap> {
+    let line = |name: &str| {
         let value = format!("%REQ(x-divvy-{name})%");
         json!({"header": {"key": format!("x-seen-{name}"), "value": value}})
     };
@@ -32,7 +32,7 @@ fn telling(mut bootstrap: Bootstrap) -> Result<Bootstrap> {
         // The client's address is the one that the proxy in front states.
         manager["xff_num_trusted_hops"] = json!(1);
         let host = &mut manager["route_config"]["virtual_hosts"][0];
-        host["response_headers_to_add"] = json!([tell("route"), tell("assignment")]);
+        host["response_headers_to_add"] = json!([line("route"), line("assignment")]);
         host["routes"] = json!([{"match": {"prefix": "/"}, "direct_response": {"status": 200}}]);
     }
     Ok(bootstrap)
@@ -43,7 +43,7 @@ async fn every_case_of_the_tables_has_its_decision() -> Result<()> {
     let nothing_yet = json!({"version": "nothing yet"});
     let key = Key::number(1);
     let edge = Setup::new(&nothing_yet)?
-        .bootstrap(telling)?
+        .bootstrap(with_decision_headers)?
         .bootstrap(|bootstrap| bootstrap.with_jwt(&JwtAuthn::new(&key)))?
         .start()
         .await?;

@@ -255,7 +255,11 @@ async fn each_share_has_the_users_of_the_library() -> Result<()> {
             let request = Request::from_headers(&policy.names, lines);
             let decisions = decide::decide(&policy, &request).decisions;
             let expected = output::assignment(&policy, &decisions);
-            assert_eq!(assignment_of(&answer), expected.as_deref(), "{name}: {user}");
+            assert_eq!(
+                assignment_of(&answer),
+                expected.as_deref(),
+                "{name}: {user}"
+            );
             let route = output::route(&policy, &decisions);
             assert_eq!(served_by(&answer), route, "{name}: {user}");
             seen.extend(expected);
