@@ -105,17 +105,20 @@ fn limit_sets_of_one_revision_share_verdicts_but_not_counts() {
     assert_eq!(worker.known(), tally(0, 0), "void since the verdict");
 }
 
-#[test]
-fn counts_before_a_verdict_of_other_limits_are_void_after_the_recovery() {
-    let recovering = |seconds| {
-        let recover_after = Some(Duration::from_secs(5));
+/// Plans of one revision with windows of 30 s and 60 s.
+fn recovering(recover_after: Duration) -> [Plan; 2] {
+    [30, 60].map(|seconds| {
         let guardrail = Guardrail {
-            recover_after,
+            recover_after: Some(recover_after),
             ..windowed(seconds)
         };
         plan("1", guardrail)
-    };
-    let [short, long] = [30, 60].map(recovering);
+    })
+}
+
+#[test]
+fn counts_before_a_verdict_of_other_limits_are_void_after_the_recovery() {
+    let [short, long] = recovering(Duration::from_secs(5));
     let mut worker = Worker::new(&long);
     // Not enough for a verdict.
     worker.count(V2, 19, 19);
@@ -150,15 +153,7 @@ fn a_replaced_configuration_does_not_count_during_a_verdict_of_other_limits() {
 
 #[test]
 fn a_clock_set_back_shortens_no_verdict_with_several_limit_sets() {
-    let recovering = |seconds| {
-        let recover_after = Some(Duration::from_mins(10));
-        let guardrail = Guardrail {
-            recover_after,
-            ..windowed(seconds)
-        };
-        plan("1", guardrail)
-    };
-    let [short, long] = [30, 60].map(recovering);
+    let [short, long] = recovering(Duration::from_mins(10));
     let mut worker = Worker::new(&long);
     worker.count(V2, 10, 0);
     worker.until(NOON + SECOND);
