@@ -106,7 +106,7 @@ fn limit_sets_of_one_revision_share_verdicts_but_not_counts() {
 }
 
 /// Plans of one revision with windows of 30 s and 60 s.
-fn recovering(recover_after: Duration) -> [Plan; 2] {
+fn recovering(recover_after: Duration) -> [Rc<Plan>; 2] {
     [30, 60].map(|seconds| {
         let guardrail = Guardrail {
             recover_after: Some(recover_after),
