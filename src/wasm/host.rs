@@ -132,7 +132,7 @@ fn property(path: &str) -> Option<Answer> {
 
 /// A property, in memory of its own.
 fn owned(path: &str) -> Option<Vec<u8>> {
-    property(path).map(|value| value.to_vec())
+    property(path).map(Into::into)
 }
 
 /// A property that is a number.
@@ -187,7 +187,7 @@ impl Host for ProxyWasm {
         let value = bytes(|data, size| unsafe {
             proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut cas)
         });
-        Some((value.ok()?.to_vec(), cas))
+        Some((value.ok()?.into(), cas))
     }
 
     fn swap_shared(&self, key: &str, value: &[u8], read: Option<Generation>) -> Swap {

@@ -47,6 +47,15 @@ impl Answer {
     }
 }
 
+impl From<Answer> for Vec<u8> {
+    /// The bytes, to be kept. Later calls use other memory.
+    fn from(mut answer: Answer) -> Self {
+        let mut bytes = std::mem::take(&mut answer.buffer);
+        bytes.truncate(answer.size);
+        bytes
+    }
+}
+
 impl Deref for Answer {
     type Target = [u8];
 
