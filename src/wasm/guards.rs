@@ -34,7 +34,7 @@ impl Contexts {
     }
 
     fn is_plugin(&self, id: u32) -> bool {
-        self.plugins.iter().any(|plugin| *plugin == id)
+        self.plugins.contains(&id)
     }
 
     fn is_request(&mut self, id: u32) -> bool {

@@ -23,7 +23,7 @@ pub fn allocate(size: usize) -> Option<*mut u8> {
         buffer.try_reserve(more).ok()?;
         buffer.resize(size, 0);
     }
-    let address = (size > 0).then(|| buffer.as_mut_ptr());
+    let address = (size > 0).then_some(buffer.as_mut_ptr());
     BUFFER.set(buffer);
     address
 }
