@@ -157,7 +157,7 @@ impl Host for ProxyWasm {
     }
 
     fn node_id(&self) -> Option<Vec<u8>> {
-        property("node\0id")
+        owned("node\0id")
     }
 
     fn tick_every(&self, interval: Duration) {
