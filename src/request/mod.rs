@@ -17,8 +17,6 @@ pub mod query;
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
-use smallvec::SmallVec;
-
 pub use address::Address;
 pub use claim::{Claim, ClaimType};
 pub use environment::{Direction, Empty, Environment};
@@ -35,8 +33,7 @@ pub struct Request<'a> {
     target: Option<&'a [u8]>,
     authority: Option<&'a [u8]>,
     names: &'a Names,
-    /// Few, unless the configuration names many headers.
-    lines: SmallVec<[(HeaderId, &'a [u8]); 8]>,
+    lines: Vec<(HeaderId, &'a [u8])>,
     environment: &'a dyn Environment,
     // Everything below is computed on first use: 60 KB of cookies are parsed once, however many
     // conditions ask for one.
@@ -67,7 +64,7 @@ impl<'a> Request<'a> {
             target: None,
             authority: None,
             names,
-            lines: SmallVec::new(),
+            lines: Vec::new(),
             environment: &Empty,
             mark: OnceCell::new(),
             host: OnceCell::new(),

@@ -2,12 +2,9 @@
 //!
 //! - [`contexts`] receives the callbacks through the SDK's traits;
 //! - [`guards`] keeps callbacks away from the SDK that would make it panic;
-//! - [`host`] makes all calls to the proxy;
-//! - [`logger`] passes log lines to the proxy;
-//! - [`memory`] lends memory to the proxy for what calls return.
+//! - [`host`] makes all calls to the proxy.
 
 mod contexts;
 mod guards;
 mod host;
 mod logger;
-mod memory;

@@ -50,7 +50,7 @@ pub enum Versions {
 pub struct Expect {
     versions: Versions,
     /// Texts in requests to this version; the empty name means any version.
-    received: Vec<(&'static str, &'static str)>,
+    told: Vec<(&'static str, &'static str)>,
     /// Texts in the response head.
     answered: Vec<&'static str>,
     /// Increments of metrics per request; all others stay unchanged.
@@ -65,8 +65,8 @@ impl Expect {
     }
 
     /// Expects this text in requests to this version.
-    pub(crate) fn receiving(mut self, part: &'static str, version: &'static str) -> Expect {
-        self.received.push((part, version));
+    pub(crate) fn telling(mut self, part: &'static str, version: &'static str) -> Expect {
+        self.told.push((part, version));
         self
     }
 
@@ -103,48 +103,42 @@ async fn look(stage: &Stage, variant: &Variant, before: Counts) -> Result<Counts
         let answer = String::from_utf8_lossy(answer).into_owned();
         let version = version(&answer)?;
         let upstream = stage.upstream(&version).context("no such version")?;
-        let request = upstream.take_last();
-        ensure!(!request.is_empty(), "{version} got nothing");
-        ensure!(
-            !request.contains("x-divvy-route"),
-            "the route leaks:\n{request}"
-        );
-        for (part, at) in &expect.received {
-            let there = request.contains(part);
+        let told = upstream.take_last();
+        ensure!(!told.is_empty(), "{version} got nothing");
+        ensure!(!told.contains("x-divvy-route"), "the route leaks:\n{told}");
+        for (part, at) in &expect.told {
+            let there = told.contains(part);
             ensure!(
                 there || !(at.is_empty() || *at == version),
-                "{version} misses {part:?}:\n{request}"
+                "{version} misses {part:?}:\n{told}"
             );
         }
-        if expect.received.is_empty() {
-            ensure!(
-                !request.contains("x-divvy-"),
-                "more than expected:\n{request}"
-            );
+        if expect.told.is_empty() {
+            ensure!(!told.contains("x-divvy-"), "more than expected:\n{told}");
         }
         for part in &expect.answered {
             ensure!(answer.contains(part), "no {part:?} in\n{answer}");
         }
         versions.push(version);
     }
-    check_versions(expect.versions, &versions)?;
+    whom(expect.versions, &versions)?;
 
     let requests = versions.len() as f64;
-    let expected = COUNTED.map(|metric| {
+    let meant = COUNTED.map(|metric| {
         let mut counted = expect.counted.iter();
         let each = counted.find_map(|(name, each)| (*name == metric).then_some(*each));
         f64::from(each.unwrap_or(0)) * requests
     });
     let grown = |after: Counts| -> Counts { std::array::from_fn(|nth| after[nth] - before[nth]) };
     let _ = eventually("the metrics", GATHERED, async || {
-        (grown(counts(stage).await.ok()?) == expected).then_some(())
+        (grown(counts(stage).await.ok()?) == meant).then_some(())
     })
     .await;
     let after = counts(stage).await?;
     let grown = grown(after);
     ensure!(
-        grown == expected,
-        "{COUNTED:?} grew by {grown:?}, not {expected:?}"
+        grown == meant,
+        "{COUNTED:?} grew by {grown:?}, not {meant:?}"
     );
     Ok(after)
 }
@@ -185,7 +179,7 @@ fn by_position(user: usize) -> &'static str {
 }
 
 /// Two rounds of responses by user.
-fn check_versions(expected: Versions, versions: &[String]) -> Result<()> {
+fn whom(expected: Versions, versions: &[String]) -> Result<()> {
     let (first, second) = versions.split_at(versions.len() / 2);
     let distinct: BTreeSet<_> = versions.iter().map(String::as_str).collect();
     let all = |version: &str| -> Result<()> {
@@ -201,12 +195,12 @@ fn check_versions(expected: Versions, versions: &[String]) -> Result<()> {
         Versions::Either | Versions::Both => {}
         Versions::ByPosition => {
             for (user, version) in first.iter().enumerate() {
-                let right = by_position(user);
-                ensure!(version == right, "user {user} got {version}, not {right}");
+                let meant = by_position(user);
+                ensure!(version == meant, "user {user} got {version}, not {meant}");
             }
         }
     }
-    ensure!(distinct.len() == 2, "all users got {distinct:?}");
+    ensure!(distinct.len() == 2, "everybody got {distinct:?}");
     ensure!(
         expected == Versions::Either || first == second,
         "a user got another version the second time"
@@ -225,28 +219,28 @@ mod tests {
 
     #[test]
     fn a_filter_that_is_not_there_is_found_out() {
-        let all_stable = answers(|_| "v1");
-        check_versions(Versions::Stable, &all_stable).unwrap();
+        let nobody = answers(|_| "v1");
+        whom(Versions::Stable, &nobody).unwrap();
         for expected in [
             Versions::ByPosition,
             Versions::Both,
             Versions::Either,
             Versions::All("v2"),
         ] {
-            check_versions(expected, &all_stable).unwrap_err();
+            whom(expected, &nobody).unwrap_err();
         }
     }
 
     #[test]
     fn a_filter_that_sends_a_user_elsewhere_is_found_out() {
-        check_versions(Versions::ByPosition, &answers(by_position)).unwrap();
-        check_versions(Versions::Both, &answers(by_position)).unwrap();
+        whom(Versions::ByPosition, &answers(by_position)).unwrap();
+        whom(Versions::Both, &answers(by_position)).unwrap();
         let odd = |user| if user == 7 { "v3" } else { by_position(user) };
-        check_versions(Versions::ByPosition, &answers(odd)).unwrap_err();
+        whom(Versions::ByPosition, &answers(odd)).unwrap_err();
         let mut fickle = answers(by_position);
         fickle[requests::USERS..].reverse();
-        check_versions(Versions::Both, &fickle).unwrap_err();
-        check_versions(Versions::Either, &fickle).unwrap();
+        whom(Versions::Both, &fickle).unwrap_err();
+        whom(Versions::Either, &fickle).unwrap();
     }
 
     #[test]

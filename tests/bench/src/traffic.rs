@@ -55,19 +55,19 @@ impl Connection {
 }
 
 /// Clients of one variant.
-pub struct Clients {
+pub struct Crowd {
     connections: Vec<Connection>,
     requests: Requests,
 }
 
-impl Clients {
+impl Crowd {
     /// Connects all clients.
-    pub async fn connect(socket: &str, requests: Requests) -> Result<Clients> {
+    pub async fn gather(socket: &str, requests: Requests) -> Result<Crowd> {
         let mut connections = Vec::new();
         for _ in 0..CONNECTIONS {
             connections.push(Connection::open(socket).await?);
         }
-        Ok(Clients {
+        Ok(Crowd {
             connections,
             requests,
         })

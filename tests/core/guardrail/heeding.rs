@@ -28,13 +28,13 @@ fn a_verdict_is_effective_while_the_configuration_has_the_same_consequence() {
     let unguarded = || plan_with_ramp(Guardrail::default());
     for (before, after, standing) in [
         (growing(Freeze), growing(Freeze), Frozen),
-        // A version that cannot grow, or that is rolled back instead, does not stay frozen.
+        // Nothing stays frozen that has nowhere to grow, or is to be rolled back instead.
         (growing(Freeze), growing(Rollback), Healthy),
         (growing(Freeze), fixed(Rollback), Healthy),
         (growing(Rollback), growing(Rollback), RolledBack),
         (growing(Rollback), fixed(Rollback), RolledBack),
         (fixed(Rollback), fixed(Observe), RolledBack),
-        // Without limits no version is held back.
+        // Without limits nothing is held.
         (growing(Rollback), unguarded(), Healthy),
         (growing(Freeze), unguarded(), Healthy),
     ] {

@@ -35,7 +35,6 @@ pub mod bootstrap;
 pub mod chain;
 pub mod client;
 pub mod envoy;
-mod hot_restart;
 #[cfg(feature = "jwt")]
 pub mod jwt;
 pub mod metrics;

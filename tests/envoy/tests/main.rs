@@ -8,14 +8,14 @@
 //! | `headers.rs` | what is written for upstreams, clients and logs |
 //! | `expose.rs` | headers of single rollouts, identities, levels of metrics |
 //! | `forged.rs` | reserved headers sent by clients |
-//! | `failing.rs` | what users get when something is wrong |
 //! | `spoofing/` | every header and cookie that clients can forge, in twelve ways |
 //! | `two_filters.rs` | two divvy filters in one chain |
 //! | `tokens.rs` | JSON Web Tokens: what `jwt_authn` verifies and passes on |
 //! | `bytes.rs` | requests that are not text |
 //! | `reload.rs`, `start.rs` | pushes under load; good, bad and no configurations |
+//! | `cut_off.rs` | plugin files that are incomplete |
+//! | `shipped.rs` | removed headers and access logs of the shipped files |
 //! | `metrics.rs`, `responses.rs` | exact counts |
-//! | `hot_restart.rs` | gauges of two processes |
 //! | `guardrail/` | verdicts: delay, causes, lifetime; ramps |
 //! | `examples.rs`, `example_filters.rs` | the examples for users, with the requests of their page |
 //! | `alternatives.rs` | Envoy's own splits, and the way from there |
@@ -26,16 +26,15 @@ mod alternatives;
 mod bytes;
 mod cases;
 mod chain;
+mod cut_off;
 mod decisions;
 mod documents;
 mod example_filters;
 mod examples;
 mod expose;
-mod failing;
 mod forged;
 mod guardrail;
 mod headers;
-mod hot_restart;
 mod lab;
 mod metrics;
 mod people;
@@ -43,6 +42,7 @@ mod reference;
 mod reload;
 mod responses;
 mod setup;
+mod shipped;
 mod spoofing;
 mod start;
 mod tokens;

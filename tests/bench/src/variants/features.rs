@@ -47,7 +47,7 @@ pub(super) fn all() -> Vec<Variant> {
                 }),
             ),
         )
-        .expecting(whole().receiving("x-gray-id: user-", "")),
+        .expecting(whole().telling("x-gray-id: user-", "")),
         feature(
             "expose",
             "`expose`, to the service",
@@ -55,8 +55,8 @@ pub(super) fn all() -> Vec<Variant> {
         )
         .expecting(
             whole()
-                .receiving("x-group: v2", "v2")
-                .receiving("x-id: checkout", ""),
+                .telling("x-group: v2", "v2")
+                .telling("x-id: checkout", ""),
         ),
         feature(
             "expose_response",
@@ -66,11 +66,7 @@ pub(super) fn all() -> Vec<Variant> {
                 json!({"group": "x-group", "id": "x-id", "response": true}),
             ),
         )
-        .expecting(
-            whole()
-                .receiving("x-group: v2", "v2")
-                .answering("x-group: v"),
-        ),
+        .expecting(whole().telling("x-group: v2", "v2").answering("x-group: v")),
         feature("ramp", "`canary` by the clock (`ramp`, `steps`)", ramp()),
         feature(
             "ab_test",
@@ -113,7 +109,7 @@ pub(super) fn all() -> Vec<Variant> {
                 rollout_and("mirror", json!({"version": "v2", "percent": 100})),
             )
         }
-        .expecting(whole().receiving("x-divvy-mirror: v2", "v1")),
+        .expecting(whole().telling("x-divvy-mirror: v2", "v1")),
         feature(
             "sticky",
             "`sticky`, a first answer with its cookie",
@@ -128,7 +124,7 @@ pub(super) fn all() -> Vec<Variant> {
                 rollout_and("sticky", json!({"cookie": "got"})),
             )
         }
-        .expecting(counted(Versions::All("v2")).receiving("reason=sticky", "v2")),
+        .expecting(counted(Versions::All("v2")).telling("reason=sticky", "v2")),
         Variant {
             requests: requests::of_visitors(),
             ..feature(
@@ -160,14 +156,14 @@ pub(super) fn all() -> Vec<Variant> {
                 full_and("trust", json!({"workload": true})),
             )
         }
-        .expecting(counted(Versions::All("v2")).receiving("reason=inherited", "v2")),
+        .expecting(counted(Versions::All("v2")).telling("reason=inherited", "v2")),
     ]
 }
 
 fn unmeasured() -> Expect {
     Expect::default()
         .from(Versions::ByPosition)
-        .receiving("x-divvy-assignment: checkout=v2;reason=split", "v2")
+        .telling("x-divvy-assignment: checkout=v2;reason=split", "v2")
 }
 
 /// Cookie of a user with v2.
