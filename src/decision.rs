@@ -2,6 +2,8 @@
 //!
 //! A leaf: depends on no other module.
 
+use smallvec::SmallVec;
+
 /// Index of a rollout in its policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RolloutId(pub u16);
@@ -113,6 +115,9 @@ pub struct Decision {
     /// The reason of the proxy that decided first, if this decision is inherited.
     pub upstream: Option<Reason>,
 }
+
+/// The decisions about one request, in the order of the rollouts. Most requests match one or two.
+pub type Decisions = SmallVec<[Decision; 2]>;
 
 /// The decision of a rollout, if it has one. `decisions` are in the order of the rollouts.
 pub fn find_decision(decisions: &[Decision], rollout: RolloutId) -> Option<&Decision> {

@@ -58,6 +58,28 @@ impl Source {
             | Self::Identity => ValueKind::Text,
         }
     }
+
+    /// Passes its values to `read`: several for several lines, none if it is missing.
+    pub fn read<T>(
+        &self,
+        context: &EvaluationContext<'_, '_, '_>,
+        read: impl FnOnce(&mut dyn Iterator<Item = &[u8]>) -> T,
+    ) -> T {
+        let request = context.request;
+        let value = match self {
+            Self::Header(id) => return read(&mut request.lines(*id)),
+            Self::Label(id) => return read(&mut request.label(*id)),
+            Self::Claim(id) => return read(&mut request.claim(*id)),
+            Self::Cookie(id) => request.cookie(*id),
+            Self::Query(id) => request.query_value(*id),
+            Self::Path => request.path(),
+            Self::Method => request.method,
+            Self::Host => request.host(),
+            Self::SourceIp => request.source().map(|address| address.text.as_bytes()),
+            Self::Identity => context.visitor.carried_identity(),
+        };
+        read(&mut value.into_iter())
+    }
 }
 
 /// A condition on a request.
@@ -126,20 +148,11 @@ impl Assigned {
 }
 
 fn leaf_holds(source: &Source, matcher: &Matcher, context: &EvaluationContext<'_, '_, '_>) -> bool {
-    let request = context.request;
-    let value = match source {
+    match source {
         // The most frequent case: the header is missing.
-        Source::Header(id) if request.lines(*id).next().is_none() => return matcher.accepts_none(),
-        Source::Header(id) => return matcher.accepts_one_sent(request.lines(*id)),
-        Source::Label(id) => return matcher.accepts_one_sent(request.label(*id)),
-        Source::Claim(id) => return matcher.accepts_one_of(request.claim(*id)),
-        Source::Cookie(id) => request.cookie(*id),
-        Source::Query(id) => request.query_value(*id),
-        Source::Path => request.path(),
-        Source::Method => request.method,
-        Source::Host => request.host(),
-        Source::SourceIp => request.source().map(|address| address.text.as_bytes()),
-        Source::Identity => context.visitor.carried_identity(),
-    };
-    matcher.accepts_one_of(value.into_iter())
+        Source::Header(id) if context.request.lines(*id).next().is_none() => matcher.accepts_none(),
+        // The client does not choose the number of its values.
+        Source::Claim(_) => source.read(context, |values| matcher.accepts_one_of(values)),
+        _ => source.read(context, |values| matcher.accepts_one_sent(values)),
+    }
 }

@@ -24,7 +24,7 @@ pub use possible::possible;
 use crate::assignment::{AssignmentMember, EarlierFilter, UpstreamDecisions};
 use crate::condition::EvaluationContext;
 use crate::cookies::Memory;
-use crate::decision::{Decision, Reason, RolloutId, VersionId};
+use crate::decision::{Decision, Decisions, Reason, RolloutId, VersionId};
 use crate::identity::Identity;
 use crate::policy::{HeaderRole, Policy, Rollout, Rule};
 use crate::request::{HeaderId, Request};
@@ -36,7 +36,7 @@ use trace::{ConditionTrace, Trace, TraceStep, Untraced};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome<'a> {
     /// One decision per rollout that matches the request, in their order.
-    pub decisions: Vec<Decision>,
+    pub decisions: Decisions,
     /// The identity, if a decision needed it.
     pub identity: Option<Identity<'a>>,
     /// What the client's cookies have to remember and do not yet.
@@ -77,7 +77,7 @@ pub fn decide_traced<'a>(
         routes: is_routed,
     });
     let upstream = UpstreamDecisions::new(request, policy.inheritance.as_ref(), earlier);
-    let mut decisions = Vec::with_capacity(found.len());
+    let mut decisions = Decisions::with_capacity(found.len());
     let mut memories = Vec::new();
     for id in found.iter().copied() {
         let Some(rollout) = policy.rollout(id) else {

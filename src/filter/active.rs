@@ -6,7 +6,7 @@ use super::host::{Host, MetricId, MetricKind};
 use super::metrics::Series;
 use super::vm::Vm;
 use crate::decide::possible;
-use crate::decision::{Decision, Reason};
+use crate::decision::{Decision, Reason, VersionId};
 use crate::output;
 use crate::policy::{Metrics, Policy, Rollout, RolloutId, Shares};
 use crate::request::Environment;
@@ -73,17 +73,10 @@ impl ActivePolicy {
 
     fn define<H: Host>(&self, vm: &Vm<H>, id: RolloutId, rollout: &Rollout) {
         for (version, reason) in possible(&self.policy, rollout) {
-            let decision = Decision {
-                rollout: id,
-                version,
-                reason,
-                judged: false,
-                upstream: None,
-            };
-            let _ = self.requests(vm, &decision);
-            let _ = self.duration(vm, &decision);
+            let _ = self.requests(vm, id, version, reason);
+            let _ = self.duration(vm, id, version);
             for class in ResponseClass::ALL {
-                let _ = self.responses(vm, &decision, class);
+                let _ = self.responses(vm, id, version, class);
             }
         }
     }
@@ -125,20 +118,24 @@ impl ActivePolicy {
     /// Whether responses are counted for one of these decisions.
     pub fn counts_responses(&self, decisions: &[Decision]) -> bool {
         decisions.iter().any(|decision| {
-            let series = self.series(decision);
+            let series = self.series(decision.rollout, decision.version);
             series.is_some_and(|series| series.responses.is_some())
         })
     }
 
-    /// The counter of requests with this decision.
-    pub fn requests<H: Host>(&self, vm: &Vm<H>, decision: &Decision) -> Option<MetricId> {
-        let series = self
-            .series(decision)?
-            .requests
-            .get(decision.reason as usize)?;
+    /// The counter of requests that got a version for this reason.
+    pub fn requests<H: Host>(
+        &self,
+        vm: &Vm<H>,
+        rollout: RolloutId,
+        version: VersionId,
+        reason: Reason,
+    ) -> Option<MetricId> {
+        let series = self.series(rollout, version)?;
+        let series = series.requests.get(reason as usize)?;
         series.id(vm, MetricKind::Counter, || {
-            let (rollout, version) = self.names(decision);
-            output::request_series(rollout, version, decision.reason)
+            let (rollout, version) = self.names(rollout, version);
+            output::request_series(rollout, version, reason)
         })
     }
 
@@ -146,35 +143,40 @@ impl ActivePolicy {
     pub fn responses<H: Host>(
         &self,
         vm: &Vm<H>,
-        decision: &Decision,
+        rollout: RolloutId,
+        version: VersionId,
         class: ResponseClass,
     ) -> Option<MetricId> {
-        let series = self.series(decision)?.responses.as_ref()?;
+        let series = self.series(rollout, version)?.responses.as_ref()?;
         let series = series.classes.get(class as usize)?;
         series.id(vm, MetricKind::Counter, || {
-            let (rollout, version) = self.names(decision);
+            let (rollout, version) = self.names(rollout, version);
             output::response_series(rollout, version, class)
         })
     }
 
     /// The histogram of the time to response headers.
-    pub fn duration<H: Host>(&self, vm: &Vm<H>, decision: &Decision) -> Option<MetricId> {
-        let series = self.series(decision)?.responses.as_ref()?;
+    pub fn duration<H: Host>(
+        &self,
+        vm: &Vm<H>,
+        rollout: RolloutId,
+        version: VersionId,
+    ) -> Option<MetricId> {
+        let series = self.series(rollout, version)?.responses.as_ref()?;
         series.duration.id(vm, MetricKind::Histogram, || {
-            let (rollout, version) = self.names(decision);
+            let (rollout, version) = self.names(rollout, version);
             output::duration_series(rollout, version)
         })
     }
 
-    fn series(&self, decision: &Decision) -> Option<&VersionSeries> {
-        self.series
-            .get(usize::from(decision.rollout.0))?
-            .get(usize::from(decision.version.0))
+    fn series(&self, rollout: RolloutId, version: VersionId) -> Option<&VersionSeries> {
+        let versions = self.series.get(usize::from(rollout.0))?;
+        versions.get(usize::from(version.0))
     }
 
-    fn names(&self, decision: &Decision) -> (&str, &str) {
-        let rollout = self.policy.rollout(decision.rollout);
-        let version = rollout.and_then(|rollout| rollout.version(decision.version));
+    fn names(&self, rollout: RolloutId, version: VersionId) -> (&str, &str) {
+        let rollout = self.policy.rollout(rollout);
+        let version = rollout.and_then(|rollout| rollout.version(version));
         (
             rollout.map_or("", |rollout| &rollout.name),
             version.map_or("", |version| &version.name),

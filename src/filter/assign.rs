@@ -6,7 +6,7 @@ use super::configuration::Configuration;
 use super::facts::RequestFacts;
 use super::host::{Exchange, HeaderLines, Host, Message, Refused};
 use crate::decide;
-use crate::decision::{Decision, Reason};
+use crate::decision::{Decisions, Reason};
 use crate::output::{self, HeaderChange};
 use crate::policy::Policy;
 use crate::request::Request;
@@ -14,7 +14,7 @@ use crate::request::Request;
 /// Decisions for a request, after its headers have been changed.
 #[derive(Default)]
 pub(super) struct BegunRequest {
-    pub decisions: Vec<Decision>,
+    pub decisions: Decisions,
     pub cookies: Vec<String>,
     pub grpc: bool,
 }

@@ -4,6 +4,7 @@
 //! one request and its response. No type of an ABI is visible here, and a refused call never
 //! panics: most answers are optional, and a call that only reports something is silent.
 
+use std::ops::Deref;
 use std::time::Duration;
 
 use crate::guardrail::shared_data::{Generation, SharedValue, Swap};
@@ -104,7 +105,7 @@ pub trait Exchange {
     fn lines(&self, message: Message) -> Option<Self::Lines<'_>>;
 
     /// The `:status` of the response, as text.
-    fn status(&self) -> Option<Vec<u8>>;
+    fn status(&self) -> Option<impl Deref<Target = [u8]>>;
 
     /// Whether a header certainly has no line.
     fn lacks(&self, message: Message, header: &str) -> bool;

@@ -9,7 +9,7 @@ use super::chain::ChainHeaders;
 use super::configuration::Configuration;
 use super::host::{Exchange, HeaderLines, Host, Message};
 use crate::cookies::ResponseRules;
-use crate::decision::Decision;
+use crate::decision::Decisions;
 use crate::output;
 use crate::response::{self, FinishedRequest, ResponseClass};
 
@@ -18,7 +18,7 @@ const NANOS_PER_MILLI: u64 = 1_000_000;
 /// A request whose response is still to be changed or counted.
 pub struct OpenRequest<H> {
     configuration: Rc<Configuration<H>>,
-    decisions: Vec<Decision>,
+    decisions: Decisions,
     /// Values of `set-cookie` for the client.
     cookies: Vec<String>,
     /// Whether responses are counted for one of the decisions.
@@ -85,7 +85,8 @@ impl<H: Host> OpenRequest<H> {
         };
         configuration.show_late_gauges(&decisions);
         for decision in &decisions {
-            if let Some(id) = active.requests(vm, decision) {
+            let id = active.requests(vm, decision.rollout, decision.version, decision.reason);
+            if let Some(id) = id {
                 vm.host.increment(id);
             }
         }
@@ -217,7 +218,7 @@ impl<H: Host> OpenRequest<H> {
         self.is_counted = true;
         let Configuration { active, vm, .. } = &*self.configuration;
         for decision in &self.decisions {
-            if let Some(id) = active.responses(vm, decision, class) {
+            if let Some(id) = active.responses(vm, decision.rollout, decision.version, class) {
                 vm.host.increment(id);
             }
         }
@@ -227,7 +228,7 @@ impl<H: Host> OpenRequest<H> {
         let millis = nanos / NANOS_PER_MILLI;
         let Configuration { active, vm, .. } = &*self.configuration;
         for decision in &self.decisions {
-            if let Some(id) = active.duration(vm, decision) {
+            if let Some(id) = active.duration(vm, decision.rollout, decision.version) {
                 vm.host.record(id, millis);
             }
         }
@@ -246,8 +247,8 @@ impl<H: Host> OpenRequest<H> {
         let all = self.judged && self.timed;
         let lines = all.then(|| exchange.lines(Message::Response)).flatten();
         let Some(lines) = lines else {
-            let status = exchange.status().unwrap_or_default();
-            start.code = response::status_code(&status);
+            let status = exchange.status();
+            start.code = status.map_or(0, |status| response::status_code(&status));
             return start;
         };
         let _ = lines.for_each(|name, value| match name {

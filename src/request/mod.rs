@@ -17,6 +17,8 @@ pub mod query;
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
+use smallvec::SmallVec;
+
 pub use address::Address;
 pub use claim::{Claim, ClaimType};
 pub use environment::{Direction, Empty, Environment};
@@ -33,7 +35,8 @@ pub struct Request<'a> {
     target: Option<&'a [u8]>,
     authority: Option<&'a [u8]>,
     names: &'a Names,
-    lines: Vec<(HeaderId, &'a [u8])>,
+    /// Few, unless the configuration names many headers.
+    lines: SmallVec<[(HeaderId, &'a [u8]); 8]>,
     environment: &'a dyn Environment,
     // Everything below is computed on first use: 60 KB of cookies are parsed once, however many
     // conditions ask for one.
@@ -64,7 +67,7 @@ impl<'a> Request<'a> {
             target: None,
             authority: None,
             names,
-            lines: Vec::new(),
+            lines: SmallVec::new(),
             environment: &Empty,
             mark: OnceCell::new(),
             host: OnceCell::new(),

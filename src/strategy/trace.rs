@@ -3,7 +3,7 @@
 //! Must not depend on the strategies or on `decide`, which record the steps. On the request path [`Untraced`] drops them at compile time.
 
 use crate::bucket::{Position, Share};
-use crate::condition::{Condition, EvaluationContext, Source};
+use crate::condition::{Condition, EvaluationContext};
 use crate::decision::RolloutId;
 
 /// Receives the steps of a decision, in order.
@@ -119,7 +119,10 @@ impl ConditionTrace {
                 (Vec::new(), parts.collect())
             }
             Condition::Not(inner) => (Vec::new(), vec![Self::new(inner, context)]),
-            Condition::Leaf(source, _) => (values(source, context), Vec::new()),
+            Condition::Leaf(source, _) => {
+                let values = source.read(context, |values| values.map(<[u8]>::to_vec).collect());
+                (values, Vec::new())
+            }
             Condition::Assigned(_) => (Vec::new(), Vec::new()),
         };
         Self {
@@ -128,23 +131,6 @@ impl ConditionTrace {
             parts,
         }
     }
-}
-
-fn values(source: &Source, context: &EvaluationContext<'_, '_, '_>) -> Vec<Vec<u8>> {
-    let request = context.request;
-    let one = match source {
-        Source::Header(id) => return request.lines(*id).map(<[u8]>::to_vec).collect(),
-        Source::Label(id) => return request.label(*id).map(<[u8]>::to_vec).collect(),
-        Source::Claim(id) => return request.claim(*id).map(<[u8]>::to_vec).collect(),
-        Source::Cookie(id) => request.cookie(*id),
-        Source::Query(id) => request.query_value(*id),
-        Source::Path => request.path(),
-        Source::Method => request.method,
-        Source::Host => request.host(),
-        Source::SourceIp => request.source().map(|address| address.text.as_bytes()),
-        Source::Identity => context.visitor.carried_identity(),
-    };
-    one.into_iter().map(<[u8]>::to_vec).collect()
 }
 
 /// A share in percent, with at most four decimals: `2.5 %`.

@@ -7,12 +7,13 @@
 //! the SDK's export.
 #![allow(unsafe_code, reason = "exported names and the symbols of the SDK")]
 
-use std::alloc::{Layout, alloc};
 use std::cell::{Cell, RefCell};
 use std::ptr::null_mut;
 
 use proxy_wasm::types::Action;
 use rustc_hash::{FxBuildHasher, FxHashSet};
+
+use super::memory;
 
 /// The ids of the contexts that the SDK has.
 struct Contexts {
@@ -115,11 +116,7 @@ unsafe extern "C" {
 /// The SDK ends the VM if memory is exhausted; Envoy treats null as a failed call.
 #[unsafe(no_mangle)]
 extern "C" fn guard_proxy_on_memory_allocate(size: usize) -> *mut u8 {
-    match Layout::array::<u8>(size) {
-        // SAFETY: the layout is not empty.
-        Ok(layout) if size > 0 => unsafe { alloc(layout) },
-        _ => null_mut(),
-    }
+    memory::allocate(size).unwrap_or_else(null_mut)
 }
 
 #[unsafe(no_mangle)]

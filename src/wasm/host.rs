@@ -9,11 +9,13 @@
 //! request must go on.
 #![allow(unsafe_code, reason = "the ABI takes pointers")]
 
+use std::ops::Deref;
 use std::ptr::null_mut;
 use std::time::Duration;
 
-use proxy_wasm::types::{BufferType, Bytes, LogLevel, MapType, MetricType, Status};
+use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, Status};
 
+use super::memory::Answer;
 use crate::filter::host::{Exchange, HeaderLines, Host, Message, MetricId, MetricKind, Refused};
 use crate::guardrail::shared_data::{Generation, Swap};
 use crate::request::{Claim, Direction, Malformed, Pairs, Request};
@@ -100,47 +102,42 @@ const fn done(status: u32) -> Result<(), Refused> {
     if status == OK { Ok(()) } else { Err(Refused) }
 }
 
-/// Status and bytes of a call that returns bytes, in memory that was allocated for it.
-fn answer(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> (u32, Bytes) {
+/// The bytes that a call returns.
+fn bytes(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Answer, Refused> {
     let (mut data, mut size) = (null_mut(), 0);
-    let status = call(&raw mut data, &raw mut size);
-    if data.is_null() {
-        return (status, Bytes::new());
-    }
-    // SAFETY: the guard of `proxy_on_memory_allocate` allocated bytes of this size, and the
-    // proxy passes ownership.
-    (status, unsafe { Bytes::from_raw_parts(data, size, size) })
-}
-
-fn bytes(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Bytes, Refused> {
-    let (status, bytes) = answer(call);
-    done(status).map(|()| bytes)
+    done(call(&raw mut data, &raw mut size))?;
+    Ok(Answer::take(data, size))
 }
 
 /// The configuration of the plugin, of `size` bytes.
-pub fn plugin_configuration(size: usize) -> Result<Bytes, Refused> {
+pub fn plugin_configuration(size: usize) -> Result<Answer, Refused> {
     let buffer = BufferType::PluginConfiguration as u32;
     if size == 0 {
-        return Ok(Bytes::new());
+        return Ok(Answer::default());
     }
     // SAFETY: both pointers are to variables that outlive the call.
     bytes(|data, length| unsafe { proxy_get_buffer_bytes(buffer, 0, size, data, length) })
 }
 
 /// The name of the plugin; empty if it has none.
-pub fn plugin_name() -> Bytes {
+pub fn plugin_name() -> Answer {
     property("plugin_name").unwrap_or_default()
 }
 
 /// A property; `path`: its segments, separated by NUL.
-fn property(path: &str) -> Option<Bytes> {
+fn property(path: &str) -> Option<Answer> {
     // SAFETY: the path is borrowed for the call.
     bytes(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) }).ok()
 }
 
+/// A property, in memory of its own.
+fn owned(path: &str) -> Option<Vec<u8>> {
+    property(path).map(Into::into)
+}
+
 /// A property that is a number.
 fn number(path: &str) -> Option<u64> {
-    Some(u64::from_le_bytes(property(path)?.try_into().ok()?))
+    Some(u64::from_le_bytes((*property(path)?).try_into().ok()?))
 }
 
 fn nanos(clock: u32) -> Option<u64> {
@@ -160,7 +157,7 @@ impl Host for ProxyWasm {
     }
 
     fn node_id(&self) -> Option<Vec<u8>> {
-        property("node\0id")
+        owned("node\0id")
     }
 
     fn tick_every(&self, interval: Duration) {
@@ -190,7 +187,7 @@ impl Host for ProxyWasm {
         let value = bytes(|data, size| unsafe {
             proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut cas)
         });
-        Some((value.ok()?, cas))
+        Some((value.ok()?.into(), cas))
     }
 
     fn swap_shared(&self, key: &str, value: &[u8], read: Option<Generation>) -> Swap {
@@ -239,7 +236,7 @@ fn set_shared(key: &str, value: &[u8], cas: u32) -> Swap {
 }
 
 /// A serialized header map; see [`Pairs`].
-pub struct HeaderBlock(Bytes);
+pub struct HeaderBlock(Answer);
 
 impl HeaderLines for HeaderBlock {
     fn read_into<'a>(&'a self, request: &mut Request<'a>) -> Result<(), Malformed> {
@@ -271,12 +268,10 @@ const fn chain_property(message: Message) -> &'static str {
     }
 }
 
-/// Status and first line of a header.
-fn header(message: Message, name: &str) -> (u32, Bytes) {
-    // SAFETY: the name is borrowed for the call, both pointers are to variables that outlive it.
-    answer(|data, size| unsafe {
-        proxy_get_header_map_value(map(message), name.as_ptr(), name.len(), data, size)
-    })
+/// Writes address and size of a header's first line.
+fn header(message: Message, name: &str, data: *mut *mut u8, size: *mut usize) -> u32 {
+    // SAFETY: the name is borrowed for the call, and so are both pointers.
+    unsafe { proxy_get_header_map_value(map(message), name.as_ptr(), name.len(), data, size) }
 }
 
 impl Exchange for ProxyWasm {
@@ -290,15 +285,15 @@ impl Exchange for ProxyWasm {
         Some(HeaderBlock(block.ok().filter(|block| !block.is_empty())?))
     }
 
-    fn status(&self) -> Option<Vec<u8>> {
-        let (status, value) = header(Message::Response, ":status");
-        done(status).ok().map(|()| value)
+    fn status(&self) -> Option<impl Deref<Target = [u8]>> {
+        bytes(|data, size| header(Message::Response, ":status", data, size)).ok()
     }
 
     /// Costs as much as to remove an absent header, and does not make Envoy select the route
     /// again.
     fn lacks(&self, message: Message, name: &str) -> bool {
-        header(message, name).0 == NOT_FOUND
+        let (mut data, mut size) = (null_mut(), 0);
+        header(message, name, &raw mut data, &raw mut size) == NOT_FOUND
     }
 
     fn set(&self, message: Message, name: &str, value: &[u8]) -> Result<(), Refused> {
@@ -333,7 +328,7 @@ impl Exchange for ProxyWasm {
     }
 
     fn chain_headers(&self, message: Message) -> Option<Vec<u8>> {
-        property(chain_property(message))
+        owned(chain_property(message))
     }
 
     fn set_chain_headers(&self, message: Message, names: &[u8]) {
@@ -344,7 +339,7 @@ impl Exchange for ProxyWasm {
     }
 
     fn peer_uri_san(&self) -> Option<Vec<u8>> {
-        property("connection\0uri_san_peer_certificate")
+        owned("connection\0uri_san_peer_certificate")
     }
 
     fn listener_direction(&self) -> Option<Direction> {
@@ -352,7 +347,7 @@ impl Exchange for ProxyWasm {
     }
 
     fn source_address(&self) -> Option<Vec<u8>> {
-        property("source\0address")
+        owned("source\0address")
     }
 
     fn jwt_claim(&self, claim: &Claim) -> Option<Vec<u8>> {
@@ -361,7 +356,7 @@ impl Exchange for ProxyWasm {
             path.push('\0');
             path.push_str(segment);
         }
-        property(&path)
+        owned(&path)
     }
 
     fn response_code(&self) -> Option<u64> {

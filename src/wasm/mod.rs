@@ -2,9 +2,12 @@
 //!
 //! - [`contexts`] receives the callbacks through the SDK's traits;
 //! - [`guards`] keeps callbacks away from the SDK that would make it panic;
-//! - [`host`] makes all calls to the proxy.
+//! - [`host`] makes all calls to the proxy;
+//! - [`logger`] passes log lines to the proxy;
+//! - [`memory`] lends memory to the proxy for what calls return.
 
 mod contexts;
 mod guards;
 mod host;
 mod logger;
+mod memory;

@@ -54,9 +54,9 @@ fn each_weight_gets_its_share() {
         .map(|percent| {
             let gate = canary("checkout", percent);
             let inside = users().filter(|id| gate.admits(id)).count();
-            let meant = percent / 100.0;
-            let chance = (USERS as f64 * meant * (1.0 - meant)).sqrt();
-            let expected = number((USERS as f64 * meant) as usize);
+            let weight = percent / 100.0;
+            let chance = (USERS as f64 * weight * (1.0 - weight)).sqrt();
+            let expected = number((USERS as f64 * weight) as usize);
             format!(
                 "| {percent} % | {expected} | {} | ±{chance:.0} |",
                 number(inside)
@@ -69,7 +69,7 @@ fn each_weight_gets_its_share() {
 /// Weights by version: what a split was and what it becomes.
 type Weights = [u32; 3];
 
-/// The fewest that can move: whatever the growing versions gain.
+/// The smallest number of users that can move: those that the growing versions gain.
 fn fewest(before: Weights, after: Weights) -> f64 {
     let share = |weights: Weights, arm: usize| {
         f64::from(weights[arm]) / f64::from(weights.iter().sum::<u32>())
@@ -253,7 +253,7 @@ fn tests_of_one_layer_share_no_user_and_the_holdout_takes_its_share_of_each() {
         match reasons[..] {
             [Reason::Split, Reason::Excluded] => taking_part[0] += 1,
             [Reason::Excluded, Reason::Split] => taking_part[1] += 1,
-            // The same people of both; the layer says which test they are missing from.
+            // The same users in both; the layer names the test that lacks them.
             [Reason::Holdout, Reason::Holdout] => {
                 held_out[usize::from(page.position(&id).get() >= 600_000)] += 1;
             }
@@ -289,7 +289,7 @@ fn a_split_by_request_shows_every_user_the_canary() {
     assert_in_page(&lines);
 }
 
-/// Where each of the first 10,000 users goes, with this one rollout.
+/// The version of each of the first 10,000 users, with this one rollout.
 fn routes(rollout: &Value) -> Vec<String> {
     let configuration = json!({"identity": [{"header": "x-user-id"}], "rollouts": [rollout]});
     let policy = config::parse(configuration.to_string().as_bytes());

@@ -6,11 +6,11 @@ use divvy::request::{Claim, Environment, Request};
 use divvy::{config, decide, output};
 use divvy_cases::groups;
 
-/// Knows the properties of a case, and draws the same number each time.
+/// The properties of a case. Random numbers are always the same.
 #[derive(Debug)]
-struct Told(BTreeMap<Vec<u8>, Vec<u8>>);
+struct CaseEnvironment(BTreeMap<Vec<u8>, Vec<u8>>);
 
-impl Environment for Told {
+impl Environment for CaseEnvironment {
     fn source_address(&self) -> Option<Vec<u8>> {
         self.0.get(&b"source\0address"[..]).cloned()
     }
@@ -38,7 +38,7 @@ fn every_case_has_the_expected_decision() {
         let policy = config::parse(group.config.to_string().as_bytes())
             .unwrap_or_else(|errors| panic!("{}: {errors}", group.name));
         for case in group.cases {
-            let environment = Told(case.properties());
+            let environment = CaseEnvironment(case.properties());
             let pairs = case
                 .headers
                 .iter()

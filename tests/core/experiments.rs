@@ -1,5 +1,5 @@
 //! Tests side by side: layers, the holdout, and what following means, over 100,000 users. All
-//! names are fixed: the same numbers come out every time.
+//! names are fixed: the numbers are the same in every run.
 use divvy::decide::decide;
 use divvy::decision::{Decision, Reason};
 use divvy::request::Request;
@@ -56,7 +56,7 @@ const fn is_on_b(decision: &Decision) -> bool {
     decision.version.0 == 1
 }
 
-/// Users of whom something is true of neither, the first, the second or both decisions.
+/// Numbers of users for whom neither, the first, the second or both decisions are true.
 fn table(users: &[Vec<Decision>], holds: impl Fn(&Decision) -> bool) -> [f64; 4] {
     let mut table = [0.0; 4];
     for user in users {
@@ -178,7 +178,7 @@ fn the_holdout_takes_the_same_users_out_of_every_test_that_has_it() {
         (911..=1_089).contains(&(there * 2_000 / count)),
         "{there} of {count}"
     );
-    // The layer excludes users with a reason of its own.
+    // The layer excludes users with a separate reason.
     let excluded = users
         .iter()
         .filter(|user| user[0].reason == Reason::Excluded);

@@ -1,6 +1,6 @@
 //! By hand: the whole job, called as divvy is, and what nine more rollouts count.
 //!
-//! Their decisions are nobody's: everybody has the same. So this is less than ten rollouts do.
+//! All users have the same decisions. So this is less than ten rollouts do.
 #![cfg(target_arch = "wasm32")]
 
 use divvy_bench::probes::{job, more};

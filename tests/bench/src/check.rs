@@ -50,7 +50,7 @@ pub enum Versions {
 pub struct Expect {
     versions: Versions,
     /// Texts in requests to this version; the empty name means any version.
-    told: Vec<(&'static str, &'static str)>,
+    received: Vec<(&'static str, &'static str)>,
     /// Texts in the response head.
     answered: Vec<&'static str>,
     /// Increments of metrics per request; all others stay unchanged.
@@ -65,8 +65,8 @@ impl Expect {
     }
 
     /// Expects this text in requests to this version.
-    pub(crate) fn telling(mut self, part: &'static str, version: &'static str) -> Expect {
-        self.told.push((part, version));
+    pub(crate) fn receiving(mut self, part: &'static str, version: &'static str) -> Expect {
+        self.received.push((part, version));
         self
     }
 
@@ -103,42 +103,48 @@ async fn look(stage: &Stage, variant: &Variant, before: Counts) -> Result<Counts
         let answer = String::from_utf8_lossy(answer).into_owned();
         let version = version(&answer)?;
         let upstream = stage.upstream(&version).context("no such version")?;
-        let told = upstream.take_last();
-        ensure!(!told.is_empty(), "{version} got nothing");
-        ensure!(!told.contains("x-divvy-route"), "the route leaks:\n{told}");
-        for (part, at) in &expect.told {
-            let there = told.contains(part);
+        let request = upstream.take_last();
+        ensure!(!request.is_empty(), "{version} got nothing");
+        ensure!(
+            !request.contains("x-divvy-route"),
+            "the route leaks:\n{request}"
+        );
+        for (part, at) in &expect.received {
+            let there = request.contains(part);
             ensure!(
                 there || !(at.is_empty() || *at == version),
-                "{version} misses {part:?}:\n{told}"
+                "{version} misses {part:?}:\n{request}"
             );
         }
-        if expect.told.is_empty() {
-            ensure!(!told.contains("x-divvy-"), "more than expected:\n{told}");
+        if expect.received.is_empty() {
+            ensure!(
+                !request.contains("x-divvy-"),
+                "more than expected:\n{request}"
+            );
         }
         for part in &expect.answered {
             ensure!(answer.contains(part), "no {part:?} in\n{answer}");
         }
         versions.push(version);
     }
-    whom(expect.versions, &versions)?;
+    check_versions(expect.versions, &versions)?;
 
     let requests = versions.len() as f64;
-    let meant = COUNTED.map(|metric| {
+    let expected = COUNTED.map(|metric| {
         let mut counted = expect.counted.iter();
         let each = counted.find_map(|(name, each)| (*name == metric).then_some(*each));
         f64::from(each.unwrap_or(0)) * requests
     });
     let grown = |after: Counts| -> Counts { std::array::from_fn(|nth| after[nth] - before[nth]) };
     let _ = eventually("the metrics", GATHERED, async || {
-        (grown(counts(stage).await.ok()?) == meant).then_some(())
+        (grown(counts(stage).await.ok()?) == expected).then_some(())
     })
     .await;
     let after = counts(stage).await?;
     let grown = grown(after);
     ensure!(
-        grown == meant,
-        "{COUNTED:?} grew by {grown:?}, not {meant:?}"
+        grown == expected,
+        "{COUNTED:?} grew by {grown:?}, not {expected:?}"
     );
     Ok(after)
 }
@@ -179,7 +185,7 @@ fn by_position(user: usize) -> &'static str {
 }
 
 /// Two rounds of responses by user.
-fn whom(expected: Versions, versions: &[String]) -> Result<()> {
+fn check_versions(expected: Versions, versions: &[String]) -> Result<()> {
     let (first, second) = versions.split_at(versions.len() / 2);
     let distinct: BTreeSet<_> = versions.iter().map(String::as_str).collect();
     let all = |version: &str| -> Result<()> {
@@ -195,12 +201,12 @@ fn whom(expected: Versions, versions: &[String]) -> Result<()> {
         Versions::Either | Versions::Both => {}
         Versions::ByPosition => {
             for (user, version) in first.iter().enumerate() {
-                let meant = by_position(user);
-                ensure!(version == meant, "user {user} got {version}, not {meant}");
+                let right = by_position(user);
+                ensure!(version == right, "user {user} got {version}, not {right}");
             }
         }
     }
-    ensure!(distinct.len() == 2, "everybody got {distinct:?}");
+    ensure!(distinct.len() == 2, "all users got {distinct:?}");
     ensure!(
         expected == Versions::Either || first == second,
         "a user got another version the second time"
@@ -219,28 +225,28 @@ mod tests {
 
     #[test]
     fn a_filter_that_is_not_there_is_found_out() {
-        let nobody = answers(|_| "v1");
-        whom(Versions::Stable, &nobody).unwrap();
+        let all_stable = answers(|_| "v1");
+        check_versions(Versions::Stable, &all_stable).unwrap();
         for expected in [
             Versions::ByPosition,
             Versions::Both,
             Versions::Either,
             Versions::All("v2"),
         ] {
-            whom(expected, &nobody).unwrap_err();
+            check_versions(expected, &all_stable).unwrap_err();
         }
     }
 
     #[test]
     fn a_filter_that_sends_a_user_elsewhere_is_found_out() {
-        whom(Versions::ByPosition, &answers(by_position)).unwrap();
-        whom(Versions::Both, &answers(by_position)).unwrap();
+        check_versions(Versions::ByPosition, &answers(by_position)).unwrap();
+        check_versions(Versions::Both, &answers(by_position)).unwrap();
         let odd = |user| if user == 7 { "v3" } else { by_position(user) };
-        whom(Versions::ByPosition, &answers(odd)).unwrap_err();
+        check_versions(Versions::ByPosition, &answers(odd)).unwrap_err();
         let mut fickle = answers(by_position);
         fickle[requests::USERS..].reverse();
-        whom(Versions::Both, &fickle).unwrap_err();
-        whom(Versions::Either, &fickle).unwrap();
+        check_versions(Versions::Both, &fickle).unwrap_err();
+        check_versions(Versions::Either, &fickle).unwrap();
     }
 
     #[test]

@@ -25,8 +25,8 @@ mod tests {
             "a\n<!-- bench x -->\nold\n<!-- /bench -->\nb\n<!-- bench y -->\n<!-- /bench -->\n";
         let page = replace(page, "x", "new\n").unwrap();
         let page = replace(&page, "y", "too\n").unwrap();
-        let meant = "a\n<!-- bench x -->\nnew\n<!-- /bench -->\nb\n<!-- bench y -->\ntoo\n<!-- /bench -->\n";
-        assert_eq!(page, meant);
+        let expected = "a\n<!-- bench x -->\nnew\n<!-- /bench -->\nb\n<!-- bench y -->\ntoo\n<!-- /bench -->\n";
+        assert_eq!(page, expected);
     }
 
     #[test]

@@ -42,12 +42,12 @@ async fn bench() -> Result<()> {
     let variants = wanted(all());
     let stage = Stage::start(&variants).await?;
     check(&stage, &variants).await?;
-    say(&format!(
+    progress(&format!(
         "{} variants, and each does its job",
         variants.len()
     ));
     let measured = rounds::measure(&stage, &variants, plan, |round| {
-        say(&format!("round {round} of {}", plan.warm_up + plan.rounds));
+        progress(&format!("round {round} of {}", plan.warm_up + plan.rounds));
     });
     let measured = measured.await?;
 
@@ -56,7 +56,7 @@ async fn bench() -> Result<()> {
     let load = half_load(&measured);
     let mut latency = Vec::new();
     if latency_rounds > 0 {
-        say("latency");
+        progress("latency");
         let waits = latency::measure(&stage, &waiting, latency_rounds, load).await?;
         for (nth, variant) in waiting.iter().enumerate() {
             let waits = waits.iter().map(|round| round[nth]);
@@ -71,7 +71,7 @@ async fn bench() -> Result<()> {
     let times = number("BENCH_STARTS", 10)?;
     let (mut started, mut memory) = (Vec::new(), Vec::new());
     if times > 0 {
-        say("starts and memory");
+        progress("starts and memory");
         started = starts::starts(times).await?;
         memory = starts::memory().await?;
     }
@@ -90,7 +90,7 @@ async fn bench() -> Result<()> {
         memory,
     };
     write(&report)?;
-    say(&format!("{} s\n", began.elapsed().as_secs()));
+    progress(&format!("{} s\n", began.elapsed().as_secs()));
     Ok(())
 }
 
@@ -178,7 +178,7 @@ fn path(name: &str) -> Option<PathBuf> {
 }
 
 /// Prints the progress in one line of a terminal.
-fn say(what: &str) {
+fn progress(what: &str) {
     let mut out = stderr();
     if out.is_terminal() {
         let _ = write!(out, "\r\x1b[K{what}");

@@ -20,7 +20,7 @@ const GOAL: RGBColor = RGBColor(213, 94, 0);
 
 /// Draws the ratios to the empty SDK filter with intervals and goals.
 pub fn draw(path: &Path, rows: &[Row]) -> Result<()> {
-    let rows: Vec<_> = [Group::Yardstick, Group::Path]
+    let rows: Vec<_> = [Group::Reference, Group::Path]
         .into_iter()
         .flat_map(|group| rows.iter().filter(move |row| row.variant.group == group))
         .collect();

@@ -8,7 +8,7 @@ use rand_pcg::rand_core::{Rng, SeedableRng};
 
 use crate::stage::Stage;
 use crate::statistics::Rounds;
-use crate::traffic::{CONNECTIONS, Crowd};
+use crate::traffic::{CONNECTIONS, Clients};
 use crate::variants::{NATIVE, UNIT, Variant};
 
 /// Number of passes over all variants per round, so that a short disturbance of the machine does
@@ -37,11 +37,11 @@ pub async fn measure(
     plan: Plan,
     mut progress: impl FnMut(usize),
 ) -> Result<Rounds> {
-    let mut crowds = Vec::new();
+    let mut clients = Vec::new();
     for variant in variants {
         let requests = variant.requests.clone();
-        let crowd = Crowd::gather(&stage.socket(variant), requests).await;
-        crowds.push(crowd.with_context(|| variant.id)?);
+        let connected = Clients::connect(&stage.socket(variant), requests).await;
+        clients.push(connected.with_context(|| variant.id)?);
     }
     let each = (plan.requests / PASSES / CONNECTIONS).max(1);
     let mut random = Pcg64::seed_from_u64(9);
@@ -50,7 +50,7 @@ pub async fn measure(
         let mut sums = vec![(Duration::ZERO, 0_u32); variants.len()];
         for _ in 0..PASSES {
             for nth in order(variants, &mut random) {
-                let took = slice(stage, &mut crowds[nth], each).await;
+                let took = slice(stage, &mut clients[nth], each).await;
                 let took = took.with_context(|| variants[nth].id)?;
                 sums[nth] = (sums[nth].0 + took, sums[nth].1 + 1);
             }
@@ -67,10 +67,10 @@ pub async fn measure(
 }
 
 /// CPU time of the worker for this many requests per connection.
-async fn slice(stage: &Stage, crowd: &mut Crowd, each: usize) -> Result<Duration> {
-    crowd.send(LEAD).await?;
+async fn slice(stage: &Stage, connected: &mut Clients, each: usize) -> Result<Duration> {
+    connected.send(LEAD).await?;
     let before = stage.worker.time_asleep()?;
-    crowd.send(each).await?;
+    connected.send(each).await?;
     // Includes the work after the last response.
     Ok(stage.worker.time_asleep()? - before)
 }

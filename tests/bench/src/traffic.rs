@@ -55,19 +55,19 @@ impl Connection {
 }
 
 /// Clients of one variant.
-pub struct Crowd {
+pub struct Clients {
     connections: Vec<Connection>,
     requests: Requests,
 }
 
-impl Crowd {
+impl Clients {
     /// Connects all clients.
-    pub async fn gather(socket: &str, requests: Requests) -> Result<Crowd> {
+    pub async fn connect(socket: &str, requests: Requests) -> Result<Clients> {
         let mut connections = Vec::new();
         for _ in 0..CONNECTIONS {
             connections.push(Connection::open(socket).await?);
         }
-        Ok(Crowd {
+        Ok(Clients {
             connections,
             requests,
         })

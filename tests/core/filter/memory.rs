@@ -217,7 +217,7 @@ impl Exchange for MemoryExchange {
         (!self.unreadable.get()).then(|| self.of(message).borrow().clone())
     }
 
-    fn status(&self) -> Option<Vec<u8>> {
+    fn status(&self) -> Option<impl Deref<Target = [u8]>> {
         Some(self.header(Message::Response, ":status")?.into_bytes())
     }
 

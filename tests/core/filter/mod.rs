@@ -67,7 +67,7 @@ fn serve(plugin: &Plugin<MemoryHost>, status: &str) -> Option<String> {
 }
 
 #[test]
-fn a_request_is_routed_counted_and_told_to_the_client() {
+fn a_request_is_routed_counted_and_reported_to_the_client() {
     let host = MemoryHost::default();
     let plugin = configured(&host, &canary(100));
     let exchange = MemoryExchange::get(&[("x-user-id", "42"), ("x-divvy-route", "forged")]);
@@ -79,8 +79,8 @@ fn a_request_is_routed_counted_and_told_to_the_client() {
 
     exchange.respond("503", &[]);
     request.on_response_headers(&exchange);
-    let told = exchange.header(Message::Response, "x-divvy-version");
-    assert_eq!(told.as_deref(), Some(assignment));
+    let reported = exchange.header(Message::Response, "x-divvy-version");
+    assert_eq!(reported.as_deref(), Some(assignment));
     request.on_end(&exchange);
     assert_eq!(host.metric(&["v2", "split", "divvy_requests_total"]), 1);
     assert_eq!(host.metric(&["v2", "5xx", "divvy_responses_total"]), 1);

@@ -92,7 +92,7 @@ fn limit_sets_of_one_revision_share_verdicts_but_not_counts() {
     worker.count(V2, 100, 0);
     worker.until(NOON + SECOND);
     worker.switch(&long);
-    assert_eq!(worker.known(), tally(0, 0), "its counts begin anew");
+    assert_eq!(worker.known(), tally(0, 0), "its counts are empty");
     worker.count(V2, 10, 0);
     worker.until(NOON + 2 * SECOND);
     worker.switch(&short);
@@ -105,17 +105,20 @@ fn limit_sets_of_one_revision_share_verdicts_but_not_counts() {
     assert_eq!(worker.known(), tally(0, 0), "void since the verdict");
 }
 
-#[test]
-fn counts_before_a_verdict_of_other_limits_are_void_after_the_recovery() {
-    let recovering = |seconds| {
-        let recover_after = Some(Duration::from_secs(5));
+/// Plans of one revision with windows of 30 s and 60 s.
+fn recovering(recover_after: Duration) -> [Rc<Plan>; 2] {
+    [30, 60].map(|seconds| {
         let guardrail = Guardrail {
-            recover_after,
+            recover_after: Some(recover_after),
             ..windowed(seconds)
         };
         plan("1", guardrail)
-    };
-    let [short, long] = [30, 60].map(recovering);
+    })
+}
+
+#[test]
+fn counts_before_a_verdict_of_other_limits_are_void_after_the_recovery() {
+    let [short, long] = recovering(Duration::from_secs(5));
     let mut worker = Worker::new(&long);
     // Not enough for a verdict.
     worker.count(V2, 19, 19);
@@ -150,15 +153,7 @@ fn a_replaced_configuration_does_not_count_during_a_verdict_of_other_limits() {
 
 #[test]
 fn a_clock_set_back_shortens_no_verdict_with_several_limit_sets() {
-    let recovering = |seconds| {
-        let recover_after = Some(Duration::from_mins(10));
-        let guardrail = Guardrail {
-            recover_after,
-            ..windowed(seconds)
-        };
-        plan("1", guardrail)
-    };
-    let [short, long] = [30, 60].map(recovering);
+    let [short, long] = recovering(Duration::from_mins(10));
     let mut worker = Worker::new(&long);
     worker.count(V2, 10, 0);
     worker.until(NOON + SECOND);
@@ -182,7 +177,7 @@ fn a_clock_set_back_shortens_no_verdict_with_several_limit_sets() {
 
 #[test]
 fn a_replaced_configuration_ignores_a_changed_clock() {
-    // The old one's ramp is at 5 %, by the new one everybody has v2.
+    // The ramp of the old configuration is at 5 %; the new one gives v2 to all users.
     let old = plan_with_ramp(one_percent());
     let new = plan("1", one_percent());
     for set in [NOON - HOUR, NOON + HOUR] {

@@ -102,7 +102,7 @@ fn twice_the_latency_is_detected_within_a_minute() {
 
 #[test]
 fn a_version_equal_to_stable_does_not_trip() {
-    // No margin at all would be enough to tell apart what is alike.
+    // Without a margin, versions that are equal would be distinguished.
     let mut guardrail = over_stable();
     guardrail.latency = latency(None, Some(1.1)).latency;
     let pace = Behaviour::slow(Duration::from_millis(150), 0.4);

@@ -28,13 +28,13 @@ fn a_verdict_is_effective_while_the_configuration_has_the_same_consequence() {
     let unguarded = || plan_with_ramp(Guardrail::default());
     for (before, after, standing) in [
         (growing(Freeze), growing(Freeze), Frozen),
-        // Nothing stays frozen that has nowhere to grow, or is to be rolled back instead.
+        // A version that cannot grow, or that is rolled back instead, does not stay frozen.
         (growing(Freeze), growing(Rollback), Healthy),
         (growing(Freeze), fixed(Rollback), Healthy),
         (growing(Rollback), growing(Rollback), RolledBack),
         (growing(Rollback), fixed(Rollback), RolledBack),
         (fixed(Rollback), fixed(Observe), RolledBack),
-        // Without limits nothing is held.
+        // Without limits no version is held back.
         (growing(Rollback), unguarded(), Healthy),
         (growing(Freeze), unguarded(), Healthy),
     ] {

@@ -37,7 +37,7 @@ fn a_rollback_lasts_until_the_revision_changes() {
     assert_eq!(worker.state.standing(&first, V2), Standing::RolledBack);
     assert_eq!(worker.state.standing(&first, V2).gauge(), 2);
     let bytes = worker.state.encode();
-    // Other limits and other versions in the same revision change nothing about it.
+    // Other limits and other versions in the same revision do not change it.
     let limits = Guardrail {
         errors: None,
         consecutive_errors: Some(5),
@@ -195,7 +195,7 @@ fn a_clock_set_back_causes_no_trip_and_does_not_extend_a_verdict() {
         worker.count(V2, 1_000, 15);
         worker.until(worker.now + SECOND);
         assert_eq!(worker.tick_at((worker.now).saturating_sub(back)), []);
-        // Nothing that was counted before is known any more.
+        // Earlier counts are gone.
         assert_eq!(worker.state.known(&plan, V2, worker.now).all, 0);
         worker.fails();
         worker.until(worker.now + SECOND);
@@ -261,7 +261,7 @@ fn workers_of_a_proxy_report_a_clock_change_once() {
         assert!(proxy.run(1));
         assert_eq!(proxy.log().len(), 1, "{:?}", proxy.log());
         assert_eq!(proxy.share(), percent(5.0));
-        // And when somebody sets it right, nothing trips either.
+        // Nothing trips either when the clock is corrected.
         proxy.set_clock(proxy.now() - jump);
         assert!(!proxy.run(60));
         assert_eq!(proxy.share(), percent(5.0));
@@ -275,14 +275,14 @@ fn a_verdict_survives_updates_but_not_a_new_revision_or_a_restart() {
         let second = plan("2", guardrail(OnBreach::Rollback, None));
         let mut proxy = process(&first, NOON, 1.0);
         assert!(proxy.run(10));
-        assert_eq!(proxy.log().len(), 1, "one VM says so");
+        assert_eq!(proxy.log().len(), 1, "one VM logs it");
         proxy.push(&first, vms);
         assert!(!proxy.run(60));
         assert_eq!(proxy.share(), Share::NONE);
         let before = proxy.sent()[1].all;
         assert!(!proxy.run(60));
-        assert_eq!(proxy.sent()[1].all, before, "nobody is sent there");
-        // A new revision begins anew.
+        assert_eq!(proxy.sent()[1].all, before, "no user gets that version");
+        // A new revision has no counts.
         proxy.push(&second, vms);
         proxy.behave([Behaviour::failing(0.0); 2]);
         assert!(!proxy.run(60));
@@ -337,7 +337,7 @@ fn the_first_counts_may_come_from_a_replaced_root() {
     let mut local = Local::new(&plan);
     let (bad, all) = (1, 3);
     local.count(V2, Tally { bad, all });
-    // Nobody has ticked yet.
+    // No VM has ticked yet.
     let mut state = State::open(&plan, None, false).unwrap();
     let ticked = state.tick(&plan, &local, NOON, None, false);
     assert!(ticked.changed && ticked.transitions.is_empty());

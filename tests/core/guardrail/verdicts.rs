@@ -144,7 +144,7 @@ fn a_latency_breach_must_persist() {
     guardrail.latency.as_mut().unwrap().lasting = Duration::from_mins(2);
     let plan = plan("1", guardrail);
     let mut worker = Worker::new(&plan);
-    // A minute of it is forgiven, as often as it comes.
+    // Breaches of at most a minute have no effect, however many there are.
     let mut log = Vec::new();
     for _ in 0..5 {
         for second in 0..300_u32 {
@@ -182,7 +182,7 @@ fn consecutive_failures_trip_at_once() {
         for _ in 0..failures {
             assert!(!record(&mut worker, V2, HealthSample::Failure));
         }
-        // What says nothing does not break the row, a success does.
+        // A request without a sample does not end the run of errors; a success does.
         assert!(!record(&mut worker, V2, HealthSample::None));
         assert_eq!(worker.until(worker.now + SECOND), []);
         assert!(!record(&mut worker, V2, HealthSample::Success));
@@ -199,7 +199,7 @@ fn consecutive_failures_trip_at_once() {
     );
     let log = worker.tick_at(worker.now);
     assert_eq!(log.len(), 1);
-    // What was in flight says nothing about the next attempt.
+    // Requests that were open do not count for the next attempt.
     for _ in 0..20 {
         record(&mut worker, V2, HealthSample::Failure);
     }

@@ -16,6 +16,8 @@ use tokio::time::timeout;
 pub use crate::binary::{Binary, PINNED_VERSION};
 use crate::bootstrap::{Bootstrap, plugin_file};
 use crate::client::{Http1, Response};
+pub use crate::hot_restart::HotRestart;
+use crate::hot_restart::base_id;
 use crate::metrics::Metrics;
 use crate::poll::Backoff;
 use crate::process::{Process, Stream};
@@ -50,6 +52,8 @@ pub struct Options {
     pub component_log_level: String,
     /// The program that starts Envoy.
     pub launcher: Launcher,
+    /// Its part in a hot restart.
+    pub hot_restart: HotRestart,
 }
 
 impl Default for Options {
@@ -60,6 +64,7 @@ impl Default for Options {
             log_level: "info".to_owned(),
             component_log_level: String::new(),
             launcher: Launcher::Direct,
+            hot_restart: HotRestart::Disabled,
         }
     }
 }
@@ -144,6 +149,11 @@ impl Envoy {
     #[must_use]
     pub fn admin(&self) -> SocketAddr {
         self.admin_addr
+    }
+
+    /// What an Envoy that takes over from this one needs.
+    pub fn base_id(&self) -> Result<u32> {
+        base_id(self.dir())
     }
 
     /// The directory of its bootstrap and plugin files.
@@ -302,8 +312,11 @@ fn command(binary: &Binary, config: &Path, admin_file: &Path, options: &Options)
         .arg(config)
         .arg("--admin-address-path")
         .arg(admin_file)
-        // Hot restart reserves shared memory, which concurrent Envoys would contend for.
-        .arg("--disable-hot-restart")
+        .args(
+            options
+                .hot_restart
+                .arguments(config.parent().unwrap_or(config)),
+        )
         // Envoy's default is 10 s.
         .args(["--file-flush-interval-msec", "20"])
         .args(["--concurrency", &options.concurrency.to_string()])

@@ -35,6 +35,7 @@ pub mod bootstrap;
 pub mod chain;
 pub mod client;
 pub mod envoy;
+mod hot_restart;
 #[cfg(feature = "jwt")]
 pub mod jwt;
 pub mod metrics;

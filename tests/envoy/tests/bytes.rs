@@ -12,19 +12,19 @@ use divvy::{config, output, policy::Policy, request::Request};
 use divvy_lab::client::{Http2, Response, request};
 use serde_json::{Value, json};
 
-use Who::{Nobody, Tester, User};
+use Visitor::{NoIdentity, Tester, User};
 
 /// The identity that the filter must find in a request.
 #[derive(Clone, Copy, Debug)]
-enum Who {
+enum Visitor {
     User(&'static [u8]),
-    Nobody,
+    NoIdentity,
     /// A user whom the rule matches.
     Tester,
 }
 
 /// Path, header lines, and the user.
-type Case = (Vec<u8>, Vec<Vec<u8>>, Who);
+type Case = (Vec<u8>, Vec<Vec<u8>>, Visitor);
 
 const LONG: usize = 60_000;
 
@@ -35,26 +35,26 @@ fn long(before: &[u8], filling: &[u8]) -> Vec<u8> {
 }
 
 fn headers() -> Vec<Case> {
-    let case = |lines: &[&[u8]], who| -> Case {
+    let case = |lines: &[&[u8]], visitor| -> Case {
         let lines = lines.iter().map(|line| line.to_vec()).collect();
-        (b"/".to_vec(), lines, who)
+        (b"/".to_vec(), lines, visitor)
     };
     let many = |line: &str| vec![line.as_bytes().to_vec(); 80];
     let mut beta_at_last = many("x-ring: no");
     beta_at_last.push(b"x-ring: beta".to_vec());
     vec![
-        case(&[], Nobody),
+        case(&[], NoIdentity),
         case(&[b"x-user-id: \xff"], User(b"\xff")),
         case(&[b"x-user-id: \xc3\x28\xf0\x9f"], User(b"\xc3\x28\xf0\x9f")),
         case(
             &[b"x-user-id: \x80\x81 \xfe\xff"],
             User(b"\x80\x81 \xfe\xff"),
         ),
-        case(&[b"x-user-id:"], Nobody),
-        case(&[b"x-user-id: \t "], Nobody),
+        case(&[b"x-user-id:"], NoIdentity),
+        case(&[b"x-user-id: \t "], NoIdentity),
         case(&[b"x-user-id: \t\xff\t "], User(b"\xff")),
-        case(&[b"x-user-id: \xff", b"x-user-id: \xff"], Nobody),
-        case(&[b"x-user-id: a", b"X-User-Id: b"], Nobody),
+        case(&[b"x-user-id: \xff", b"x-user-id: \xff"], NoIdentity),
+        case(&[b"x-user-id: a", b"X-User-Id: b"], NoIdentity),
         case(
             &[b"x-user-id: a", b"x-user-id: b", b"cookie: user=\xfe"],
             User(b"\xfe"),
@@ -63,15 +63,15 @@ fn headers() -> Vec<Case> {
             &[&[b"x-user-id: ", &[0xff; 256][..]].concat()],
             User(&[0xff; 256]),
         ),
-        case(&[&[b"x-user-id: ", &[0xff; 257][..]].concat()], Nobody),
-        case(&[&long(b"x-user-id: ", b"\xff")], Nobody),
+        case(&[&[b"x-user-id: ", &[0xff; 257][..]].concat()], NoIdentity),
+        case(&[&long(b"x-user-id: ", b"\xff")], NoIdentity),
         case(
             &[&long(b"x-ring: ", b"\xfe\xff"), b"x-user-id: u"],
             User(b"u"),
         ),
         case(&[&long(b"x-other: ", b"\xff"), b"x-user-id: u"], User(b"u")),
-        (b"/".to_vec(), many("x-user-id: u"), Nobody),
-        (b"/".to_vec(), many("x-other: \u{7ff}"), Nobody),
+        (b"/".to_vec(), many("x-user-id: u"), NoIdentity),
+        (b"/".to_vec(), many("x-other: \u{7ff}"), NoIdentity),
         (b"/".to_vec(), beta_at_last, Tester),
         case(&[b"x-ring: \xff", b"x-ring:", b"x-ring: beta"], Tester),
         case(&[b"x-ring: \xffcanary\xfe"], Tester),
@@ -80,23 +80,23 @@ fn headers() -> Vec<Case> {
 }
 
 fn cookies() -> Vec<Case> {
-    let case = |lines: &[&[u8]], who| -> Case {
+    let case = |lines: &[&[u8]], visitor| -> Case {
         let lines = lines.iter().map(|line| [b"cookie:", *line].concat());
-        (b"/".to_vec(), lines.collect(), who)
+        (b"/".to_vec(), lines.collect(), visitor)
     };
     vec![
         case(&[b"user=\xff"], User(b"\xff")),
         case(&[b"\xff=\xfe; user=\xff\xfe"], User(b"\xff\xfe")),
         case(&[b"user=\"\xff\""], User(b"\xff")),
-        case(&[b""], Nobody),
-        case(&[b" ;;;=;=\xff;user;;"], Nobody),
-        case(&[b"user="], Nobody),
+        case(&[b""], NoIdentity),
+        case(&[b" ;;;=;=\xff;user;;"], NoIdentity),
+        case(&[b"user="], NoIdentity),
         case(&[b"user=\xff; user=b"], User(b"\xff")),
         case(&[b"a=1", b"user=\xff", b"user=b"], User(b"\xff")),
         case(&[b"", b"", b"user=u"], User(b"u")),
-        case(&[b"ring=\xff", b"ring=beta"], Nobody),
+        case(&[b"ring=\xff", b"ring=beta"], NoIdentity),
         case(&[b"a=\xff; ring=dogfood"], Tester),
-        case(&[&long(b"user=", b"\xff")], Nobody),
+        case(&[&long(b"user=", b"\xff")], NoIdentity),
         case(&[&long(b"user=u; a=", b"\xff")], User(b"u")),
         case(&[&long(b"", b";"), b"user=u"], User(b"u")),
         case(&[&long(b"", b"a=;"), b"user=u"], User(b"u")),
@@ -105,9 +105,9 @@ fn cookies() -> Vec<Case> {
 }
 
 fn paths() -> Vec<Case> {
-    let case = |path: &[u8], who| -> Case { (path.to_vec(), Vec::new(), who) };
+    let case = |path: &[u8], visitor| -> Case { (path.to_vec(), Vec::new(), visitor) };
     vec![
-        case(b"/%FF", Nobody),
+        case(b"/%FF", NoIdentity),
         case(b"/%ff%fe%80/?uid=u", User(b"u")),
         case(b"/%?uid=u", User(b"u")),
         case(b"/%4?uid=u", User(b"u")),
@@ -119,18 +119,18 @@ fn paths() -> Vec<Case> {
         case(b"/?uid=%F", User(b"%F")),
         case(b"/?uid=%FG%zz%", User(b"%FG%zz%")),
         case(b"/?uid=%%FF", User(b"%\xff")),
-        case(b"/?uid=", Nobody),
-        case(b"/?uid", Nobody),
-        case(b"/?uid=%20%09", Nobody),
+        case(b"/?uid=", NoIdentity),
+        case(b"/?uid", NoIdentity),
+        case(b"/?uid=%20%09", NoIdentity),
         case(b"/?&&=&=%FF&%FF=&uid=u&uid=v", User(b"u")),
         case(b"/?uid=a?b/c", User(b"a?b/c")),
-        case(b"/?ring=%FF&ring=beta", Nobody),
+        case(b"/?ring=%FF&ring=beta", NoIdentity),
         case(b"/?x=%FF&ring=%62eta", Tester),
-        case(&long(b"/?uid=", b"%FF"), Nobody),
+        case(&long(b"/?uid=", b"%FF"), NoIdentity),
         case(&long(b"/?uid=u&", b"%"), User(b"u")),
-        case(&long(b"/?", b"&=%"), Nobody),
-        case(&long(b"/", b"%FF"), Nobody),
-        case(&long(b"/a", b"a"), Nobody),
+        case(&long(b"/?", b"&=%"), NoIdentity),
+        case(&long(b"/", b"%FF"), NoIdentity),
+        case(&long(b"/a", b"a"), NoIdentity),
     ]
 }
 
@@ -180,11 +180,11 @@ impl Watched {
     }
 
     /// The library's decision for a plain request of the same user.
-    fn meant(&self, who: Who) -> Vec<Decision> {
+    fn expected(&self, visitor: Visitor) -> Vec<Decision> {
         let mut headers = vec![(&b":path"[..], &b"/"[..]), (b":method", b"GET")];
-        match who {
+        match visitor {
             User(user) => headers.push((b"x-user-id", user)),
-            Nobody => {}
+            NoIdentity => {}
             Tester => headers.push((b"x-ring", b"beta")),
         }
         decide(
@@ -197,8 +197,13 @@ impl Watched {
 
     /// Asserts the response for this user, and that each rollout has counted exactly one more
     /// request.
-    async fn assert_decided(&mut self, answer: &Response, who: Who, what: &str) -> Result<()> {
-        let decisions = self.meant(who);
+    async fn assert_decided(
+        &mut self,
+        answer: &Response,
+        visitor: Visitor,
+        what: &str,
+    ) -> Result<()> {
+        let decisions = self.expected(visitor);
         assert_eq!(answer.status, 200, "{what}");
         assert_eq!(
             served_by(answer),
@@ -219,11 +224,11 @@ impl Watched {
     }
 
     async fn assert_all(&mut self, cases: Vec<Case>) -> Result<()> {
-        for (path, lines, who) in cases {
+        for (path, lines, visitor) in cases {
             let answer = self.edge.raw_get(&path, &lines).await;
-            let what = shown(&path, &lines, who);
+            let what = shown(&path, &lines, visitor);
             let answer = answer.with_context(|| what.clone())?;
-            self.assert_decided(&answer, who, &what).await?;
+            self.assert_decided(&answer, visitor, &what).await?;
         }
         self.assert_alive().await
     }
@@ -237,10 +242,10 @@ impl Watched {
 }
 
 /// A case as text for a failed assertion; long ones are cut.
-fn shown(path: &[u8], lines: &[Vec<u8>], who: Who) -> String {
+fn shown(path: &[u8], lines: &[Vec<u8>], visitor: Visitor) -> String {
     let cut = |bytes: &[u8]| format!("{}", bytes[..bytes.len().min(60)].escape_ascii());
     let lines: Vec<_> = lines.iter().take(3).map(|line| cut(line)).collect();
-    format!("{} {lines:?} by {who:?}", cut(path))
+    format!("{} {lines:?} by {visitor:?}", cut(path))
 }
 
 #[tokio::test]
@@ -265,11 +270,14 @@ async fn bytes_over_http2_are_decided_and_counted_once() -> Result<()> {
     // HTTP/2 encodes bytes above 0x7f in four bytes each, and Envoy would close the connection.
     let long = [&[0xfe; 100][..], &[b'u'; LONG - 100]].concat();
     type Lines<'a> = &'a [(&'a str, &'a [u8])];
-    let cases: [(Lines<'_>, Who); 7] = [
+    let cases: [(Lines<'_>, Visitor); 7] = [
         (&[("x-user-id", b"\xff")], User(b"\xff")),
-        (&[("x-user-id", b"")], Nobody),
-        (&[("x-user-id", b"\xff"), ("x-user-id", b"\xff")], Nobody),
-        (&[("x-user-id", &long)], Nobody),
+        (&[("x-user-id", b"")], NoIdentity),
+        (
+            &[("x-user-id", b"\xff"), ("x-user-id", b"\xff")],
+            NoIdentity,
+        ),
+        (&[("x-user-id", &long)], NoIdentity),
         (
             &[("cookie", b"a=\xff"), ("cookie", b"user=\xfe")],
             User(b"\xfe"),
@@ -277,10 +285,10 @@ async fn bytes_over_http2_are_decided_and_counted_once() -> Result<()> {
         (&[("cookie", &long), ("cookie", b"user=u")], User(b"u")),
         (&[("x-ring", b"\xff"), ("x-ring", b"beta")], Tester),
     ];
-    for (headers, who) in cases {
+    for (headers, visitor) in cases {
         let answer = client.send(request("GET", "/", headers, "")?).await?;
         watched
-            .assert_decided(&answer, who, &format!("{who:?} over HTTP/2"))
+            .assert_decided(&answer, visitor, &format!("{visitor:?} over HTTP/2"))
             .await?;
     }
     watched.assert_alive().await
@@ -305,7 +313,7 @@ async fn what_envoy_refuses_is_not_counted() -> Result<()> {
             answer.status,
             status,
             "{}",
-            shown(path, &[line.to_vec()], Nobody)
+            shown(path, &[line.to_vec()], NoIdentity)
         );
         assert_eq!(assignment_of(&answer), None);
     }

@@ -23,8 +23,8 @@ const CHANGED_BY_ENVOY: [(&str, &str); 2] = [
 
 /// Responds with the headers that the filter wrote, because the tables have more targets than there
 /// are clusters.
-fn telling(mut bootstrap: Bootstrap) -> Result<Bootstrap> {
-    let tell = |name: &str| {
+fn with_decision_headers(mut bootstrap: Bootstrap) -> Result<Bootstrap> {
+    let line = |name: &str| {
         let value = format!("%REQ(x-divvy-{name})%");
         json!({"header": {"key": format!("x-seen-{name}"), "value": value}})
     };
@@ -32,7 +32,7 @@ fn telling(mut bootstrap: Bootstrap) -> Result<Bootstrap> {
         // The client's address is the one that the proxy in front states.
         manager["xff_num_trusted_hops"] = json!(1);
         let host = &mut manager["route_config"]["virtual_hosts"][0];
-        host["response_headers_to_add"] = json!([tell("route"), tell("assignment")]);
+        host["response_headers_to_add"] = json!([line("route"), line("assignment")]);
         host["routes"] = json!([{"match": {"prefix": "/"}, "direct_response": {"status": 200}}]);
     }
     Ok(bootstrap)
@@ -43,7 +43,7 @@ async fn every_case_of_the_tables_has_its_decision() -> Result<()> {
     let nothing_yet = json!({"version": "nothing yet"});
     let key = Key::number(1);
     let edge = Setup::new(&nothing_yet)?
-        .bootstrap(telling)?
+        .bootstrap(with_decision_headers)?
         .bootstrap(|bootstrap| bootstrap.with_jwt(&JwtAuthn::new(&key)))?
         .start()
         .await?;
@@ -57,14 +57,14 @@ async fn every_case_of_the_tables_has_its_decision() -> Result<()> {
             let answer = raw(edge.addr, &request(&case, &key)?).await?;
             let what = format!("{}: {}", group.name, case.described());
             let seen = ["x-seen-route", "x-seen-assignment"].map(|name| answer.header(name));
-            let meant = [case.route.as_deref(), case.assignment.as_deref()];
+            let expected = [case.route.as_deref(), case.assignment.as_deref()];
             let known = CHANGED_BY_ENVOY.iter().find(|(known, _)| *known == what);
             match known {
                 Some((known, assignment)) if seen[1] == Some(assignment) => changed.push(*known),
-                _ if seen == meant && answer.status == 200 => decided += 1,
+                _ if seen == expected && answer.status == 200 => decided += 1,
                 _ if answer.status == 400 && may_be_refused(&case) => refused += 1,
                 _ => wrong.push(format!(
-                    "{what}: {} {seen:?} where {meant:?} is meant",
+                    "{what}: {} {seen:?}, expected {expected:?}",
                     answer.status
                 )),
             }

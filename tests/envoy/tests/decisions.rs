@@ -61,8 +61,8 @@ async fn canary_ab_test_and_blue_green_choose_the_expected_versions() -> Result<
 
 #[tokio::test]
 async fn a_disabled_rollout_serves_stable_despite_its_rules() -> Result<()> {
-    let anybody = json!({"header": "x-user-id", "present": true});
-    let rules = json!([{"name": "everybody", "when": anybody, "use": "v3"}]);
+    let any_user = json!({"header": "x-user-id", "present": true});
+    let rules = json!([{"name": "all-users", "when": any_user, "use": "v3"}]);
     let on = rollout_with("checkout", all_users_get("v2"), json!({"rules": rules}));
     let edge = Edge::start(&configuration(std::slice::from_ref(&on))).await?;
     assert_users(&edge, [("a", "v3 rule"), ("", "v2 active")]).await?;

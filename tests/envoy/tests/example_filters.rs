@@ -67,9 +67,9 @@ async fn geo(name: &str, network: u8, country: &str, strips: bool) -> Result<Edg
 /// Sends each value as x-geo-country, and one request without it; returns the versions.
 async fn versions(edge: &Edge) -> Result<Vec<String>> {
     let mut versions = Vec::new();
-    for said in [None, Some("DE"), Some("FR")] {
-        let headers: Vec<_> = said
-            .map(|said| ("x-geo-country", said))
+    for claimed in [None, Some("DE"), Some("FR")] {
+        let headers: Vec<_> = claimed
+            .map(|claimed| ("x-geo-country", claimed))
             .into_iter()
             .collect();
         let answer = edge.client.get_with("/", &headers).await?;
@@ -147,14 +147,14 @@ async fn only_verified_claims_count() -> Result<()> {
             "",
         ),
     ] {
-        let meant = (status, decided.to_owned());
-        assert_eq!(decision(&edge, &token, user).await?, meant, "{token}");
+        let expected = (status, decided.to_owned());
+        assert_eq!(decision(&edge, &token, user).await?, expected, "{token}");
     }
     // The claim is the identity, before the header; equal names are one user.
     let mut decisions = BTreeSet::new();
     for user in (1..=40).map(|user| user.to_string()) {
         let by_header = decision(&edge, "", &user).await?;
-        let by_claim = decision(&edge, &token(json!({"sub": user})), "somebody else").await?;
+        let by_claim = decision(&edge, &token(json!({"sub": user})), "another user").await?;
         assert_eq!(by_claim, by_header, "{user}");
         decisions.insert(by_claim.1);
     }

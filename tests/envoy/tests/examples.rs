@@ -254,11 +254,15 @@ async fn each_share_has_the_users_of_the_library() -> Result<()> {
             let lines = lines.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
             let request = Request::from_headers(&policy.names, lines);
             let decisions = decide::decide(&policy, &request).decisions;
-            let meant = output::assignment(&policy, &decisions);
-            assert_eq!(assignment_of(&answer), meant.as_deref(), "{name}: {user}");
+            let expected = output::assignment(&policy, &decisions);
+            assert_eq!(
+                assignment_of(&answer),
+                expected.as_deref(),
+                "{name}: {user}"
+            );
             let route = output::route(&policy, &decisions);
             assert_eq!(served_by(&answer), route, "{name}: {user}");
-            seen.extend(meant);
+            seen.extend(expected);
         }
         assert_eq!(seen.len(), different, "{name}: {seen:#?}");
     }
@@ -298,7 +302,7 @@ async fn the_guardrail_rolls_v2_back_when_the_shop_fails() -> Result<()> {
             of_v2.push(user);
         }
     }
-    let user = of_v2.first().context("nobody had v2")?;
+    let user = of_v2.first().context("no user had v2")?;
     let line = "v2 is rolled back to stable: ";
     let taken_back = async || {
         let answer = edge.get_as(user, "/").await.ok()?;

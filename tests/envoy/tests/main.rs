@@ -8,6 +8,7 @@
 //! | `headers.rs` | what is written for upstreams, clients and logs |
 //! | `expose.rs` | headers of single rollouts, identities, levels of metrics |
 //! | `forged.rs` | reserved headers sent by clients |
+//! | `failing.rs` | what users get when something is wrong |
 //! | `spoofing/` | every header and cookie that clients can forge, in twelve ways |
 //! | `two_filters.rs` | two divvy filters in one chain |
 //! | `tokens.rs` | JSON Web Tokens: what `jwt_authn` verifies and passes on |
@@ -16,6 +17,7 @@
 //! | `cut_off.rs` | plugin files that are incomplete |
 //! | `shipped.rs` | removed headers and access logs of the shipped files |
 //! | `metrics.rs`, `responses.rs` | exact counts |
+//! | `hot_restart.rs` | gauges of two processes |
 //! | `guardrail/` | verdicts: delay, causes, lifetime; ramps |
 //! | `examples.rs`, `example_filters.rs` | the examples for users, with the requests of their page |
 //! | `alternatives.rs` | Envoy's own splits, and the way from there |
@@ -32,9 +34,11 @@ mod documents;
 mod example_filters;
 mod examples;
 mod expose;
+mod failing;
 mod forged;
 mod guardrail;
 mod headers;
+mod hot_restart;
 mod lab;
 mod metrics;
 mod people;

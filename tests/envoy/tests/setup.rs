@@ -10,7 +10,7 @@ use divvy_cases::build;
 pub use divvy_cases::build::{blue_green as all_users_get, canary};
 use divvy_lab::bootstrap::Bootstrap;
 use divvy_lab::client::{Http1, Response, raw};
-use divvy_lab::envoy::{Binary, Envoy, Options, Push};
+use divvy_lab::envoy::{Binary, Envoy, HotRestart, Options, Push};
 use divvy_lab::metrics::Metrics;
 use divvy_lab::plugin::Plugin;
 use divvy_lab::upstream::{Upstream, start_versions};
@@ -124,6 +124,13 @@ impl Setup {
         self
     }
 
+    /// With this part in a hot restart.
+    #[must_use]
+    pub fn hot_restart(mut self, part: HotRestart) -> Self {
+        self.options.hot_restart = part;
+        self
+    }
+
     /// Starts Envoy and the versions.
     pub async fn start(self) -> Result<Edge> {
         let (bootstrap, upstreams) = start_versions(self.bootstrap).await?;
@@ -229,7 +236,7 @@ impl Edge {
             return Ok(());
         }
         let now = self.counts(series).await?;
-        Err(anyhow!("{metric}: {now:#?} where {expected:#?} is meant"))
+        Err(anyhow!("{metric}: {now:#?} expected: {expected:#?}"))
     }
 
     /// All gauges of the filter by name; weights as `checkout v2`.

@@ -31,7 +31,7 @@ fn errors_of(text: &str) -> Vec<String> {
 }
 
 /// The number of times that the filter logged this error.
-fn said(lines: &[String], what: &str) -> usize {
+fn times_logged(lines: &[String], what: &str) -> usize {
     let wanted = format!("wasm log divvy: {what}");
     lines
         .iter()
@@ -78,7 +78,7 @@ async fn a_cold_start_with_an_invalid_configuration_serves_stable_until_a_valid_
     assert_eq!(errors.len(), 2);
     let what = "this proxy starts without a valid configuration and serves stable: 2 errors";
     for line in errors.iter().map(String::as_str).chain([what]) {
-        assert_eq!(said(&edge.envoy.log(), line), 1, "{line}");
+        assert_eq!(times_logged(&edge.envoy.log(), line), 1, "{line}");
     }
 
     edge.put(&good()).await?;
@@ -119,7 +119,11 @@ async fn a_cold_start_with_any_bytes_serves_stable_and_logs_the_error() -> Resul
         let edge = Setup::of_anything(text)?.start().await?;
         assert_inert(&edge).await?;
         for error in errors_of(text) {
-            assert_eq!(said(&edge.envoy.log(), &error), 1, "{text}: {error}");
+            assert_eq!(
+                times_logged(&edge.envoy.log(), &error),
+                1,
+                "{text}: {error}"
+            );
         }
     }
     Ok(())
@@ -165,13 +169,13 @@ async fn a_protobuf_struct_gets_an_error_that_names_the_right_type() -> Result<(
     let edge = setup.start().await?;
     assert_eq!(edge.gauge("divvy_config_inert").await?, Some(1.0));
     let log = edge.envoy.log();
-    let told = log.iter().any(|line| {
+    let logged = log.iter().any(|line| {
         line.contains("[error]")
             && line.contains("wasm log divvy: ")
             && line.contains("StringValue")
     });
     assert!(
-        told,
+        logged,
         "{:#?}",
         log.iter()
             .filter(|line| line.contains("wasm"))
@@ -280,8 +284,8 @@ async fn an_inert_filter_logs_its_errors_every_minute() -> Result<()> {
         let wanted = |line: &str| line.ends_with(what);
         edge.envoy.wait_for_log_since(mark, wanted, limit).await?;
         ensure!(
-            said(&edge.envoy.log(), what) == minute + 1,
-            "said too often"
+            times_logged(&edge.envoy.log(), what) == minute + 1,
+            "logged too often"
         );
         mark = edge.envoy.log_mark();
     }

@@ -19,12 +19,13 @@ pub(crate) fn linked_path() -> PathBuf {
         .join("wasm32-wasip1/release/divvy.wasm")
 }
 
-/// The module with the counter `allocations`.
+/// The module with the counter `allocations`, which exports the guards as the built filter does.
 ///
 /// # Panics
 /// If the module has none of the allocation functions.
 pub(crate) fn counting(wasm: &[u8]) -> Vec<u8> {
     let mut module = ModuleConfig::new().parse(wasm).unwrap();
+    export_guards(&mut module);
     let zero = ConstExpr::Value(Value::I64(0));
     let counter = module.globals.add_local(ValType::I64, true, false, zero);
     module.exports.add("allocations", counter);
@@ -40,6 +41,18 @@ pub(crate) fn counting(wasm: &[u8]) -> Vec<u8> {
     }
     assert!(found > 0, "no function of the module hands out memory");
     module.emit_wasm()
+}
+
+/// Exports each guard in place of its callback, as `divvy-slim` does.
+fn export_guards(module: &mut walrus::Module) {
+    let exports = module.exports.iter();
+    let guards: Vec<_> = exports
+        .filter_map(|export| Some((export.id(), export.name.strip_prefix("guard_")?.to_owned())))
+        .collect();
+    for (guard, callback) in guards {
+        module.exports.remove(&callback).unwrap();
+        module.exports.get_mut(guard).name = callback;
+    }
 }
 
 fn count_up(function: &mut walrus::LocalFunction, counter: GlobalId) {

@@ -11,13 +11,13 @@ use divvy_cli::explain::input::RequestInput;
 use divvy_cli::explain::{Explanation, HeaderEdits};
 use divvy_cli::source::LoadedConfig;
 use divvy_host_tests::fixture::accept;
-use divvy_host_tests::random::{NOW, Random, Sent};
+use divvy_host_tests::random::{NOW, Random, RandomRequest};
 use divvy_host_tests::{Exchange, Headers, Module, Process, Stream, Vm};
 
 const CONFIGS: u64 = 1_000;
 const REQUESTS: usize = 100;
 
-fn ask(sent: &Sent, minted: Option<[u8; 16]>) -> RequestInput {
+fn ask(sent: &RandomRequest, minted: Option<[u8; 16]>) -> RequestInput {
     let headers = sent.headers.iter();
     RequestInput {
         headers: headers

@@ -122,7 +122,7 @@ fn life(vm: &mut Vm) -> Result<(), Trap> {
                 let stream = vm.exchange(configured.root, &exchange)?;
                 assert_eq!(stream.local_response, None);
             }
-            // Merged and judged, and then again after an hour that nobody saw.
+            // Merged and judged, and then again after an hour without requests.
             for pause in [1, 2, 3_600] {
                 vm.process().clock().advance(Duration::from_secs(pause));
                 vm.tick(configured.root)?;
@@ -260,9 +260,9 @@ fn a_request_during_any_failure_gets_stable_or_its_own_version() {
             // Route and assignment never tell of different versions.
             if let Some(assignment) = assignment(&stream) {
                 let route = route.as_deref().unwrap_or("v1");
-                let told = format!("checkout={route};");
+                let prefix = format!("checkout={route};");
                 assert!(
-                    assignment.starts_with(&told),
+                    assignment.starts_with(&prefix),
                     "{context}: {route} {assignment}"
                 );
             }
@@ -277,9 +277,9 @@ fn without_headers_every_request_gets_stable_with_reason_error() {
         let (stream, _) = under_fault(Call::GetHeaderMapPairs, status, When::Always, &exchange);
         // Not even stable's: the default route serves it, whosever request this is.
         assert_eq!(route(&stream), None, "{status:?}");
-        let told = assignment(&stream);
+        let assignment = assignment(&stream);
         assert_eq!(
-            told.as_deref(),
+            assignment.as_deref(),
             Some("checkout=v1;reason=error, growing=v1;reason=error"),
             "{status:?}"
         );

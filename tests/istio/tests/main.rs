@@ -17,6 +17,7 @@ mod examples;
 mod failing;
 mod files;
 mod mesh;
+mod migrating;
 mod overlays;
 
 /// The lab, started by the first test.
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
             overlays::changing_the_active_version_moves_all_users,
             overlays::an_ab_test_gives_each_user_an_arm_and_each_visitor_an_identity,
             mesh::payments_follow_the_decision_of_the_gateway_about_the_checkout,
+            migrating::weights_of_a_mesh_service_become_a_canary_in_the_sidecars_of_its_callers,
             examples::a_mirror_copies_requests_of_stable_users_and_its_responses_are_ignored,
             examples::one_route_with_cluster_header_serves_every_version,
             examples::a_traffic_extension_works_like_a_wasm_plugin,

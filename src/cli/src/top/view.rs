@@ -32,6 +32,8 @@ pub struct ProxyView {
     pub hash: Option<String>,
     /// Whether it has no valid configuration.
     pub inert: bool,
+    /// Whether it is in a hot restart: Envoy then adds the gauges of two processes.
+    pub hot_restart: bool,
 }
 
 /// One rollout.
@@ -88,7 +90,9 @@ impl FleetView {
     /// The counts of these scrapes, or their growth since earlier scrapes.
     pub fn new(scrapes: &[Scrape], before: Option<(Duration, &[Scrape])>) -> Self {
         let proxies: Vec<_> = scrapes.iter().map(ProxyView::new).collect();
-        let hashes = proxies.iter().filter_map(|proxy| proxy.hash.as_ref());
+        // A sum of two hashes cannot be compared.
+        let comparable = proxies.iter().filter(|proxy| !proxy.hot_restart);
+        let hashes = comparable.filter_map(|proxy| proxy.hash.as_ref());
         let agree = hashes.collect::<BTreeSet<_>>().len() <= 1;
         let mut view = Self {
             proxies,
@@ -131,13 +135,21 @@ impl FleetView {
             let buckets = &mut self.version(labels).buckets;
             *buckets.entry(bound.to_bits()).or_default() += value;
         }
+        let two = if in_hot_restart(scrape) { 2.0 } else { 1.0 };
         for (labels, value) in scrape.series("divvy_weight_ppm") {
-            self.version(labels).weights.push(value / 1e4);
+            self.version(labels).weights.push(value / two / 1e4);
         }
-        for (labels, value) in scrape.series("divvy_guardrail_state") {
+        for (labels, state) in scrape.series("divvy_guardrail_state") {
+            let mut weights = scrape.series("divvy_weight_ppm");
+            let no_users = weights.any(|(of, weight)| of == labels && *weight == 0.0);
             let version = self.version(labels);
-            version.frozen += u32::from(*value == 1.0);
-            version.rolled_back += u32::from(*value == 2.0);
+            // The sum of two processes does not tell frozen from rolled back; the weight does.
+            let rolled_back = match two {
+                1.0 => *state == 2.0,
+                _ => *state > 0.0 && no_users,
+            };
+            version.rolled_back += u32::from(rolled_back);
+            version.frozen += u32::from(*state > 0.0 && !rolled_back);
         }
     }
 
@@ -162,6 +174,12 @@ impl FleetView {
             } else if proxy.inert {
                 findings.push(format!(
                     "{} has no valid configuration and serves stable",
+                    proxy.url
+                ));
+            }
+            if proxy.hot_restart {
+                findings.push(format!(
+                    "{} is in a hot restart: its gauges are sums of two processes",
                     proxy.url
                 ));
             }
@@ -190,9 +208,19 @@ impl ProxyView {
             url: scrape.url.clone(),
             error: scrape.error.clone(),
             hash: hash.map(|hash| format!("{:08x}", hash as u32)),
-            inert: scrape.single("divvy_config_inert") == Some(1.0),
+            inert: scrape.single("divvy_config_inert") >= Some(1.0),
+            hot_restart: in_hot_restart(scrape),
         }
     }
+}
+
+/// Whether the gauges are those of two processes: the weights of one rollout add up to one million.
+fn in_hot_restart(scrape: &Scrape) -> bool {
+    let mut sums: BTreeMap<_, f64> = BTreeMap::new();
+    for (labels, weight) in scrape.series("divvy_weight_ppm") {
+        *sums.entry(label(labels, "divvy_rollout")).or_default() += weight;
+    }
+    sums.values().any(|sum| *sum > 1.5e6) || scrape.single("divvy_config_inert") > Some(1.0)
 }
 
 fn label(labels: &SeriesLabels, name: &str) -> String {
@@ -272,6 +300,36 @@ mod tests {
                 "c v2 is rolled back in 1 of 2 proxies",
             ]
         );
+    }
+
+    #[test]
+    fn sums_of_two_processes_in_a_hot_restart_are_recognized() {
+        let two = |weight: u32, state: u32| {
+            let text = format!(
+                "divvy_config_hash{{divvy_plugin=\"d\"}} 14\n\
+                 divvy_weight_ppm{{divvy_rollout=\"c\",divvy_version=\"v1\"}} {}\n\
+                 divvy_weight_ppm{{divvy_rollout=\"c\",divvy_version=\"v2\"}} {weight}\n\
+                 divvy_guardrail_state{{divvy_rollout=\"c\",divvy_version=\"v2\"}} {state}\n",
+                2_000_000 - weight,
+            );
+            Scrape::read("b", &text)
+        };
+        for (weight, state, frozen, rolled_back) in
+            [(500_000, 0, 0, 0), (500_000, 2, 1, 0), (0, 4, 0, 1)]
+        {
+            let view = FleetView::new(&[scrape("a", 7, 60, 20), two(weight, state)], None);
+            let v2 = &view.rollouts["c"].versions["v2"];
+            assert_eq!(
+                (v2.frozen, v2.rolled_back),
+                (frozen, rolled_back),
+                "{state}"
+            );
+            let own = f64::from(weight) / 2e4;
+            assert_eq!(v2.weight, Some((25.0 + own) / 2.0));
+            assert!(view.agree, "14 is not a hash");
+        }
+        let inert = Scrape::read("b", "divvy_config_inert{divvy_plugin=\"d\"} 2\n");
+        assert!(FleetView::new(&[inert], None).proxies[0].inert);
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub enum Choice {
     /// The stable version.
     V1Split,
     /// The stable version, for requests without an identity.
-    V1Nobody,
+    V1NoIdentity,
 }
 
 impl Choice {
@@ -29,13 +29,13 @@ impl Choice {
         Choice::V2Split,
         Choice::V2Rule,
         Choice::V1Split,
-        Choice::V1Nobody,
+        Choice::V1NoIdentity,
     ];
 
     const fn version(self) -> &'static str {
         match self {
             Choice::V2Split | Choice::V2Rule => "v2",
-            Choice::V1Split | Choice::V1Nobody => "v1",
+            Choice::V1Split | Choice::V1NoIdentity => "v1",
         }
     }
 
@@ -43,7 +43,7 @@ impl Choice {
         match self {
             Choice::V2Split | Choice::V1Split => "split",
             Choice::V2Rule => "rule",
-            Choice::V1Nobody => "no_identity",
+            Choice::V1NoIdentity => "no_identity",
         }
     }
 
@@ -52,7 +52,7 @@ impl Choice {
             Choice::V2Split => b"checkout=v2;reason=split",
             Choice::V2Rule => b"checkout=v2;reason=rule",
             Choice::V1Split => b"checkout=v1;reason=split",
-            Choice::V1Nobody => b"checkout=v1;reason=no_identity",
+            Choice::V1NoIdentity => b"checkout=v1;reason=no_identity",
         }
     }
 }
@@ -79,7 +79,7 @@ unsafe impl Sync for Cell {}
 
 const FREE: Slot = Slot {
     request: 0,
-    choice: Choice::V1Nobody,
+    choice: Choice::V1NoIdentity,
     since: 0,
 };
 
@@ -170,7 +170,7 @@ pub fn decide_by_all_pairs() -> Choice {
 
 fn by_identity(identity: &[u8]) -> Choice {
     match identity.trim_ascii() {
-        b"" => Choice::V1Nobody,
+        b"" => Choice::V1NoIdentity,
         identity if position(b"t:checkout:", identity) < CANARY => Choice::V2Split,
         _ => Choice::V1Split,
     }

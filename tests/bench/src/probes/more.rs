@@ -64,7 +64,7 @@ pub fn assign(choice: Choice) {
         Choice::V2Split => with_more!("checkout=v2;reason=split"),
         Choice::V2Rule => with_more!("checkout=v2;reason=rule"),
         Choice::V1Split => with_more!("checkout=v1;reason=split"),
-        Choice::V1Nobody => with_more!("checkout=v1;reason=no_identity"),
+        Choice::V1NoIdentity => with_more!("checkout=v1;reason=no_identity"),
     };
     host::set_request_header(b"x-divvy-assignment", text);
 }

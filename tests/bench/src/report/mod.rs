@@ -49,7 +49,7 @@ impl Report {
         vec![
             ("run", self.run()),
             ("paths", self.paths()),
-            ("yardsticks", self.yardsticks()),
+            ("references", self.references()),
             ("features", self.features()),
             ("latency", self.latency()),
             ("starts", self.starts()),
@@ -159,9 +159,9 @@ impl Report {
         )
     }
 
-    fn yardsticks(&self) -> String {
+    fn references(&self) -> String {
         let mut table = "| | µs | ratio | 95 % |\n|---|--:|--:|--:|\n".to_owned();
-        for row in self.of(Group::Yardstick) {
+        for row in self.of(Group::Reference) {
             writeln!(table, "| {} | {} |", row.variant.name, figures(row)).unwrap_or_default();
         }
         table

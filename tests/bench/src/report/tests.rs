@@ -17,7 +17,7 @@ fn report() -> Report {
             UNIT => 22.0,
             "lua" => 23.0,
             FLOOR => 24.0,
-            "by_hand_tidy" => 24.5,
+            "by_hand_contexts" => 24.5,
             "sticky" => 25.5,
             FULL => 25.0,
             _ => 26.0,

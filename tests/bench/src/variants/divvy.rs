@@ -32,7 +32,7 @@ pub(super) fn all() -> Vec<Variant> {
                 .counting("divvy_requests_total", 1),
         ),
         path(FULL, "full edge path", configuration::full())
-            .by_hand("by_hand_tidy")
+            .by_hand("by_hand_contexts")
             .expecting(whole()),
         path(
             "guarded",
@@ -66,14 +66,14 @@ pub(super) fn all() -> Vec<Variant> {
 
 /// Expected results of the full path.
 pub(super) fn whole() -> Expect {
-    counted(Versions::ByPosition).telling("x-divvy-assignment: checkout=v2;reason=split", "v2")
+    counted(Versions::ByPosition).receiving("x-divvy-assignment: checkout=v2;reason=split", "v2")
 }
 
 /// Expected results of ten rollouts.
 pub(super) fn ten() -> Expect {
     Expect::default()
         .from(Versions::ByPosition)
-        .telling(
+        .receiving(
             "x-divvy-assignment: checkout=v2;reason=split, test-0=",
             "v2",
         )

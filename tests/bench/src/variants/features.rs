@@ -47,7 +47,7 @@ pub(super) fn all() -> Vec<Variant> {
                 }),
             ),
         )
-        .expecting(whole().telling("x-gray-id: user-", "")),
+        .expecting(whole().receiving("x-gray-id: user-", "")),
         feature(
             "expose",
             "`expose`, to the service",
@@ -55,8 +55,8 @@ pub(super) fn all() -> Vec<Variant> {
         )
         .expecting(
             whole()
-                .telling("x-group: v2", "v2")
-                .telling("x-id: checkout", ""),
+                .receiving("x-group: v2", "v2")
+                .receiving("x-id: checkout", ""),
         ),
         feature(
             "expose_response",
@@ -66,7 +66,11 @@ pub(super) fn all() -> Vec<Variant> {
                 json!({"group": "x-group", "id": "x-id", "response": true}),
             ),
         )
-        .expecting(whole().telling("x-group: v2", "v2").answering("x-group: v")),
+        .expecting(
+            whole()
+                .receiving("x-group: v2", "v2")
+                .answering("x-group: v"),
+        ),
         feature("ramp", "`canary` by the clock (`ramp`, `steps`)", ramp()),
         feature(
             "ab_test",
@@ -109,7 +113,7 @@ pub(super) fn all() -> Vec<Variant> {
                 rollout_and("mirror", json!({"version": "v2", "percent": 100})),
             )
         }
-        .expecting(whole().telling("x-divvy-mirror: v2", "v1")),
+        .expecting(whole().receiving("x-divvy-mirror: v2", "v1")),
         feature(
             "sticky",
             "`sticky`, a first answer with its cookie",
@@ -124,7 +128,7 @@ pub(super) fn all() -> Vec<Variant> {
                 rollout_and("sticky", json!({"cookie": "got"})),
             )
         }
-        .expecting(counted(Versions::All("v2")).telling("reason=sticky", "v2")),
+        .expecting(counted(Versions::All("v2")).receiving("reason=sticky", "v2")),
         Variant {
             requests: requests::of_visitors(),
             ..feature(
@@ -156,14 +160,14 @@ pub(super) fn all() -> Vec<Variant> {
                 full_and("trust", json!({"workload": true})),
             )
         }
-        .expecting(counted(Versions::All("v2")).telling("reason=inherited", "v2")),
+        .expecting(counted(Versions::All("v2")).receiving("reason=inherited", "v2")),
     ]
 }
 
 fn unmeasured() -> Expect {
     Expect::default()
         .from(Versions::ByPosition)
-        .telling("x-divvy-assignment: checkout=v2;reason=split", "v2")
+        .receiving("x-divvy-assignment: checkout=v2;reason=split", "v2")
 }
 
 /// Cookie of a user with v2.

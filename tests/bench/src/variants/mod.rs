@@ -25,7 +25,7 @@ pub enum Group {
     /// No filter, and other controls.
     Control,
     /// The SDK, modules by hand, and Envoy's own filters.
-    Yardstick,
+    Reference,
     /// divvy's paths with goals.
     Path,
     /// Additions to divvy's full path.

@@ -28,12 +28,12 @@ end
 
 pub(super) fn all() -> Vec<Variant> {
     let control = |id, name| Variant::new(id, name, Group::Control, Filter::None);
-    let probe = |id, name| Variant::new(id, name, Group::Yardstick, Filter::Probe(id));
-    let own = |id, name, filter| Variant::new(id, name, Group::Yardstick, filter);
+    let probe = |id, name| Variant::new(id, name, Group::Reference, Filter::Probe(id));
+    let own = |id, name, filter| Variant::new(id, name, Group::Reference, filter);
     let none = Expect::default;
     let routed = || none().from(Versions::ByPosition);
     let counted = || routed().counting("divvy_requests_total", 1);
-    let assigned = || counted().telling("x-divvy-assignment: checkout=v2;reason=split", "v2");
+    let assigned = || counted().receiving("x-divvy-assignment: checkout=v2;reason=split", "v2");
     let whole = || {
         assigned()
             .counting("divvy_responses_total", 1)
@@ -77,7 +77,7 @@ pub(super) fn all() -> Vec<Variant> {
         )
         .expecting(whole()),
         probe(
-            "by_hand_tidy",
+            "by_hand_contexts",
             "… and is called when each stream begins and ends",
         )
         .expecting(whole()),

@@ -21,7 +21,7 @@ struct Fall<'a> {
     /// The maximum time until it is rolled back.
     within: Duration,
     /// The text of the log line between the counts and the semicolon.
-    said: &'a str,
+    logged: &'a str,
 }
 
 impl Fall<'_> {
@@ -69,7 +69,7 @@ impl Fall<'_> {
         let counts = line
             .strip_prefix("v2 is rolled back to stable: ")
             .and_then(|rest| rest.strip_suffix("; it stays so until the revision changes"))
-            .and_then(|rest| rest.strip_suffix(self.said))
+            .and_then(|rest| rest.strip_suffix(self.logged))
             .with_context(|| line.clone())?;
         let (bad, all) = counts.split_once(" of ").context("k of n")?;
         let (bad, all): (u64, u64) = (bad.parse()?, all.trim().parse()?);
@@ -101,7 +101,7 @@ async fn everything_fails(workers: u32) -> Result<()> {
         good: Behaviour::default(),
         bad: failing(100.0),
         within: Duration::from_secs(5),
-        said: " requests failed, errors.max is 1 %",
+        logged: " requests failed, errors.max is 1 %",
     };
     let mut tries = Vec::new();
     for _ in 0..if soak() { 10 } else { 1 } {
@@ -131,7 +131,7 @@ async fn five_percent_of_errors_at_a_limit_of_one_are_rolled_back_in_a_minute() 
         good: Behaviour::default(),
         bad: failing(5.0),
         within: Duration::from_mins(1),
-        said: " requests failed, errors.max is 1 %",
+        logged: " requests failed, errors.max is 1 %",
     };
     assert!(fall.time(2).await? < fall.within);
     Ok(())
@@ -145,7 +145,7 @@ async fn a_version_that_takes_twice_as_long_is_rolled_back_in_a_minute() -> Resu
         good: slow(Duration::from_millis(40)),
         bad: slow(Duration::from_millis(80)),
         within: Duration::from_mins(1),
-        said: " requests took longer than latency.max, 60ms, for quantile 0.95",
+        logged: " requests took longer than latency.max, 60ms, for quantile 0.95",
     };
     assert!(fall.time(2).await? < fall.within);
     Ok(())

@@ -167,7 +167,7 @@ async fn after_a_rollback_a_ramp_restarts_with_its_first_step() -> Result<()> {
     steps.dedup();
     steps.retain(|weight| *weight > 0);
     assert_eq!(steps, [100_000, 600_000, 1_000_000]);
-    let answers = assignments_of_all_workers(&edge, "anybody").await?;
+    let answers = assignments_of_all_workers(&edge, "any-user").await?;
     assert!(
         answers
             .iter()

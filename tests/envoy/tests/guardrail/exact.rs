@@ -37,12 +37,15 @@ async fn client(client: u64, http: Http1, each: u64, done: Arc<AtomicU64>) -> Re
     for number in 0..each {
         let user = format!("user-{client}-{number}");
         let answer = http.get_with("/", &[("x-user-id", user)]).await?;
-        let told = assignment_of(&answer).context("the response has no assignment")?;
-        if told.starts_with("checkout=v2;reason=split") {
+        let assignment = assignment_of(&answer).context("the response has no assignment")?;
+        if assignment.starts_with("checkout=v2;reason=split") {
             counted[0] += 1;
             counted[1] += u64::from(answer.status == 503);
         } else {
-            ensure!(told.starts_with("checkout=v1;reason=split"), "{told}");
+            ensure!(
+                assignment.starts_with("checkout=v1;reason=split"),
+                "{assignment}"
+            );
         }
         done.fetch_add(1, Ordering::SeqCst);
     }

@@ -157,9 +157,9 @@ async fn a_superseded_configuration_adds_its_late_counts_and_does_not_judge() ->
     // counted.
     edge.client.get("/").await?;
     transition(&edge, 0).await?;
-    let told = "v2 breaches its guardrail: 1 of 3 requests failed, errors.max is 0.0001 %; nothing \
+    let expected = "v2 breaches its guardrail: 1 of 3 requests failed, errors.max is 0.0001 %; nothing \
         happens, onBreach is observe";
-    assert_eq!(transitions(&edge, 0), [told]);
+    assert_eq!(transitions(&edge, 0), [expected]);
     assert_eq!(standing(&edge).await?, HEALTHY);
     Ok(())
 }

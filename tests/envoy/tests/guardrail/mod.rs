@@ -85,7 +85,7 @@ fn canary_user() -> Result<String> {
     ))?;
     let mut users = (0..).map(|number| format!("user-{number}"));
     let is_canary = |user: &String| decided(&policy, user, &divvy::request::Empty) == CANARY;
-    users.find(is_canary).context("nobody has v2")
+    users.find(is_canary).context("no user has v2")
 }
 
 /// Milliseconds since 1970.
@@ -119,12 +119,12 @@ async fn weights(edge: &Edge) -> Result<[u64; 2]> {
 
 /// The log lines about the guardrail of `checkout`, without their prefix.
 fn transitions(edge: &Edge, from: usize) -> Vec<String> {
-    let said = |line: &String| {
-        let (_, said) = line.split_once(&format!("wasm log {PLUGIN}"))?;
-        let (_, said) = said.split_once("rollout checkout: ")?;
-        Some(said.to_owned())
+    let text = |line: &String| {
+        let (_, text) = line.split_once(&format!("wasm log {PLUGIN}"))?;
+        let (_, text) = text.split_once("rollout checkout: ")?;
+        Some(text.to_owned())
     };
-    edge.envoy.log_since(from).iter().filter_map(said).collect()
+    edge.envoy.log_since(from).iter().filter_map(text).collect()
 }
 
 /// Waits for the next line about the guardrail after those at `from`.

@@ -2,6 +2,7 @@
 
 mod minted;
 mod mirror;
+mod sessions;
 mod sticky;
 
 use crate::setup::{Edge, assignment_of, configuration, rollout_with, with};

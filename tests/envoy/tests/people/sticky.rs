@@ -24,7 +24,7 @@ async fn visitor(edge: &Edge, version: &str) -> Result<String> {
             return Ok(format!("divvy_id={id}; {STICKY}={got}"));
         }
     }
-    anyhow::bail!("nobody gets {version}")
+    anyhow::bail!("no visitor gets {version}")
 }
 
 #[tokio::test]

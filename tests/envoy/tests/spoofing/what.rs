@@ -11,7 +11,7 @@ pub const HOST: &str = "shop.example.com";
 pub const USER: &str = "user-14";
 pub const OTHER: &str = "user-1";
 
-const NOBODY: &str = "checkout=v1;reason=no_identity";
+const NO_IDENTITY: &str = "checkout=v1;reason=no_identity";
 const SPLIT: &str = "checkout=v2;reason=split";
 const TESTER: &str = "checkout=v2;reason=rule";
 const STAFF: &str = "checkout=v3;reason=rule";
@@ -52,16 +52,16 @@ pub const WHATS: [What; 9] = [
     ignored("x-divvy-version", "checkout=v3;reason=rule"),
     identity(Header, "x-user-id"),
     identity(Cookie, "shop_user"),
-    condition(Header, "x-canary", "true", None, NOBODY, TESTER),
+    condition(Header, "x-canary", "true", None, NO_IDENTITY, TESTER),
     condition(
         Header,
         "x-preview",
         "off",
         Some("cookie: shop_role=staff"),
         STAFF,
-        NOBODY,
+        NO_IDENTITY,
     ),
-    condition(Cookie, "shop_role", "staff", None, NOBODY, STAFF),
+    condition(Cookie, "shop_role", "staff", None, NO_IDENTITY, STAFF),
 ];
 
 /// A reserved header: it has no effect on a user of v2.
@@ -86,7 +86,7 @@ const fn ignored(name: &'static str, value: &'static str) -> What {
 const fn identity(kind: Kind, name: &'static str) -> What {
     What {
         is_identity: true,
-        ..condition(kind, name, USER, None, NOBODY, SPLIT)
+        ..condition(kind, name, USER, None, NO_IDENTITY, SPLIT)
     }
 }
 

@@ -122,7 +122,7 @@ fn a_guardrail_costs_at_most_one_more_call() {
             ("stable", from_user("user-1")),
             ("failure", user().status(503)),
             ("rule", user().header("x-canary", "true")),
-            ("nobody", Exchange::get("/checkout/cart")),
+            ("no_identity", Exchange::get("/checkout/cart")),
             ("reset", user().without_response(0x40)),
             ("client gone", user().without_response(0x4000)),
             (
@@ -155,7 +155,7 @@ fn a_guardrail_costs_at_most_one_more_call() {
             assert!(after <= before + 1, "{context}");
             assert!(bytes <= bytes_before + 1, "{context}");
             // What a rule forced is not judged, nor what found nobody.
-            if matches!(name, "rule" | "nobody") {
+            if matches!(name, "rule" | "no_identity") {
                 assert_eq!(after, before, "{context}");
             }
             let growing = calls(&ramp(guarded(guardrail))).0;

@@ -7,7 +7,7 @@ use divvy_demo::screen::Screen;
 use serde_json::{Value, json};
 
 use super::{Figure, all_users_sent, begin, watch};
-use crate::load::Load;
+use crate::load::{Load, USERS};
 use crate::stage::{Stage, canary};
 
 pub async fn stable_buckets(screen: &mut Screen, load: &Load) -> Result<Vec<Figure>> {
@@ -20,15 +20,9 @@ pub async fn stable_buckets(screen: &mut Screen, load: &Load) -> Result<Vec<Figu
     all_users_sent(load).await?;
     all_users_sent(load).await?;
     let seen = load.seen();
-    let share = seen.shares().of("v2") * 100.0;
     let moved: u64 = seen.moves.values().sum();
     Ok(vec![
-        // 200 users: 20 ± 2.8 points is one standard error.
-        Figure::new(
-            "share of users with v2",
-            format!("{share:.1} %"),
-            (share - 20.0).abs() < 6.0,
-        ),
+        share("share of users with v2", seen.shares().of("v2"), 0.2),
         Figure::new("users whose version changed", moved.to_string(), moved == 0),
     ])
 }
@@ -54,16 +48,22 @@ pub async fn growing_canary(
     let seen = load.seen();
     let back = seen.moved("v2", "v1");
     let forth = seen.moved("v1", "v2");
-    let share = seen.shares().of("v2") * 100.0;
     Ok(vec![
         Figure::new("users who moved to v2", forth.to_string(), forth > 70),
         Figure::new("users who moved back", back.to_string(), back == 0),
-        Figure::new(
-            "share at 50 %",
-            format!("{share:.1} %"),
-            (share - 50.0).abs() < 8.0,
-        ),
+        share("share at 50 %", seen.shares().of("v2"), 0.5),
     ])
+}
+
+/// The share of a version among all users, with the interval that has 95 % of the samples of this size.
+fn share(name: &'static str, seen: f64, weight: f64) -> Figure {
+    let margin = 1.96 * (weight * (1.0 - weight) / f64::from(USERS)).sqrt();
+    let [seen, low, high] = [seen, weight - margin, weight + margin].map(|share| share * 100.0);
+    Figure::new(
+        name,
+        format!("{seen:.1} % (95 % interval: {low:.1} to {high:.1} %)"),
+        (low..=high).contains(&seen),
+    )
 }
 
 pub async fn blue_green(screen: &mut Screen, stage: &Stage, load: &Load) -> Result<Vec<Figure>> {

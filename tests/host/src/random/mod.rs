@@ -1,12 +1,14 @@
 //! Random configurations and requests, reproducible from a seed. They share a small vocabulary,
 //! so that conditions, cookies and assignments often match.
 
-use divvy_cases::{DECISIONS, RICH, VALID, claims, matrix, mutate};
+mod request;
+
+use divvy_cases::{DECISIONS, RICH, VALID, matrix, mutate};
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
-use crate::{Exchange, Headers};
+pub use request::RandomRequest;
 
 /// A generator of configurations and requests.
 pub struct Random(Pcg64Mcg);
@@ -322,102 +324,5 @@ impl Random {
             8 => ("range", json!({"min": 10, "max": 20})),
             _ => ("contains", json!(&word[..1])),
         }
-    }
-
-    /// A request with what the proxy knows about it.
-    pub fn request(&mut self) -> Sent {
-        let mut path = self.pick(&PATHS).to_owned();
-        if self.one_in(2) {
-            path = format!(
-                "{path}?q={}&uid={}",
-                self.pick(&WORDS),
-                self.pick(&["bob", "carol%20"])
-            );
-        }
-        let mut headers = vec![
-            (":authority".to_owned(), self.pick(&HOSTS).to_owned()),
-            (":path".to_owned(), path),
-            (":method".to_owned(), self.pick(&METHODS).to_owned()),
-            (":scheme".to_owned(), "http".to_owned()),
-        ];
-        for name in HEADERS {
-            for _ in 0..self.below(3) {
-                let value = if self.one_in(2) {
-                    self.pick(&USERS)
-                } else {
-                    self.pick(&WORDS)
-                };
-                headers.push((name.to_owned(), value.to_owned()));
-            }
-        }
-        if self.one_in(2) {
-            let cookie = format!("ring={}; uid={}", self.pick(&WORDS), self.pick(&USERS));
-            headers.push(("cookie".to_owned(), cookie));
-        }
-        if self.one_in(3) {
-            headers.push(("x-label".to_owned(), format!("a=b;k={}", self.pick(&WORDS))));
-        }
-        // What a client may forge, and what a proxy upstream has decided.
-        if self.one_in(3) {
-            let forged = ["x-divvy-route", "x-route", "x-group", "x-divvy-mirror"];
-            headers.push((self.pick(&forged).to_owned(), "v2".to_owned()));
-        }
-        if self.one_in(3) {
-            let members = [
-                "r0=v2;reason=split",
-                "r1=v1;reason=rule, r9=x;reason=split",
-                "r0=v9",
-                "?",
-            ];
-            headers.push((
-                "x-divvy-assignment".to_owned(),
-                self.pick(&members).to_owned(),
-            ));
-        }
-        Sent {
-            headers,
-            claims: self.one_in(2).then(|| json!({"realm": {"sub": self.pick(&USERS)}, "groups": [self.pick(&WORDS), "ab1"]})),
-            source: self.pick(&["10.1.2.3", "192.0.2.9", "2001:db8:1:2::9"]),
-            peer: self.one_in(2).then(|| self.pick(&["spiffe://td/ns/edge/sa/gw", "spiffe://td/ns/x/sa/y"])),
-        }
-    }
-}
-
-/// A request with what the proxy knows about it.
-#[derive(Debug)]
-pub struct Sent {
-    /// Headers, pseudo-headers first.
-    pub headers: Vec<(String, String)>,
-    /// Claims of the verified token.
-    pub claims: Option<Value>,
-    /// Address of the client, without port.
-    pub source: &'static str,
-    /// URI in the certificate of the peer.
-    pub peer: Option<&'static str>,
-}
-
-impl Sent {
-    /// The request as the host plays it, answered with 200.
-    pub fn exchange(&self) -> Exchange {
-        let claims = self.claims.as_ref().map(claims::properties);
-        let mut exchange = Exchange {
-            request: self
-                .headers
-                .iter()
-                .map(|(name, value)| (name, value))
-                .collect::<Headers>(),
-            properties: claims.unwrap_or_default(),
-            ..Exchange::default()
-        };
-        let address = if self.source.contains(':') {
-            format!("[{}]:4711", self.source)
-        } else {
-            format!("{}:4711", self.source)
-        };
-        exchange = exchange.property(&["source", "address"], address);
-        if let Some(peer) = self.peer {
-            exchange = exchange.property(&["connection", "uri_san_peer_certificate"], peer);
-        }
-        exchange.status(200)
     }
 }

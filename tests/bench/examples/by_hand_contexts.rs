@@ -1,8 +1,8 @@
-//! By hand: the whole job, told of the beginning and the end of each stream.
+//! By hand: the whole job, with callbacks at the beginning and the end of each stream.
 //!
-//! The floor knows one configuration, and leaves it to the next request to take the place of a
-//! stream that had no response. Whoever has several configurations in one VM, and counts such
-//! streams, needs to be called for each: as divvy does.
+//! `by_hand_whole` has one configuration, and the next request replaces a stream that had no response. A
+//! filter that has several configurations in one VM and counts such streams, as divvy does, needs
+//! callbacks for each stream.
 #![cfg(target_arch = "wasm32")]
 
 use divvy_bench::probes::job;
@@ -18,14 +18,14 @@ pub extern "C" fn proxy_on_vm_start(_: u32, _: usize) -> u32 {
 #[unsafe(no_mangle)]
 pub const extern "C" fn proxy_on_context_create(_: u32, _: u32) {}
 
-/// A request's headers are there.
+/// Request headers arrived.
 #[unsafe(no_mangle)]
 pub extern "C" fn proxy_on_request_headers(request: u32, _: usize, _: u32) -> u32 {
     job::whole_request(request);
     0
 }
 
-/// The response's headers are there.
+/// Response headers arrived.
 #[unsafe(no_mangle)]
 pub extern "C" fn proxy_on_response_headers(request: u32, _: usize, _: u32) -> u32 {
     job::end(request, job::status_class);
@@ -38,7 +38,7 @@ pub extern "C" fn proxy_on_log(request: u32) {
     job::forget(request);
 }
 
-/// The stream's context goes.
+/// The stream's context is deleted.
 #[unsafe(no_mangle)]
 pub extern "C" fn proxy_on_delete(request: u32) {
     job::forget(request);

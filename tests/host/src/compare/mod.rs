@@ -5,6 +5,8 @@
 //! accepted, headers of requests and responses, metrics by name, tick periods, and on demand the
 //! log. Which host calls a build makes, and which callbacks it exports, does not matter.
 
+mod side;
+
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -13,9 +15,9 @@ use std::time::Duration;
 use divvy_cases::asks;
 use serde_json::Value;
 
-use crate::fixture::{PLUGIN, ROOT_ID};
-use crate::random::{NOW, Random};
-use crate::{Action, Exchange, Headers, Module, Process, RootId, StreamId, Trap, Vm};
+use crate::random::Random;
+use crate::{Exchange, Headers, Module, Trap};
+use side::{Plan, Seen, Side, lines};
 
 /// How much is compared.
 #[derive(Clone, Copy, Debug)]
@@ -106,16 +108,6 @@ struct Episode {
     cookies: Vec<Vec<u8>>,
 }
 
-/// What happens to a request.
-struct Plan {
-    worker: usize,
-    seed: u64,
-    exchange: Exchange,
-    /// Replaces the status of the response where a request header names version v2.
-    status_of_v2: Option<&'static str>,
-    body: bool,
-}
-
 impl Exchange {
     fn text(&self) -> String {
         let properties = self.properties.iter().map(|(path, value)| {
@@ -132,15 +124,6 @@ impl Exchange {
             self.latency,
         )
     }
-}
-
-/// What a build made of a request.
-#[derive(Debug, PartialEq)]
-struct Seen {
-    actions: Vec<Action>,
-    local_response: bool,
-    request: Vec<(String, String)>,
-    response: Vec<(String, String)>,
 }
 
 impl Episode {
@@ -302,130 +285,6 @@ impl Episode {
             }
         }
     }
-}
-
-/// One build: two workers of one process.
-struct Side {
-    process: Process,
-    workers: Vec<(Vm, Option<RootId>)>,
-}
-
-impl Side {
-    fn start(build: &Module) -> Self {
-        let process = Process::new();
-        process.clock().set_realtime(NOW * 1_000_000);
-        let workers = (0..2).map(|_| (Vm::start(build, &process).unwrap(), None));
-        Side {
-            workers: workers.collect(),
-            process,
-        }
-    }
-
-    /// Whether each worker accepts the configuration. Those that do use it from now on.
-    fn configure(&mut self, config: &str) -> Result<Vec<bool>, Trap> {
-        let mut accepted = Vec::new();
-        for (vm, root) in &mut self.workers {
-            let configured = vm.configure(ROOT_ID, PLUGIN, config)?;
-            accepted.push(configured.accepted);
-            if configured.accepted
-                && let Some(before) = root.replace(configured.root)
-            {
-                vm.retire(before)?;
-            }
-        }
-        Ok(accepted)
-    }
-
-    /// Plays the requests interleaved: all their headers, then all responses, then all ends.
-    fn exchange(&mut self, plans: &[Plan]) -> Result<Vec<Seen>, Trap> {
-        let mut open: Vec<(StreamId, Vec<Action>)> = Vec::new();
-        for plan in plans {
-            let (vm, root) = &mut self.workers[plan.worker];
-            vm.seed_random(plan.seed);
-            let id = vm.open(root.expect("a configuration was accepted"))?;
-            let properties = plan.exchange.properties.clone();
-            vm.stream_mut(id).properties.extend(properties);
-            let mut actions =
-                vec![vm.request_headers(id, plan.exchange.request.clone(), !plan.body)?];
-            if plan.body {
-                actions.push(vm.request_body(id, b"body", true)?);
-            }
-            open.push((id, actions));
-        }
-        for (plan, (id, actions)) in plans.iter().zip(&mut open) {
-            let (vm, _) = &mut self.workers[plan.worker];
-            self.process.clock().advance(plan.exchange.latency);
-            vm.stream_mut(*id).response_flags = plan.exchange.flags;
-            if let Some(mut response) = plan.exchange.response.clone() {
-                if let Some(status) = plan.status_of_v2
-                    && names_v2(vm, *id)
-                {
-                    response.replace(":status", status);
-                }
-                actions.push(vm.response_headers(*id, response, !plan.body)?);
-                if plan.body {
-                    actions.push(vm.response_body(*id, b"body", true)?);
-                }
-            }
-            if let Some(trailers) = plan.exchange.trailers.clone() {
-                actions.push(vm.response_trailers(*id, trailers)?);
-            }
-        }
-        let ends = plans.iter().zip(open).map(|(plan, (id, actions))| {
-            let stream = self.workers[plan.worker].0.finish(id)?;
-            Ok(Seen {
-                actions,
-                local_response: stream.local_response.is_some(),
-                request: lines(stream.request_headers.as_ref()),
-                response: lines(stream.response_headers.as_ref()),
-            })
-        });
-        ends.collect()
-    }
-
-    fn tick(&mut self, time: Duration) -> Result<(), Trap> {
-        self.process.clock().advance(time);
-        for (vm, root) in &mut self.workers {
-            if let Some(root) = *root
-                && vm.tick_period(root).is_some()
-            {
-                vm.tick(root)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The metrics, tick periods and, if `log`, log lines of this build.
-    fn rest(&mut self, log: bool) -> Vec<String> {
-        let stats = self.process.stat_values().into_iter();
-        let mut rest: Vec<_> = stats
-            .map(|(name, value)| format!("{name} {value:?}"))
-            .collect();
-        for (worker, (vm, root)) in self.workers.iter_mut().enumerate() {
-            let period = root.and_then(|root| vm.tick_period(root));
-            rest.push(format!("tick period of worker {worker}: {period:?}"));
-            let lines = vm.take_log().into_iter().filter(|_| log);
-            rest.extend(lines.map(|line| format!("log of worker {worker}: {line}")));
-        }
-        rest
-    }
-}
-
-fn names_v2(vm: &Vm, id: StreamId) -> bool {
-    let headers = vm.stream(id).request_headers.as_ref();
-    let mut values = headers.into_iter().flat_map(|headers| headers.iter());
-    values.any(|(_, value)| value.windows(2).any(|pair| pair == b"v2"))
-}
-
-/// Headers sorted by name; values of one name keep their order.
-fn lines(headers: Option<&Headers>) -> Vec<(String, String)> {
-    let text = |bytes: &[u8]| bytes.iter().copied().map(char::from).collect::<String>();
-    let lines = headers.into_iter().flat_map(|headers| headers.iter());
-    let mut lines: Vec<_> = lines
-        .map(|(name, value)| (text(name), text(value)))
-        .collect();
-    lines.sort_by(|one, other| one.0.cmp(&other.0));
-    lines
 }
 
 fn same<T: PartialEq + std::fmt::Debug>(
