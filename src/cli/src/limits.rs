@@ -1,7 +1,13 @@
 //! Limits of numbers among the arguments. Must not depend on the verbs.
 
+use std::time::Duration;
+
 /// Maximum number of simulated users.
-pub const MAX_USERS: usize = 10_000_000;
+pub const MAX_USERS: usize = 2_000_000;
+/// Maximum number of simulated decisions: users times rollouts.
+pub const MAX_DECISIONS: usize = 200_000_000;
+/// Maximum number of simulated worker threads times seconds.
+pub const MAX_WORKER_SECONDS: u64 = 100_000_000;
 /// Maximum number of simulated worker threads.
 pub const MAX_WORKERS: usize = 1_024;
 /// Maximum number of requests per second.
@@ -58,4 +64,12 @@ pub fn millis(text: &str) -> Result<f64, String> {
     number
         .filter(|number| *number > 0.0 && *number <= MAX_MILLIS)
         .ok_or_else(|| format!("is not a number above 0 and at most {MAX_MILLIS}"))
+}
+
+/// Time between two updates.
+pub fn interval(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let fits = (Duration::from_millis(100)..=Duration::from_secs(86_400)).contains(&time);
+    fits.then_some(time)
+        .ok_or_else(|| "is not a time from 100ms to 1day".to_owned())
 }

@@ -111,6 +111,19 @@ impl RequestTemplate {
         self.headers.iter().map(|(name, value)| (&**name, &**value))
     }
 
+    /// The same requests with more headers; `:authority` replaces the host.
+    pub fn with(mut self, headers: &[(Vec<u8>, Vec<u8>)]) -> Self {
+        for (name, value) in headers {
+            let [name, value] =
+                [name, value].map(|text| String::from_utf8_lossy(text).into_owned());
+            if name.starts_with(':') {
+                self.headers.retain(|(known, _)| *known != name);
+            }
+            self.headers.push((name, value));
+        }
+        self
+    }
+
     /// Whether both send the same requests.
     pub fn is_like(&self, other: &Self) -> bool {
         self.headers == other.headers && self.sources == other.sources

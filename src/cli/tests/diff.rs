@@ -248,3 +248,96 @@ fn the_report_names_new_removed_renamed_and_reassigned_rollouts() {
         assert_eq!(output.status.code(), Some(code));
     }
 }
+
+#[test]
+fn notes_name_every_change_that_affects_users() {
+    let base = json!({
+        "identity": [{"header": "x-user-id"}],
+        "rollouts": [rollout(&canary("b", 10.0), &json!({"target": "{version}"}))],
+    });
+    for (pointer, value, note) in [
+        (
+            "/rollouts/0/target",
+            json!("x-{version}"),
+            "target of a: was a, is now x-a",
+        ),
+        (
+            "/rollouts/0/mirror",
+            json!({"version": "b", "percent": 100}),
+            "mirror: b gets copies of the requests of 100 % of the users, with all methods",
+        ),
+        (
+            "/rollouts/0/mirror",
+            json!({"version": "b", "percent": 5, "methods": ["GET"]}),
+            "mirror: b gets copies of the requests of 5 % of the users, with GET",
+        ),
+        (
+            "/rollouts/0/guardrail",
+            json!({"errors": {"max": 1}}),
+            "guardrail: was the default, is now {\"errors\"",
+        ),
+        (
+            "/rollouts/0/sticky",
+            json!({"cookie": "s"}),
+            "sticky: was the default, is now",
+        ),
+        (
+            "/rollouts/0/expose",
+            json!({"group": "x-g"}),
+            "expose: was the default",
+        ),
+        (
+            "/rollouts/0/metrics",
+            json!("off"),
+            "metrics: was the default, is now off",
+        ),
+        (
+            "/headers",
+            json!({"route": "x-r"}),
+            "headers: was the default, is now {\"route\":\"x-r\"}",
+        ),
+        (
+            "/trust",
+            json!({"workload": true}),
+            "trust: was the default, is now {\"workload\":true}",
+        ),
+        (
+            "/responseHeader",
+            json!("x-v"),
+            "responseHeader: was the default, is now x-v",
+        ),
+        (
+            "/ignoreIdentities",
+            json!(["-"]),
+            "ignoreIdentities: was the default",
+        ),
+        (
+            "/holdout",
+            json!({"name": "h", "percent": 1}),
+            "holdout: was the default",
+        ),
+        ("/identity", json!([{"cookie": "c"}]), "identity: changed"),
+    ] {
+        let mut new = base.clone();
+        let (parent, field) = pointer.rsplit_once('/').unwrap();
+        new.pointer_mut(parent).unwrap()[field] = value;
+        let files = [&base, &new].map(|config| file(".json", &config.to_string()));
+        let [before, after] = [0, 1].map(|nth: usize| files[nth].to_str().unwrap());
+        for (args, expected) in [([before, after], note), ([before, before], "")] {
+            let report = json(&["diff", "--users", "10", args[0], args[1]]);
+            let lists = [&report["notes"], &report["rollouts"][0]["notes"]];
+            let notes = lists.iter().flat_map(|list| list.as_array().unwrap());
+            let notes: Vec<_> = notes.map(|note| note.as_str().unwrap()).collect();
+            if expected.is_empty() {
+                assert_eq!(notes, [""; 0], "{pointer}");
+            } else {
+                assert!(
+                    notes.iter().any(|one| one.starts_with(expected)),
+                    "{pointer}: {notes:?}"
+                );
+            }
+        }
+        let shown = text(&divvy(&["diff", "--users", "10", before, after]));
+        assert!(shown.contains(note), "{shown}");
+    }
+}

@@ -32,15 +32,16 @@ checkout → v1, split
         true  header x-preview exact \"off\"  (is \"off\")
   identity   \"42\"
   strategy   canary v2 has 20 %; position 216268 ≥ 200000
-identity \"42\", given
+identity \"42\", given by header x-user-id
+route: decided by checkout
 request headers
   x-divvy-route: v1
   x-divvy-assignment: checkout=v1;reason=split
 response headers
   x-divvy-version: checkout=v1;reason=split
 counters for a response with status 200
-  divvy_rollout=.=checkout;.;divvy_version=.=v1;.;divvy_reason=.=split;.;divvy_requests_total
-  divvy_rollout=.=checkout;.;divvy_version=.=v1;.;divvy_class=.=2xx;.;divvy_responses_total
+  divvy_requests_total{divvy_rollout=\"checkout\",divvy_version=\"v1\",divvy_reason=\"split\"}
+  divvy_responses_total{divvy_rollout=\"checkout\",divvy_version=\"v1\",divvy_class=\"2xx\"}
 ";
     assert_eq!(text(&output), expected);
 }
@@ -217,4 +218,158 @@ fn invalid_arguments_fail_with_a_message() {
         "{}",
         complaint(&output)
     );
+}
+
+#[test]
+fn the_owner_of_the_route_is_named() {
+    let routed = |name: &str, more: Value| {
+        let mut rollout = json!({
+            "name": name, "target": "{version}", "versions": [{"name": "v1"}, {"name": "v2"}],
+            "stable": "v1", "strategy": {"blueGreen": {"active": "v2"}},
+        });
+        let fields = more.as_object().unwrap().clone();
+        rollout.as_object_mut().unwrap().extend(fields);
+        rollout
+    };
+    let reviews = json!({"match": [{"path": {"prefix": "/reviews"}}]});
+    let config = json!({"rollouts": [routed("shop", json!({})), routed("reviews", reviews)]});
+    let config = file(".json", &config.to_string());
+    let config = config.to_str().unwrap();
+    let explained = json(&["explain", config, "-r", "GET /reviews"]);
+    assert_eq!(explained["routeOwner"], "shop");
+    assert_eq!(explained["withoutRoute"], json!(["reviews"]));
+    let shown = text(&divvy(&["explain", config, "-r", "GET /reviews"]));
+    let line = "route: decided by shop, the first matching rollout with targets; reviews only tags";
+    assert!(shown.contains(line), "{shown}");
+    let shown = text(&divvy(&["explain", config, "-r", "GET /"]));
+    assert!(shown.contains("route: decided by shop\n"), "{shown}");
+}
+
+#[test]
+fn the_source_of_the_identity_and_a_missing_one_are_named() {
+    let percent = |percent: u32| json!({"name": "r", "use": "v2", "percent": percent, "when": {"header": "x-insider", "present": true}});
+    let two = config(&json!({"rules": [percent(50)]}));
+    let two = two.to_str().unwrap();
+    let ask = |more: &[&str]| {
+        let args = [&["explain", two, "-r", "/", "-H", "x-insider: 1"], more].concat();
+        text(&divvy(&args))
+    };
+    let given = ask(&["-H", "x-user-id: 7"]);
+    assert!(
+        given.contains("identity \"7\", given by header x-user-id\n"),
+        "{given}"
+    );
+    let none = ask(&[]);
+    assert!(
+        none.contains("r matches, but its percent needs an identity, and the request has none"),
+        "{none}"
+    );
+    assert!(
+        none.contains("identity: none: header x-user-id has no usable value\n"),
+        "{none}"
+    );
+    let ignored = ask(&["-H", "x-user-id: anonymous"]);
+    assert!(
+        ignored
+            .contains("identity: none: header x-user-id is \"anonymous\", one of ignoreIdentities"),
+        "{ignored}"
+    );
+    // 100 % is everybody.
+    let all = config(&json!({"rules": [percent(100)]}));
+    let args = [
+        "explain",
+        all.to_str().unwrap(),
+        "-r",
+        "/",
+        "-H",
+        "x-insider: 1",
+    ];
+    let all = text(&divvy(&args));
+    assert!(all.starts_with("shop → v2, rule\n"), "{all}");
+    assert!(
+        all.contains("identity: no decision depended on it"),
+        "{all}"
+    );
+}
+
+#[test]
+fn a_host_header_is_the_host_of_the_request() {
+    let config = config(&json!({"match": [{"hosts": ["shop.example.com"]}]}));
+    let config = config.to_str().unwrap();
+    for (request, header, matches) in [
+        ("/", "host: shop.example.com", true),
+        ("/", "Host: shop.example.com:8443", true),
+        ("/", ":authority: shop.example.com", true),
+        ("https://other.example/", "host: shop.example.com", true),
+        ("https://shop.example.com/", "host: other.example", false),
+    ] {
+        let explained = json(&["explain", config, "-r", request, "-H", header]);
+        assert_eq!(
+            explained["rollouts"][0]["matches"], matches,
+            "{request} {header}"
+        );
+        let line = json!({"request": request, "headers": [header.rsplit_once(": ").map(|(name, value)| [name, value])]});
+        let batch = divvy_with(&line.to_string(), &["explain", config, "--batch", "-"]);
+        let batch: Value = serde_json::from_str(&text(&batch)).unwrap();
+        assert_eq!(
+            batch["decisions"].as_array().unwrap().len() == 1,
+            matches,
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn a_name_chooses_among_several_configurations() {
+    let of = |name: &str, active: &str| {
+        format!(
+            "apiVersion: x/v1\nkind: WasmPlugin\nmetadata: {{name: {name}}}\nspec: {{url: u, pluginName: p-{name}, \
+             pluginConfig: {{rollouts: [{{name: a, versions: [{{name: v1}}, {{name: v2}}], stable: v1, strategy: \
+             {{blueGreen: {{active: {active}}}}}}}]}}}}\n"
+        )
+    };
+    let both = file(
+        ".yaml",
+        &format!("{}---\n{}", of("divvy-one", "v1"), of("divvy-two", "v2")),
+    );
+    let both = both.to_str().unwrap();
+    for (plugin, version) in [
+        ("divvy-one", "v1"),
+        ("divvy-two", "v2"),
+        ("p-divvy-two", "v2"),
+    ] {
+        assert_eq!(
+            decision(&[both, "--plugin", plugin, "-r", "/"]).0,
+            version,
+            "{plugin}"
+        );
+    }
+    for (args, message) in [
+        (
+            &["explain", both, "-r", "/"][..],
+            "choose one with --plugin: divvy-one, divvy-two",
+        ),
+        (
+            &["simulate", both, "--plugin", "divvy-three"],
+            "no configuration of the plugin \"divvy-three\"; it has: divvy-one, divvy-two",
+        ),
+        (&["diff", both, both], "choose one with --plugin"),
+    ] {
+        let output = divvy(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(
+            complaint(&output).contains(message),
+            "{}",
+            complaint(&output)
+        );
+    }
+    // Every verb reads the file as an argument and from standard input.
+    let yaml = "rollouts: []\n";
+    for args in [
+        &["explain", "-", "-r", "/"][..],
+        &["simulate", "-", "--users", "10"],
+        &["check", "-"],
+    ] {
+        assert_eq!(divvy_with(yaml, args).status.code(), Some(0), "{args:?}");
+    }
 }

@@ -7,6 +7,7 @@ mod explain;
 mod forms;
 mod help;
 mod inputs;
+mod kinds;
 mod page;
 mod schema;
 mod simulate;

@@ -2,12 +2,12 @@
 
 use divvy::decide::trace::Recorder;
 use divvy::decide::{self, Outcome};
-use divvy::identity::Origin;
 use divvy::output::{self, HeaderChange};
 use divvy::policy::Metrics;
 use divvy::request::Request;
 use serde::Serialize;
 
+use super::identity::{self, IdentityReport};
 use super::input::RequestInput;
 use super::steps::{self, RolloutSteps};
 use crate::source::LoadedConfig;
@@ -16,8 +16,17 @@ use crate::source::LoadedConfig;
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Explanation {
-    /// The user, if a decision depended on it.
+    /// The user, if a decision depended on it and the request has an identity.
     pub identity: Option<IdentityReport>,
+    /// If a decision depended on the user and the request has no identity: each source, with what it has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing_identity: Vec<String>,
+    /// The rollout whose decision is the route: the first one that matches and has targets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route_owner: Option<String>,
+    /// Other rollouts with targets that match; they only tag.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub without_route: Vec<String>,
     /// The decisions of the rollouts that match the request.
     pub decisions: Vec<DecisionReport>,
     /// Changes to the request headers.
@@ -31,15 +40,6 @@ pub struct Explanation {
     /// The steps of each decision, for every rollout of the configuration.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rollouts: Vec<RolloutSteps>,
-}
-
-/// The user's identity.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct IdentityReport {
-    /// The value that is hashed.
-    pub value: String,
-    /// `given`, `made`, `random` or `minted`.
-    pub origin: &'static str,
 }
 
 /// The decision of one rollout.
@@ -88,6 +88,9 @@ impl LoadedConfig {
         let mut recorder = Recorder::default();
         let outcome = decide::decide_traced(policy, &request, &mut recorder);
         let mut explanation = self.effects(&request, &outcome);
+        if outcome.identity.is_none() && identity::was_needed(&recorder) {
+            explanation.missing_identity = identity::missing(self, &request);
+        }
         if with_steps {
             explanation.rollouts = steps::all(self, &request, &outcome.decisions, recorder);
         }
@@ -118,11 +121,12 @@ impl LoadedConfig {
             let version = version.map_or("", |version| &version.name);
             if rollout.metrics >= Metrics::Requests {
                 let series = output::request_series(&rollout.name, version, decision.reason);
-                counters.push(series);
+                counters.push(labelled(&series));
             }
             if rollout.metrics >= Metrics::Responses {
                 let success = divvy::response::ResponseClass::Success;
-                counters.push(output::response_series(&rollout.name, version, success));
+                let series = output::response_series(&rollout.name, version, success);
+                counters.push(labelled(&series));
             }
             decisions.push(DecisionReport {
                 rollout: rollout.name.to_string(),
@@ -131,17 +135,20 @@ impl LoadedConfig {
                 upstream: decision.upstream.map(|reason| reason.name()),
             });
         }
-        let identity = outcome.identity.as_ref().map(|identity| IdentityReport {
-            value: String::from_utf8_lossy(&identity.bytes).into_owned(),
-            origin: match identity.origin {
-                Origin::Given => "given",
-                Origin::Made => "made",
-                Origin::Random => "random",
-                Origin::Minted => "minted",
-            },
+        let identity = outcome.identity.as_ref();
+        let identity = identity.map(|found| IdentityReport::new(found, self, request));
+        let owner = policy.route_owner(&outcome.decisions);
+        let routing = outcome.decisions.iter().filter(|decision| {
+            let rollout = policy.rollout(decision.rollout);
+            rollout.is_some_and(|rollout| rollout.routes)
         });
+        let mut routing = routing.filter_map(|decision| policy.rollout(decision.rollout));
+        let route_owner = owner.and(routing.next());
         Explanation {
             identity,
+            missing_identity: Vec::new(),
+            route_owner: route_owner.map(|rollout| rollout.name.to_string()),
+            without_route: routing.map(|rollout| rollout.name.to_string()).collect(),
             decisions,
             request: to_service,
             response: to_client,
@@ -150,4 +157,17 @@ impl LoadedConfig {
             rollouts: Vec::new(),
         }
     }
+}
+
+/// The name of a series as Prometheus shows it: `rollout=.=checkout;.;requests` is `requests{rollout="checkout"}`.
+fn labelled(series: &str) -> String {
+    let parts: Vec<_> = series.split(";.;").collect();
+    let Some((metric, tags)) = parts.split_last() else {
+        return series.to_owned();
+    };
+    let labels = tags.iter().map(|tag| match tag.split_once("=.=") {
+        Some((label, value)) => format!("{label}={value:?}"),
+        None => (*tag).to_owned(),
+    });
+    format!("{metric}{{{}}}", labels.collect::<Vec<_>>().join(","))
 }

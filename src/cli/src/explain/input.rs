@@ -48,6 +48,15 @@ impl RequestInput {
             .collect())
     }
 
+    /// Adds a header; `host` replaces the host of the request, as Envoy reads it.
+    pub fn add(headers: &mut HeaderList, (name, value): (Vec<u8>, Vec<u8>)) {
+        if name != b"host" {
+            return headers.push((name, value));
+        }
+        headers.retain(|(name, _)| name != b":authority");
+        headers.push((b":authority".to_vec(), value));
+    }
+
     /// A header in curl's form, `name: value`.
     pub fn header(text: &str) -> Result<(Vec<u8>, Vec<u8>)> {
         // A pseudo-header begins with a colon.
@@ -63,7 +72,8 @@ impl RequestInput {
         let line: BatchLine = serde_json::from_str(text)?;
         let mut headers = Self::request_line(&line.request)?;
         let mut add = |name: &str, value: &str| {
-            headers.push((name.to_ascii_lowercase().into(), value.into()));
+            let header = (name.to_ascii_lowercase().into(), value.into());
+            Self::add(&mut headers, header);
         };
         match &line.headers {
             Value::Null => {}

@@ -4,6 +4,7 @@
 
 mod condition;
 mod explanation;
+mod identity;
 pub mod input;
 mod show;
 mod steps;
@@ -21,7 +22,8 @@ use crate::environment::{GivenEnvironment, time_or_now};
 use crate::output::{Format, print_json};
 use crate::source::{self, ConfigArgs, LoadedConfig};
 pub use condition::ConditionReport;
-pub use explanation::{DecisionReport, Explanation, HeaderEdits, IdentityReport};
+pub use explanation::{DecisionReport, Explanation, HeaderEdits};
+pub use identity::IdentityReport;
 use input::RequestInput;
 pub use steps::{RolloutSteps, StepReport};
 
@@ -37,8 +39,8 @@ Other fields are claims, sourceIp, peer, outbound, at and random; headers may al
 [name, value].
 
 Examples:
-  divvy explain --config envoy/divvy.yaml --request 'GET /checkout' -H 'x-user-id: 42'
-  divvy explain --config envoy/examples/ramp.yaml --at 2026-12-01T10:00:00Z \\
+  divvy explain envoy/divvy.yaml --request 'GET /checkout' -H 'x-user-id: 42'
+  divvy explain envoy/examples/ramp.yaml --at 2026-12-01T10:00:00Z \\
     --request 'GET https://shop.example.com/checkout' -H 'x-user-id: 42' --output json")]
 pub struct ExplainArgs {
     /// The configuration.
@@ -52,7 +54,7 @@ pub struct ExplainArgs {
         required_unless_present = "batch"
     )]
     pub request: Option<String>,
-    /// A request header, as for curl; may be repeated
+    /// A request header, as for curl, also host; may be repeated
     #[arg(long, short = 'H', value_name = "'NAME: VALUE'")]
     pub header: Vec<String>,
     /// Claims of the verified token, a JSON object
@@ -99,7 +101,7 @@ pub fn run(args: &ExplainArgs, format: Format) -> Result<ExitCode> {
     }
     let mut headers = RequestInput::request_line(args.request.as_deref().unwrap_or("/"))?;
     for header in &args.header {
-        headers.push(RequestInput::header(header)?);
+        RequestInput::add(&mut headers, RequestInput::header(header)?);
     }
     let input = RequestInput {
         headers,

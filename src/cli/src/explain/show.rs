@@ -15,10 +15,30 @@ pub(super) fn explanation(explanation: &Explanation, out: &mut impl Write) -> io
         writeln!(out, "no rollouts")?;
     }
     let identity = match &explanation.identity {
-        Some(identity) => format!("identity {:?}, {}", identity.value, identity.origin),
-        None => "identity: no decision depended on it".to_owned(),
+        Some(identity) => {
+            let source = identity.source.as_deref();
+            let source = source.map_or_else(String::new, |source| format!(" by {source}"));
+            format!("identity {:?}, {}{source}", identity.value, identity.origin)
+        }
+        None if explanation.missing_identity.is_empty() => {
+            "identity: no decision depended on it".to_owned()
+        }
+        None => format!(
+            "identity: none: {}",
+            explanation.missing_identity.join("; ")
+        ),
     };
     heading(&identity, out)?;
+    if let Some(owner) = &explanation.route_owner {
+        let text = match explanation.without_route.as_slice() {
+            [] => format!("route: decided by {owner}"),
+            others => format!(
+                "route: decided by {owner}, the first matching rollout with targets; {} only tags",
+                others.join(", ")
+            ),
+        };
+        heading(&text, out)?;
+    }
     list("request headers", &edits(&explanation.request), out)?;
     list("response headers", &edits(&explanation.response), out)?;
     list("cookies", &explanation.cookies, out)?;

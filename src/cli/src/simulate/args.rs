@@ -12,20 +12,23 @@ use crate::source::ConfigArgs;
 #[command(after_help = "\
 Each user sends each rollout one request that matches it. Intervals have a confidence of 95 %. A
 sample-ratio mismatch is a difference that chance alone causes once in a thousand runs; the exit
-code is then 1. Users whose version a rule forces are counted separately.
+code is then 1; users whose version a rule forces are counted and do not take part in it.
 
 With --guardrail, simulated traffic passes through the filter's own guardrail in one proxy. Request
 times and failures are random and repeat with the same --seed.
 
 Examples:
-  divvy simulate --config envoy/divvy.yaml --users 10000
-  divvy simulate --config envoy/examples/ab-test-layers.yaml --population uuid --seed 7
-  divvy simulate --config envoy/examples/guardrail.yaml --users 1000 --guardrail \\
+  divvy simulate envoy/divvy.yaml --users 10000
+  divvy simulate envoy/examples/ab-test-layers.yaml --population uuid --seed 7
+  divvy simulate envoy/examples/guardrail.yaml --users 1000 --guardrail \\
     --rps 20 --canary-errors 5 --seconds 600 --plot target/guardrail.svg")]
 pub struct SimulateArgs {
     /// The configuration.
     #[command(flatten)]
     pub source: ConfigArgs,
+    /// A header of every request, as for curl; may be repeated
+    #[arg(long, short = 'H', value_name = "'NAME: VALUE'")]
+    pub header: Vec<String>,
     /// Number of users
     #[arg(long, default_value_t = 100_000, value_name = "NUMBER", value_parser = limits::users)]
     pub users: usize,

@@ -10,13 +10,16 @@ use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use divvy::policy::Policy;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use crate::environment::time_or_now;
+use crate::explain::input::{HeaderList, RequestInput};
+use crate::limits::{MAX_DECISIONS, MAX_REQUESTS, MAX_WORKER_SECONDS};
 use crate::output::{Format, exit_code, print_json};
-use crate::palette::{BAD, BOLD, version};
+use crate::palette::{BAD, BOLD, DIM, version};
 use crate::population::Population;
 pub use args::SimulateArgs;
 use guardrail::GuardrailRun;
@@ -39,9 +42,14 @@ pub fn run(args: &SimulateArgs, format: Format) -> Result<ExitCode> {
     let policy = &config.policy;
     let now = time_or_now(args.at.as_deref())?;
     let users = Population::read(&args.population, args.seed)?.users(args.users);
+    let mut headers = HeaderList::new();
+    for header in &args.header {
+        RequestInput::add(&mut headers, RequestInput::header(header)?);
+    }
+    refuse_endless(args, users.len(), policy)?;
 
     let mut progress = Progress::new(users.len() * policy.rollouts.len().max(1));
-    let sample = shares::sample(&config, &users, now, || progress.tick());
+    let sample = shares::sample(&config, &users, (now, &headers), || progress.tick());
     let decisions = progress.done;
     progress.finish();
     let mut guardrails = Vec::new();
@@ -53,7 +61,7 @@ pub fn run(args: &SimulateArgs, format: Format) -> Result<ExitCode> {
     let report = SimulationReport {
         users: users.len(),
         decisions,
-        rollouts: sample.shares(policy, now),
+        rollouts: sample.shares(&config, now),
         overlaps: sample.overlaps(policy),
         guardrails,
     };
@@ -68,21 +76,65 @@ pub fn run(args: &SimulateArgs, format: Format) -> Result<ExitCode> {
     Ok(exit_code(report.rollouts.iter().any(|one| one.mismatch)))
 }
 
+/// Refuses a simulation that would not end or would exhaust the memory.
+fn refuse_endless(args: &SimulateArgs, users: usize, policy: &Policy) -> Result<()> {
+    let rollouts = policy.rollouts.len().max(1);
+    if users.saturating_mul(rollouts) > MAX_DECISIONS {
+        bail!(
+            "{users} users of {rollouts} rollouts are more than {MAX_DECISIONS} decisions, the limit: use fewer --users"
+        );
+    }
+    if args.guardrail {
+        let seconds = guardrail::seconds(policy, args) as u64;
+        if args.rps * seconds as f64 > MAX_REQUESTS {
+            bail!(
+                "more than {MAX_REQUESTS} simulated requests, the limit: lower --rps or --seconds"
+            );
+        }
+        if seconds.saturating_mul(args.workers as u64) > MAX_WORKER_SECONDS {
+            bail!(
+                "--workers times --seconds is more than {MAX_WORKER_SECONDS}, the limit: lower one of them"
+            );
+        }
+    }
+    Ok(())
+}
+
 fn show(report: &SimulationReport, out: &mut impl Write) -> io::Result<()> {
     for rollout in &report.rollouts {
         let (name, users) = (&rollout.rollout, rollout.users);
-        writeln!(out, "{BOLD}{name}{BOLD:#}: {users} users")?;
+        let rules = match rollout.by_rule {
+            0 => String::new(),
+            number => format!(", {number} of them by a rule"),
+        };
+        writeln!(out, "{BOLD}{name}{BOLD:#}: {users} users{rules}")?;
         for (index, share) in rollout.versions.iter().enumerate() {
             let (name, style) = (&share.version, version(index));
             let (from, to) = share.interval;
             writeln!(
                 out,
-                "  {style}{name:<12}{style:#} {:>9.4} %  ({from:.3} to {to:.3}), configured {:.4} %",
-                share.percent, share.configured
+                "  {style}{name:<12}{style:#} {:>9.4} %  ({from:.3} to {to:.3}), configured {:.4} %{}",
+                share.percent,
+                share.configured,
+                if rollout.by_rule > 0 {
+                    " of the others"
+                } else {
+                    ""
+                }
             )?;
+            if share.reasons.len() > 1 {
+                let reasons = share.reasons.iter().map(|(reason, number)| {
+                    let percent = 100.0 * *number as f64 / users.max(1) as f64;
+                    let is_control = share.control && matches!(*reason, "split" | "sticky");
+                    let control = if is_control { ", the control" } else { "" };
+                    format!("{percent:.4} % {reason}{control}")
+                });
+                let reasons = reasons.collect::<Vec<_>>().join("; ");
+                writeln!(out, "               {DIM}{reasons}{DIM:#}")?;
+            }
         }
-        if rollout.by_rule > 0 {
-            writeln!(out, "  {} more users by a rule", rollout.by_rule)?;
+        if let Some(never) = &rollout.guardrail {
+            writeln!(out, "  {BAD}guardrail{BAD:#}: {never}")?;
         }
         let p = rollout.p_value;
         match rollout.mismatch {

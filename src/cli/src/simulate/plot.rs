@@ -1,8 +1,9 @@
 //! Shares, ramps and guardrails as an SVG plot.
 
+use std::fs;
 use std::path::Path;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use divvy::policy::Policy;
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -16,9 +17,9 @@ use crate::palette::{FAILURE, VERSIONS};
 const WIDTH: u32 = 900;
 const PANEL_HEIGHT: u32 = 320;
 const SMALL: (&str, i32) = ("sans-serif", 13);
-const MINUTE: u64 = 60_000;
-/// A ramp is drawn up to its end, but for at most 30 days, in minutes.
-const LONGEST_RAMP: u64 = 30 * 24 * 60;
+const MINUTE: i64 = 60_000;
+/// A ramp is drawn from its start to its end, but for at most 30 days each way from now, in minutes.
+const LONGEST_RAMP: i64 = 30 * 24 * 60;
 
 type Panel<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
@@ -43,8 +44,13 @@ pub fn draw(
     let ramps = ramps(policy, now);
     let panels = 1 + usize::from(!ramps.is_empty()) + runs.len();
     let size = (WIDTH, PANEL_HEIGHT * u32::try_from(panels)?);
-    let root = SVGBackend::new(path, size).into_drawing_area();
-    let draw = || -> Result<()> {
+    // A pipe would wait for its reader.
+    if path.exists() && !path.is_file() {
+        bail!("{}: is not a regular file", path.display());
+    }
+    let mut drawing = String::new();
+    let draw = |drawing: &mut String| -> Result<()> {
+        let root = SVGBackend::with_string(drawing, size).into_drawing_area();
         root.fill(&WHITE)?;
         let panels = root.split_evenly((panels, 1));
         let mut panels = panels.iter();
@@ -52,35 +58,49 @@ pub fn draw(
         bars(next()?, shares)?;
         if !ramps.is_empty() {
             let title = "Ramps: configured share over time";
-            curves(next()?, title, "hours from now", &ramps, &[])?;
+            let now = [(0.0, "now")];
+            let now = if starts_before(&ramps) { &now[..] } else { &[] };
+            curves(next()?, title, "hours from now", &ramps, now)?;
         }
         for run in runs {
             guardrail(next()?, run)?;
         }
         Ok(root.present()?)
     };
-    draw().with_context(|| path.display().to_string())
+    let drawn = draw(&mut drawing).and_then(|()| Ok(fs::write(path, drawing)?));
+    drawn.with_context(|| path.display().to_string())
 }
 
-/// The share of each canary that grows over time, by hours from now.
+/// Whether a curve begins in the past.
+fn starts_before(curves: &[Curve]) -> bool {
+    let mut points = curves.iter().flat_map(|curve| &curve.points);
+    points.any(|(hours, _)| *hours < 0.0)
+}
+
+/// The share of each canary that grows over time, by hours from now; from its start, if that is in the past.
 fn ramps(policy: &Policy, now: u64) -> Vec<Curve> {
     let mut curves = Vec::new();
     for (id, rollout) in policy.numbered() {
         if rollout.strategy.behaviour().ramped_version().is_none() {
             continue;
         }
-        let share = |minute: u64| {
-            let time = now + minute * MINUTE;
+        let share = |minute: i64| {
+            let time = now.saturating_add_signed(minute.saturating_mul(MINUTE));
             let share = rollout.ramp_share(id, Some(time), &GivenEnvironment::at(time));
             share.map_or(0.0, percent)
         };
-        let grows = |minute: &u64| share(*minute) > share(minute - 1);
-        let last = (1..LONGEST_RAMP).rev().find(grows).unwrap_or_default();
-        let end = (last + last / 10 + 10).min(LONGEST_RAMP);
-        let hours = |minute: u64| minute as f64 / 60.0;
-        let mut points = vec![(0.0, share(0))];
+        let grows = |minute: &i64| share(*minute) > share(minute - 1);
+        let past = (1..LONGEST_RAMP).map(|minute| -minute);
+        let first = past.filter(grows).last();
+        let last = (1..LONGEST_RAMP).rev().find(grows);
+        let length = last.unwrap_or_default() - first.unwrap_or_default();
+        let margin = length / 10 + 10;
+        let start = first.map_or(0, |first| first - margin);
+        let end = last.unwrap_or_default() + margin;
+        let hours = |minute: i64| minute as f64 / 60.0;
+        let mut points = vec![(hours(start), share(start))];
         // Two points for each step.
-        for minute in (1..=end).filter(|minute| share(*minute) != share(minute - 1)) {
+        for minute in (start + 1..=end).filter(|minute| share(*minute) != share(minute - 1)) {
             points.extend([minute - 1, minute].map(|level| (hours(minute), share(level))));
         }
         points.push((hours(end), share(end)));
@@ -181,6 +201,8 @@ fn curves(
     let (right, top) = points.fold((0.1_f64, 1.0_f64), |(x, y), point| {
         (x.max(point.0), y.max(point.1))
     });
+    let points = curves.iter().flat_map(|curve| &curve.points);
+    let left = points.fold(0.0_f64, |x, point| x.min(point.0));
     // Space for the texts of events.
     let top = if events.is_empty() { 1.1 } else { 1.5 } * top;
     let mut chart = ChartBuilder::on(panel)
@@ -190,7 +212,7 @@ fn curves(
         .margin_bottom(26)
         .x_label_area_size(34)
         .y_label_area_size(60)
-        .build_cartesian_2d(0.0..right, 0.0..top)?;
+        .build_cartesian_2d(left..right, 0.0..top)?;
     let mut mesh = chart.configure_mesh();
     mesh.x_desc(unit).y_desc("percent").light_line_style(WHITE);
     mesh.draw()?;

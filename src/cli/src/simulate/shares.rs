@@ -1,14 +1,19 @@
 //! The share of users that each version gets, compared with the configured one.
 
+use std::collections::BTreeMap;
+
 use divvy::decision::Reason;
 use divvy::policy::{Policy, Rollout, RolloutId};
+use divvy::strategy::Strategy;
 use serde::Serialize;
 
 use super::statistics::{interval, p_value};
 use crate::environment::GivenEnvironment;
+use crate::explain::input::HeaderList;
 use crate::output::percent;
 use crate::population::RequestTemplate;
 use crate::source::LoadedConfig;
+use crate::warnings;
 
 /// A p-value below this is a sample-ratio mismatch.
 pub const MISMATCH: f64 = 0.001;
@@ -21,16 +26,20 @@ const MAX_PAIRS: usize = 190;
 pub struct RolloutShares {
     /// Name of the rollout.
     pub rollout: String,
-    /// Users of the rollout without those of a rule.
+    /// Users of the rollout.
     pub users: usize,
-    /// Users whose version a rule forces.
+    /// Those of them whose version a rule forces.
     pub by_rule: usize,
     /// In the order of the configuration.
     pub versions: Vec<VersionShare>,
-    /// Probability that chance alone makes shares differ this much from the configured ones.
+    /// Probability that chance alone makes the shares of users without a rule differ this much from the configured
+    /// ones.
     pub p_value: f64,
     /// Whether that probability is below 0.001: a sample-ratio mismatch.
     pub mismatch: bool,
+    /// Why the guardrail never judges, if it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guardrail: Option<String>,
 }
 
 /// The share of a version.
@@ -39,14 +48,19 @@ pub struct RolloutShares {
 pub struct VersionShare {
     /// Name of the version.
     pub version: String,
-    /// Number of users.
+    /// Number of users, also by a rule.
     pub users: usize,
     /// The same in percent of the rollout's users.
     pub percent: f64,
     /// Interval of the percentage with a confidence of 95 %.
     pub interval: (f64, f64),
-    /// Percentage in the configuration.
+    /// Percentage that the strategy gives it, of the users without a rule.
     pub configured: f64,
+    /// Users by reason of the decision.
+    pub reasons: BTreeMap<&'static str, usize>,
+    /// Whether it is the control of an A/B test: its users with the reasons `split` and `sticky` are compared, and
+    /// the others are outside the test.
+    pub control: bool,
 }
 
 /// The users whom two rollouts have in common.
@@ -76,7 +90,8 @@ struct RolloutSample {
     versions: Vec<Option<u8>>,
     /// Whether the user is in the experiment, rather than left with stable.
     enrolled: Vec<bool>,
-    by_rule: usize,
+    /// By version: users by reason.
+    reasons: Vec<BTreeMap<&'static str, usize>>,
 }
 
 /// Decides about all users, for each rollout with requests that match it; calls `tick` for each
@@ -84,20 +99,21 @@ struct RolloutSample {
 pub fn sample(
     config: &LoadedConfig,
     users: &[String],
-    now: u64,
+    (now, headers): (u64, &HeaderList),
     mut tick: impl FnMut(),
 ) -> PopulationSample {
     let policy = &config.policy;
     let empty = RolloutSample {
         versions: vec![None; users.len()],
         enrolled: vec![false; users.len()],
-        by_rule: 0,
+        reasons: Vec::new(),
     };
     let mut rollouts = vec![empty; policy.rollouts.len()];
     // One request for all rollouts with the same `match`.
     let mut groups: Vec<(RequestTemplate, Vec<usize>)> = Vec::new();
     for (index, rollout) in config.rollouts().iter().enumerate() {
-        let template = RequestTemplate::new(&config.raw, rollout, Some(now));
+        let template = RequestTemplate::new(&config.raw, rollout, Some(now)).with(headers);
+        rollouts[index].reasons = vec![BTreeMap::new(); policy.rollouts[index].versions.len()];
         match groups
             .iter_mut()
             .find(|(other, _)| other.is_like(&template))
@@ -116,8 +132,9 @@ pub fn sample(
                         continue;
                     }
                     let (rollout, sample) = (&policy.rollouts[index], &mut rollouts[index]);
+                    let reasons = &mut sample.reasons[usize::from(decision.version.0)];
+                    *reasons.entry(decision.reason.name()).or_default() += 1;
                     if decision.reason == Reason::Rule {
-                        sample.by_rule += 1;
                         continue;
                     }
                     sample.versions[number] = u8::try_from(decision.version.0).ok();
@@ -135,47 +152,60 @@ pub fn sample(
 
 impl PopulationSample {
     /// The shares of all rollouts.
-    pub fn shares(&self, policy: &Policy, now: u64) -> Vec<RolloutShares> {
+    pub fn shares(&self, config: &LoadedConfig, now: u64) -> Vec<RolloutShares> {
+        let policy = &config.policy;
         let configured = policy.shares(&GivenEnvironment::at(now));
         let all = policy.rollouts.iter().zip(&self.rollouts).zip(configured);
-        all.map(|((rollout, sample), configured)| {
-            let mut counts = vec![0; rollout.versions.len()];
-            for version in sample.versions.iter().flatten() {
-                counts[usize::from(*version)] += 1;
-            }
-            let users: usize = counts.iter().sum();
-            let mut versions = Vec::new();
-            let (mut chi_square, mut versions_with_share) = (0.0, 0_usize);
-            for ((index, version), count) in (0..).zip(&rollout.versions).zip(counts) {
-                let share = configured.iter().find(|(id, _)| id.0 == index);
-                let share = share.map_or(0.0, |(_, share)| percent(*share));
-                let expected = share / 100.0 * users as f64;
-                if expected > 0.0 {
-                    chi_square += (count as f64 - expected).powi(2) / expected;
-                    versions_with_share += 1;
-                } else if count > 0 {
-                    chi_square = f64::INFINITY;
+        let all = all
+            .enumerate()
+            .map(|(number, ((rollout, sample), configured))| {
+                let mut by_strategy = vec![0_usize; rollout.versions.len()];
+                for version in sample.versions.iter().flatten() {
+                    by_strategy[usize::from(*version)] += 1;
                 }
-                let (from, to) = interval(count, users);
-                versions.push(VersionShare {
-                    version: version.name.to_string(),
-                    users: count,
-                    percent: 100.0 * count as f64 / users.max(1) as f64,
-                    interval: (100.0 * from, 100.0 * to),
-                    configured: share,
-                });
-            }
-            let p_value = p_value(chi_square, versions_with_share.saturating_sub(1));
-            RolloutShares {
-                rollout: rollout.name.to_string(),
-                users,
-                by_rule: sample.by_rule,
-                versions,
-                p_value,
-                mismatch: p_value < MISMATCH,
-            }
-        })
-        .collect()
+                let without_rule: usize = by_strategy.iter().sum();
+                let count = |reasons: &BTreeMap<_, usize>| reasons.values().sum::<usize>();
+                let users: usize = sample.reasons.iter().map(count).sum();
+                let is_test = matches!(rollout.strategy, Strategy::AbTest(_));
+                let mut versions = Vec::new();
+                let (mut chi_square, mut versions_with_share) = (0.0, 0_usize);
+                for ((index, version), chosen) in (0..).zip(&rollout.versions).zip(by_strategy) {
+                    let share = configured.iter().find(|(id, _)| id.0 == index);
+                    let share = share.map_or(0.0, |(_, share)| percent(*share));
+                    let expected = share / 100.0 * without_rule as f64;
+                    if expected > 0.0 {
+                        chi_square += (chosen as f64 - expected).powi(2) / expected;
+                        versions_with_share += 1;
+                    } else if chosen > 0 {
+                        chi_square = f64::INFINITY;
+                    }
+                    let reasons = sample.reasons.get(usize::from(index)).cloned();
+                    let reasons = reasons.unwrap_or_default();
+                    let number = count(&reasons);
+                    let (from, to) = interval(number, users);
+                    versions.push(VersionShare {
+                        version: version.name.to_string(),
+                        users: number,
+                        percent: 100.0 * number as f64 / users.max(1) as f64,
+                        interval: (100.0 * from, 100.0 * to),
+                        configured: share,
+                        reasons,
+                        control: is_test && index == rollout.stable.0,
+                    });
+                }
+                let p_value = p_value(chi_square, versions_with_share.saturating_sub(1));
+                let never = warnings::never_judges(policy, &config.raw, number);
+                RolloutShares {
+                    rollout: rollout.name.to_string(),
+                    users,
+                    by_rule: users - without_rule,
+                    versions,
+                    p_value,
+                    mismatch: p_value < MISMATCH,
+                    guardrail: never.map(|(_, message)| message),
+                }
+            });
+        all.collect()
     }
 
     /// The overlap of each pair of rollouts that choose by identity.

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use crate::limits;
 use crate::output::{Format, exit_code};
 use scrape::Scrape;
 pub use view::{FleetView, ProxyView, RolloutView, VersionView};
@@ -36,7 +37,7 @@ pub struct TopArgs {
     #[arg(long)]
     once: bool,
     /// Time between two updates; Envoy updates its histograms every five seconds
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = limits::interval)]
     every: Duration,
 }
 

@@ -33,6 +33,12 @@ pub fn text(view: &FleetView) -> String {
             "\n{BOLD}{name:<22}{BOLD:#} {:>8} {:>8}  {:<BAR$} {count:>9} {:>7} {:>8} {:>8}",
             "weight", "traffic", "", "errors", "p50", "p95",
         );
+        if !rollout.configured {
+            let _ = writeln!(
+                out,
+                "  {DIM}no longer configured; counts until the proxy restarts{DIM:#}"
+            );
+        }
         for (index, (name, version)) in rollout.versions.iter().enumerate() {
             let _ = writeln!(out, "{}", line(name, version, version_style(index)));
         }

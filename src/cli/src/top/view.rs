@@ -43,6 +43,9 @@ pub struct RolloutView {
     pub versions: BTreeMap<String, VersionView>,
     /// Requests by reason.
     pub reasons: BTreeMap<String, f64>,
+    /// Whether the rollout is part of a configuration. A proxy keeps the counts of a removed rollout until it
+    /// restarts, and sets the shares of all its versions to 0.
+    pub configured: bool,
 }
 
 /// One version.
@@ -106,6 +109,10 @@ impl FleetView {
         }
         for rollout in view.rollouts.values_mut() {
             let all: f64 = rollout.versions.values().map(|one| one.requests).sum();
+            let weights = rollout.versions.values().flat_map(|one| &one.weights);
+            let mut weights = weights.peekable();
+            // With `metrics: off` there are no shares.
+            rollout.configured = weights.peek().is_none() || weights.any(|weight| *weight > 0.0);
             for version in rollout.versions.values_mut() {
                 let weights = &version.weights;
                 let mean = || weights.iter().sum::<f64>() / weights.len() as f64;

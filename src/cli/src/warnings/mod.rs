@@ -4,6 +4,7 @@
 mod addresses;
 mod assignment;
 mod bootstrap;
+mod chains;
 mod cover;
 mod guardrail;
 mod kind;
@@ -69,5 +70,6 @@ pub fn find(one: &Examined, surroundings: &Surroundings, rps: Option<f64>) -> Ve
 pub fn find_around(all: &[Examined], surroundings: &Surroundings) -> Vec<Warning> {
     let mut found = Vec::new();
     bootstrap::find(all, surroundings, &mut found);
+    chains::find(all, surroundings, &mut found);
     found
 }

@@ -16,6 +16,8 @@ pub struct EnvoyPlugin {
     pub extension: Option<String>,
     /// Offset of its node in the document.
     pub start: usize,
+    /// Offset in the file of the plugin's name.
+    pub name: Option<usize>,
     /// Offset in the file of the name of the extension.
     pub place: Option<usize>,
     /// Path of the wasm file, and its offset in the file.
@@ -90,6 +92,7 @@ impl Search<'_> {
         };
         let file = &self.document.text;
         let in_file = |node: &SourceNode| self.document.offsets.in_file(node.start);
+        let plugin_name = names[0];
         let extension = self.extension(plugin);
         let wasm = names[2].and_then(|node| Some((node.text()?.to_owned(), in_file(node))));
         let place = extension.map(in_file);
@@ -105,6 +108,7 @@ impl Search<'_> {
             carrier: Carrier::Envoy(EnvoyPlugin {
                 extension,
                 start: plugin.start,
+                name: plugin_name.map(in_file),
                 place,
                 wasm,
             }),

@@ -1,5 +1,7 @@
 //! `divvy diff`: the users who change version when one configuration replaces another.
 
+mod notes;
+
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -60,6 +62,8 @@ pub struct DiffArgs {
 pub struct DiffReport {
     /// Number of users.
     pub users: usize,
+    /// Changes that affect all rollouts.
+    pub notes: Vec<String>,
     /// In the order of the new configuration, followed by removed rollouts.
     pub rollouts: Vec<RolloutChange>,
 }
@@ -182,7 +186,9 @@ fn report(old: &LoadedConfig, new: &LoadedConfig, users: &[String], now: u64) ->
         let before = find(old, text(rollout, "name"));
         let before = before.or_else(|| old.rollouts().iter().position(renamed));
         let Some(before) = before else {
-            rollouts.push(unpaired(rollout, "new"));
+            let mut added = unpaired(rollout, "new");
+            added.notes.extend(notes::copies(rollout.get("mirror")));
+            rollouts.push(added);
             continue;
         };
         paired.push(before);
@@ -197,6 +203,7 @@ fn report(old: &LoadedConfig, new: &LoadedConfig, users: &[String], now: u64) ->
     }
     DiffReport {
         users: users.len(),
+        notes: notes::of_configuration(&old.raw, &new.raw),
         rollouts,
     }
 }
@@ -241,58 +248,14 @@ fn change(before: Located<'_>, after: Located<'_>, users: &[String], now: u64) -
         moved_percent: percent(moved),
         minimum_percent: lost.fold(0.0, |sum, lost| sum + lost),
         moves: moves.collect(),
-        notes: notes(before, after),
+        notes: notes::of_rollout(before, after),
     }
-}
-
-fn notes(before: Located<'_>, after: Located<'_>) -> Vec<String> {
-    let mut notes = Vec::new();
-    let [was, is] = [before.raw(), after.raw()];
-    let [old, new] = [&before.config.raw, &after.config.raw];
-    if before.name() != after.name() {
-        notes.push(format!("name: was {}", before.name()));
-    }
-    if salt(was) != salt(is) {
-        notes.push(format!(
-            "salt: was {}, is now {}: users are assigned again at random",
-            salt(was),
-            salt(is)
-        ));
-    }
-    let strategies = [before, after].map(Located::strategy);
-    for (field, [was, is]) in [
-        ("layer", strategies.map(StrategyBehaviour::layer)),
-        ("holdout", strategies.map(StrategyBehaviour::holdout)),
-    ] {
-        if let (Some(was), Some(is)) = (was, is)
-            && was != is
-        {
-            let [was, is] = [was.salt(), is.salt()];
-            notes.push(format!("{field}: was {was:?}, is now {is:?}"));
-        }
-    }
-    if old.get("identity") != new.get("identity") {
-        let note = "identity: changed, so a user with another identity is another user";
-        notes.push(note.to_owned());
-    }
-    if text(was, "revision") != text(is, "revision") {
-        let note = "revision: changed, so sticky cookies and rollbacks no longer count";
-        notes.push(note.to_owned());
-    }
-    for field in ["match", "rules"] {
-        if was.get(field) != is.get(field) {
-            notes.push(format!("{field}: changed"));
-        }
-    }
-    match [was, is].map(|rollout| rollout.get("enabled") != Some(&Value::Bool(false))) {
-        [true, false] => notes.push("enabled: switched off".to_owned()),
-        [false, true] => notes.push("enabled: switched on".to_owned()),
-        _ => {}
-    }
-    notes
 }
 
 fn show(report: &DiffReport, out: &mut impl Write) -> io::Result<()> {
+    for note in &report.notes {
+        writeln!(out, "{note}")?;
+    }
     for change in &report.rollouts {
         let name = &change.rollout;
         write!(out, "{BOLD}{name}{BOLD:#}: {}", change.status)?;
@@ -334,6 +297,9 @@ fn markdown(report: &DiffReport, out: &mut impl Write) -> io::Result<()> {
             out,
             "| `{rollout}` | {status} | {moved:.3} % | {minimum:.3} % | {moves} | {notes} |"
         )?;
+    }
+    for note in &report.notes {
+        writeln!(out, "\n{note}")?;
     }
     writeln!(out, "\nOf {} users.", report.users)
 }
