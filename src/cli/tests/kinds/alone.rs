@@ -1,0 +1,195 @@
+//! Examples of warnings about a configuration by itself.
+
+use super::Example;
+use super::build::*;
+use divvy_cli::warnings::Kind;
+use serde_json::{Value, json};
+
+pub fn examples() -> Vec<Example> {
+    let path = |value: &str| ruled(&[when(json!({"path": true, "prefix": value}))]);
+    let scope = |value: Value| config(&json!({"match": [value]}));
+    let guarded = |more: Value| {
+        let mut fields = json!({"guardrail": {"errors": {"max": 1}}});
+        fields
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        config(&fields)
+    };
+    let zero = json!({"canary": {"version": "v2", "weight": 0}});
+    let rule = |percent: Option<u32>| {
+        let mut rule = json!({"name": "r", "use": "v2", "when": {"header": "x", "present": true}});
+        if let Some(percent) = percent {
+            rule["percent"] = json!(percent);
+        }
+        json!([rule])
+    };
+    let owners = |scope: Value| {
+        let mut first = rollout(&json!({"target": "{version}"}));
+        if !scope.is_null() {
+            first["match"] = json!([scope]);
+        }
+        let mut second = rollout(
+            &json!({"target": "x", "match": [{"path": {"prefix": "/reviews"}, "hosts": ["b.example"]}]}),
+        );
+        second["name"] = json!("b");
+        json!({"identity": [{"header": "x-user-id"}], "rollouts": [first, second]})
+    };
+    let many = |number: usize, scoped: bool| {
+        let rollouts = (0..number).map(|nth| {
+            let mut one = rollout(&json!({}));
+            one["name"] = json!(format!("a-rollout-with-a-long-name-{nth}"));
+            if scoped {
+                one["match"] = json!([{"hosts": [format!("h{nth}.example")]}]);
+            }
+            one
+        });
+        json!({"identity": [{"header": "x-user-id"}], "rollouts": rollouts.collect::<Vec<_>>()})
+    };
+    let stripped = [
+        "x-divvy-route",
+        "x-divvy-assignment",
+        "x-divvy-mirror",
+        "x-group",
+    ];
+    let cookie = |operator: &str, value: &str| when(json!({"cookie": "s", operator: value}));
+    vec![
+        (
+            Kind::RuleNeverDecides,
+            vec![ruled(&[cookie("prefix", "a"), cookie("exact", "ab")])],
+            vec![ruled(&[cookie("exact", "ab"), cookie("prefix", "a")])],
+        ),
+        (
+            Kind::RuleNeverDecides,
+            vec![ruled(&[cookie("regex", "a.*"), cookie("exact", "ab")])],
+            vec![ruled(&[cookie("regex", "a.?"), cookie("exact", "abc")])],
+        ),
+        (
+            Kind::RuleNeverDecides,
+            vec![ruled(&[
+                when(json!({"path": true, "prefix": "/"})),
+                cookie("exact", "x"),
+            ])],
+            vec![ruled(&[
+                when(json!({"path": true, "prefix": "/a"})),
+                cookie("exact", "x"),
+            ])],
+        ),
+        (
+            Kind::RuleNeverDecides,
+            vec![ruled(&[when(
+                json!({"identity": true, "in": ["Anonymous", "null"]}),
+            )])],
+            vec![ruled(&[when(
+                json!({"identity": true, "in": ["anonymous", "alice"]}),
+            )])],
+        ),
+        (
+            Kind::NeverMatches,
+            vec![path("/checkout/*")],
+            vec![path("/checkout")],
+        ),
+        (
+            Kind::NeverMatches,
+            vec![path("/a/../b")],
+            vec![path("/a/..b")],
+        ),
+        (
+            Kind::NeverMatches,
+            vec![path("/café")],
+            vec![path("/caf%C3%A9")],
+        ),
+        (
+            Kind::NeverMatches,
+            vec![scope(json!({"path": {"exact": "/a b"}}))],
+            vec![scope(json!({"path": {"exact": "/a%20b"}}))],
+        ),
+        (
+            Kind::NeverMatches,
+            vec![scope(json!({"methods": ["*"]}))],
+            vec![scope(json!({"methods": ["GET"]}))],
+        ),
+        (
+            Kind::NeverMatches,
+            vec![ruled(&[when(json!({"host": true, "exact": "*.example"}))])],
+            vec![ruled(&[when(json!({"host": true, "suffix": ".example"}))])],
+        ),
+        (
+            Kind::NeverMatches,
+            vec![
+                ruled(&[when(json!({"header": "user_id", "present": true}))]),
+                strip(&stripped),
+            ],
+            vec![ruled(&[when(
+                json!({"header": "user_id", "present": true}),
+            )])],
+        ),
+        (
+            Kind::DottedHeader,
+            vec![ruled(&[when(json!({"header": "x.user", "present": true}))])],
+            vec![ruled(&[when(json!({"header": "x-user", "present": true}))])],
+        ),
+        (
+            Kind::SharedSalt,
+            vec![{
+                let mut all = many(2, false);
+                all["rollouts"][0]["salt"] = json!("s");
+                all["rollouts"][1]["salt"] = json!("s");
+                all
+            }],
+            vec![many(2, false)],
+        ),
+        (
+            Kind::TooFewRequests,
+            vec![guarded(
+                json!({"guardrail": {"minRequests": 100_000, "errors": {"max": 1}}}),
+            )],
+            vec![guarded(json!({}))],
+        ),
+        (
+            Kind::NeverJudges,
+            vec![guarded(json!({"strategy": zero, "rules": rule(None)}))],
+            vec![guarded(json!({"strategy": zero, "rules": rule(Some(100))}))],
+        ),
+        (
+            Kind::NeverJudges,
+            vec![guarded(
+                json!({"strategy": {"blueGreen": {"active": "v1"}}}),
+            )],
+            vec![guarded(
+                json!({"strategy": {"blueGreen": {"active": "v2"}}}),
+            )],
+        ),
+        (
+            Kind::NeverJudges,
+            vec![guarded(json!({"strategy": zero}))],
+            vec![guarded(json!({"enabled": false, "strategy": zero}))],
+        ),
+        (
+            Kind::NeverJudges,
+            vec![guarded(
+                json!({"strategy": {"canary": {"version": "v2", "start": "2030-01-01T00:00:00Z", "steps": [{"weight": 0}]}}}),
+            )],
+            vec![guarded(
+                json!({"strategy": {"canary": {"version": "v2", "start": "2030-01-01T00:00:00Z", "steps": [{"weight": 0, "hold": "1h"}, {"weight": 9}]}}}),
+            )],
+        ),
+        (
+            Kind::RouteNeverOwned,
+            vec![owners(Value::Null)],
+            vec![owners(json!({"path": {"prefix": "/shop"}}))],
+        ),
+        (
+            Kind::RouteNeverOwned,
+            vec![owners(
+                json!({"hosts": ["*.example"], "path": {"prefix": "/"}}),
+            )],
+            vec![owners(json!({"hosts": ["c.example"]}))],
+        ),
+        (
+            Kind::LongAssignment,
+            vec![many(200, false)],
+            vec![many(200, true)],
+        ),
+    ]
+}
