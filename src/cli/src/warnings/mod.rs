@@ -59,7 +59,7 @@ pub fn find(one: &Examined, surroundings: &Surroundings, rps: Option<f64>) -> Ve
     guardrail::find(policy, raw, rps, &mut found);
     owners::find(policy, raw, &mut found);
     assignment::find(policy, raw, &mut found);
-    routes::find(policy, raw, surroundings, &mut found);
+    routes::find(one, surroundings, &mut found);
     strip::find(one, surroundings, &mut found);
     trust::find(one, surroundings, &mut found);
     addresses::find(raw, surroundings, &mut found);

@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use divvy::policy::{HeaderRole, Policy, Rollout};
 use serde_json::Value;
 
+use super::Examined;
 use super::kind::Kind;
 use super::surroundings::{Route, Surroundings};
 use super::warning::{Warning, each};
 use crate::raw::list;
+use crate::source::Carrier;
 
 /// The name of the route header, if the configuration has one.
 pub(super) fn route_header(policy: &Policy) -> Option<&str> {
@@ -17,15 +19,13 @@ pub(super) fn route_header(policy: &Policy) -> Option<&str> {
     Some(&policy.reserved_header(*id)?.name)
 }
 
-pub(super) fn find(
-    policy: &Policy,
-    raw: &Value,
-    surroundings: &Surroundings,
-    found: &mut Vec<Warning>,
-) {
+pub(super) fn find(one: &Examined, surroundings: &Surroundings, found: &mut Vec<Warning>) {
+    let (policy, raw) = (&one.policy, &one.raw);
     let Some(header) = route_header(policy) else {
         return;
     };
+    // Routes of Kubernetes are for plugins of Kubernetes, and Envoy's for Envoy's.
+    let is_workload = matches!(one.found.carrier, Carrier::Workload(_));
     let by_cluster = |route: &Route| route.cluster_header.as_deref() == Some(header);
     let reads_cluster = surroundings.routes.iter().any(by_cluster)
         || surroundings
@@ -47,6 +47,7 @@ pub(super) fn find(
             .filter_map(Value::as_str)
             .collect();
         let routes = surroundings.routes.iter();
+        let routes = routes.filter(|route| route.is_envoys != is_workload);
         let routes: Vec<&Route> = routes.filter(|route| is_for(route, &hosts)).collect();
         if routes.is_empty() {
             continue;
