@@ -88,7 +88,7 @@ fn introduce(screen: &mut Screen, stage: &Stage, file: &str) -> io::Result<()> {
     screen.gap()
 }
 
-/// Reports every save; ends with Envoy.
+/// Reports every save, and what divvy logs about rollouts; ends with Envoy.
 async fn watch(
     screen: &mut Screen,
     stage: &mut Stage,
@@ -97,9 +97,17 @@ async fn watch(
     bytes: Vec<u8>,
 ) -> Result<()> {
     let mut watch = Watch::new(&args.config, bytes);
+    let mut mark = stage.envoy.log_mark();
     loop {
         let saved = tokio::select! {
             saved = watch.change() => saved,
+            (events, next) = stage.events(mark) => {
+                mark = next;
+                for event in events {
+                    screen.text(Look::Bad, 0, &format!("log of divvy: {event}"))?;
+                }
+                continue;
+            }
             () = stage.envoy.wait_for_exit() => bail!("Envoy stopped unexpectedly"),
         };
         screen.gap()?;

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use divvy_lab::bootstrap::Bootstrap;
@@ -18,6 +19,8 @@ use crate::Args;
 /// Path of the access log below the workspace.
 pub const ACCESS_LOG: &str = "target/demo/access.log";
 const FILTER: &str = "target/divvy.wasm";
+/// Time after which the wait for a log line starts again.
+const LOG_TIMEOUT: Duration = Duration::from_secs(60);
 const BOOTSTRAP: &str = "envoy/edge.yaml";
 
 /// Verdict of Envoy and divvy on a configuration.
@@ -124,6 +127,27 @@ impl Stage {
         Ok(self.envoy.prometheus().await?.sum(name, &[]))
     }
 
+    /// Waits for log lines about rollouts since `mark`, such as rollbacks. Returns them, and the mark of
+    /// the next ones. Never returns after the end of Envoy.
+    pub async fn events(&self, mark: usize) -> (Vec<String>, usize) {
+        let is_event = |line: &str| rollout_event(line).is_some();
+        loop {
+            let line = self.envoy.wait_for_log_since(mark, is_event, LOG_TIMEOUT);
+            match line.await {
+                Ok(_) => break,
+                Err(_) if self.envoy.exit().is_some() => std::future::pending().await,
+                Err(_) => {}
+            }
+        }
+        let next = self.envoy.log_mark();
+        let lines = self.envoy.log_since(mark);
+        let events = lines
+            .iter()
+            .take(next - mark)
+            .filter_map(|line| rollout_event(line));
+        (events.map(str::to_owned).collect(), next)
+    }
+
     /// Stops all processes.
     pub async fn stop(self) {
         self.envoy.stop().await;
@@ -225,6 +249,13 @@ fn error_of_divvy(line: &str) -> Option<&str> {
     head.contains("[error]").then_some(words)
 }
 
+/// The message of `[…] wasm log divvy: rollout <name>: <message>`, which begins with `rollout`.
+fn rollout_event(line: &str) -> Option<&str> {
+    let (_, said) = line.split_once("wasm log ")?;
+    let (_, words) = said.split_once(": ")?;
+    words.starts_with("rollout ").then_some(words)
+}
+
 /// The message of `[…][warning][wasm] [<file>] <message>`, Envoy's reason to refuse a filter.
 fn refusal_reason(line: &str) -> Option<&str> {
     let (head, words) = line.split_once("[wasm] ")?;
@@ -279,6 +310,16 @@ mod tests {
             None
         );
         assert_eq!(error_of_divvy("[t][1][error][config] bad"), None);
+    }
+
+    #[test]
+    fn lines_about_rollouts_are_events() {
+        let line =
+            "[t][1][warning][wasm] [x.cc:1] wasm log divvy: rollout checkout: v2 is rolled back";
+        let event = "rollout checkout: v2 is rolled back";
+        assert_eq!(rollout_event(line), Some(event));
+        let line = "[t][1][error][wasm] [x.cc:1] wasm log divvy: rollouts[0].name: missing";
+        assert_eq!(rollout_event(line), None);
     }
 
     #[test]
