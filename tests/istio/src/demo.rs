@@ -29,7 +29,18 @@ async fn run() -> Result<()> {
     let lab = Lab::start().await?;
     let shop = Shop::open(&lab, "overlays/edge").await?;
     println!("{}", guide(&lab, &shop)?);
-    shop.proxy.wait_for_exit().await
+    let mut mark = 0;
+    loop {
+        tokio::select! {
+            exit = shop.proxy.wait_for_exit() => return exit,
+            (complaints, next) = shop.proxy.complaints(mark) => {
+                mark = next;
+                for complaint in complaints {
+                    println!("log of the gateway: {complaint}");
+                }
+            }
+        }
+    }
 }
 
 fn guide(lab: &Lab, shop: &Shop<'_>) -> Result<String> {
@@ -41,6 +52,7 @@ fn guide(lab: &Lab, shop: &Shop<'_>) -> Result<String> {
     let plugin = root.join("istio/overlays/edge/divvy.yaml");
     let plugin = plugin.display();
     let weight = r#"[{"op": "replace", "path": "/spec/pluginConfig/rollouts/0/strategy/canary/weight", "value": 60}]"#;
+    let mistake = weight.replace("60", "600");
     Ok(format!(
         "
 The shop is at http://{shop_at}, behind an Istio gateway with divvy: {plugin}
@@ -59,6 +71,10 @@ More users for v2, another overlay, and the first one again:
   kubectl -n istio-system patch wasmplugin divvy --type=json -p '{weight}'
   kubectl apply -k {files}/overlays/blue-green
   kubectl apply -k {files}/overlays/edge
+
+A mistake, which divvy refuses; its log is printed here:
+
+  kubectl -n istio-system patch wasmplugin divvy --type=json -p '{mistake}'
 
 Metrics of the gateway:
 

@@ -264,6 +264,24 @@ impl Proxy {
         }
     }
 
+    /// Waits for warnings and errors of divvy since the log line number `mark`, such as the errors of a
+    /// refused configuration or a rollback. Returns them, and the number of the next line. Never returns
+    /// after the end of the proxy.
+    pub async fn complaints(&self, mark: usize) -> (Vec<String>, usize) {
+        let process = self.part.process();
+        let is_complaint = |line: &str| complaint(line).is_some();
+        if process.wait_for_line(mark, is_complaint).await.is_none() {
+            std::future::pending::<()>().await;
+        }
+        let next = process.line_count();
+        let lines = process.lines(mark, |_| true);
+        let complaints = lines
+            .iter()
+            .take(next - mark)
+            .filter_map(|line| complaint(line));
+        (complaints.map(str::to_owned).collect(), next)
+    }
+
     /// Waits for its unexpected end, which is an error.
     pub async fn wait_for_exit(&self) -> Result<()> {
         self.part.process().wait_for_exit().await;
@@ -290,6 +308,15 @@ impl Proxy {
             self.part.process().kill();
         }
     }
+}
+
+/// The message of a warning or an error that divvy logged.
+fn complaint(line: &str) -> Option<&str> {
+    let (head, message) = line.split_once("wasm log ")?;
+    let serious = ["error", "warning"]
+        .iter()
+        .any(|level| head.contains(level));
+    serious.then_some(message)
 }
 
 /// The bootstrap of an Envoy without an agent: istiod's address and the tags of the labels.

@@ -33,6 +33,15 @@ pub async fn the_demo_serves_the_shop_and_ends_all_its_processes(_: &Lab) -> Res
     let command = Command::new("sh").args(["-c", &script]).output()?;
     ensure!(command.status.success(), "{command:?}");
 
+    // The gateway's log of a refused push is printed.
+    let script = format!("{}\n{}", line("export")?, line("kubectl -n istio-system")?);
+    let script = script.replace("\"value\": 60", "\"value\": 600");
+    let command = Command::new("sh").args(["-c", &script]).output()?;
+    ensure!(command.status.success(), "{command:?}");
+    let refusal = |line: &str| line.contains("weight: 600 is not a percentage");
+    let logged = timeout(PATIENCE, demo.wait_for_line(0, refusal)).await?;
+    ensure!(logged.is_some_and(|line| line.starts_with("log of the gateway: ")));
+
     let folder = workspace_root().join(format!("target/istio/run/{}", demo.pid()));
     ensure!(processes_in(&folder).len() >= 6, "{output}");
     demo.terminate();
