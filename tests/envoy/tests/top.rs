@@ -6,7 +6,7 @@ use crate::setup::{
 use anyhow::{Context, Result, ensure};
 use divvy::config;
 use divvy_cli::top::{self, FleetView};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const USERS: usize = 200;
 
@@ -50,6 +50,27 @@ async fn top_shows_configurations_requests_and_durations() -> Result<()> {
         assert_eq!(shown.classes["2xx"], requests, "{version}");
         assert!(shown.p50.is_some() && shown.p50 <= shown.p95, "{version}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn top_reports_an_envoy_without_stats_tags() -> Result<()> {
+    let configuration = configuration(&[rollout("checkout", all_users_get("v1"))]);
+    let without_tags = |mut edge: divvy_lab::bootstrap::Bootstrap| {
+        edge.json()["stats_config"]["stats_tags"] = json!([]);
+        Ok(edge)
+    };
+    // Not `good`: the check of the gauges needs the labels.
+    let setup = Setup::of_anything(&configuration.to_string())?;
+    let edge = setup.bootstrap(without_tags)?.start().await?;
+    let findings = look(vec![edge.envoy.admin().to_string()]).await?.findings();
+    let [finding] = &findings[..] else {
+        panic!("{findings:?}");
+    };
+    assert!(
+        finding.contains("its Envoy needs the stats_tags"),
+        "{finding}"
+    );
     Ok(())
 }
 

@@ -53,6 +53,16 @@ impl Scrape {
         self.series.get(metric).into_iter().flatten()
     }
 
+    /// Whether labels are inside the names of metrics, where Envoy leaves them without `stats_tags`.
+    pub fn is_untagged(&self) -> bool {
+        let labels = ["rollout", "version", "reason", "class", "plugin"];
+        let untagged = |name: &String| {
+            let name = name.strip_prefix("divvy_").unwrap_or_default();
+            labels.iter().any(|label| name.starts_with(label))
+        };
+        self.series.keys().any(untagged)
+    }
+
     /// The value of a metric's first series.
     pub fn single(&self, metric: &str) -> Option<f64> {
         self.series(metric).next().map(|(_, value)| *value)

@@ -16,6 +16,7 @@ pub fn text(view: &FleetView) -> String {
     for proxy in &view.proxies {
         let (style, state) = match (&proxy.error, &proxy.hash) {
             (Some(_), _) => (BAD, "does not answer".to_owned()),
+            (None, None) if proxy.untagged => (BAD, "stats_tags are missing".to_owned()),
             (None, None) => (BAD, "no divvy metrics".to_owned()),
             (None, Some(hash)) if proxy.inert => (BAD, format!("configuration {hash}, invalid")),
             (None, Some(hash)) => (GOOD, format!("configuration {hash}")),

@@ -32,6 +32,8 @@ pub struct ProxyView {
     pub hash: Option<String>,
     /// Whether it has no valid configuration.
     pub inert: bool,
+    /// Whether its Envoy lacks `stats_tags` for labels of divvy.
+    pub untagged: bool,
     /// Whether it is in a hot restart: Envoy then adds the gauges of two processes.
     pub hot_restart: bool,
 }
@@ -176,6 +178,12 @@ impl FleetView {
         for proxy in &self.proxies {
             if let Some(error) = &proxy.error {
                 findings.push(format!("{} does not answer: {error}", proxy.url));
+            } else if proxy.untagged {
+                findings.push(format!(
+                    "{} has labels inside the names of divvy's metrics: its Envoy needs the stats_tags of \
+                     envoy/edge.yaml",
+                    proxy.url
+                ));
             } else if proxy.hash.is_none() {
                 findings.push(format!("{} has no divvy metrics", proxy.url));
             } else if proxy.inert {
@@ -216,6 +224,7 @@ impl ProxyView {
             error: scrape.error.clone(),
             hash: hash.map(|hash| format!("{:08x}", hash as u32)),
             inert: scrape.single("divvy_config_inert") >= Some(1.0),
+            untagged: scrape.is_untagged(),
             hot_restart: in_hot_restart(scrape),
         }
     }
