@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::limits;
 use super::spec;
-use super::values::{self, count, duration, percent};
+use super::values::{self, count, duration, duration_or, percent};
+use crate::guardrail::plan::PATIENCE;
 use crate::guardrail::{ErrorLimit, Guardrail, LatencyLimit, OnBreach};
 use crate::json::error::Path;
 
@@ -42,6 +43,7 @@ pub(super) fn compile(
         let at = at.field("consecutiveErrors");
         count(at, number, limits::REQUESTS)
     });
+    let patience = patience(at.field("patience"), raw.patience);
     let on_breach = on_breach(at.field("onBreach"), raw.on_breach, ramps);
     let recover_after = raw.recover_after.map(|text| {
         let at = at.field("recoverAfter");
@@ -55,6 +57,7 @@ pub(super) fn compile(
         errors: error_limit.flatten(),
         latency: latency.flatten(),
         consecutive_errors: consecutive.flatten(),
+        patience,
         on_breach,
         recover_after: recover_after.flatten(),
     })
@@ -112,6 +115,15 @@ fn window(at: Path<'_>, raw: Option<&str>, default: Duration) -> Option<Duration
     raw.map_or(Some(default), |text| {
         duration(at.field("window"), text, limits::WINDOW)
     })
+}
+
+/// `None`: off.
+fn patience(at: Path<'_>, raw: Option<&str>) -> Option<Duration> {
+    match raw {
+        None => Some(PATIENCE),
+        Some("off") => None,
+        Some(text) => duration_or(at, text, limits::PATIENCE, "off"),
+    }
 }
 
 fn on_breach(at: Path<'_>, raw: Option<&str>, ramps: bool) -> OnBreach {

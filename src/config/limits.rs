@@ -72,6 +72,8 @@ pub const LATENCY: RangeInclusive<Duration> = MILLISECOND..=Duration::from_mins(
 pub const WINDOW: RangeInclusive<Duration> = SECOND..=HOUR;
 /// Range of the time after which a version that was rolled back is tried again.
 pub const RECOVERY: RangeInclusive<Duration> = SECOND..=DAY;
+/// Range of the time without progress after which a request has failed.
+pub const PATIENCE: RangeInclusive<Duration> = SECOND..=HOUR;
 /// Range of the time of a step.
 pub const HOLD: RangeInclusive<Duration> = SECOND..=Duration::from_hours(30 * 24);
 /// Range of the age of a cookie. Browsers keep none for more than 400 days.

@@ -299,6 +299,7 @@ specs! {
         "errors" => errors: Option<ErrorLimitSpec<'t>>,
         "latency" => latency: Option<LatencyLimitSpec<'t>>,
         "consecutiveErrors" => consecutive_errors: Option<f64>,
+        "patience" => patience: Option<&'t str>,
         "onBreach" => on_breach: Option<&'t str>,
         "recoverAfter" => recover_after: Option<&'t str>,
     }

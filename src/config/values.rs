@@ -59,11 +59,30 @@ pub(super) fn duration(
     text: &str,
     bounds: RangeInclusive<Duration>,
 ) -> Option<Duration> {
+    duration_of(at, text, &bounds, "")
+}
+
+/// The same where a word stands for no duration.
+pub(super) fn duration_or(
+    at: Path<'_>,
+    text: &str,
+    bounds: RangeInclusive<Duration>,
+    word: &str,
+) -> Option<Duration> {
+    duration_of(at, text, &bounds, &format!(", or {word}"))
+}
+
+fn duration_of(
+    at: Path<'_>,
+    text: &str,
+    bounds: &RangeInclusive<Duration>,
+    otherwise: &str,
+) -> Option<Duration> {
     let found = humantime::parse_duration(text).ok();
     let found = found.filter(|duration| bounds.contains(duration));
     or_error(at, found, || {
         let [low, high] = [bounds.start(), bounds.end()].map(|end| in_days(*end));
-        format!("{text:?} is not a duration from {low} to {high}, such as 90s or 10m")
+        format!("{text:?} is not a duration from {low} to {high}, such as 90s or 10m{otherwise}")
     })
 }
 

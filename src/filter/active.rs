@@ -102,19 +102,6 @@ impl ActivePolicy {
         by_name
     }
 
-    /// Whether a guardrail judges one of these decisions, and whether one of those has a
-    /// latency limit.
-    pub fn is_judged(&self, decisions: &[Decision]) -> (bool, bool) {
-        let plans = decisions.iter().filter(|decision| decision.judged);
-        let plans = plans.filter_map(|decision| {
-            let rollout = self.policy.rollout(decision.rollout)?;
-            rollout.guarded(decision.version).map(|(plan, _)| plan)
-        });
-        plans.fold((false, false), |(_, times), plan| {
-            (true, times || plan.limits_latency())
-        })
-    }
-
     /// Whether responses are counted for one of these decisions.
     pub fn counts_responses(&self, decisions: &[Decision]) -> bool {
         decisions.iter().any(|decision| {

@@ -16,7 +16,6 @@ use crate::request::Request;
 pub(super) struct BegunRequest {
     pub decisions: Decisions,
     pub cookies: Vec<String>,
-    pub grpc: bool,
 }
 
 /// Decides a request and changes its headers.
@@ -54,7 +53,6 @@ pub(super) fn assign<H: Host>(
         if policy.features.sets_cookies {
             assigned.cookies = output::cookies(policy, &outcome);
         }
-        assigned.grpc = request.is_grpc();
         assigned.decisions = outcome.decisions;
     } else {
         let outcome = decide::decide_unread(policy);

@@ -45,7 +45,7 @@ impl<'a, X: Exchange> ChainHeaders<'a, X> {
             return None;
         }
         let mut value = Vec::new();
-        let each = |name: &[u8], line: &[u8]| {
+        let mut each = |name: &[u8], line: &[u8]| {
             if name == header.as_bytes() {
                 if !value.is_empty() {
                     value.extend_from_slice(b", ");
@@ -54,7 +54,7 @@ impl<'a, X: Exchange> ChainHeaders<'a, X> {
             }
         };
         let lines = self.exchange.lines(self.message)?;
-        let read = lines.for_each(each);
+        let read = lines.for_each(&mut each);
         read.ok().map(|()| value)
     }
 

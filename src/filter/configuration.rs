@@ -12,7 +12,7 @@ use super::vm::Vm;
 use super::watch::Watch;
 use crate::config::Errors;
 use crate::decision::Decision;
-use crate::guardrail;
+use crate::guardrail::{self, Arm};
 use crate::output;
 use crate::policy::{Metrics, Policy, RolloutId};
 use crate::response::FinishedRequest;
@@ -181,22 +181,16 @@ impl<H: Host> Configuration<H> {
         self.ever_used.get() && (self.alternates.get() || self.owns_gauges())
     }
 
-    /// Counts the outcome of a request for each watched rollout that decided it.
-    pub(super) fn judge(&self, decisions: &[Decision], finished: &FinishedRequest) {
+    /// Counts the outcome of a request for a watched rollout that decided it.
+    pub(super) fn judge(&self, id: RolloutId, arm: Arm, finished: &FinishedRequest) {
         let policy = &self.active.policy;
-        for decision in decisions.iter().filter(|decision| decision.judged) {
-            let id = decision.rollout;
-            let rollout = policy.rollout(id);
-            let Some((plan, arm)) = rollout.and_then(|rollout| rollout.guarded(decision.version))
-            else {
-                continue;
-            };
-            if self.watch.record(id, plan, arm, finished) {
-                let in_charge = self.is_in_charge();
-                let host = &self.vm.host;
-                if self.watch.merge_now(host, id, policy, in_charge) && self.owns_gauges() {
-                    self.show_changes();
-                }
+        let plan = policy.rollout(id).and_then(|rollout| rollout.plan.as_ref());
+        let Some(plan) = plan else { return };
+        if self.watch.record(id, plan, arm, finished) {
+            let in_charge = self.is_in_charge();
+            let host = &self.vm.host;
+            if self.watch.merge_now(host, id, policy, in_charge) && self.owns_gauges() {
+                self.show_changes();
             }
         }
     }

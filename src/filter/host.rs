@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::guardrail::shared_data::{Generation, SharedValue, Swap};
 use crate::request::{Claim, Direction, Malformed, Request};
+use crate::response::BodyProgress;
 
 /// The host did not do what it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +69,9 @@ pub trait Host {
 
     /// Sets a gauge, or adds a value to a histogram.
     fn record(&self, metric: MetricId, value: u64);
+
+    /// How far the body of an open stream has come. `None` if the host refuses.
+    fn body_progress_of(&self, stream: u32) -> Option<BodyProgress>;
 }
 
 /// One of the two messages of an exchange.
@@ -91,7 +95,7 @@ pub trait HeaderLines {
     ///
     /// # Errors
     /// When the host's representation of the lines is not valid.
-    fn for_each(&self, each: impl FnMut(&[u8], &[u8])) -> Result<(), Malformed>;
+    fn for_each(&self, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), Malformed>;
 }
 
 /// A request and its response.
@@ -103,9 +107,6 @@ pub trait Exchange {
 
     /// All header lines of a message. `None` if there are none or the host refuses.
     fn lines(&self, message: Message) -> Option<Self::Lines<'_>>;
-
-    /// The `:status` of the response, as text.
-    fn status(&self) -> Option<impl Deref<Target = [u8]>>;
 
     /// Whether a header certainly has no line.
     fn lacks(&self, message: Message, header: &str) -> bool;
@@ -149,11 +150,20 @@ pub trait Exchange {
     /// Status code of the response.
     fn response_code(&self) -> Option<u64>;
 
-    /// gRPC status of the response.
-    fn grpc_status(&self) -> Option<u64>;
+    /// Whether the upstream sent the response: not Envoy, and not a filter behind this one.
+    fn is_from_upstream(&self) -> Option<bool>;
+
+    /// The `grpc-status` of the response trailers, as text; readable while they arrive.
+    fn trailing_grpc_status(&self) -> Option<impl Deref<Target = [u8]>>;
 
     /// Envoy's response flags.
     fn response_flags(&self) -> Option<u64>;
+
+    /// Number of the stream, by which [`Host::body_progress_of`] finds it.
+    fn stream(&self) -> u32;
+
+    /// How far the body of the response has come.
+    fn body_progress(&self) -> BodyProgress;
 }
 
 /// One key of a host's shared data.

@@ -4,10 +4,12 @@
 //! it for proxy-wasm, `tests/core/filter` has one in memory.
 //!
 //! - [`plugin`] takes configurations, [`open_request`] handles requests, [`assign`] decides them;
+//! - [`response_start`] is what a response has brought so far;
 //! - [`configuration`] is what the requests of one configuration share;
 //! - [`chain`] keeps what other divvy filters of the chain write;
 //! - [`active`] is its policy with the series that it counts in;
-//! - [`watch`] counts outcomes, merges them with those of other VMs and judges them;
+//! - [`watch`] counts outcomes, merges them with those of other VMs and judges them, [`waiting`] has
+//!   the open streams whose version may hang, [`judging`] what one request means to guardrails;
 //! - [`metrics`] defines series, [`gauges`] decides whose values they show;
 //! - [`marks`] remembers for the process which configurations were accepted;
 //! - [`facts`] answers what a decision asks beyond the request's headers;
@@ -20,11 +22,14 @@ pub mod configuration;
 mod facts;
 mod gauges;
 pub mod host;
+mod judging;
 mod marks;
 mod metrics;
 pub mod open_request;
 pub mod plugin;
+mod response_start;
 pub mod vm;
+mod waiting;
 mod watch;
 
 pub use host::{Exchange, Host};

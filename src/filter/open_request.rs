@@ -8,10 +8,13 @@ use super::assign::{BegunRequest, apply, assign};
 use super::chain::ChainHeaders;
 use super::configuration::Configuration;
 use super::host::{Exchange, HeaderLines, Host, Message};
+use super::judging::Judging;
+use super::response_start::{ResponseStart, is_from_upstream};
+use super::waiting::WaitsFor;
 use crate::cookies::ResponseRules;
 use crate::decision::Decisions;
 use crate::output;
-use crate::response::{self, FinishedRequest, ResponseClass};
+use crate::response::{FinishedRequest, GrpcStatus, ResponseClass, ResponseFlags};
 
 const NANOS_PER_MILLI: u64 = 1_000_000;
 
@@ -23,33 +26,19 @@ pub struct OpenRequest<H> {
     cookies: Vec<String>,
     /// Whether responses are counted for one of the decisions.
     counted: bool,
-    /// Whether a guardrail judges one of the decisions.
-    judged: bool,
-    /// Whether that guardrail has a latency limit.
-    timed: bool,
+    /// The decisions that guardrails judge.
+    judging: Judging,
     /// Arrival of the request headers, on the monotonic clock.
     started: Option<u64>,
-    /// Arrival of the end of the request, if `timed`: latency begins here, because a slow
-    /// upload is the client's doing.
+    /// Arrival of the end of the request, if it is judged: latency and patience begin here, because
+    /// a slow upload is the client's doing. Estimated without a limit on latency.
     received: Option<u64>,
-    /// Whether this is a gRPC call, whose status follows the response headers, so it is
-    /// counted at the end.
-    grpc: bool,
     /// The response, once its headers arrived.
     response: Option<ResponseStart>,
+    /// Since when the body is waited for.
+    body_since: Option<u64>,
     /// Whether the response has been counted.
     is_counted: bool,
-}
-
-/// The beginning of a response.
-#[derive(Clone, Copy, Default)]
-struct ResponseStart {
-    code: u64,
-    /// Nanoseconds since the request headers arrived.
-    duration: Option<u64>,
-    /// Nanoseconds since the end of the request arrived.
-    latency: Option<u64>,
-    event_stream: bool,
 }
 
 impl<H: Host> OpenRequest<H> {
@@ -61,11 +50,7 @@ impl<H: Host> OpenRequest<H> {
         end_of_stream: bool,
     ) -> Option<Self> {
         configuration.on_request();
-        let BegunRequest {
-            decisions,
-            cookies,
-            grpc,
-        } = assign(configuration, exchange);
+        let BegunRequest { decisions, cookies } = assign(configuration, exchange);
         let active = &configuration.active;
         let tells = !active.policy.response_headers.is_empty();
         if decisions.is_empty() && !tells {
@@ -73,12 +58,12 @@ impl<H: Host> OpenRequest<H> {
         }
         let vm = &configuration.vm;
         let counted = active.counts_responses(&decisions);
-        let (judged, timed) = if configuration.watch.is_empty() {
-            (false, false)
+        let judging = if configuration.watch.is_empty() {
+            Judging::default()
         } else {
-            active.is_judged(&decisions)
+            Judging::of(active, &decisions)
         };
-        let started = if counted || timed {
+        let started = if counted || judging.is_timed() {
             vm.host.monotonic_nanos()
         } else {
             None
@@ -90,101 +75,177 @@ impl<H: Host> OpenRequest<H> {
                 vm.host.increment(id);
             }
         }
-        (counted || judged || tells || !cookies.is_empty()).then(|| Self {
+        let judged = !judging.is_empty();
+        let mut request = (counted || judged || tells || !cookies.is_empty()).then(|| Self {
             configuration: Rc::clone(configuration),
             decisions,
             cookies,
             counted,
-            judged,
-            timed,
+            judging,
             started,
-            received: started.filter(|_| end_of_stream),
-            grpc,
+            received: None,
             response: None,
+            body_since: None,
             is_counted: false,
-        })
+        })?;
+        if judged && end_of_stream {
+            request.on_request_end(started, exchange.stream());
+        }
+        Some(request)
     }
 
     /// A piece of the request body arrived.
-    pub fn on_request_body(&mut self, end_of_stream: bool) {
+    pub fn on_request_body(&mut self, exchange: &impl Exchange, end_of_stream: bool) {
         if end_of_stream {
-            self.on_request_end();
+            self.on_request_trailers(exchange);
         }
     }
 
     /// The request trailers arrived.
-    pub fn on_request_trailers(&mut self) {
-        self.on_request_end();
-    }
-
-    /// The request is complete. The latency of a response that came earlier is unknown.
-    fn on_request_end(&mut self) {
-        if self.timed && self.response.is_none() {
-            self.received = self.host().monotonic_nanos();
+    pub fn on_request_trailers(&mut self, exchange: &impl Exchange) {
+        if !self.judging.is_empty() {
+            let timed = self.judging.is_timed() && self.response.is_none();
+            let now = if timed {
+                self.host().monotonic_nanos()
+            } else {
+                None
+            };
+            self.on_request_end(now, exchange.stream());
         }
     }
 
-    /// Response headers arrived.
-    pub fn on_response_headers(&mut self, exchange: &impl Exchange) {
+    /// The request is complete: from now on it waits for its version. The latency of a response
+    /// that came earlier is unknown.
+    fn on_request_end(&mut self, now: Option<u64>, stream: u32) {
+        let watch = &self.configuration.watch;
+        let Some(now) = now.or_else(|| watch.next_beat()) else {
+            return;
+        };
+        self.received = Some(now);
+        match self.response {
+            None => self.judging.wait(watch, WaitsFor::Headers, stream, now),
+            Some(_) if self.body_since.is_some() => {
+                self.body_since = Some(now);
+                self.judging.wait(watch, WaitsFor::Body, stream, now);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// The response headers arrived. `waits`: a body follows that may not pause. A request that is
+    /// complete waits for it.
+    fn on_response_start(&mut self, now: Option<u64>, waits: bool, stream: u32) {
+        let watch = &self.configuration.watch;
+        let now = now.or_else(|| watch.next_beat());
+        self.body_since = now.filter(|_| waits);
+        match self.body_since {
+            Some(now) if self.received.is_some() => {
+                self.judging.wait(watch, WaitsFor::Body, stream, now);
+            }
+            _ => self.judging.idle(watch),
+        }
+    }
+
+    /// Response headers arrived; `end_of_stream`: neither body nor trailers follow.
+    pub fn on_response_headers(&mut self, exchange: &impl Exchange, end_of_stream: bool) {
         // A host that calls twice is tolerated.
         if self.response.is_some() {
             return;
         }
-        if self.counted || self.judged {
-            let start = self.response_start(exchange);
+        let starts = self.counted || !self.judging.is_empty();
+        // All headers in one call, which costs about as much as reading one.
+        let reads = starts || !self.cookies.is_empty();
+        let lines = reads.then(|| exchange.lines(Message::Response)).flatten();
+        if starts {
+            let now = self.started.and_then(|_| self.host().monotonic_nanos());
+            let since = |begin: Option<u64>| Some(now?.saturating_sub(begin?));
+            let mut start = ResponseStart::read(exchange, lines.as_ref(), !self.judging.is_empty());
+            start.latency = since(self.received);
             self.response = Some(start);
-            // A gRPC call is answered with 200 and may still fail by its status.
-            self.grpc &= start.code == 200;
-            if self.counted {
-                if let Some(nanos) = start.duration {
-                    self.record_duration(nanos);
-                }
-                if !self.grpc {
-                    self.count(ResponseClass::from_code(start.code));
-                }
+            if !self.judging.is_empty() {
+                let waits = !end_of_stream && start.may_stall();
+                self.on_response_start(now, waits, exchange.stream());
+            }
+            if let Some(nanos) = since(self.started).filter(|_| self.counted) {
+                self.record_duration(nanos);
+            }
+            // The status of a call may follow in the trailers.
+            if !start.is_call() || (end_of_stream && start.grpc_status.is_some()) {
+                self.count(start.class());
             }
         }
-        self.set_cookies(exchange);
+        self.set_cookies(exchange, lines.as_ref());
         if !self.configuration.active.policy.response_headers.is_empty() {
             self.change_response(exchange);
         }
     }
 
-    /// The request ended, with or without a response.
+    /// Response trailers arrived. A filter nearer to the client may remove them later, as gRPC-Web
+    /// does.
+    pub fn on_response_trailers(&mut self, exchange: &impl Exchange) {
+        let Some(start) = self.response.as_mut().filter(|start| start.is_call()) else {
+            return;
+        };
+        let status = exchange.trailing_grpc_status();
+        match status.as_deref().and_then(GrpcStatus::of) {
+            Some(GrpcStatus::Failure) if !is_from_upstream(exchange) => start.local = true,
+            Some(status) => start.grpc_status = Some(status),
+            None => {}
+        }
+        if start.grpc_status.is_some() {
+            let class = start.class();
+            self.count(class);
+        }
+    }
+
+    /// The stream ended, with or without a response.
     pub fn on_end(&mut self, exchange: &impl Exchange) {
+        self.end(exchange, true);
+    }
+
+    /// The stream is deleted. If it was not logged, it ends now; the flags then do not show a
+    /// client that disconnected.
+    pub fn on_delete(&mut self, exchange: &impl Exchange) {
+        self.end(exchange, false);
+    }
+
+    fn end(&mut self, exchange: &impl Exchange, shows_disconnect: bool) {
+        let judged = !self.judging.is_empty();
         let counts = self.counted && !self.is_counted;
-        if !counts && !self.judged {
+        if !(counts || judged) {
             return;
         }
-        let start = self.response.unwrap_or_else(|| ResponseStart {
-            code: exchange.response_code().unwrap_or_default(),
-            ..ResponseStart::default()
-        });
-        // Without response headers, Envoy reports `Unknown`.
-        let grpc_status = if self.grpc && self.response.is_some() {
-            exchange.grpc_status()
-        } else {
-            None
-        };
-        let mut finished = FinishedRequest {
-            code: start.code,
-            grpc_status,
-            flags: 0,
-            event_stream: start.event_stream,
-            latency: start.latency.map(Duration::from_nanos),
-        };
+        let mut finished = self.response.map_or_else(
+            || {
+                let code = exchange.response_code().unwrap_or_default();
+                FinishedRequest {
+                    code,
+                    local: judged && code >= 500 && !is_from_upstream(exchange),
+                    ..FinishedRequest::default()
+                }
+            },
+            |start| start.finished(),
+        );
         // Read only if they matter: the call takes 500 ns.
-        if self.judged
-            || finished.is_failed_call()
-            || ResponseClass::from_code(start.code) == ResponseClass::None
-        {
-            finished.flags = exchange.response_flags().unwrap_or_default();
+        if !finished.is_failed_by_version() {
+            let flags = exchange.response_flags().unwrap_or_default();
+            finished.flags = ResponseFlags(flags);
         }
-        if counts {
-            self.count(finished.class());
-        }
-        if self.judged {
-            self.configuration.judge(&self.decisions, &finished);
+        self.count(finished.class());
+        if judged {
+            let since = |begin: Option<u64>| {
+                let waited = self.host().monotonic_nanos()?.saturating_sub(begin?);
+                Some(Duration::from_nanos(waited))
+            };
+            if self.response.is_none() {
+                finished.waited = since(self.received);
+            } else if self.body_since.is_some()
+                && (!shows_disconnect || finished.flags.may_break_off())
+            {
+                finished.body = Some(exchange.body_progress());
+                finished.lasted = since(self.body_since.filter(|_| self.received.is_some()));
+            }
+            self.judging.finish(&self.configuration, &finished);
         }
     }
 
@@ -213,9 +274,11 @@ impl<H: Host> OpenRequest<H> {
         &self.configuration.vm.host
     }
 
-    /// Counts the response for each rollout that decided.
+    /// Counts the response for each rollout that decided, once.
     fn count(&mut self, class: ResponseClass) {
-        self.is_counted = true;
+        if !self.counted || std::mem::replace(&mut self.is_counted, true) {
+            return;
+        }
         let Configuration { active, vm, .. } = &*self.configuration;
         for decision in &self.decisions {
             if let Some(id) = active.responses(vm, decision.rollout, decision.version, class) {
@@ -234,47 +297,29 @@ impl<H: Host> OpenRequest<H> {
         }
     }
 
-    /// Reads the beginning of the response. If event streams matter, all headers are read
-    /// in one call, which costs as much as reading one.
-    fn response_start(&self, exchange: &impl Exchange) -> ResponseStart {
-        let now = self.started.and_then(|_| self.host().monotonic_nanos());
-        let since = |begin: Option<u64>| Some(now?.saturating_sub(begin?));
-        let mut start = ResponseStart {
-            duration: since(self.started),
-            latency: since(self.received),
-            ..ResponseStart::default()
-        };
-        let all = self.judged && self.timed;
-        let lines = all.then(|| exchange.lines(Message::Response)).flatten();
-        let Some(lines) = lines else {
-            let status = exchange.status();
-            start.code = status.map_or(0, |status| response::status_code(&status));
-            return start;
-        };
-        let _ = lines.for_each(|name, value| match name {
-            b":status" => start.code = response::status_code(value),
-            b"content-type" => start.event_stream = response::is_event_stream(value),
-            _ => {}
-        });
-        start
-    }
-
     /// Adds the cookies to the response, unless its headers forbid it or cannot be read. One
     /// call reads all of them, which costs as much as reading one.
-    fn set_cookies(&self, exchange: &impl Exchange) {
+    fn set_cookies<X: Exchange>(&self, exchange: &X, lines: Option<&X::Lines<'_>>) {
         if self.cookies.is_empty() {
             return;
         }
-        let Some(lines) = exchange.lines(Message::Response) else {
-            return;
-        };
+        let Some(lines) = lines else { return };
         let mut rules = ResponseRules::default();
-        let read = lines.for_each(|name, value| rules.read(name, value));
+        let read = lines.for_each(&mut |name, value| rules.read(name, value));
         if read.is_err() || !rules.allow_cookies(|| self.host().now()) {
             return;
         }
         for cookie in &self.cookies {
             let _ = exchange.add(Message::Response, "set-cookie", cookie.as_bytes());
+        }
+    }
+}
+
+/// A stream that ends without a callback, as no proxy should let it, does not wait any longer.
+impl<H> Drop for OpenRequest<H> {
+    fn drop(&mut self) {
+        if !self.judging.is_empty() {
+            self.judging.leave(&self.configuration.watch);
         }
     }
 }

@@ -6,14 +6,16 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::host::{Host, SharedKey};
 use super::marks;
+use super::waiting::{Waiting, WaitsFor};
 use crate::guardrail::clock::JUMP;
 use crate::guardrail::merge::{Merge, Merged};
 use crate::guardrail::{Arm, Local, Plan, State, Transition};
 use crate::policy::{Policy, Rollout, RolloutId};
-use crate::response::FinishedRequest;
+use crate::response::{BodyProgress, FinishedRequest, HealthSample};
 
 /// The watched rollouts of one configuration in one VM.
 pub struct Watch {
@@ -23,7 +25,13 @@ pub struct Watch {
     /// Time of this VM's last tick, in milliseconds since the Unix epoch. A large difference
     /// to the present shows a clock that jumped.
     ticked: Cell<Option<u64>>,
+    /// The same on the monotonic clock, in nanoseconds.
+    beat: Cell<Option<u64>>,
 }
+
+/// Nanoseconds between two ticks. A time for which no host call is made is estimated as the time of
+/// the next tick, so that a wait is never taken for longer than it was.
+const TICK: u64 = 1_000_000_000;
 
 struct Watched {
     rollout: RolloutId,
@@ -33,6 +41,10 @@ struct Watched {
     local: Cell<Option<Local>>,
     /// State at the last merge.
     state: Cell<Option<Rc<State>>>,
+    /// Nanoseconds after which a version that a stream waits for hangs; `None`: never.
+    patience: Option<u64>,
+    /// Streams that wait for a version.
+    waiting: Cell<Option<Box<Waiting>>>,
 }
 
 impl Watch {
@@ -51,12 +63,15 @@ impl Watch {
                 key: marks::key(plugin, "guardrail", &rollout.name),
                 local: Cell::new(Some(Local::new(plan))),
                 state: Cell::new(None),
+                patience: plan.patience().and_then(nanos),
+                waiting: Cell::default(),
             });
         }
         Self {
             watched,
             indices,
             ticked: Cell::new(None),
+            beat: Cell::new(None),
         }
     }
 
@@ -114,7 +129,8 @@ impl Watch {
         };
         let mut local = watched.local.take();
         let urgent = local.as_mut().is_some_and(|local| {
-            local.record(plan, arm, finished.sample(), finished.counted_latency())
+            let sample = finished.sample(plan.patience());
+            local.record(plan, arm, sample, finished.counted_latency(sample))
         });
         watched.local.set(local);
         urgent
@@ -122,11 +138,37 @@ impl Watch {
 
     /// Merges all watched rollouts, and judges them if this configuration is in charge.
     pub fn tick(&self, host: &impl Host, policy: &Policy, in_charge: bool) {
+        let beat = host.monotonic_nanos();
+        self.beat.set(beat);
+        if let Some(beat) = beat {
+            for watched in &self.watched {
+                watched.count_due(host, policy, beat);
+            }
+        }
         let Some(now) = now(host) else { return };
         for watched in &self.watched {
             self.merge(host, watched, policy, now, in_charge);
         }
         self.ticked.set(Some(now));
+    }
+
+    /// The present on the monotonic clock, without a host call: the time of the next tick.
+    pub fn next_beat(&self) -> Option<u64> {
+        Some(self.beat.get()?.saturating_add(TICK))
+    }
+
+    /// Changes the streams that wait for the versions of a rollout. `None` if none can wait.
+    pub fn waiting<T>(
+        &self,
+        rollout: RolloutId,
+        change: impl FnOnce(&mut Waiting) -> Option<T>,
+    ) -> Option<T> {
+        let watched = self.get(rollout)?;
+        watched.patience?;
+        let mut waiting = watched.waiting.take().unwrap_or_default();
+        let changed = change(&mut waiting);
+        watched.waiting.set(Some(waiting));
+        changed
     }
 
     /// Merges one rollout. Whether the standing of a version changed.
@@ -174,6 +216,45 @@ impl Watch {
         watched.state.set(Some(Rc::new(state)));
         !transitions.is_empty()
     }
+}
+
+impl Watched {
+    /// Counts the streams whose version hangs, once each: those without response headers, and
+    /// those whose body does not go on.
+    fn count_due(&self, host: &impl Host, policy: &Policy, beat: u64) {
+        let (Some(patience), Some((_, plan))) = (self.patience, planned(policy, self.rollout))
+        else {
+            return;
+        };
+        let Some(mut waiting) = self.waiting.take() else {
+            return;
+        };
+        let mut local = self.local.take();
+        let mut fail = |arm, waited| {
+            if let Some(local) = &mut local {
+                // Merged by this tick in any case.
+                let _ = local.record(plan, Arm(arm), HealthSample::Failure, waited);
+            }
+        };
+        while let Some(due) = waiting.take_due(WaitsFor::Headers, patience, beat) {
+            fail(due.arm, Some(Duration::from_nanos(due.waited)));
+            waiting.set_counted(due.place);
+        }
+        while let Some(due) = waiting.take_due(WaitsFor::Body, patience, beat) {
+            let progress = host.body_progress_of(due.stream);
+            if progress.is_some_and(BodyProgress::is_stalled) {
+                fail(due.arm, None);
+                waiting.set_counted(due.place);
+            }
+        }
+        self.local.set(local);
+        self.waiting.set(Some(waiting));
+    }
+}
+
+/// Nanoseconds; `None` beyond 500 years.
+fn nanos(duration: Duration) -> Option<u64> {
+    u64::try_from(duration.as_nanos()).ok()
 }
 
 /// A rollout and its plan, if it has one.

@@ -35,6 +35,9 @@ impl Local {
     }
 
     /// Counts a request. Returns whether a tick is due at once because of `consecutiveErrors`.
+    ///
+    /// A neutral response counts for the latency only, and a request that the client abandoned only
+    /// if that makes it a slow one: otherwise impatient clients would make errors.
     pub fn record(
         &mut self,
         plan: &Plan,
@@ -42,14 +45,20 @@ impl Local {
         sample: HealthSample,
         latency: Option<Duration>,
     ) -> bool {
+        let limit = plan.guardrail.latency.as_ref().and_then(|limit| limit.max);
         let bad = match sample {
             HealthSample::None => return false,
-            HealthSample::Success => 0,
-            HealthSample::Failure => 1,
+            HealthSample::Abandoned if limit.is_none_or(|max| latency <= Some(max)) => {
+                return false;
+            }
+            HealthSample::Abandoned | HealthSample::Neutral => None,
+            HealthSample::Success => Some(0),
+            HealthSample::Failure => Some(1),
         };
         if let Some(latency) = latency {
             self.count_latency(plan, arm, latency);
         }
+        let Some(bad) = bad else { return false };
         self.count(arm, Tally { bad, all: 1 });
         // Equal, not at least: one extra tick per run. If it fails, the next one sees the run.
         let run = self.get(arm).map_or(0, |counted| counted.run);
@@ -97,7 +106,7 @@ impl Local {
     /// Whether there are no counts.
     pub fn is_empty(&self) -> bool {
         let mut arms = self.arms.iter();
-        arms.all(|arm| arm.errors.all == 0)
+        arms.all(|arm| arm.errors.all == 0 && arm.slow.all == 0)
     }
 
     pub(super) fn errors(&self, arm: Arm) -> Counts {

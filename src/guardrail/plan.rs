@@ -10,6 +10,9 @@ use crate::bucket::Share;
 /// Maximum factor by which a window stretches.
 pub(super) const STRETCH: u32 = 10;
 
+/// Default patience: after that time most clients have left.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Limits on the versions of a rollout, and the consequence of a breach.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Guardrail {
@@ -21,6 +24,9 @@ pub struct Guardrail {
     pub latency: Option<LatencyLimit>,
     /// Number of consecutive failures in one worker that trips at once.
     pub consecutive_errors: Option<u32>,
+    /// Time without response headers, or without progress after them, after which a request has
+    /// failed; `None`: never.
+    pub patience: Option<Duration>,
     /// Consequence of a breach.
     pub on_breach: OnBreach,
     /// Time after which a version is tried again; `None`: only with a new revision.
@@ -35,6 +41,7 @@ impl Default for Guardrail {
             errors: None,
             latency: None,
             consecutive_errors: None,
+            patience: Some(PATIENCE),
             on_breach: OnBreach::Rollback,
             recover_after: None,
         }
@@ -167,6 +174,11 @@ impl Plan {
     /// Whether there is a limit on latency.
     pub const fn limits_latency(&self) -> bool {
         self.guardrail.latency.is_some()
+    }
+
+    /// Time after which a request without progress has failed.
+    pub const fn patience(&self) -> Option<Duration> {
+        self.guardrail.patience
     }
 
     /// Consequence of a breach.

@@ -284,15 +284,6 @@ impl<'a> Request<'a> {
     pub fn now(&self) -> Option<u64> {
         *self.now.get_or_init(|| self.environment.now())
     }
-
-    /// Whether this is a gRPC call, whose status is in the trailers, by its content type: plain
-    /// HTTP responses may have a `grpc-status` too. Not gRPC-Web, whose status is in the body.
-    pub fn is_grpc(&self) -> bool {
-        self.lines(HeaderId::CONTENT_TYPE).any(|value| {
-            let rest = value.strip_prefix(b"application/grpc");
-            matches!(rest, Some([] | [b'+' | b';', ..]))
-        })
-    }
 }
 
 fn find<V>(values: &[(u32, V)], number: u32) -> Option<&V> {
@@ -341,25 +332,6 @@ mod tests {
             let request = Request::from_headers(&names, headers(&list));
             assert_eq!(request.path(), Some(path.as_bytes()));
             assert_eq!(request.query(), query.map(str::as_bytes));
-        }
-    }
-
-    #[test]
-    fn a_grpc_call_is_told_by_its_content_type() {
-        let names = Names::default();
-        for (value, grpc) in [
-            ("application/grpc", true),
-            ("application/grpc+proto", true),
-            ("application/grpc;v=1", true),
-            ("application/grpc-web", false),
-            ("application/grpc-web+proto", false),
-            ("application/json", false),
-        ] {
-            let list = [("content-type", value)];
-            assert_eq!(
-                Request::from_headers(&names, headers(&list)).is_grpc(),
-                grpc
-            );
         }
     }
 }

@@ -31,13 +31,11 @@ pub struct LabelId {
 pub struct ClaimId(pub(super) u32);
 
 impl HeaderId {
-    /// `content-type`: whether a request is gRPC.
-    pub const CONTENT_TYPE: Self = Self(0);
     /// `cookie`
-    pub const COOKIE: Self = Self(1);
+    pub const COOKIE: Self = Self(0);
 
     /// The names that every configuration asks for. No configuration can name the last three.
-    const KNOWN: [&'static str; 5] = ["content-type", "cookie", ":path", ":method", ":authority"];
+    const KNOWN: [&'static str; 4] = ["cookie", ":path", ":method", ":authority"];
 
     /// Its index among divvy's own headers, whose numbers come next.
     pub fn own_index(self) -> Option<usize> {

@@ -12,6 +12,7 @@ use proxy_wasm::types::{Action, ContextType};
 
 use super::host::{self, ProxyWasm};
 use super::logger;
+use super::stream::ProxyStream;
 use crate::filter::configuration::Configuration;
 use crate::filter::{OpenRequest, Plugin, Vm};
 
@@ -21,13 +22,19 @@ thread_local! {
 
 proxy_wasm::main! {{
     logger::start();
-    proxy_wasm::set_root_context(|_| {
-        Box::new(PluginContext(Plugin::new(VM.with(Rc::clone))))
+    proxy_wasm::set_root_context(|id| {
+        Box::new(PluginContext {
+            id,
+            plugin: Plugin::new(VM.with(Rc::clone)),
+        })
     });
 }}
 
 /// Root context: one plugin.
-struct PluginContext(Plugin<ProxyWasm>);
+struct PluginContext {
+    id: u32,
+    plugin: Plugin<ProxyWasm>,
+}
 
 impl Context for PluginContext {}
 
@@ -38,17 +45,19 @@ impl RootContext for PluginContext {
             return false;
         };
         let name = host::plugin_name();
-        self.0
+        self.plugin
             .configure(&String::from_utf8_lossy(&name), &configuration)
     }
 
     fn on_tick(&mut self) {
-        self.0.on_tick();
+        host::begin_tick(self.id);
+        self.plugin.on_tick();
     }
 
-    fn create_http_context(&self, _: u32) -> Option<Box<dyn HttpContext>> {
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
         Some(Box::new(RequestContext {
-            configuration: Rc::clone(self.0.current()),
+            stream: ProxyStream(id),
+            configuration: Rc::clone(self.plugin.current()),
             request: None,
         }))
     }
@@ -61,49 +70,69 @@ impl RootContext for PluginContext {
 /// The SDK has no callback for the deletion of a context.
 impl Drop for PluginContext {
     fn drop(&mut self) {
-        self.0.end();
+        self.plugin.end();
     }
 }
 
 /// HTTP context: one request and the configuration that it began with, which may outlive its
 /// plugin.
 struct RequestContext {
+    stream: ProxyStream,
     configuration: Rc<Configuration<ProxyWasm>>,
-    request: Option<OpenRequest<ProxyWasm>>,
+    /// Apart, because many streams need none, and a context is moved several times.
+    request: Option<Box<OpenRequest<ProxyWasm>>>,
 }
 
 impl Context for RequestContext {}
 
 impl HttpContext for RequestContext {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        self.request = OpenRequest::begin(&self.configuration, &ProxyWasm, end_of_stream);
+        let request = OpenRequest::begin(&self.configuration, &self.stream, end_of_stream);
+        self.request = request.map(Box::new);
         Action::Continue
     }
 
     fn on_http_request_body(&mut self, _: usize, end_of_stream: bool) -> Action {
         if let Some(request) = &mut self.request {
-            request.on_request_body(end_of_stream);
+            request.on_request_body(&self.stream, end_of_stream);
         }
         Action::Continue
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         if let Some(request) = &mut self.request {
-            request.on_request_trailers();
+            request.on_request_trailers(&self.stream);
         }
         Action::Continue
     }
 
-    fn on_http_response_headers(&mut self, _: usize, _: bool) -> Action {
+    fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
         if let Some(request) = &mut self.request {
-            request.on_response_headers(&ProxyWasm);
+            request.on_response_headers(&self.stream, end_of_stream);
+        }
+        Action::Continue
+    }
+
+    fn on_http_response_trailers(&mut self, _: usize) -> Action {
+        if let Some(request) = &mut self.request {
+            request.on_response_trailers(&self.stream);
         }
         Action::Continue
     }
 
     fn on_log(&mut self) {
         if let Some(request) = &mut self.request {
-            request.on_end(&ProxyWasm);
+            request.on_end(&self.stream);
+        }
+    }
+}
+
+/// Envoy writes the access log of HTTP/3 after the stream, so `proxy_on_log` does not come: the
+/// stream ends when its context is deleted. Its properties are readable until then.
+impl Drop for RequestContext {
+    fn drop(&mut self) {
+        if let Some(request) = &mut self.request {
+            request.on_delete(&self.stream);
         }
     }
 }

@@ -107,6 +107,7 @@ unsafe extern "C" {
     safe fn proxy_on_request_body(id: u32, size: usize, end_of_stream: bool) -> Action;
     safe fn proxy_on_request_trailers(id: u32, trailers: usize) -> Action;
     safe fn proxy_on_response_headers(id: u32, headers: usize, end_of_stream: bool) -> Action;
+    safe fn proxy_on_response_trailers(id: u32, trailers: usize) -> Action;
     safe fn proxy_on_log(id: u32);
     safe fn proxy_on_delete(id: u32);
 }
@@ -181,6 +182,13 @@ extern "C" fn guard_proxy_on_request_trailers(id: u32, trailers: usize) -> Actio
 extern "C" fn guard_proxy_on_response_headers(id: u32, headers: usize, end: bool) -> Action {
     on_request(id, Action::Continue, || {
         proxy_on_response_headers(id, headers, end)
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn guard_proxy_on_response_trailers(id: u32, trailers: usize) -> Action {
+    on_request(id, Action::Continue, || {
+        proxy_on_response_trailers(id, trailers)
     })
 }
 

@@ -9,16 +9,16 @@
 //! request must go on.
 #![allow(unsafe_code, reason = "the ABI takes pointers")]
 
-use std::ops::Deref;
+use std::cell::Cell;
 use std::ptr::null_mut;
 use std::time::Duration;
 
 use proxy_wasm::types::{BufferType, LogLevel, MapType, MetricType, Status};
 
 use super::memory::Answer;
-use crate::filter::host::{Exchange, HeaderLines, Host, Message, MetricId, MetricKind, Refused};
+use crate::filter::host::{Host, Message, MetricId, MetricKind, Refused};
 use crate::guardrail::shared_data::{Generation, Swap};
-use crate::request::{Claim, Direction, Malformed, Pairs, Request};
+use crate::response::BodyProgress;
 
 // As numbers, because a proxy may answer statuses that the SDK's enum lacks.
 const OK: u32 = Status::Ok as u32;
@@ -31,6 +31,7 @@ const CLOCK_MONOTONIC: u32 = 1;
 unsafe extern "C" {
     fn proxy_log(level: u32, message: *const u8, size: usize) -> u32;
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+    fn proxy_set_effective_context(context: u32) -> u32;
     fn proxy_get_buffer_bytes(
         buffer: u32,
         start: usize,
@@ -125,18 +126,18 @@ pub fn plugin_name() -> Answer {
 }
 
 /// A property; `path`: its segments, separated by NUL.
-fn property(path: &str) -> Option<Answer> {
+pub(super) fn property(path: &str) -> Option<Answer> {
     // SAFETY: the path is borrowed for the call.
     bytes(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) }).ok()
 }
 
 /// A property, in memory of its own.
-fn owned(path: &str) -> Option<Vec<u8>> {
+pub(super) fn owned(path: &str) -> Option<Vec<u8>> {
     property(path).map(Into::into)
 }
 
 /// A property that is a number.
-fn number(path: &str) -> Option<u64> {
+pub(super) fn number(path: &str) -> Option<u64> {
     Some(u64::from_le_bytes((*property(path)?).try_into().ok()?))
 }
 
@@ -147,7 +148,38 @@ fn nanos(clock: u32) -> Option<u64> {
     Some(time)
 }
 
-/// The proxy, by the proxy-wasm ABI: its process, and the stream of the running callback.
+thread_local! {
+    /// The plugin whose tick runs.
+    static PLUGIN: Cell<u32> = const { Cell::new(0) };
+}
+
+/// The tick of a plugin begins.
+pub fn begin_tick(plugin: u32) {
+    PLUGIN.set(plugin);
+}
+
+/// Makes calls refer to this context, until the callback ends.
+fn set_context(context: u32) -> Result<(), Refused> {
+    // SAFETY: a plain number.
+    done(unsafe { proxy_set_effective_context(context) })
+}
+
+/// How far the body of the response has come.
+pub(super) fn body_progress() -> BodyProgress {
+    // Envoy has this time once the upstream has sent its last byte.
+    let finished = property("response\0backend_latency").is_some();
+    let sent = if finished {
+        None
+    } else {
+        number("response\0size")
+    };
+    BodyProgress {
+        finished,
+        sent: sent.unwrap_or(u64::MAX),
+    }
+}
+
+/// The process of the proxy, by the proxy-wasm ABI.
 #[derive(Clone, Copy, Debug)]
 pub struct ProxyWasm;
 
@@ -221,6 +253,13 @@ impl Host for ProxyWasm {
         // SAFETY: plain numbers.
         let _ = unsafe { proxy_record_metric(metric, value) };
     }
+
+    fn body_progress_of(&self, stream: u32) -> Option<BodyProgress> {
+        set_context(stream).ok()?;
+        let progress = body_progress();
+        let _ = set_context(PLUGIN.get());
+        Some(progress)
+    }
 }
 
 /// Replaces a shared value if its number still is `cas`; 0 replaces it in any case.
@@ -235,23 +274,6 @@ fn set_shared(key: &str, value: &[u8], cas: u32) -> Swap {
     }
 }
 
-/// A serialized header map; see [`Pairs`].
-pub struct HeaderBlock(Answer);
-
-impl HeaderLines for HeaderBlock {
-    fn read_into<'a>(&'a self, request: &mut Request<'a>) -> Result<(), Malformed> {
-        request.read_block(&self.0)
-    }
-
-    fn for_each(&self, mut each: impl FnMut(&[u8], &[u8])) -> Result<(), Malformed> {
-        for pair in Pairs::new(&self.0)? {
-            let (name, value) = pair?;
-            each(name, value);
-        }
-        Ok(())
-    }
-}
-
 const fn map(message: Message) -> u32 {
     match message {
         Message::Request => MapType::HttpRequestHeaders as u32,
@@ -259,117 +281,56 @@ const fn map(message: Message) -> u32 {
     }
 }
 
-/// The property with the headers that divvy filters wrote. Envoy keeps it in the filter state of the
-/// stream, as `wasm.` and this name.
-const fn chain_property(message: Message) -> &'static str {
-    match message {
-        Message::Request => "divvy_request_headers",
-        Message::Response => "divvy_response_headers",
-    }
-}
-
 /// Writes address and size of a header's first line.
-fn header(message: Message, name: &str, data: *mut *mut u8, size: *mut usize) -> u32 {
+fn header(map: u32, name: &str, data: *mut *mut u8, size: *mut usize) -> u32 {
     // SAFETY: the name is borrowed for the call, and so are both pointers.
-    unsafe { proxy_get_header_map_value(map(message), name.as_ptr(), name.len(), data, size) }
+    unsafe { proxy_get_header_map_value(map, name.as_ptr(), name.len(), data, size) }
 }
 
-impl Exchange for ProxyWasm {
-    type Lines<'a> = HeaderBlock;
+/// All header lines of a message. Every message has headers: an empty map is one that cannot be read.
+pub(super) fn header_lines(message: Message) -> Option<Answer> {
+    // SAFETY: both pointers are to variables that outlive the call.
+    let block = bytes(|data, size| unsafe { proxy_get_header_map_pairs(map(message), data, size) });
+    block.ok().filter(|block| !block.is_empty())
+}
 
-    fn lines(&self, message: Message) -> Option<HeaderBlock> {
-        // SAFETY: both pointers are to variables that outlive the call.
-        let block =
-            bytes(|data, size| unsafe { proxy_get_header_map_pairs(map(message), data, size) });
-        // Every message has headers. An empty map is one that cannot be read.
-        Some(HeaderBlock(block.ok().filter(|block| !block.is_empty())?))
-    }
+/// Whether a header certainly has no line.
+pub(super) fn lacks_header(message: Message, name: &str) -> bool {
+    let (mut data, mut size) = (null_mut(), 0);
+    header(map(message), name, &raw mut data, &raw mut size) == NOT_FOUND
+}
 
-    fn status(&self) -> Option<impl Deref<Target = [u8]>> {
-        bytes(|data, size| header(Message::Response, ":status", data, size)).ok()
-    }
+/// The first line of a response trailer.
+pub(super) fn response_trailer(name: &str) -> Option<Answer> {
+    let map = MapType::HttpResponseTrailers as u32;
+    bytes(|data, size| header(map, name, data, size)).ok()
+}
 
-    /// Costs as much as to remove an absent header, and does not make Envoy select the route
-    /// again.
-    fn lacks(&self, message: Message, name: &str) -> bool {
-        let (mut data, mut size) = (null_mut(), 0);
-        header(message, name, &raw mut data, &raw mut size) == NOT_FOUND
-    }
+/// Replaces all lines of a header by one.
+pub(super) fn replace_header(message: Message, name: &str, value: &[u8]) -> Result<(), Refused> {
+    let (map, name, length) = (map(message), name.as_ptr(), name.len());
+    // SAFETY: name and value are borrowed for the call.
+    done(unsafe { proxy_replace_header_map_value(map, name, length, value.as_ptr(), value.len()) })
+}
 
-    fn set(&self, message: Message, name: &str, value: &[u8]) -> Result<(), Refused> {
-        // SAFETY: name and value are borrowed for the call.
-        done(unsafe {
-            proxy_replace_header_map_value(
-                map(message),
-                name.as_ptr(),
-                name.len(),
-                value.as_ptr(),
-                value.len(),
-            )
-        })
-    }
+/// Adds a line to a header.
+pub(super) fn add_header(message: Message, name: &str, value: &[u8]) -> Result<(), Refused> {
+    let (map, name, length) = (map(message), name.as_ptr(), name.len());
+    // SAFETY: name and value are borrowed for the call.
+    done(unsafe { proxy_add_header_map_value(map, name, length, value.as_ptr(), value.len()) })
+}
 
-    fn add(&self, message: Message, name: &str, value: &[u8]) -> Result<(), Refused> {
-        // SAFETY: name and value are borrowed for the call.
-        done(unsafe {
-            proxy_add_header_map_value(
-                map(message),
-                name.as_ptr(),
-                name.len(),
-                value.as_ptr(),
-                value.len(),
-            )
-        })
-    }
+/// Removes all lines of a header.
+pub(super) fn remove_header(message: Message, name: &str) -> Result<(), Refused> {
+    // SAFETY: the name is borrowed for the call.
+    done(unsafe { proxy_remove_header_map_value(map(message), name.as_ptr(), name.len()) })
+}
 
-    fn remove(&self, message: Message, name: &str) -> Result<(), Refused> {
-        // SAFETY: the name is borrowed for the call.
-        done(unsafe { proxy_remove_header_map_value(map(message), name.as_ptr(), name.len()) })
-    }
-
-    fn chain_headers(&self, message: Message) -> Option<Vec<u8>> {
-        owned(chain_property(message))
-    }
-
-    fn set_chain_headers(&self, message: Message, names: &[u8]) {
-        let path = chain_property(message);
-        // SAFETY: path and value are borrowed for the call.
-        let _ =
-            unsafe { proxy_set_property(path.as_ptr(), path.len(), names.as_ptr(), names.len()) };
-    }
-
-    fn peer_uri_san(&self) -> Option<Vec<u8>> {
-        owned("connection\0uri_san_peer_certificate")
-    }
-
-    fn listener_direction(&self) -> Option<Direction> {
-        Direction::from_number(number("xds\0listener_direction")?)
-    }
-
-    fn source_address(&self) -> Option<Vec<u8>> {
-        owned("source\0address")
-    }
-
-    fn jwt_claim(&self, claim: &Claim) -> Option<Vec<u8>> {
-        let mut path = String::from("metadata\0filter_metadata\0envoy.filters.http.jwt_authn");
-        for segment in claim.segments() {
-            path.push('\0');
-            path.push_str(segment);
-        }
-        owned(&path)
-    }
-
-    fn response_code(&self) -> Option<u64> {
-        number("response\0code")
-    }
-
-    fn grpc_status(&self) -> Option<u64> {
-        number("response\0grpc_status")
-    }
-
-    fn response_flags(&self) -> Option<u64> {
-        number("response\0flags")
-    }
+/// Sets a property.
+pub(super) fn set_property(path: &str, value: &[u8]) {
+    let (path, length) = (path.as_ptr(), path.len());
+    // SAFETY: path and value are borrowed for the call.
+    let _ = unsafe { proxy_set_property(path, length, value.as_ptr(), value.len()) };
 }
 
 /// Writes a line to the proxy's log.

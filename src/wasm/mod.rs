@@ -2,12 +2,15 @@
 //!
 //! - [`contexts`] receives the callbacks through the SDK's traits;
 //! - [`guards`] keeps callbacks away from the SDK that would make it panic;
-//! - [`host`] makes all calls to the proxy;
+//! - [`host`] makes all calls to the proxy, [`header_block`] reads the header maps that it returns;
+//! - [`stream`] is one request and its response;
 //! - [`logger`] passes log lines to the proxy;
 //! - [`memory`] lends memory to the proxy for what calls return.
 
 mod contexts;
 mod guards;
+mod header_block;
 mod host;
 mod logger;
 mod memory;
+mod stream;

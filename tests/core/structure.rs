@@ -45,7 +45,7 @@ const MODULES: [(&str, &str); 17] = [
         "filter",
         "config cookies decide decision guardrail output policy request response",
     ),
-    ("wasm", "filter guardrail request"),
+    ("wasm", "filter guardrail request response"),
 ];
 
 /// A source file without comments and unit tests.

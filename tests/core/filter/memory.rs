@@ -11,6 +11,7 @@ use std::time::Duration;
 use divvy::filter::host::{Exchange, HeaderLines, Host, Message, MetricId, MetricKind, Refused};
 use divvy::guardrail::shared_data::{Generation, Swap};
 use divvy::request::{Claim, Direction, Malformed, Request};
+use divvy::response::BodyProgress;
 
 /// One VM's view of a process.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +33,8 @@ pub struct SharedMemory {
     metrics: RefCell<BTreeMap<String, u64>>,
     pub refuses_shared_data: Cell<bool>,
     pub refuses_metrics: Cell<bool>,
+    /// Progress of the bodies of open streams.
+    pub bodies: RefCell<BTreeMap<u32, BodyProgress>>,
 }
 
 impl Deref for MemoryHost {
@@ -136,6 +139,10 @@ impl Host for MemoryHost {
             metrics.insert(name, value);
         }
     }
+
+    fn body_progress_of(&self, stream: u32) -> Option<BodyProgress> {
+        self.bodies.borrow().get(&stream).copied()
+    }
 }
 
 /// A request and its response, which a test fills in.
@@ -152,7 +159,11 @@ pub struct MemoryExchange {
     /// Names of headers that divvy filters wrote, of request and response.
     pub chain: RefCell<[Option<Vec<u8>>; 2]>,
     pub flags: Cell<u64>,
-    pub grpc_status: Cell<Option<u64>>,
+    /// Whether Envoy or a filter behind divvy made the response.
+    pub local: Cell<bool>,
+    pub trailing_grpc_status: Cell<Option<&'static str>>,
+    pub stream: u32,
+    pub body: Cell<Option<BodyProgress>>,
 }
 
 /// Header lines in their order.
@@ -202,7 +213,7 @@ impl HeaderLines for Lines {
         Ok(())
     }
 
-    fn for_each(&self, mut each: impl FnMut(&[u8], &[u8])) -> Result<(), Malformed> {
+    fn for_each(&self, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), Malformed> {
         for (name, value) in &self.0 {
             each(name.as_bytes(), value);
         }
@@ -215,10 +226,6 @@ impl Exchange for MemoryExchange {
 
     fn lines(&self, message: Message) -> Option<Lines> {
         (!self.unreadable.get()).then(|| self.of(message).borrow().clone())
-    }
-
-    fn status(&self) -> Option<impl Deref<Target = [u8]>> {
-        Some(self.header(Message::Response, ":status")?.into_bytes())
     }
 
     fn lacks(&self, message: Message, header: &str) -> bool {
@@ -270,14 +277,29 @@ impl Exchange for MemoryExchange {
     }
 
     fn response_code(&self) -> Option<u64> {
-        std::str::from_utf8(&self.status()?).ok()?.parse().ok()
+        self.header(Message::Response, ":status")?.parse().ok()
     }
 
-    fn grpc_status(&self) -> Option<u64> {
-        self.grpc_status.get()
+    fn is_from_upstream(&self) -> Option<bool> {
+        Some(!self.local.get())
+    }
+
+    fn trailing_grpc_status(&self) -> Option<Vec<u8>> {
+        self.trailing_grpc_status.get().map(Into::into)
     }
 
     fn response_flags(&self) -> Option<u64> {
         Some(self.flags.get())
+    }
+
+    fn stream(&self) -> u32 {
+        self.stream
+    }
+
+    fn body_progress(&self) -> BodyProgress {
+        self.body.get().unwrap_or(BodyProgress {
+            finished: true,
+            sent: 0,
+        })
     }
 }

@@ -2,6 +2,7 @@
 
 mod chain;
 mod memory;
+mod outcomes;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -60,7 +61,7 @@ fn serve(plugin: &Plugin<MemoryHost>, status: &str) -> Option<String> {
     let mut request = begin(plugin, &exchange);
     exchange.respond(status, &[]);
     if let Some(request) = &mut request {
-        request.on_response_headers(&exchange);
+        request.on_response_headers(&exchange, true);
         request.on_end(&exchange);
     }
     exchange.header(Message::Request, "x-divvy-route")
@@ -78,7 +79,7 @@ fn a_request_is_routed_counted_and_reported_to_the_client() {
     assert_eq!(sent("x-divvy-assignment").as_deref(), Some(assignment));
 
     exchange.respond("503", &[]);
-    request.on_response_headers(&exchange);
+    request.on_response_headers(&exchange, true);
     let reported = exchange.header(Message::Response, "x-divvy-version");
     assert_eq!(reported.as_deref(), Some(assignment));
     request.on_end(&exchange);

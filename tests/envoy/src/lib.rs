@@ -36,6 +36,8 @@ pub mod chain;
 pub mod client;
 pub mod envoy;
 mod hot_restart;
+#[cfg(feature = "http3")]
+pub mod http3;
 #[cfg(feature = "jwt")]
 pub mod jwt;
 pub mod metrics;

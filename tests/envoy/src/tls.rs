@@ -40,9 +40,18 @@ impl Authority {
 
     /// Issues a server and client certificate with this URI (SPIFFE) as subject alternative name.
     pub fn issue(&self, uri: &str) -> Result<Identity> {
+        self.issue_to(SanType::URI(uri.try_into()?))
+    }
+
+    /// Issues a certificate to a server of this name.
+    pub fn issue_to_host(&self, name: &str) -> Result<Identity> {
+        self.issue_to(SanType::DnsName(name.try_into()?))
+    }
+
+    fn issue_to(&self, name: SanType) -> Result<Identity> {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::default();
-        params.subject_alt_names = vec![SanType::URI(uri.try_into()?)];
+        params.subject_alt_names = vec![name];
         params.extended_key_usages = vec![
             ExtendedKeyUsagePurpose::ServerAuth,
             ExtendedKeyUsagePurpose::ClientAuth,

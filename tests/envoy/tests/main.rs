@@ -39,6 +39,7 @@ mod forged;
 mod guardrail;
 mod headers;
 mod hot_restart;
+mod http3;
 mod lab;
 mod metrics;
 mod people;

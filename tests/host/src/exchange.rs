@@ -111,7 +111,13 @@ impl Vm {
         if let Some(trailers) = &exchange.trailers {
             self.response_trailers(id, trailers.clone())?;
         }
-        self.stream_mut(id).response_flags = exchange.flags;
+        let stream = self.stream_mut(id);
+        stream.response_flags = exchange.flags;
+        if exchange.response.is_some() {
+            // The upstream has sent its last byte.
+            let path = b"response\0backend_latency".to_vec();
+            stream.properties.entry(path).or_insert_with(|| vec![0; 8]);
+        }
         self.finish(id)
     }
 }

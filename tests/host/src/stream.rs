@@ -78,7 +78,11 @@ impl Stream {
         let number = match path {
             b"response\0code" => self.response_code()?,
             b"response\0flags" => self.response_flags,
-            b"response\0grpc_status" => self.grpc_status()?,
+            b"response\0code_details" => {
+                self.response_headers.as_ref()?;
+                out.extend_from_slice(b"via_upstream");
+                return Some(());
+            }
             _ => return None,
         };
         out.extend_from_slice(&number.to_le_bytes());
@@ -87,27 +91,6 @@ impl Stream {
 
     fn response_code(&self) -> Option<u64> {
         number(self.response_headers.as_ref()?.get(":status")?)
-    }
-
-    /// The status of the trailers, else of the headers, else one derived from the HTTP code, as
-    /// Envoy does also for plain HTTP.
-    fn grpc_status(&self) -> Option<u64> {
-        let maps = [&self.response_trailers, &self.response_headers];
-        let said = maps
-            .into_iter()
-            .flatten()
-            .find_map(|headers| headers.get("grpc-status"));
-        if let Some(status) = said {
-            return number(status);
-        }
-        Some(match self.response_code()? {
-            400 => 13,
-            401 => 16,
-            403 => 7,
-            404 => 12,
-            429 | 502..=504 => 14,
-            _ => 2,
-        })
     }
 
     /// The map for reading, if it is available in this phase.

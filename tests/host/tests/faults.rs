@@ -111,6 +111,18 @@ fn exchanges() -> [Exchange; 6] {
     ]
 }
 
+/// A response whose body does not come, which a tick looks at.
+fn hanging_body(vm: &mut Vm, root: RootId) -> Result<(), Trap> {
+    let id = vm.open(root)?;
+    let exchange = from_user(CANARY_USER);
+    vm.request_headers(id, exchange.request, true)?;
+    vm.response_headers(id, exchange.response.unwrap(), false)?;
+    vm.process().clock().advance(Duration::from_secs(11));
+    vm.tick(root)?;
+    vm.finish(id)?;
+    Ok(())
+}
+
 /// Everything a VM does, from its configuration to its last log line.
 fn life(vm: &mut Vm) -> Result<(), Trap> {
     // Bytes that are refused, or taken inert, then good ones.
@@ -122,6 +134,7 @@ fn life(vm: &mut Vm) -> Result<(), Trap> {
                 let stream = vm.exchange(configured.root, &exchange)?;
                 assert_eq!(stream.local_response, None);
             }
+            hanging_body(vm, configured.root)?;
             // Merged and judged, and then again after an hour without requests.
             for pause in [1, 2, 3_600] {
                 vm.process().clock().advance(Duration::from_secs(pause));
@@ -170,6 +183,7 @@ fn every_import_of_the_filter_is_tested_with_failures() {
         Call::AddHeaderMapValue,
         Call::RemoveHeaderMapValue,
         Call::SetTickPeriod,
+        Call::SetEffectiveContext,
         Call::ClockTimeGet,
         Call::RandomGet,
     ] {

@@ -1,5 +1,5 @@
-//! The class of a gRPC response: by its status if the HTTP code is 2xx, else by the code. Each
-//! call is counted once.
+//! The class of a gRPC response: by the status that the version sent if the HTTP code is 200, else by
+//! the code. Each call is counted once.
 
 use divvy_host_tests::fixture::{CANARY_USER, canary, configured};
 use divvy_host_tests::{Exchange, Process};
@@ -31,11 +31,6 @@ fn answered(code: u16) -> Exchange {
     exchange
 }
 
-fn of_type(content_type: &str, mut exchange: Exchange) -> Exchange {
-    exchange.request.replace("content-type", content_type);
-    exchange
-}
-
 /// The class of the only response that is counted.
 fn class(exchange: &Exchange) -> &'static str {
     let process = Process::new();
@@ -51,19 +46,29 @@ fn class(exchange: &Exchange) -> &'static str {
     counted.next().expect("one of the classes")
 }
 
+/// The same response, made by Envoy or by a filter behind divvy.
+fn local(exchange: Exchange) -> Exchange {
+    exchange.property(&["response", "code_details"], "request_rate_limited")
+}
+
 #[test]
 fn a_status_that_blames_the_service_is_grpc_error_and_any_other_is_2xx() {
     for status in 0..=20 {
-        let fault = [2, 4, 8, 13, 14, 15].contains(&status);
+        let fault = [2, 4, 13, 14, 15].contains(&status);
         let expected = if fault { "grpc_error" } else { "2xx" };
         assert_eq!(class(&call(status)), expected, "{status} in the trailers");
         let in_headers = answered(200).response_header("grpc-status", status.to_string());
         assert_eq!(class(&in_headers), expected, "{status} in the headers");
+        assert_eq!(class(&local(in_headers)), "2xx", "{status}, by Envoy");
+        assert_eq!(class(&local(call(status))), "2xx", "{status}, by a filter");
     }
 }
 
 #[test]
-fn grpc_content_types_and_no_others_are_grpc() {
+fn responses_with_grpc_content_types_and_no_others_are_grpc() {
+    let of_type = |content_type: &str, exchange: Exchange| {
+        exchange.response_header("content-type", content_type)
+    };
     for suffix in ["", "+proto", ";v=1"] {
         let class = class(&of_type(&format!("application/grpc{suffix}"), call(14)));
         assert_eq!(class, "grpc_error", "{suffix}");
@@ -86,11 +91,23 @@ fn grpc_content_types_and_no_others_are_grpc() {
 }
 
 #[test]
+fn the_content_type_of_the_request_has_no_effect() {
+    for content_type in ["application/grpc", "application/json", ""] {
+        let asked = |mut exchange: Exchange| {
+            exchange.request.replace("content-type", content_type);
+            exchange
+        };
+        assert_eq!(class(&asked(call(14))), "grpc_error", "{content_type}");
+        let plain = asked(call(14)).response_header("content-type", "text/html");
+        assert_eq!(class(&plain), "2xx", "{content_type}");
+    }
+}
+
+#[test]
 fn a_response_other_than_2xx_has_the_class_of_its_code() {
     for code in [302, 400, 401, 429, 500, 503] {
         let expected = format!("{}xx", code / 100);
         assert_eq!(class(&answered(code)), expected, "{code}");
-        // Envoy's local replies to gRPC calls have an HTTP code and a status.
         for status in ["0", "14"] {
             let exchange = answered(code).response_header("grpc-status", status);
             assert_eq!(class(&exchange), expected, "{code} with {status}");
@@ -99,18 +116,21 @@ fn a_response_other_than_2xx_has_the_class_of_its_code() {
 }
 
 #[test]
-fn a_response_without_a_status_is_an_error_of_the_service_unless_the_client_disconnected() {
+fn a_call_without_a_status_has_the_class_of_its_code_unless_the_upstream_reset() {
     const BOTH: u64 = CLIENT_DISCONNECTED | UPSTREAM_RESET;
     for (code, flags, expected) in [
         (204, 0, "2xx"),
-        (200, 0, "grpc_error"),
-        (200, UPSTREAM_RESET, "grpc_error"),
+        (200, 0, "2xx"),
+        (200, UPSTREAM_RESET, "reset"),
         (200, CLIENT_DISCONNECTED, "2xx"),
         (200, BOTH, "2xx"),
     ] {
         let mut exchange = answered(code);
         exchange.flags = flags;
         assert_eq!(class(&exchange), expected, "{code}, flags {flags:x}");
+        // Envoy's answer in place of one of the version.
+        let made_up = local(exchange.response_header("grpc-status", "14"));
+        assert_eq!(class(&made_up), expected, "{code}, flags {flags:x}");
     }
     for (flags, expected) in [
         (UPSTREAM_RESET, "reset"),

@@ -4,7 +4,7 @@ use walrus::{ExportItem, ImportKind, Module};
 
 /// Exports that the filter needs. All others are removed, because Envoy calls every callback
 /// that a module exports, once per stream, body chunk or trailer.
-const REQUIRED: [&str; 13] = [
+const REQUIRED: [&str; 14] = [
     "memory",
     "_initialize",
     "proxy_abi_version_0_2_1",
@@ -16,6 +16,8 @@ const REQUIRED: [&str; 13] = [
     "proxy_on_request_body",
     "proxy_on_request_trailers",
     "proxy_on_response_headers",
+    // The status of a gRPC call. Envoy calls it only for responses with trailers.
+    "proxy_on_response_trailers",
     "proxy_on_log",
     // Frees the stream's context.
     "proxy_on_delete",

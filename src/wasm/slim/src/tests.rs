@@ -24,6 +24,7 @@ fn wat_module(lines: &str, without: &str) -> Vec<u8> {
         (func (export "proxy_on_request_body") (param i32 i32 i32) (result i32) (i32.const 0))
         (func (export "proxy_on_request_trailers") (param i32 i32) (result i32) (i32.const 0))
         (func (export "proxy_on_response_headers") (param i32 i32 i32) (result i32) (i32.const 0))
+        (func (export "proxy_on_response_trailers") (param i32 i32) (result i32) (i32.const 0))
         (func (export "proxy_on_log") (param i32))
         (func (export "proxy_on_delete") (param i32))
         (func $init)
@@ -56,11 +57,11 @@ fn refused(wasm: &[u8]) -> Vec<String> {
 #[test]
 fn keeps_the_required_exports() {
     let output = slim(&wat_module("", ""), NO_LIMIT).unwrap();
-    assert_eq!(exports(&output).len(), 13);
+    assert_eq!(exports(&output).len(), 14);
     // The function that `_initialize` calls stays, although it is not exported.
     assert_eq!(
         Module::from_buffer(&output).unwrap().funcs.iter().count(),
-        13
+        14
     );
 }
 
@@ -75,7 +76,7 @@ fn removes_other_exports_and_code_that_only_they_use() {
         "",
     );
     let output = slim(&wasm, NO_LIMIT).unwrap();
-    assert_eq!(exports(&output).len(), 13);
+    assert_eq!(exports(&output).len(), 14);
     assert!(imports(&output).is_empty());
     assert!(output.len() < wasm.len());
 }
@@ -88,11 +89,11 @@ fn exports_a_guard_in_place_of_its_callback() {
         "",
     );
     let output = slim(&wasm, NO_LIMIT).unwrap();
-    assert_eq!(exports(&output).len(), 13);
+    assert_eq!(exports(&output).len(), 14);
     // Only the guard uses the global, and the unguarded callback is gone.
     let module = Module::from_buffer(&output).unwrap();
     assert_eq!(module.globals.iter().count(), 1);
-    assert_eq!(module.funcs.iter().count(), 13);
+    assert_eq!(module.funcs.iter().count(), 14);
 }
 
 #[test]
@@ -107,7 +108,7 @@ fn an_element_segment_keeps_its_functions() {
     let output = slim(&wasm, NO_LIMIT).unwrap();
     assert_eq!(
         Module::from_buffer(&output).unwrap().funcs.iter().count(),
-        15
+        16
     );
 }
 
@@ -141,7 +142,7 @@ fn reports_every_missing_export() {
         ["the export proxy_on_log is missing"]
     );
     let all = refused(&wat::parse_str("(module)").unwrap());
-    assert_eq!(all.len(), 13);
+    assert_eq!(all.len(), 14);
 }
 
 #[test]

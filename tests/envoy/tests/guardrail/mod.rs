@@ -2,10 +2,12 @@
 //! and exact counts.
 
 mod beside;
+mod calls;
 mod counted;
 mod detected;
 mod ending;
 mod exact;
+mod hanging;
 mod lasting;
 mod load;
 mod ramps;

@@ -132,6 +132,9 @@ impl Random {
         if guardrail.as_object().unwrap().len() == 1 || self.one_in(3) {
             guardrail["consecutiveErrors"] = json!(self.pick(&[2, 5]));
         }
+        if self.one_in(3) {
+            guardrail["patience"] = json!(self.pick(&["1s", "30s", "off"]));
+        }
         if self.one_in(2) {
             guardrail["onBreach"] = json!(self.pick(&["rollback", "freeze", "observe"]));
         }
