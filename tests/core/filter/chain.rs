@@ -59,7 +59,7 @@ fn pass(plugins: &[Plugin<MemoryHost>], headers: &[(&str, &str)]) -> Seen {
     let mut open: Vec<_> = plugins.iter().map(begin).collect();
     exchange.respond("200", &[("x-divvy-version", "forged")]);
     for request in open.iter_mut().rev().flatten() {
-        request.on_response_headers(&exchange);
+        request.on_response_headers(&exchange, true);
         request.on_end(&exchange);
     }
     let sent = |name| exchange.header(Message::Request, name);
@@ -221,7 +221,7 @@ fn a_single_plugin_notes_nothing() {
     let exchange = MemoryExchange::get(&FORGED);
     let mut open = OpenRequest::begin(plugins[0].current(), &exchange, true).unwrap();
     exchange.respond("200", &[]);
-    open.on_response_headers(&exchange);
+    open.on_response_headers(&exchange, true);
     assert_eq!(*exchange.chain.borrow(), [None, None]);
 }
 

@@ -284,8 +284,8 @@ impl Exchange for MemoryExchange {
         Some(!self.local.get())
     }
 
-    fn trailing_grpc_status(&self) -> Option<Vec<u8>> {
-        self.trailing_grpc_status.get().map(Into::into)
+    fn trailing_grpc_status(&self) -> Option<impl Deref<Target = [u8]>> {
+        self.trailing_grpc_status.get().map(Vec::from)
     }
 
     fn response_flags(&self) -> Option<u64> {
