@@ -53,7 +53,8 @@ impl Sticky {
         request: &Request<'_>,
         versions: impl IntoIterator<Item = &'v str>,
     ) -> Option<Memory> {
-        let cookie = request.only_cookie(self.set.id)?;
+        let mut cookies = request.cookies(self.set.id);
+        let cookie = cookies.next().filter(|_| cookies.len() == 0)?;
         let mut parts = cookie.split(|byte| *byte == b':');
         let [layout, epoch, version, position] = [(); 4].map(|()| parts.next());
         if parts.next().is_some() || layout? != LAYOUT || epoch? != self.epoch.as_bytes() {

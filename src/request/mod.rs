@@ -4,6 +4,7 @@
 //! [`Environment`].
 
 mod address;
+mod by_number;
 pub mod byte_map;
 mod claim;
 pub mod cookie;
@@ -20,9 +21,9 @@ use std::cell::OnceCell;
 use smallvec::SmallVec;
 
 pub use address::Address;
+use by_number::ByNumber;
 pub use claim::{Claim, ClaimType};
 pub use environment::{Direction, Empty, Environment};
-use names::first_of_each;
 pub use names::{ClaimId, CookieId, HeaderId, LabelId, Names, QueryId};
 pub use pairs::{Malformed, Pairs, serialize_pairs};
 
@@ -43,17 +44,24 @@ pub struct Request<'a> {
     /// The index of the `?` in `target`.
     mark: OnceCell<Option<usize>>,
     host: OnceCell<Cow<'a, [u8]>>,
-    cookies: OnceCell<Vec<(u32, &'a [u8])>>,
+    cookies: OnceCell<ByNumber<&'a [u8]>>,
     now: OnceCell<Option<u64>>,
     /// Values that few configurations need, allocated on first use.
     more: OnceCell<Box<More<'a>>>,
 }
 
+/// The value of a label, and the index of its line.
+#[derive(Clone, Copy, Debug)]
+struct Label<'a> {
+    line: usize,
+    value: &'a [u8],
+}
+
 /// Values of a request that few configurations need, computed on first use.
 #[derive(Clone, Debug, Default)]
 struct More<'a> {
-    queries: OnceCell<Vec<(u32, Cow<'a, [u8]>)>>,
-    labels: OnceCell<Vec<(LabelId, &'a [u8])>>,
+    queries: OnceCell<ByNumber<Cow<'a, [u8]>>>,
+    labels: OnceCell<ByNumber<Label<'a>>>,
     claims: OnceCell<Vec<OnceCell<claim::Value>>>,
     source: OnceCell<Option<Address>>,
     random: OnceCell<Option<Box<[u8]>>>,
@@ -192,56 +200,60 @@ impl<'a> Request<'a> {
 
     /// The value of the first cookie of a name.
     pub fn cookie(&self, id: CookieId) -> Option<&'a [u8]> {
+        self.cookies(id).next()
+    }
+
+    /// The values of all cookies of a name, in their order, whichever line they are in.
+    pub fn cookies(&self, id: CookieId) -> impl ExactSizeIterator<Item = &'a [u8]> {
         let values = self.cookies.get_or_init(|| {
-            let pairs = self.lines(HeaderId::COOKIE).flat_map(cookie::pairs);
-            let mut values = first_of_each(&self.names.cookies, pairs);
-            for (_, value) in &mut values {
-                *value = cookie::value(value);
+            let mut values = ByNumber::default();
+            for (name, value) in self.lines(HeaderId::COOKIE).flat_map(cookie::pairs) {
+                if let Some(number) = self.names.cookies.get(name) {
+                    values.add(*number, cookie::value(value));
+                }
             }
             values
         });
-        find(values, id.0).copied()
-    }
-
-    /// The value of a cookie whose name occurs exactly once.
-    pub fn only_cookie(&self, id: CookieId) -> Option<&'a [u8]> {
-        let value = self.cookie(id)?;
-        let pairs = self.lines(HeaderId::COOKIE).flat_map(cookie::pairs);
-        let mut same = pairs.filter(|(name, _)| self.names.cookies.get(name) == Some(&id.0));
-        same.nth(1).is_none().then_some(value)
+        values.get(id.0).iter().copied()
     }
 
     /// The percent-decoded value of the first query parameter of a key.
     pub fn query_value(&self, id: QueryId) -> Option<&[u8]> {
         let values = self.more().queries.get_or_init(|| {
-            let pairs = self.query().into_iter().flat_map(query::pairs);
-            let values = first_of_each(&self.names.queries, pairs).into_iter();
+            let mut values = ByNumber::default();
+            for (key, value) in self.query().into_iter().flat_map(query::pairs) {
+                if let Some(number) = self.names.queries.get(key)
+                    && values.get(*number).is_empty()
+                {
+                    values.add(*number, query::decoded(value));
+                }
+            }
             values
-                .map(|(number, value)| (number, query::decoded(value)))
-                .collect()
         });
-        find(values, id.0).map(AsRef::as_ref)
+        values.get(id.0).first().map(AsRef::as_ref)
     }
 
     /// The values of a label: the first of its key in each line of the header.
     pub fn label(&self, id: LabelId) -> impl Iterator<Item = &'a [u8]> {
         let labels = self.more().labels.get_or_init(|| {
-            let mut labels = Vec::new();
-            for (header, line) in &self.lines {
+            let mut labels = ByNumber::default();
+            for (line, (header, text)) in self.lines.iter().enumerate() {
                 let Some(keys) = self.names.labels(*header) else {
                     continue;
                 };
-                for (key, value) in first_of_each(keys, label::pairs(line)) {
-                    let header = *header;
-                    labels.push((LabelId { header, key }, value));
+                for (key, value) in label::pairs(text) {
+                    let Some(number) = keys.get(key) else {
+                        continue;
+                    };
+                    let last: Option<&Label<'_>> = labels.get(*number).last();
+                    if last.is_none_or(|last| last.line != line) {
+                        labels.add(*number, Label { line, value });
+                    }
                 }
             }
             labels
         });
-        labels
-            .iter()
-            .filter(move |(label, _)| *label == id)
-            .map(|(_, value)| *value)
+        labels.get(id.0).iter().map(|label| label.value)
     }
 
     /// The values of a claim: none, one, or the elements of a list.
@@ -284,11 +296,6 @@ impl<'a> Request<'a> {
     pub fn now(&self) -> Option<u64> {
         *self.now.get_or_init(|| self.environment.now())
     }
-}
-
-fn find<V>(values: &[(u32, V)], number: u32) -> Option<&V> {
-    let found = values.iter().find(|(of, _)| *of == number)?;
-    Some(&found.1)
 }
 
 #[cfg(test)]

@@ -21,10 +21,7 @@ pub struct QueryId(pub(super) u32);
 
 /// A key in a header of labels that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LabelId {
-    pub(super) header: HeaderId,
-    pub(super) key: u32,
-}
+pub struct LabelId(pub(super) u32);
 
 /// A claim that is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +52,8 @@ pub struct Names {
     pub(super) queries: ByteMap<u32>,
     /// By header: the label keys that are asked for; `None` for other headers.
     labels: Vec<Option<ByteMap<u32>>>,
+    /// Number of labels of all headers.
+    label_count: u32,
     pub(super) claims: Vec<Claim>,
 }
 
@@ -69,6 +68,7 @@ impl Default for Names {
             cookies: ByteMap::default(),
             queries: ByteMap::default(),
             labels: Vec::new(),
+            label_count: 0,
             claims: Vec::new(),
         }
     }
@@ -96,12 +96,16 @@ impl Names {
         if self.labels.len() <= place {
             self.labels.resize(place.saturating_add(1), None);
         }
-        let keys = self
-            .labels
-            .get_mut(place)
-            .map(Option::get_or_insert_default);
-        let key = keys.map_or(u32::MAX, |keys| keys.number(key.as_bytes()));
-        LabelId { header, key }
+        let Some(keys) = self.labels.get_mut(place) else {
+            return LabelId(u32::MAX);
+        };
+        let count = &mut self.label_count;
+        let keys = keys.get_or_insert_default();
+        LabelId(*keys.get_or_insert_with(key.as_bytes(), || {
+            let next = *count;
+            *count = count.saturating_add(1);
+            next
+        }))
     }
 
     /// The label keys that are asked for in this header; `None` for other headers.
@@ -134,66 +138,6 @@ impl Names {
     }
 }
 
-/// Maximum number of pairs that are compared one by one.
-const FEW: usize = 8;
-
-/// The first pair of each name that has a number.
-pub(super) fn first_of_each<'a>(
-    keys: &ByteMap<u32>,
-    pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>,
-) -> Vec<(u32, &'a [u8])> {
-    let mut found: Vec<(u32, &[u8])> = Vec::new();
-    let mut seen = Bits::default();
-    for (name, value) in pairs {
-        let Some(&number) = keys.get(name) else {
-            continue;
-        };
-        let new = if found.len() < FEW {
-            found.iter().all(|(other, _)| *other != number)
-        } else {
-            if seen.is_empty() {
-                seen.extend(found.iter().map(|(other, _)| *other));
-            }
-            seen.insert(number)
-        };
-        if new {
-            found.push((number, value));
-        }
-    }
-    found
-}
-
-/// A set of small numbers.
-#[derive(Debug, Default)]
-struct Bits(Vec<u64>);
-
-impl Bits {
-    const fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn extend(&mut self, numbers: impl Iterator<Item = u32>) {
-        for number in numbers {
-            self.insert(number);
-        }
-    }
-
-    /// Whether it was not in the set before.
-    fn insert(&mut self, number: u32) -> bool {
-        let bit = 1_u64.wrapping_shl(number);
-        let place = usize::try_from(number >> 6).unwrap_or(usize::MAX);
-        if self.0.len() <= place {
-            self.0.resize(place.saturating_add(1), 0);
-        }
-        let Some(word) = self.0.get_mut(place) else {
-            return false;
-        };
-        let new = *word & bit == 0;
-        *word |= bit;
-        new
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,32 +151,5 @@ mod tests {
         assert_eq!(names.find_header(b"x-user"), Some(id));
         assert_eq!(names.find_header(b"x"), None);
         assert_eq!(names.find_header(b"cookie"), Some(HeaderId::COOKIE));
-    }
-
-    #[test]
-    fn of_equal_names_the_first_is_found_however_many_there_are() {
-        let mut keys = ByteMap::default();
-        let names: Vec<_> = (0..100).map(|n| format!("n{n}").into_bytes()).collect();
-        for name in &names {
-            keys.number(name);
-        }
-        for many in [1, FEW - 1, FEW, FEW + 1, 100] {
-            let once = || names.iter().take(many).map(|name| &**name);
-            let first = once().map(|name| (name, &b"first"[..]));
-            let again = once().map(|name| (name, &b"again"[..]));
-            let pairs = first.chain(again).chain([(&b"other"[..], &b"first"[..])]);
-            let found = first_of_each(&keys, pairs);
-            let meant: Vec<_> = (0..many as u32).map(|n| (n, &b"first"[..])).collect();
-            assert_eq!(found, meant);
-        }
-    }
-
-    #[test]
-    fn a_number_is_new_to_a_set_once() {
-        let mut bits = Bits::default();
-        for number in [0, 1, 63, 64, 65, 127, 128, 1_000] {
-            assert!(bits.insert(number), "{number}");
-            assert!(!bits.insert(number), "{number}");
-        }
     }
 }

@@ -115,6 +115,74 @@ fn a_query_value_is_decoded_once_for_all_conditions() {
     assert_read_once(when, &query(&escaped), "%41");
 }
 
+/// `count` sticky rollouts, each with a cookie of its own.
+fn sticky(count: usize) -> Value {
+    let mut configuration = rollouts(count, |_| json!({"path": true, "exact": "/never"}));
+    configuration["identity"] = json!([{"header": "x-user-id"}]);
+    for (nth, rollout) in (0..).zip(configuration["rollouts"].as_array_mut().unwrap()) {
+        rollout["strategy"] = json!({"canary": {"version": "v2", "weight": 50}});
+        rollout["sticky"] = json!({"cookie": format!("c{}", 100 + nth), "maxAge": "1h"});
+    }
+    configuration
+}
+
+#[test]
+fn cookies_are_parsed_once_for_all_sticky_rollouts() {
+    let of_all: String = (0..MANY).map(|nth| format!("c{}=x; ", 100 + nth)).collect();
+    for cookies in [
+        format!("{of_all}{}", repeated("a=; ")),
+        repeated("a=; "),
+        repeated("c100=; "),
+        repeated("c199=1:00000000:v1:7; "),
+        repeated("zzzz=; "),
+        repeated(&of_all),
+        format!("{}{of_all}", repeated(";")),
+    ] {
+        let exchange = cookie(&cookies).header("x-user-id", "alice");
+        let one = extra_fuel(&sticky(1), &exchange);
+        let many = extra_fuel(&sticky(MANY), &exchange);
+        let what = &cookies[..20];
+        println!("{what}: {one} for one, {many} for {MANY}");
+        assert!(many <= MOST, "{what}: {many}");
+        assert!(many <= one * 8, "{what}: {one} for one, {many} for many");
+    }
+}
+
+/// 60 KB in lines of one header with this value.
+fn lines(name: &str, value: &str) -> Exchange {
+    let count = LONG / (name.len() + value.len());
+    (0..count).fold(Exchange::get("/"), |exchange, _| {
+        exchange.header(name, value)
+    })
+}
+
+#[test]
+fn many_cookie_lines_are_parsed_once_for_all_conditions() {
+    let when = |nth| json!({"cookie": format!("c{}", 100 + nth), "exact": "yes"});
+    for value in ["", "a=b", "c100=x", "c199=x; c100=y", "zzzz=x"] {
+        assert_read_once(when, &lines("cookie", value), value);
+    }
+}
+
+#[test]
+fn labels_are_parsed_once_for_all_conditions() {
+    let key = |nth| json!({"header": "x-label", "key": format!("c{}", 100 + nth)});
+    let when = |nth| json!({"label": key(nth), "exact": "yes"});
+    for unit in [
+        ";",
+        "=;",
+        "a=;",
+        "c100=;",
+        "c199=x;",
+        "c100=x;c150=y;",
+        "zzzz=;",
+    ] {
+        let line = Exchange::get("/").header("x-label", repeated(unit));
+        assert_read_once(when, &line, unit);
+        assert_read_once(when, &lines("x-label", unit), unit);
+    }
+}
+
 #[test]
 fn contains_takes_linear_time() {
     let a = |times: usize| "a".repeat(times);
