@@ -40,7 +40,7 @@ FUZZ_TARGETS := $(basename $(notdir $(wildcard tests/fuzz/src/bin/*.rs)))
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help build install image push lab test-istio run-istio envoy run check run-func-e demo run-built tour-built test test-fast bless $(PARTS) test-matrix test-demo soak \
+.PHONY: help build install image push lab test-istio run-istio envoy run check run-func-e demo run-built check-built tour-built test test-fast bless $(PARTS) test-matrix test-demo soak \
   bench probes guardrail-table fuzz build-fuzz ci fmt clean toolchain
 
 help: ## print this list
@@ -100,8 +100,8 @@ target/envoy/%/envoy:
 run: run-built ## start the demo shop on 127.0.0.1:10000; Ctrl-C stops it
 	@exec env $(WITH_ENVOY) $(CARGO_TARGET)/debug/divvy-demo $(if $(CONFIG),--config '$(CONFIG)')
 
-check: run-built ## test whether Envoy accepts CONFIG=file
-	@exec env $(WITH_ENVOY) $(CARGO_TARGET)/debug/divvy-demo --check $(if $(CONFIG),--config '$(CONFIG)')
+check: check-built ## test whether Envoy accepts CONFIG=file, also while make run is running
+	@exec env $(WITH_ENVOY) $(CARGO_TARGET)/debug/divvy-verdict $(CONFIG)
 
 run-func-e: run-built $(FUNC_E) ## make run with an Envoy that func-e starts
 	@exec env $(WITH_ENVOY) $(CARGO_TARGET)/debug/divvy-demo --func-e '$(abspath $(FUNC_E))' $(if $(CONFIG),--config '$(CONFIG)')
@@ -112,6 +112,9 @@ demo: tour-built ## guided tour in the terminal: two minutes, DEMO_FAST=1 one mi
 # A separate step, so that the waiting time of a demo does not include the build.
 run-built: $(WASM) $(NEEDS_ENVOY)
 	cargo build $(LOCKED) --package divvy-demo --bin divvy-demo --no-default-features
+
+check-built: $(WASM) $(NEEDS_ENVOY)
+	@cargo build --quiet $(LOCKED) --package divvy-demo --bin divvy-verdict --no-default-features --features check
 
 tour-built: $(WASM) $(NEEDS_ENVOY)
 	cargo build $(LOCKED) --package divvy-demo --bin divvy-tour

@@ -31,9 +31,6 @@ pub struct Args {
     /// func-e program that starts Envoy
     #[arg(long, value_name = "PATH")]
     pub func_e: Option<PathBuf>,
-    /// Send the commands, print their answers and exit
-    #[arg(long)]
-    pub check: bool,
 }
 
 #[tokio::main]

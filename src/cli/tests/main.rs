@@ -8,6 +8,7 @@ mod forms;
 mod help;
 mod inputs;
 mod kinds;
+mod overlays;
 mod page;
 mod schema;
 mod simulate;

@@ -29,8 +29,9 @@ pub(super) fn all(mut set: SourceSet, rps: Option<f64>) -> Examination {
     let mut log = FindingLog::default();
     let mut documents: Vec<Vec<SourceDocument>> = Vec::new();
     let mut skipped = std::mem::take(&mut set.skipped);
-    for file in &set.files {
-        documents.push(match file.content() {
+    // Files that a bootstrap names are added to the end.
+    while let Some(file) = set.files.get(documents.len()) {
+        let content = match file.content() {
             Content::Documents(documents) => documents,
             Content::Foreign(reason) => {
                 skip(&mut skipped, file, reason);
@@ -40,7 +41,11 @@ pub(super) fn all(mut set: SourceSet, rps: Option<f64>) -> Examination {
                 log.add(file, Entry::error(error.offset, "", error.message));
                 Vec::new()
             }
-        });
+        };
+        for path in content.iter().filter_map(discovered) {
+            set.add_named(Path::new(&path));
+        }
+        documents.push(content);
     }
     let mut surroundings = Surroundings::default();
     for (index, documents) in documents.iter().enumerate() {
@@ -183,8 +188,7 @@ fn no_configuration(
     // With config_discovery Envoy reads the filter from another file.
     if let Some(path) = documents.iter().find_map(discovered) {
         let message = format!(
-            "the configuration is in another file: check both together, as in divvy check {} {path}",
-            file.name
+            "reads the configuration from {path}, which does not exist here: check both files together"
         );
         let entry = Entry::warning(Kind::ConfigurationElsewhere, 0, "config_discovery", message);
         log.add(file, entry);
@@ -228,7 +232,7 @@ fn discovered(document: &SourceDocument) -> Option<String> {
         };
         let file = discovery.at(&["config_source", "path_config_source", "path"]);
         let name = file.and_then(|file| file.text()).unwrap_or("PLUGIN.yaml");
-        path.get_or_insert_with(|| Path::new(name).display().to_string());
+        path.get_or_insert_with(|| name.to_owned());
     });
     path
 }

@@ -149,6 +149,20 @@ fn read_folder(folder: &Path, set: &mut SourceSet, seen: &mut Vec<PathBuf>) -> R
 }
 
 impl SourceSet {
+    /// Adds a file that another one names, if it exists here and is not among them.
+    pub fn add_named(&mut self, path: &Path) {
+        let Ok(real) = fs::canonicalize(path) else {
+            return;
+        };
+        let is_known =
+            |file: &SourceFile| fs::canonicalize(&file.name).is_ok_and(|known| known == real);
+        if !self.files.iter().any(is_known)
+            && let Ok(file) = read(path, Given::AmongOthers)
+        {
+            self.files.push(file);
+        }
+    }
+
     /// Records a file that is not checked.
     pub fn skip(&mut self, path: &Path, reason: &str) {
         self.skipped.push(SkippedFile {

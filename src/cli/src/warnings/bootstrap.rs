@@ -230,8 +230,7 @@ fn wasm_file(one: &Examined, plugin: &EnvoyPlugin, found: &mut Vec<Warning>) {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    // The folder of another machine. And a folder that is marked as a cache has what a build has written, which may
-    // still be to come.
+    // The folder may be one of another machine, or that of a build that has not run.
     let Ok(entries) = fs::read_dir(folder) else {
         return;
     };
@@ -241,7 +240,8 @@ fn wasm_file(one: &Examined, plugin: &EnvoyPlugin, found: &mut Vec<Warning>) {
     let others = entries.flatten().map(|entry| entry.path());
     let mut others = others.filter(|other| other.extension().is_some_and(|end| end == "wasm"));
     let other = others.next();
-    if other.is_none() && folder.join("CACHEDIR.TAG").exists() {
+    let is_build_folder = folder.join("CACHEDIR.TAG").exists() || folder.ends_with("target");
+    if other.is_none() && is_build_folder {
         return;
     }
     let hint = other.map_or_else(String::new, |other| {

@@ -7,9 +7,9 @@ mod build;
 use std::collections::BTreeSet;
 use std::fs;
 
-use crate::common::{divvy, json, root, text};
+use crate::common::{divvy, file, json, root, text};
 use divvy_cli::warnings::Kind;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The kind, the files that cause it, and those that do not.
 type Example = (Kind, Vec<Value>, Vec<Value>);
@@ -72,9 +72,30 @@ fn the_page_lists_every_warning_and_every_warning_has_an_example() {
 
 #[test]
 fn a_warning_ends_with_its_name() {
-    let output = divvy(&["check", "envoy/edge.yaml"]);
+    let edge = fs::read_to_string(root().join("envoy/edge.yaml")).unwrap();
+    let elsewhere = file(
+        ".yaml",
+        &edge.replace("path: envoy/plugin.yaml", "path: /no/plugin.yaml"),
+    );
+    let output = divvy(&["check", elsewhere.to_str().unwrap()]);
     let shown = text(&output);
-    let line = "check both together, as in divvy check envoy/edge.yaml envoy/plugin.yaml [configuration-elsewhere]\n";
+    let line = "reads the configuration from /no/plugin.yaml, which does not exist here: check both files together [configuration-elsewhere]\n";
     assert!(shown.contains(line), "{shown}");
     assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn the_file_that_a_bootstrap_names_is_checked_with_it() {
+    for args in [
+        &["envoy/edge.yaml"][..],
+        &["envoy/edge.yaml", "envoy/plugin.yaml"],
+        &["envoy/hop.yaml", "envoy/edge.yaml"],
+    ] {
+        let report = json(&[&["check", "--strict"], args].concat());
+        assert_eq!(
+            (&report["configurations"], &report["warnings"]),
+            (&json!(1), &json!(0)),
+            "{report:#}"
+        );
+    }
 }
