@@ -21,7 +21,12 @@ pub(super) fn mint(
         Some(when) => Some(condition::compile(at.field("when"), when, 0, build)?),
         None => None,
     };
-    Some(MintedCookie { set: set?, when })
+    Some(MintedCookie {
+        set: set?,
+        when,
+        kept_as: format!("divvy_minted_{cookie}").into(),
+        original_url: build.headers.of_envoy("x-envoy-original-url"),
+    })
 }
 
 /// How clients remember what a rollout's strategy said.
@@ -96,20 +101,36 @@ fn attributes(at: Path<'_>, name: &str, raw: &AttributesSpec<'_>) -> Option<Box<
     if secure {
         text.push_str("; Secure");
     }
-    if raw.http_only.unwrap_or(true) {
+    let http_only = raw.http_only.unwrap_or(true);
+    if http_only {
         text.push_str("; HttpOnly");
     }
-    // Browsers drop a cookie that breaks these rules, without a word.
+    let partitioned = raw.partitioned.unwrap_or_default();
+    if partitioned {
+        text.push_str("; Partitioned");
+    }
+    // Browsers silently drop a cookie that breaks these rules.
     if !secure && same_site == "None" {
         at.field("secure").error("must be true if sameSite is None");
+    }
+    if !secure && partitioned {
+        at.field("secure")
+            .error("must be true if partitioned is true");
     }
     let prefixed = |prefix: &str| {
         let begin = name.get(..prefix.len());
         begin.is_some_and(|begin| begin.eq_ignore_ascii_case(prefix))
     };
-    if !secure && (prefixed("__Secure-") || prefixed("__Host-")) {
-        at.field("secure")
-            .error(format_args!("must be true for the cookie name {name:?}"));
+    let for_name = format!("must be true for the cookie name {name:?}");
+    if !secure
+        && ["__Secure-", "__Host-", "__Http-"]
+            .into_iter()
+            .any(prefixed)
+    {
+        at.field("secure").error(&for_name);
+    }
+    if !http_only && (prefixed("__Http-") || prefixed("__Host-Http-")) {
+        at.field("httpOnly").error(&for_name);
     }
     if prefixed("__Host-") && (raw.domain.is_some() || path != "/") {
         at.error(format_args!(

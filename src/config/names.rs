@@ -19,8 +19,9 @@ const CUT_BY_ISTIO: [&str; 8] = [
 ];
 
 /// Headers that others write. Overwriting one breaks the request or its receiver.
-const STANDARD_HEADERS: [&str; 28] = [
+const STANDARD_HEADERS: [&str; 30] = [
     "accept",
+    "access-control-request-method",
     "authorization",
     "cache-control",
     "connection",
@@ -35,6 +36,7 @@ const STANDARD_HEADERS: [&str; 28] = [
     "host",
     "keep-alive",
     "location",
+    "origin",
     "proxy-authorization",
     "server",
     "set-cookie",

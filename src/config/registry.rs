@@ -165,6 +165,11 @@ impl Registry {
         Some(self.names.header(&name))
     }
 
+    /// The ID of a header that Envoy writes.
+    pub(super) fn of_envoy(&mut self, name: &str) -> HeaderId {
+        self.names.header(name)
+    }
+
     /// The ID of a cookie to read.
     pub(super) fn cookie(&mut self, at: Path<'_>, name: &str) -> Option<CookieId> {
         let valid = names::cookie(at, name);

@@ -138,6 +138,7 @@ specs! {
         "sameSite" => same_site: Option<&'t str>,
         "secure" => secure: Option<bool>,
         "httpOnly" => http_only: Option<bool>,
+        "partitioned" => partitioned: Option<bool>,
     }
 
     struct MirrorSpec<'t> {

@@ -4,6 +4,7 @@ use super::SetCookie;
 use crate::assignment::UpstreamDecisions;
 use crate::condition::{Condition, EvaluationContext};
 use crate::identity::{MintRule, Visitor};
+use crate::request::HeaderId;
 
 /// A cookie whose value is an identity that divvy has drawn.
 #[derive(Clone, Debug)]
@@ -12,6 +13,12 @@ pub struct MintedCookie {
     pub set: SetCookie,
     /// Requests that get the cookie; `None`: all that carry no identity.
     pub when: Option<Condition>,
+    /// The name under which a request keeps the `set-cookie` line. Envoy may follow a redirect of
+    /// the upstream by itself (`internal_redirect_policy`): the response that would carry the
+    /// line is then not sent, and the filter sees the request again.
+    pub kept_as: Box<str>,
+    /// `x-envoy-original-url`, which a request has after such a redirect.
+    pub original_url: HeaderId,
 }
 
 impl MintRule for MintedCookie {

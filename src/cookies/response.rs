@@ -5,7 +5,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::response::status_code;
+use httpdate::HttpDate;
+
+use crate::response::{ContentKind, status_code};
 
 /// What the status and the headers of a response say about cookies.
 #[derive(Clone, Debug, Default)]
@@ -19,8 +21,8 @@ pub struct ResponseRules {
     /// `surrogate-control`.
     surrogates: Directives,
     /// The latest valid `expires`.
-    expires: Option<SystemTime>,
-    date: Option<SystemTime>,
+    expires: Option<HttpDate>,
+    date: Option<HttpDate>,
 }
 
 impl ResponseRules {
@@ -28,7 +30,7 @@ impl ResponseRules {
     pub fn read(&mut self, name: &[u8], value: &[u8]) {
         match name {
             b":status" => self.code = status_code(value),
-            b"content-type" => self.grpc |= is_grpc(value),
+            b"content-type" => self.grpc |= ContentKind::of(value) == ContentKind::Grpc,
             b"cache-control" => self.all.read(value),
             b"surrogate-control" => self.surrogates.read(value),
             b"expires" => self.expires = self.expires.max(http_date(value)),
@@ -63,10 +65,12 @@ impl ResponseRules {
         let Some(expires) = self.expires else {
             return false;
         };
-        let clock = || SystemTime::UNIX_EPOCH.checked_add(now()?);
-        // With neither it may be in the future.
-        let begin = self.date.or_else(clock);
-        begin.is_none_or(|begin| expires > begin)
+        if let Some(date) = self.date {
+            return expires > date;
+        }
+        let expires = SystemTime::from(expires).duration_since(SystemTime::UNIX_EPOCH);
+        // Without a clock it may be in the future.
+        expires.is_ok_and(|expires| now().is_none_or(|now| expires > now))
     }
 }
 
@@ -85,62 +89,67 @@ impl Directives {
     }
 
     fn read(&mut self, line: &[u8]) {
-        let (members, is_valid) = members(line);
-        for member in members {
-            let mut parts = member.splitn(2, |byte| *byte == b'=');
-            let name = parts.next().unwrap_or_default().trim_ascii();
-            let argument = parts.next();
-            // `no-store;a` of surrogate-control is for the cache `a` alone.
-            let plain = name.split(|byte| *byte == b';').next().unwrap_or_default();
-            let is = |other: &str| plain.trim_ascii().eq_ignore_ascii_case(other.as_bytes());
-            self.allows |= is("public")
-                || is("s-maxage")
-                || (is("max-age") && argument.is_some_and(is_positive));
-            self.prevents |= (is("private") || is("no-store"))
-                && is_valid
-                && argument.is_none()
-                && plain.len() == name.len();
+        let mut string = QuotedString::default();
+        line.iter().for_each(|byte| string.read(*byte));
+        // Caches disagree on a line with a quoted string that has no end: it is split at every comma.
+        let is_valid = !string.quoted;
+        string = QuotedString::default();
+        let separates = |byte: &u8| {
+            string.read(*byte);
+            *byte == b',' && !(string.quoted && is_valid)
+        };
+        for member in line.split(separates) {
+            self.read_member(member, is_valid);
+        }
+    }
+
+    fn read_member(&mut self, member: &[u8], is_valid: bool) {
+        let end = |bytes: &[u8], byte| memchr::memchr(byte, bytes).unwrap_or(bytes.len());
+        let (whole, argument) = member
+            .split_at_checked(end(member, b'='))
+            .unwrap_or_default();
+        // `no-store;a` of surrogate-control is for the cache `a` alone.
+        let (name, parameter) = whole.split_at_checked(end(whole, b';')).unwrap_or_default();
+        match &*name.trim_ascii().to_ascii_lowercase() {
+            b"public" | b"s-maxage" => self.allows = true,
+            b"max-age" => self.allows |= is_positive(argument),
+            b"private" | b"no-store" => {
+                self.prevents |= is_valid && argument.is_empty() && parameter.is_empty();
+            }
+            _ => {}
         }
     }
 }
 
-/// The members of a list, split at the commas outside quoted strings. `false` if a quoted string
-/// has no end: caches disagree on such a line, so it is split at every comma.
-fn members(line: &[u8]) -> (Vec<&[u8]>, bool) {
-    let (mut quoted, mut escaped) = (false, false);
-    let members = line.split(|byte| {
-        let separates = *byte == b',' && !quoted;
-        if *byte == b'"' && !escaped {
-            quoted = !quoted;
-        }
-        escaped = quoted && *byte == b'\\' && !escaped;
-        separates
-    });
-    let members = members.collect();
-    if quoted {
-        return (line.split(|byte| *byte == b',').collect(), false);
-    }
-    (members, true)
+/// Whether a byte of a header line is within a quoted string.
+#[derive(Default)]
+struct QuotedString {
+    quoted: bool,
+    escaped: bool,
 }
 
-/// Whether the number of seconds is above 0. Caches accept it in quotes, above every range, and
-/// some with other characters behind the digits.
-fn is_positive(seconds: &[u8]) -> bool {
-    let seconds = seconds.trim_ascii();
-    let seconds = seconds.strip_prefix(b"\"").unwrap_or(seconds).trim_ascii();
-    let mut digits = seconds.iter().take_while(|byte| byte.is_ascii_digit());
+impl QuotedString {
+    const fn read(&mut self, byte: u8) {
+        match byte {
+            _ if self.escaped => self.escaped = false,
+            b'"' => self.quoted = !self.quoted,
+            b'\\' => self.escaped = self.quoted,
+            _ => {}
+        }
+    }
+}
+
+/// Whether the number of seconds behind a `=` is above 0. Caches accept it in quotes, above every
+/// range, and some with other characters behind the digits.
+fn is_positive(argument: &[u8]) -> bool {
+    let is_before = |byte: &&u8| matches!(byte, b'=' | b'"' | b' ' | b'\t');
+    let digits = argument.iter().skip_while(is_before);
+    let mut digits = digits.take_while(|byte| byte.is_ascii_digit());
     digits.any(|digit| *digit != b'0')
 }
 
-/// Whether this `content-type` is that of a gRPC call, but not of gRPC-Web.
-fn is_grpc(content_type: &[u8]) -> bool {
-    let rest = content_type.strip_prefix(b"application/grpc");
-    matches!(rest, Some([] | [b'+' | b';', ..]))
-}
-
-fn http_date(value: &[u8]) -> Option<SystemTime> {
-    let text = str::from_utf8(value).ok()?;
-    httpdate::parse_http_date(text.trim_ascii()).ok()
+fn http_date(value: &[u8]) -> Option<HttpDate> {
+    str::from_utf8(value.trim_ascii()).ok()?.parse().ok()
 }
 
 #[cfg(test)]

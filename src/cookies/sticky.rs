@@ -46,15 +46,20 @@ impl Sticky {
         }
     }
 
-    /// The content of the request's cookie. `None` if there are several of that name, or if it
-    /// was written for another revision or salt, names none of `versions`, or is malformed.
+    /// The contents of the request's cookies of this name that are valid, in their order. A
+    /// cookie is not valid if it was written for another revision or salt, names none of
+    /// `versions`, or is malformed. There are several after a change of `domain` or `path`, or if
+    /// another host of the domain set one.
     pub fn recall<'v>(
         &self,
         request: &Request<'_>,
-        versions: impl IntoIterator<Item = &'v str>,
-    ) -> Option<Memory> {
-        let mut cookies = request.cookies(self.set.id);
-        let cookie = cookies.next().filter(|_| cookies.len() == 0)?;
+        versions: impl Iterator<Item = &'v str> + Clone,
+    ) -> impl Iterator<Item = Memory> {
+        let cookies = request.cookies(self.set.id);
+        cookies.filter_map(move |cookie| self.read(cookie, versions.clone()))
+    }
+
+    fn read<'v>(&self, cookie: &[u8], versions: impl Iterator<Item = &'v str>) -> Option<Memory> {
         let mut parts = cookie.split(|byte| *byte == b':');
         let [layout, epoch, version, position] = [(); 4].map(|()| parts.next());
         if parts.next().is_some() || layout? != LAYOUT || epoch? != self.epoch.as_bytes() {

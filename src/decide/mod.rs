@@ -13,6 +13,9 @@
 //! 5. a version that the guardrail has rolled back → stable, `rolled_back`; not if a rule
 //!    without `percent` forces it, because a person asks for that version on purpose
 //!
+//! A CORS preflight is decided without an identity and is not a visit: no cookie, copy or sample,
+//! and a decision that would count as an exposure has the reason `no_identity`.
+//!
 //! This order is written once, in [`decide_traced`] and the strategies; `divvy explain` prints
 //! the [trace] that it records.
 
@@ -48,6 +51,8 @@ pub struct Outcome<'a> {
     /// Headers that an earlier divvy filter of the chain wrote. They stay as they are, except the
     /// assignment, to which these decisions are added.
     pub kept: Vec<HeaderId>,
+    /// Whether the request is a CORS preflight.
+    pub is_preflight: bool,
 }
 
 /// The decisions of all rollouts that match this request.
@@ -94,7 +99,8 @@ pub fn decide_traced<'a>(
         decisions.push(decision);
         memories.extend(memory.map(|memory| (id, memory)));
     }
-    let mirror = if policy.features.mirrors && !is_routed {
+    let is_preflight = request.is_preflight();
+    let mirror = if policy.features.mirrors && !is_routed && !is_preflight {
         mirror::mirrored(policy, &decisions, request, &visitor)
     } else {
         None
@@ -107,6 +113,7 @@ pub fn decide_traced<'a>(
         mirror,
         forwarded,
         kept,
+        is_preflight,
     }
 }
 
@@ -164,6 +171,9 @@ fn decide_one(
     if !rollout.enabled {
         return (decided(stable, Reason::Disabled, false), None);
     }
+    if context.request.is_preflight() {
+        trace.step(|| TraceStep::new("identity", "none: a CORS preflight is not a visit"));
+    }
     let mut memory = None;
     let decision = if let Some(decision) = inherited(id, rollout, context, trace) {
         decision
@@ -192,7 +202,8 @@ fn decide_one(
         && rollout.is_rolled_back(id, decision.version, context.request.environment());
     if rollout.plan.as_ref().is_some_and(|plan| plan.is_guarded()) {
         trace.step(|| {
-            let text = match (rolled_back, decision.judged) {
+            let judged = decision.judged && !context.request.is_preflight();
+            let text = match (rolled_back, judged) {
                 (true, _) => "the version is rolled back: stable",
                 (false, true) => "the response counts; no rollback of this version is known",
                 (false, false) => "the response does not count",
@@ -200,10 +211,30 @@ fn decide_one(
             TraceStep::new("guardrail", text)
         });
     }
-    if rolled_back {
-        return (decided(stable, Reason::RolledBack, false), memory);
+    let decision = if rolled_back {
+        decided(stable, Reason::RolledBack, false)
+    } else {
+        decision
+    };
+    if context.request.is_preflight() {
+        return (without_visit(decision), None);
     }
     (decision, memory)
+}
+
+/// The decision about a request that is not a visit: neither a sample for the guardrail nor an
+/// exposure, which applications log by the reason.
+fn without_visit(decision: Decision) -> Decision {
+    let reason = |reason| match reason {
+        Reason::Split | Reason::Sticky => Reason::NoIdentity,
+        other => other,
+    };
+    Decision {
+        reason: reason(decision.reason),
+        upstream: decision.upstream.map(reason),
+        judged: false,
+        ..decision
+    }
 }
 
 /// The decision of a trusted upstream proxy for a version of this rollout.

@@ -5,7 +5,7 @@ use super::chain::ChainHeaders;
 use super::configuration::Configuration;
 use super::facts::RequestFacts;
 use super::host::{Exchange, HeaderLines, Host, Message, Refused};
-use crate::decide;
+use crate::decide::{self, Outcome};
 use crate::decision::{Decisions, Reason};
 use crate::output::{self, HeaderChange};
 use crate::policy::Policy;
@@ -16,6 +16,7 @@ use crate::request::Request;
 pub(super) struct BegunRequest {
     pub decisions: Decisions,
     pub cookies: Vec<String>,
+    pub is_preflight: bool,
 }
 
 /// Decides a request and changes its headers.
@@ -52,7 +53,9 @@ pub(super) fn assign<H: Host>(
         configuration.buffer.set(buffer);
         if policy.features.sets_cookies {
             assigned.cookies = output::cookies(policy, &outcome);
+            keep_minted(policy, &request, &outcome, exchange, &mut assigned.cookies);
         }
+        assigned.is_preflight = outcome.is_preflight;
         assigned.decisions = outcome.decisions;
     } else {
         let outcome = decide::decide_unread(policy);
@@ -66,6 +69,25 @@ pub(super) fn assign<H: Host>(
         chain.add(names);
     }
     assigned
+}
+
+/// Keeps the line of a minted cookie until the end of the request, or adds it to `cookies` if the
+/// request was kept with one before Envoy followed a redirect. The redirected request carries the
+/// cookie, as the first one did, and may match no rollout.
+fn keep_minted(
+    policy: &Policy,
+    request: &Request<'_>,
+    outcome: &Outcome<'_>,
+    exchange: &impl Exchange,
+    cookies: &mut Vec<String>,
+) {
+    let Some(mint) = &policy.mint else { return };
+    if let Some(line) = output::minted_cookie(policy, outcome) {
+        exchange.keep(&mint.kept_as, line.as_bytes());
+    } else if request.lines(mint.original_url).next().is_some() {
+        let line = exchange.kept(&mint.kept_as);
+        cookies.extend(line.and_then(|line| String::from_utf8(line).ok()));
+    }
 }
 
 /// Takes all decisions back: the host refused a header, so the request might take any route.

@@ -58,6 +58,10 @@ pub trait Host {
     /// Writes a shared value whatever it is now.
     fn set_shared(&self, key: &str, value: &[u8]);
 
+    /// From now on, what requests keep under this name ([`Exchange::keep`]) outlasts a redirect
+    /// that the proxy follows by itself. A host that refuses forgets it then.
+    fn keep_through_redirects(&self, name: &str);
+
     /// Defines a metric. [`super::Vm`] asks once per name.
     ///
     /// # Errors
@@ -134,6 +138,12 @@ pub trait Exchange {
 
     /// Replaces these names. They last as long as this run of the filter chain.
     fn set_chain_headers(&self, message: Message, names: &[u8]);
+
+    /// Keeps a value under a name until the end of the request. A refusal is ignored.
+    fn keep(&self, name: &str, value: &[u8]);
+
+    /// The value that the request keeps under a name.
+    fn kept(&self, name: &str) -> Option<Vec<u8>>;
 
     /// URI SAN of the client certificate that the connection verified.
     fn peer_uri_san(&self) -> Option<Vec<u8>>;

@@ -24,6 +24,7 @@ pub struct OpenRequest<H> {
     decisions: Decisions,
     /// Values of `set-cookie` for the client.
     cookies: Vec<String>,
+    is_preflight: bool,
     /// Whether responses are counted for one of the decisions.
     counted: bool,
     /// The decisions that guardrails judge.
@@ -50,10 +51,14 @@ impl<H: Host> OpenRequest<H> {
         end_of_stream: bool,
     ) -> Option<Self> {
         configuration.on_request();
-        let BegunRequest { decisions, cookies } = assign(configuration, exchange);
+        let BegunRequest {
+            decisions,
+            cookies,
+            is_preflight,
+        } = assign(configuration, exchange);
         let active = &configuration.active;
         let tells = !active.policy.response_headers.is_empty();
-        if decisions.is_empty() && !tells {
+        if decisions.is_empty() && !tells && cookies.is_empty() {
             return None;
         }
         let vm = &configuration.vm;
@@ -80,6 +85,7 @@ impl<H: Host> OpenRequest<H> {
             configuration: Rc::clone(configuration),
             decisions,
             cookies,
+            is_preflight,
             counted,
             judging,
             started,
@@ -259,6 +265,7 @@ impl<H: Host> OpenRequest<H> {
         output::change_response(
             &configuration.active.policy,
             &self.decisions,
+            !self.is_preflight,
             &mut buffer,
             |header| chain.value(header),
             |change| {

@@ -66,6 +66,9 @@ impl<H: Host> Plugin<H> {
                     marks.set_started_empty();
                 }
                 marks.set_accepted();
+                if let Some(mint) = &policy.mint {
+                    vm.host.keep_through_redirects(&mint.kept_as);
+                }
                 let node = vm.host.node_id().filter(|_| policy.inheritance.is_some());
                 if policy.set_node(&node.unwrap_or_default()) {
                     log::warn!("{NOT_ON_A_GATEWAY}");

@@ -13,6 +13,12 @@ pub trait MintRule {
     fn mints(&self, visitor: &Visitor<'_, '_>) -> bool;
 }
 
+/// Sources of the identity of a request that is not sent for a user.
+static NO_SOURCES: Identification = Identification {
+    sources: Vec::new(),
+    ignored: Vec::new(),
+};
+
 /// The sender of a request. Nothing is looked up until a decision needs it.
 pub struct Visitor<'a, 'r> {
     identification: &'a Identification,
@@ -36,6 +42,12 @@ impl<'a, 'r> Visitor<'a, 'r> {
             found: OnceCell::new(),
             minted: OnceCell::new(),
         }
+    }
+
+    /// The sender of a request that is not sent for a user, such as a CORS preflight: never has
+    /// an identity.
+    pub const fn nobody(request: &'a Request<'r>) -> Self {
+        Self::new(request, &NO_SOURCES, None)
     }
 
     /// The same visitor, of whom nothing has been looked up.

@@ -2,9 +2,12 @@
 //!
 //! Depends on `decide` and `policy`; must not depend on `filter`, which applies the changes.
 
+mod cookies;
 mod response;
 mod series;
 
+use cookies::carry_minted;
+pub use cookies::{cookies, minted_cookie};
 pub use response::change_response;
 pub use series::{
     duration_series, guardrail_series, request_series, response_series, series, weight_series,
@@ -37,6 +40,9 @@ pub fn change_request<'p>(
     text: &mut Vec<u8>,
     mut change: impl FnMut(HeaderChange<'p, '_>),
 ) {
+    if policy.features.sets_cookies && carry_minted(policy, request, outcome, text) {
+        change(HeaderChange::Set("cookie", text));
+    }
     let mut arrived = request.header_ids();
     if arrived.any(|id| policy.reserved_header(id).is_some()) {
         replace(policy, request, outcome, text, change);
@@ -92,7 +98,7 @@ fn set<'p>(
             change(*id, HeaderChange::Set(&header.name, value));
         }
     }
-    if policy.features.exposes {
+    if policy.features.exposes && !outcome.is_preflight {
         for shown in exposed(policy, &outcome.decisions) {
             if !outcome.kept.contains(&shown.id) {
                 change(shown.id, HeaderChange::Set(shown.name, shown.text));
@@ -244,26 +250,6 @@ fn join<'d>(policy: &Policy, decisions: impl Iterator<Item = &'d Decision>, text
         };
         write_decision(text, &version.member, decision.reason, decision.upstream);
     }
-}
-
-/// The values of the `set-cookie` headers of the response.
-pub fn cookies(policy: &Policy, outcome: &Outcome<'_>) -> Vec<String> {
-    let mut lines = Vec::new();
-    if let (Some(mint), Some(identity)) = (&policy.mint, &outcome.identity)
-        && identity.origin == Origin::Minted
-    {
-        lines.push(mint.set.line(&String::from_utf8_lossy(&identity.bytes)));
-    }
-    for (id, memory) in &outcome.memories {
-        if let Some(rollout) = policy.rollout(*id)
-            && let Some(sticky) = &rollout.sticky
-        {
-            let version = memory.version.and_then(|id| rollout.version(id));
-            let name = version.map_or("", |version| &version.name);
-            lines.push(sticky.line(name, memory.position));
-        }
-    }
-    lines
 }
 
 fn version<'p>(policy: &'p Policy, decision: &Decision) -> Option<&'p Version> {

@@ -8,15 +8,20 @@ use crate::policy::Policy;
 /// Passes the changes to a response's headers to `change`. Each header of
 /// [`Policy::response_headers`] is set or removed, so that it never comes from the upstream. `later`
 /// is the value that a later divvy filter of the chain wrote, which handles the response first.
-/// `text` is a buffer that requests share.
+/// `is_visit`: `false` for a CORS preflight. `text` is a buffer that requests share.
 pub fn change_response<'p>(
     policy: &'p Policy,
     decisions: &[Decision],
+    is_visit: bool,
     text: &mut Vec<u8>,
     later: impl Fn(&str) -> Option<Vec<u8>>,
     mut change: impl FnMut(HeaderChange<'p, '_>),
 ) {
-    let exposed = exposed(policy, decisions);
+    let exposed = if is_visit {
+        exposed(policy, decisions)
+    } else {
+        Vec::new()
+    };
     for name in &policy.response_headers {
         let later = later(name);
         let own = if policy.response_header.as_ref() == Some(name) {

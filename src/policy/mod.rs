@@ -86,6 +86,9 @@ impl Default for Policy {
 impl Policy {
     /// The sender of a request.
     pub fn visitor<'a, 'r>(&'a self, request: &'a Request<'r>) -> Visitor<'a, 'r> {
+        if request.is_preflight() {
+            return Visitor::nobody(request);
+        }
         let mint = self.mint.as_ref().map(|mint| mint as &dyn MintRule);
         Visitor::new(request, &self.identification, mint)
     }

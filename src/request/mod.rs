@@ -296,6 +296,20 @@ impl<'a> Request<'a> {
     pub fn now(&self) -> Option<u64> {
         *self.now.get_or_init(|| self.environment.now())
     }
+
+    /// Whether this is a CORS preflight: a browser asks what it may send, without the cookies and
+    /// headers of the user.
+    pub fn is_preflight(&self) -> bool {
+        self.method == Some(b"OPTIONS") && self.asks_for_a_method()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn asks_for_a_method(&self) -> bool {
+        let ids = [HeaderId::ORIGIN, HeaderId::ACCESS_CONTROL_REQUEST_METHOD];
+        ids.iter()
+            .all(|id| self.header_ids().any(|line| line == *id))
+    }
 }
 
 #[cfg(test)]

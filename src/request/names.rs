@@ -30,9 +30,20 @@ pub struct ClaimId(pub(super) u32);
 impl HeaderId {
     /// `cookie`
     pub const COOKIE: Self = Self(0);
+    /// `origin`
+    pub const ORIGIN: Self = Self(1);
+    /// `access-control-request-method`: with it, an OPTIONS request is a CORS preflight.
+    pub const ACCESS_CONTROL_REQUEST_METHOD: Self = Self(2);
 
     /// The names that every configuration asks for. No configuration can name the last three.
-    const KNOWN: [&'static str; 4] = ["cookie", ":path", ":method", ":authority"];
+    const KNOWN: [&'static str; 6] = [
+        "cookie",
+        "origin",
+        "access-control-request-method",
+        ":path",
+        ":method",
+        ":authority",
+    ];
 
     /// Its index among divvy's own headers, whose numbers come next.
     pub fn own_index(self) -> Option<usize> {

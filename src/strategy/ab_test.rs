@@ -73,7 +73,8 @@ impl AbTest {
             return Ok(choice.remembering(&cookie, None, position));
         }
         let version = self.arm(inputs, trace).ok_or(Reason::NoIdentity)?;
-        let choice = Choice::new(version, Reason::Split);
+        let reason = cookie.reason(self.traffic.constant().is_none());
+        let choice = Choice::new(version, reason);
         Ok(choice.remembering(&cookie, Some(version), position))
     }
 

@@ -74,7 +74,8 @@ impl Canary {
         } else {
             inputs.stable
         };
-        let choice = Choice::new(version, Reason::Split);
+        let reason = cookie.reason(share.constant().is_none());
+        let choice = Choice::new(version, reason);
         Ok(choice.remembering(&cookie, Some(version), position))
     }
 }
@@ -116,6 +117,10 @@ impl StrategyBehaviour for Canary {
         };
         if some_stay {
             answers.push((inputs.stable, Reason::Split));
+            // By the position in the cookie.
+            if inputs.is_sticky && some_go {
+                answers.push((inputs.stable, Reason::Sticky));
+            }
         }
         if some_go {
             answers.push((self.version, Reason::Split));

@@ -25,7 +25,7 @@ pub struct Inputs<'i, 'a, 'r> {
 }
 
 impl<'i> Inputs<'i, '_, '_> {
-    fn version_names(&self) -> impl Iterator<Item = &'i str> {
+    fn version_names(&self) -> impl Iterator<Item = &'i str> + Clone {
         self.versions.iter().map(|version| &*version.name)
     }
 
@@ -54,12 +54,14 @@ impl<'i> Inputs<'i, '_, '_> {
         identity
     }
 
-    /// Reads the sticky cookie.
+    /// Reads the sticky cookies.
     pub(super) fn remembered(&self, trace: &mut impl Trace) -> Remembered {
         let Some(sticky) = self.sticky else {
             return Remembered::default();
         };
-        let memory = sticky.recall(self.context.request, self.version_names());
+        let valid = sticky.recall(self.context.request, self.version_names());
+        let valid: Vec<_> = valid.collect();
+        let memory = valid.first().copied();
         trace.step(|| {
             let cookie = &sticky.set.name;
             let text = match memory.map(|memory| memory.version) {
@@ -72,16 +74,21 @@ impl<'i> Inputs<'i, '_, '_> {
         Remembered {
             is_sticky: true,
             memory,
+            valid,
         }
     }
 }
 
-/// What the cookie of a rollout remembers.
-#[derive(Clone, Copy, Debug, Default)]
+/// What the cookies of a rollout remember.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Remembered {
     /// Whether the rollout is sticky.
     pub is_sticky: bool,
+    /// The first valid cookie, which counts.
     memory: Option<Memory>,
+    /// All valid ones. Nothing is written that one of them says: a browser sends each that it
+    /// has, so it would be written with every response.
+    valid: Vec<Memory>,
 }
 
 impl Remembered {
@@ -91,6 +98,20 @@ impl Remembered {
 
     pub(super) fn version(&self) -> Option<VersionId> {
         self.memory?.version
+    }
+
+    /// The reason of a choice by position, where `depends`: whether it depends on the position.
+    /// The client can write that of a cookie.
+    pub(super) const fn reason(&self, depends: bool) -> Reason {
+        if depends && self.memory.is_some() {
+            Reason::Sticky
+        } else {
+            Reason::Split
+        }
+    }
+
+    fn says(&self, memory: Memory) -> bool {
+        self.valid.contains(&memory)
     }
 }
 
@@ -128,7 +149,7 @@ impl Choice {
         let memory = position.map(|position| Memory { version, position });
         let memory = memory.filter(|_| before.is_sticky);
         Self {
-            memory: memory.filter(|_| memory != before.memory),
+            memory: memory.filter(|memory| !before.says(*memory)),
             ..self
         }
     }

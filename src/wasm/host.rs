@@ -232,6 +232,10 @@ impl Host for ProxyWasm {
         let _ = set_shared(key, value, 0);
     }
 
+    fn keep_through_redirects(&self, name: &str) {
+        super::kept::declare(name);
+    }
+
     fn define_metric(&self, kind: MetricKind, name: &str) -> Result<MetricId, Refused> {
         let kind = match kind {
             MetricKind::Counter => MetricType::Counter,

@@ -11,6 +11,7 @@ mod contexts;
 mod guards;
 mod header_block;
 mod host;
+mod kept;
 mod logger;
 mod memory;
 mod stream;

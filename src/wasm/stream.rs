@@ -54,6 +54,14 @@ impl Exchange for ProxyStream {
         host::set_property(chain_property(message), names);
     }
 
+    fn keep(&self, name: &str, value: &[u8]) {
+        host::set_property(name, value);
+    }
+
+    fn kept(&self, name: &str) -> Option<Vec<u8>> {
+        owned(name)
+    }
+
     fn peer_uri_san(&self) -> Option<Vec<u8>> {
         owned("connection\0uri_san_peer_certificate")
     }

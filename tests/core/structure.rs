@@ -39,7 +39,7 @@ const MODULES: [(&str, &str); 17] = [
     ),
     (
         "output",
-        "assignment decide decision identity policy request response",
+        "assignment cookies decide decision identity policy request response",
     ),
     (
         "filter",

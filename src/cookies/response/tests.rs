@@ -69,6 +69,8 @@ fn cache_control_decides_whether_a_shared_cache_may_store_the_response() {
         // A quoted string without an end.
         ("ext=\"a, max-age=60", true),
         ("ext=\"a, public, private", true),
+        ("private, ext=\"a, public", true),
+        ("private, ext=\"a", false),
         // Numbers.
         ("max-age=\"60\"", true),
         ("max-age=\" 60\"", true),

@@ -35,6 +35,8 @@ pub struct SharedMemory {
     pub refuses_metrics: Cell<bool>,
     /// Progress of the bodies of open streams.
     pub bodies: RefCell<BTreeMap<u32, BodyProgress>>,
+    /// Name of the values that outlast a redirect.
+    pub kept_through_redirects: RefCell<String>,
 }
 
 impl Deref for MemoryHost {
@@ -116,6 +118,10 @@ impl Host for MemoryHost {
         let _ = self.swap_shared(key, value, read);
     }
 
+    fn keep_through_redirects(&self, name: &str) {
+        self.kept_through_redirects.replace(name.into());
+    }
+
     fn define_metric(&self, _: MetricKind, name: &str) -> Result<MetricId, Refused> {
         if self.refuses_metrics.get() {
             return Err(Refused);
@@ -154,6 +160,8 @@ pub struct MemoryExchange {
     pub unreadable: Cell<bool>,
     /// Whether the host refuses to set this header.
     pub refuses_to_set: Cell<Option<&'static str>>,
+    /// Values that the request keeps, by name.
+    pub kept: RefCell<BTreeMap<String, Vec<u8>>>,
     pub peer: Option<&'static str>,
     pub direction: Option<Direction>,
     /// Names of headers that divvy filters wrote, of request and response.
@@ -258,6 +266,14 @@ impl Exchange for MemoryExchange {
 
     fn set_chain_headers(&self, message: Message, names: &[u8]) {
         self.chain.borrow_mut()[usize::from(message == Message::Response)] = Some(names.into());
+    }
+
+    fn keep(&self, name: &str, value: &[u8]) {
+        self.kept.borrow_mut().insert(name.into(), value.into());
+    }
+
+    fn kept(&self, name: &str) -> Option<Vec<u8>> {
+        self.kept.borrow().get(name).cloned()
     }
 
     fn peer_uri_san(&self) -> Option<Vec<u8>> {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use divvy::filter::host::Message;
+use divvy::filter::host::{Exchange, Message};
 use divvy::filter::{OpenRequest, Plugin, Vm};
 use divvy::request::Direction;
 use memory::{MemoryExchange, MemoryHost};
@@ -322,4 +322,45 @@ fn outcomes_of_requests_count_after_their_configuration_was_replaced() {
     drop(open);
     plugin.on_tick();
     assert!(before.upgrade().is_none());
+}
+
+#[test]
+fn a_minted_cookie_outlasts_a_redirect_that_the_proxy_follows() {
+    let host = MemoryHost::default();
+    let mut config = canary(50);
+    config["identity"] = json!([{"cookie": "divvy_id", "mint": {}}]);
+    config["rollouts"][0]["match"] = json!([{"path": {"prefix": "/shop"}}]);
+    let plugin = configured(&host, &config);
+    assert_eq!(
+        *host.kept_through_redirects.borrow(),
+        "divvy_minted_divvy_id"
+    );
+    let given = |exchange: &MemoryExchange| {
+        let mut request = begin(&plugin, exchange);
+        exchange.respond("200", &[]);
+        if let Some(request) = &mut request {
+            request.on_response_headers(exchange, true);
+        }
+        exchange.header(Message::Response, "set-cookie")
+    };
+    let original = ("x-envoy-original-url", "http://shop/shop");
+    for path in ["/shop/next", "/elsewhere"] {
+        // The response to the first request is never sent.
+        let first = MemoryExchange::get(&[]);
+        first.set(Message::Request, ":path", b"/shop").unwrap();
+        begin(&plugin, &first).unwrap();
+        let cookie = first.header(Message::Request, "cookie").unwrap();
+        let next = MemoryExchange::get(&[("cookie", &cookie), original]);
+        next.set(Message::Request, ":path", path.as_bytes())
+            .unwrap();
+        next.kept.replace(first.kept.take());
+        let expected = format!("{cookie}; Path=/; SameSite=Lax; Secure; HttpOnly");
+        assert_eq!(given(&next), Some(expected), "{path}");
+        // The client had it before the redirect.
+        let known = MemoryExchange::get(&[("cookie", &cookie), original]);
+        known
+            .set(Message::Request, ":path", path.as_bytes())
+            .unwrap();
+        assert_eq!(given(&known), None, "{path}");
+    }
 }

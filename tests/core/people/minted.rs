@@ -44,6 +44,34 @@ fn the_first_request_has_the_same_decision_as_later_ones_with_the_cookie() {
 }
 
 #[test]
+fn the_next_proxy_that_mints_has_the_identity_of_the_first() {
+    let edge = policy(&config(&json!({}), &json!({})));
+    // Another rollout, and so another hash.
+    let inner = json!({"rollouts": [rollout(&canary(50.0), &json!({"salt": "inner"}))]});
+    let inner = policy(&config(&json!({"domain": "example.com"}), &inner));
+    for (arrived, sent) in [
+        (&[][..], ""),
+        (&["a=b"], "; a=b"),
+        (&["a=b; c=d", "e=\"f\""], "; a=b; c=d; e=\"f\""),
+        (&["divvy_id=; a=b"], "; divvy_id=; a=b"),
+        (&["divvy_id=null"], "; divvy_id=null"),
+    ] {
+        let lines: Vec<_> = arrived.iter().map(|line| ("cookie", *line)).collect();
+        let first = ask(&edge, &lines);
+        let id = first.cookie("divvy_id").unwrap();
+        let upstream = first.sent.as_deref().unwrap();
+        assert_eq!(upstream, format!("divvy_id={id}{sent}"));
+        let then = ask(&inner, &[("cookie", upstream)]);
+        assert_eq!(then.cookies, [""; 0], "it has an identity");
+        assert_eq!(then.identity.as_deref(), Some(id));
+        let again = ask(&inner, &[("cookie", &format!("divvy_id={id}"))]);
+        assert_eq!(again.route, then.route);
+    }
+    let known = ask(&edge, &[("x-user-id", "42"), ("cookie", "a=b")]);
+    assert_eq!(known.sent, None, "nothing was minted");
+}
+
+#[test]
 fn a_cookie_has_the_configured_attributes_and_safe_defaults() {
     for (mint, attributes) in [
         (json!({}), "; Path=/; SameSite=Lax; Secure; HttpOnly"),
@@ -51,6 +79,10 @@ fn a_cookie_has_the_configured_attributes_and_safe_defaults() {
             json!({"maxAge": "30d", "path": "/shop", "domain": "example.com", "sameSite": "Strict",
                    "secure": true, "httpOnly": false}),
             "; Path=/shop; Max-Age=2592000; Domain=example.com; SameSite=Strict; Secure",
+        ),
+        (
+            json!({"sameSite": "None", "partitioned": true}),
+            "; Path=/; SameSite=None; Secure; HttpOnly; Partitioned",
         ),
         (
             json!({"sameSite": "Lax", "secure": false}),

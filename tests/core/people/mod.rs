@@ -3,6 +3,7 @@
 mod chain;
 mod minted;
 mod mirror;
+mod preflight;
 mod sticky;
 
 use std::rc::Rc;
@@ -62,6 +63,8 @@ struct Answer {
     route: Option<String>,
     mirror: Option<String>,
     identity: Option<String>,
+    /// The `cookie` header that the upstream receives, if it was changed.
+    sent: Option<String>,
     cookies: Vec<String>,
 }
 
@@ -97,6 +100,7 @@ fn ask_in(world: &World, policy: &Policy, headers: &[(&str, &str)]) -> Answer {
                 "x-divvy-route" => answer.route = value,
                 "x-divvy-mirror" => answer.mirror = value,
                 "x-user" => answer.identity = value,
+                "cookie" => answer.sent = value,
                 other => panic!("{other} is set"),
             }
         }

@@ -52,7 +52,7 @@ fn user_with(policy: &Policy, version: &str) -> (String, String) {
 #[test]
 fn the_sticky_cookie_is_written_once_and_not_renewed() {
     let policy = policy(&config(&canary(50.0)));
-    for (version, reason) in [("v1", "split"), ("v2", "sticky")] {
+    for version in ["v1", "v2"] {
         let (user, cookie) = user_with(&policy, version);
         let parts: Vec<_> = cookie.split(':').collect();
         assert_eq!(
@@ -62,7 +62,7 @@ fn the_sticky_cookie_is_written_once_and_not_renewed() {
         let again = come_back(&policy, &user, &cookie);
         assert_eq!(
             again.assignment(),
-            format!("checkout={version};reason={reason}")
+            format!("checkout={version};reason=sticky")
         );
         assert_eq!(again.cookies, [""; 0]);
     }
@@ -181,8 +181,6 @@ fn an_invalid_or_outdated_cookie_is_ignored() {
         garbage("4 KB", &long),
         garbage("another layout", &cookie.replacen("1:", "2:", 1)),
         garbage("a position above the maximum", "1:00000000:v2:1000000"),
-        garbage("twice", &format!("{cookie}; {STICKY}={cookie}")),
-        garbage("twice, different", &format!("{cookie}; {STICKY}=x")),
     ] {
         let answer = come_back(&policy(config), &user, &cookie);
         assert_eq!(
@@ -196,6 +194,89 @@ fn an_invalid_or_outdated_cookie_is_ignored() {
             released,
             "{why}: {answer:?}"
         );
+    }
+}
+
+#[test]
+fn of_several_cookies_the_first_valid_one_counts_and_none_is_written_again() {
+    let config = config(&canary(50.0));
+    let policy = policy(&config);
+    let (_, v2) = user_with(&policy, "v2");
+    let (user, v1) = user_with(&policy, "v1");
+    let old = super::policy(&build::with(
+        config.clone(),
+        &json!({"rollouts": [config_with(&canary(50.0), &json!({"revision": "0"}))["rollouts"][0]]}),
+    ));
+    let (_, old) = user_with(&old, "v2");
+    let [sticky_v1, sticky_v2] = ["v1", "v2"].map(|name| format!("checkout={name};reason=sticky"));
+    for (cookies, assignment, writes) in [
+        (&[&*v2, &v2][..], &*sticky_v2, false),
+        (&[&v2, &v1], &sticky_v2, false),
+        (&[&v1, &v2], &sticky_v1, false),
+        (&["x", &v2], &sticky_v2, false),
+        (&["", "1:::", &v2, "x"], &sticky_v2, false),
+        (&[&old, &v2], &sticky_v2, false),
+        (&[&v2, &old], &sticky_v2, false),
+        (&["\"x\"", &format!("\"{v2}\"")], &sticky_v2, false),
+        (&["x", &old], "checkout=v1;reason=split", true),
+        (&[&v2.replace(":v2:", ":v9:"), &v1], &sticky_v1, false),
+    ] {
+        let pairs: Vec<_> = cookies
+            .iter()
+            .map(|value| format!("{STICKY}={value}"))
+            .collect();
+        let lines: Vec<_> = pairs.iter().map(|pair| ("cookie", &**pair)).collect();
+        let joined = format!("a=b; {}; c=d", pairs.join("; "));
+        for headers in [lines, vec![("cookie", &*joined)]] {
+            let answer = ask(&policy, &[headers, vec![("x-user-id", &*user)]].concat());
+            assert_eq!(answer.assignment(), assignment, "{cookies:?}");
+            assert_eq!(answer.cookie(STICKY).is_some(), writes, "{cookies:?}");
+        }
+    }
+}
+
+#[test]
+fn a_cookie_beside_the_written_one_does_not_cause_one_with_every_response() {
+    let before = policy(&config(&canary(10.0)));
+    let after = policy(&config(&canary(60.0)));
+    // A user whom the larger weight includes. The old cookie has another domain and stays.
+    let users = (1..).map(|user: u32| user.to_string());
+    let mut joined = users.filter_map(|user| {
+        let (cookie, first) = first(&before, &user);
+        let then = come_back(&after, &user, &cookie);
+        (first.route != then.route).then_some((user, cookie, then))
+    });
+    let (user, old, then) = joined.next().unwrap();
+    let new = then.cookie(STICKY).unwrap().to_owned();
+    assert_eq!(then.assignment(), "checkout=v2;reason=sticky");
+    for both in [
+        format!("{old}; {STICKY}={new}"),
+        format!("{new}; {STICKY}={old}"),
+    ] {
+        for user in [&*user, "someone-else"] {
+            let answer = come_back(&after, user, &both);
+            assert_eq!(answer.assignment(), "checkout=v2;reason=sticky", "{both}");
+            assert_eq!(answer.cookies, [""; 0], "{both}");
+        }
+    }
+}
+
+#[test]
+fn a_position_from_the_cookie_is_never_reported_as_a_split() {
+    let half = test([1, 1], &json!({"traffic": 50}));
+    for strategy in [canary(50.0), half] {
+        let policy = policy(&config(&strategy));
+        let (_, cookie) = user_with(&policy, "v2");
+        let epoch = cookie.split(':').nth(1).unwrap();
+        // No version, stable, and a version that has no share.
+        for (version, position) in [("", 0), ("", 999_999), ("v1", 0), ("v1", 999_999)] {
+            for user in ["alice", "bob", "carol"] {
+                let forged = format!("1:{epoch}:{version}:{position}");
+                let answer = come_back(&policy, user, &forged);
+                let is_split = answer.assignment().ends_with("split");
+                assert!(!is_split, "{strategy} {forged}: {answer:?}");
+            }
+        }
     }
 }
 

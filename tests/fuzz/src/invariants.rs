@@ -196,7 +196,7 @@ fn check_request_changes(policy: &Policy, request: &Request<'_>, outcome: &Outco
 fn check_response_changes(policy: &Policy, decisions: &[Decision]) {
     let mut changed = Vec::new();
     let alone = |_: &str| None;
-    output::change_response(policy, decisions, &mut Vec::new(), alone, |change| {
+    output::change_response(policy, decisions, true, &mut Vec::new(), alone, |change| {
         changed.push(match change {
             HeaderChange::Set(name, value) => {
                 assert_sendable(value, false);

@@ -106,6 +106,7 @@ fn exchanges() -> [Exchange; 6] {
         user().without_response(0x40),
         Exchange::get("/checkout/cart")
             .property(&["source", "address"], "10.0.0.1:4711")
+            .header("x-envoy-original-url", "http://shop/checkout")
             .header("x-group", "forged")
             .header("x-divvy-mirror", "forged"),
     ]
@@ -172,6 +173,8 @@ fn every_import_of_the_filter_is_tested_with_failures() {
         Call::Log,
         Call::GetBufferBytes,
         Call::GetProperty,
+        Call::SetProperty,
+        Call::CallForeignFunction,
         Call::GetSharedData,
         Call::SetSharedData,
         Call::DefineMetric,

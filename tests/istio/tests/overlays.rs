@@ -62,7 +62,7 @@ pub async fn an_ab_test_gives_each_user_an_arm_and_each_visitor_an_identity(
 
     let page = client.get_with("/", &[("accept", "text/html")]).await?;
     let cookie = page.header("set-cookie").unwrap_or_default();
-    assert!(cookie.starts_with("shop_user="), "{cookie}");
+    assert!(cookie.starts_with("__Host-shop_user="), "{cookie}");
     let again = [("accept", "text/html"), ("cookie", cookie)];
     let again = client.get_with("/", &again).await?;
     assert_eq!(

@@ -105,12 +105,20 @@ impl LoadedConfig {
             to_service.add(change);
         });
         let alone = |_: &str| None;
-        output::change_response(policy, &outcome.decisions, buffer, alone, |change| {
-            // A header that is not set is removed, in case that the service sends it.
-            if let HeaderChange::Set(..) = change {
-                to_client.add(change);
-            }
-        });
+        let is_visit = !outcome.is_preflight;
+        output::change_response(
+            policy,
+            &outcome.decisions,
+            is_visit,
+            buffer,
+            alone,
+            |change| {
+                // A header that is not set is removed, in case that the service sends it.
+                if let HeaderChange::Set(..) = change {
+                    to_client.add(change);
+                }
+            },
+        );
         let mut decisions = Vec::new();
         let mut counters = Vec::new();
         for decision in &outcome.decisions {

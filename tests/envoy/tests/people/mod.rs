@@ -1,13 +1,18 @@
 //! Minted identities, sticky cookies and mirrors on a real Envoy.
 
+mod cached;
 mod minted;
 mod mirror;
+mod passes;
+mod preflight;
 mod sessions;
 mod sticky;
 
 use crate::setup::{Edge, assignment_of, configuration, rollout_with, with};
 use anyhow::{Context, Result};
-use divvy_lab::client::Response;
+use divvy_lab::bootstrap::Bootstrap;
+use divvy_lab::client::{Http1, Response};
+use divvy_lab::envoy::{Binary, Envoy, Options};
 use serde_json::{Value, json};
 
 /// A configuration of one rollout, `checkout`, that mints the cookie `divvy_id`.
@@ -16,6 +21,16 @@ fn minting(strategy: Value, further: Value) -> Value {
         json!([{"header": "x-user-id"}, {"cookie": "divvy_id", "mint": {"maxAge": "30d"}}]);
     let rollouts = [rollout_with("checkout", strategy, further)];
     with(configuration(&rollouts), json!({"identity": identity}))
+}
+
+/// A proxy in front of another, and a client of it.
+async fn in_front_of(inner: &Edge, mut bootstrap: Bootstrap) -> Result<(Envoy, Http1)> {
+    for version in ["v1", "v2", "v3"] {
+        bootstrap = bootstrap.with_upstream(version, inner.addr)?;
+    }
+    let envoy = Envoy::start(&Binary::find()?, &bootstrap, &Options::default()).await?;
+    let client = Http1::new(envoy.listener("edge").await?);
+    Ok((envoy, client))
 }
 
 /// The cookies of a response with their attributes.

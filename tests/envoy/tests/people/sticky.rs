@@ -72,7 +72,12 @@ async fn an_invalid_cookie_is_ignored_and_replaced() -> Result<()> {
         (
             "twice",
             format!("{STICKY}={good}; {STICKY}={good}"),
-            "split",
+            "sticky",
+        ),
+        (
+            "behind an invalid one",
+            format!("{STICKY}=x; a=b; {STICKY}={good}"),
+            "sticky",
         ),
     ] {
         let answer = get(&edge, "1", &cookies).await?;
@@ -90,6 +95,46 @@ async fn an_invalid_cookie_is_ignored_and_replaced() -> Result<()> {
         "checkout=v1;reason=split",
         "a new revision"
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_change_of_the_domain_writes_one_cookie_and_keeps_the_version() -> Result<()> {
+    let edge = Edge::start(&sticky(canary(20.0), json!({}))).await?;
+    let mut before = Vec::new();
+    for user in 0..60 {
+        let answer = get(&edge, &user.to_string(), "").await?;
+        let value = value_of(&answer, STICKY).context("a cookie")?;
+        before.push((user.to_string(), value));
+    }
+    let wide = json!({"sticky": {"cookie": STICKY, "domain": "example.com"}});
+    edge.put(&sticky(canary(80.0), wide)).await?;
+    let mut joined = 0;
+    for (user, old) in before.iter().filter(|(_, value)| value.contains(":v1:")) {
+        // The browser keeps the cookie without a domain beside the new one.
+        let mut jar = vec![format!("{STICKY}={old}")];
+        let mut writes = 0;
+        let mut versions = Vec::new();
+        for request in 0..6 {
+            // They sign in.
+            let user = if request < 3 { user } else { "someone-else" };
+            let answer = get(&edge, user, &jar.join("; ")).await?;
+            versions.push(served_by(&answer).context("a version")?.to_owned());
+            if let Some(value) = value_of(&answer, STICKY) {
+                writes += 1;
+                jar.truncate(1);
+                jar.push(format!("{STICKY}={value}"));
+            }
+        }
+        let v2 = versions[0] == "v2";
+        joined += u32::from(v2);
+        assert!(
+            versions.iter().all(|version| *version == versions[0]),
+            "{versions:?}"
+        );
+        assert_eq!(writes, u32::from(v2), "{jar:?}");
+    }
+    assert!(joined > 20, "{joined}");
     Ok(())
 }
 

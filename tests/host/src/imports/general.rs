@@ -75,6 +75,14 @@ fn link_properties(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         stream.properties.insert(path.to_vec(), value.to_vec());
         Ok(())
     } }
+    // What is declared: the type and the span of a property, which has one span here.
+    host_call! { linker, CallForeignFunction,
+        |guest, name: u32, length: u32, _: u32, _: u32, pointer: u32, size: u32| {
+        give(guest, pointer, size, |memory, _, _| {
+            let known = read(memory, name, length)? == b"declare_property";
+            known.then_some(()).ok_or(Status::NOT_FOUND)
+        })
+    } }
     host_call! { linker, GetBufferBytes,
         |guest, kind: u32, start: u32, max: u32, pointer: u32, length: u32| {
         let bytes = contents(guest.data(), kind)?.len();

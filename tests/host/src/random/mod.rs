@@ -188,7 +188,7 @@ impl Random {
             0 => sources.push(json!({"cookie": "uid"})),
             1 => {
                 let when = json!({"header": "x-a", "present": true});
-                sources.push(json!({"cookie": "uid", "mint": {"maxAge": "30d", "when": when}}));
+                sources.push(json!({"cookie": "uid", "mint": {"maxAge": "30d", "partitioned": true, "when": when}}));
             }
             _ => {}
         }
