@@ -189,7 +189,7 @@ impl Host for ProxyWasm {
     }
 
     fn node_id(&self) -> Option<Vec<u8>> {
-        owned("node\0id")
+        owned("xds\0node\0id")
     }
 
     fn tick_every(&self, interval: Duration) {

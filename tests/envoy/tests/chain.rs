@@ -162,10 +162,15 @@ async fn a_workload_is_trusted_on_an_outbound_listener() -> Result<()> {
         configuration(&[rollout("checkout", all_users_get("v1"))]),
         json!({"trust": {"workload": true}}),
     );
-    for (direction, version) in [
-        (None, "v1"),
-        (Some("INBOUND"), "v1"),
-        (Some("OUTBOUND"), "v2"),
+    let gateway = "router~10.0.0.1~gw.istio-system~istio-system.svc.cluster.local";
+    let sidecar = "sidecar~10.0.0.1~app.shop~shop.svc.cluster.local";
+    for (direction, node, version) in [
+        (None, "edge", "v1"),
+        (Some("INBOUND"), sidecar, "v1"),
+        (Some("OUTBOUND"), sidecar, "v2"),
+        (Some("OUTBOUND"), "edge", "v2"),
+        // Its listeners are outbound too, but its requests come from clients.
+        (Some("OUTBOUND"), gateway, "v1"),
     ] {
         let edge: Edge = Setup::new(&trusting)?
             .bootstrap(|mut bootstrap| {
@@ -173,6 +178,7 @@ async fn a_workload_is_trusted_on_an_outbound_listener() -> Result<()> {
                     bootstrap.json()["static_resources"]["listeners"][0]["traffic_direction"] =
                         json!(direction);
                 }
+                bootstrap.json()["node"]["id"] = json!(node);
                 chain::keep_assignment_header(&mut bootstrap)?;
                 Ok(bootstrap)
             })?
@@ -183,7 +189,7 @@ async fn a_workload_is_trusted_on_an_outbound_listener() -> Result<()> {
         assert_eq!(
             served_by(&answer),
             Some(version),
-            "{direction:?}: {:?}",
+            "{direction:?} {node}: {:?}",
             assignment_of(&answer)
         );
     }

@@ -19,6 +19,7 @@ mod files;
 mod mesh;
 mod migrating;
 mod overlays;
+mod two_plugins;
 
 /// The lab, started by the first test.
 #[derive(Default)]
@@ -76,8 +77,10 @@ fn main() -> ExitCode {
             edge::a_thousand_users_get_the_version_that_the_library_computes,
             edge::a_forged_route_header_has_no_effect,
             edge::the_mesh_configuration_gives_metrics_their_labels,
+            two_plugins::two_plugins_of_one_gateway_agree_in_both_orders,
             overlays::changing_the_active_version_moves_all_users,
             overlays::an_ab_test_gives_each_user_an_arm_and_each_visitor_an_identity,
+            mesh::a_gateway_does_not_trust_its_clients_as_a_workload,
             mesh::payments_follow_the_decision_of_the_gateway_about_the_checkout,
             migrating::weights_of_a_mesh_service_become_a_canary_in_the_sidecars_of_its_callers,
             examples::a_mirror_copies_requests_of_stable_users_and_its_responses_are_ignored,

@@ -202,3 +202,30 @@ pub async fn payments_follow_the_decision_of_the_gateway_about_the_checkout(
     }
     Ok(())
 }
+
+/// A gateway's listeners are outbound as a sidecar's are, but its requests come from clients.
+pub async fn a_gateway_does_not_trust_its_clients_as_a_workload(lab: &Lab) -> Result<()> {
+    // Without the early removal, so that only divvy has to tell them apart.
+    let edits = [Edit::replace(
+        "- remove: x-divvy-assignment",
+        "- remove: x-nothing",
+    )];
+    let shop = Shop::open_with(lab, "overlays/edge", &edits, Options::gateway()).await?;
+    let mut configuration = shop.configuration().await?;
+    configuration["trust"] = json!({"workload": true});
+    configuration["version"] = json!("trusting");
+    shop.configure(&configuration).await?;
+    let warning = "trust.workload has no effect on a gateway";
+    shop.proxy
+        .logs(&["\"trusting\" is in force", warning])
+        .await?;
+    let forged = [("x-divvy-assignment", "checkout=v2;reason=split")];
+    let client = shop.client();
+    for _ in 0..20 {
+        let answer = client.get_with("/checkout", &forged).await?;
+        assert_eq!(served_by(&answer), "v1");
+        let told = answer.header("x-divvy-version");
+        assert_eq!(told, Some("checkout=v1;reason=no_identity"));
+    }
+    Ok(())
+}
