@@ -44,7 +44,7 @@ fn eight_vms_with_concurrent_writes_lose_no_count() {
     let (conflicts, given_up) = process.contention();
     assert!(conflicts > 1_000, "{conflicts} conflicts are no contention");
     assert!(given_up < conflicts / 100, "{given_up} ticks had no effect");
-    // Who gave up still has its counts, until the next tick.
+    // A VM that gave up keeps its counts until the next tick.
     for _ in 0..10 {
         process.idle();
     }
