@@ -101,8 +101,8 @@ async fn the_first_rule_that_matches_wins_and_a_percent_is_of_users() -> Result<
         ("/?new=0", &[USER, BETA], "v1", "rule"),
         ("/?new=0", &[GAMMA], "v2", "rule"),
         ("/?new=1", &[GAMMA], "v2", "rule"),
-        // Without an identity no percent applies, not even 100.
-        ("/", &[BETA], "v2", "rule"),
+        // Without an identity only the percents 0 and 100 apply.
+        ("/", &[BETA], "v3", "rule"),
         ("/", &[("x-ring", "BETA")], "v1", "split"),
     ] {
         let answer = edge.client.get_with(path, headers).await?;

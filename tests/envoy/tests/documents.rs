@@ -108,6 +108,36 @@ fn the_label_regexes_skip_envoys_own_series() -> Result<()> {
     Ok(())
 }
 
+/// `hot_restart.rs` has the values of the gauges.
+#[test]
+fn queries_have_known_names_and_are_right_for_several_jobs_and_sums_of_gauges() -> Result<()> {
+    let metrics = read("envoy/docs/METRICS.md")?;
+    let mut queries = 0;
+    for document in documents()? {
+        let page = read(&document)?;
+        for language in ["promql", "yaml alerts", "yaml flagger", "yaml argo"] {
+            for block in blocks(&page, language) {
+                queries += 1;
+                let words = block.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+                for word in words.filter(|word| word.starts_with("divvy_")) {
+                    let name = word.trim_end_matches("_bucket");
+                    assert!(metrics.contains(&format!("`{name}`")), "{document}: {word}");
+                }
+                for labels in block.split("by (").skip(1) {
+                    let labels = labels.split(')').next().unwrap_or_default();
+                    assert!(labels.split(", ").any(|label| label == "job"), "{labels}");
+                }
+                // States of two processes add up; only "above 0" has one meaning.
+                for gauge in ["divvy_config_inert", "divvy_guardrail_state"] {
+                    assert!(!block.contains(&format!("{gauge} == ")), "{block}");
+                }
+            }
+        }
+    }
+    assert!(queries >= 5, "{queries} blocks");
+    Ok(())
+}
+
 #[test]
 fn every_relative_link_of_the_documents_exists() -> Result<()> {
     for document in documents()? {
