@@ -5,8 +5,6 @@
 
 use std::time::{Duration, SystemTime};
 
-use httpdate::HttpDate;
-
 use crate::response::{ContentKind, status_code};
 
 /// What the status and the headers of a response say about cookies.
@@ -21,8 +19,8 @@ pub struct ResponseRules {
     /// `surrogate-control`.
     surrogates: Directives,
     /// The latest valid `expires`.
-    expires: Option<HttpDate>,
-    date: Option<HttpDate>,
+    expires: Option<SystemTime>,
+    date: Option<SystemTime>,
 }
 
 impl ResponseRules {
@@ -68,7 +66,7 @@ impl ResponseRules {
         if let Some(date) = self.date {
             return expires > date;
         }
-        let expires = SystemTime::from(expires).duration_since(SystemTime::UNIX_EPOCH);
+        let expires = expires.duration_since(SystemTime::UNIX_EPOCH);
         // Without a clock it may be in the future.
         expires.is_ok_and(|expires| now().is_none_or(|now| expires > now))
     }
@@ -148,8 +146,32 @@ fn is_positive(argument: &[u8]) -> bool {
     digits.any(|digit| *digit != b'0')
 }
 
-fn http_date(value: &[u8]) -> Option<HttpDate> {
-    str::from_utf8(value.trim_ascii()).ok()?.parse().ok()
+/// The time of an HTTP date in one of its three forms (RFC 9110, section 5.6.7), read as RFC 3339: a
+/// crate for HTTP dates would add 8 KB to the module.
+fn http_date(value: &[u8]) -> Option<SystemTime> {
+    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let text = str::from_utf8(value).ok()?;
+    let mut parts = text.split([' ', ',', '-']).filter(|part| !part.is_empty());
+    let [_, first, second, third, fourth] = [(); 5].map(|()| parts.next());
+    let is_asctime = first?.starts_with(|letter: char| letter.is_ascii_alphabetic());
+    let (day, month, year, time) = if is_asctime {
+        (second?, first?, fourth?, third?)
+    } else if parts.next()? == "GMT" {
+        (first?, second?, third?, fourth?)
+    } else {
+        return None;
+    };
+    let place = MONTHS
+        .find(month)
+        .filter(|place| month.len() == 3 && place % 3 == 0)?;
+    let month = place.checked_div(3)?.checked_add(1)?;
+    let century = match year.as_bytes() {
+        [b'0'..=b'6', _] => "20",
+        [_, _] => "19",
+        _ => "",
+    };
+    let date = format!("{century}{year}-{month:02}-{day:0>2}T{time}Z");
+    humantime::parse_rfc3339(&date).ok()
 }
 
 #[cfg(test)]
