@@ -1,11 +1,13 @@
 //! `divvy top` with real Envoys.
 
 use crate::setup::{
-    DURATIONS, Edge, Setup, all_users_get, canary, configuration, expect, rollout, served_by,
+    DURATIONS, Edge, PATIENCE, Setup, all_users_get, canary, configuration, expect, rollout,
+    served_by,
 };
 use anyhow::{Context, Result, ensure};
 use divvy::config;
 use divvy_cli::top::{self, FleetView};
+use divvy_lab::eventually;
 use serde_json::{Value, json};
 
 const USERS: usize = 200;
@@ -51,6 +53,24 @@ async fn top_shows_configurations_requests_and_durations() -> Result<()> {
         assert!(shown.p50.is_some() && shown.p50 <= shown.p95, "{version}");
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn top_marks_a_rollout_that_was_removed() -> Result<()> {
+    let kept = rollout("kept", all_users_get("v1"));
+    let both = configuration(&[kept.clone(), rollout("removed", canary(25.0))]);
+    let edge = Edge::start(&both).await?;
+    edge.get_as("1", "/").await?;
+    edge.put(&configuration(&[kept])).await?;
+    // The gauges follow the configuration with its first request.
+    edge.get_as("1", "/").await?;
+    let admin = edge.envoy.admin().to_string();
+    let marked = async || {
+        let view = look(vec![admin.clone()]).await.ok()?;
+        let states = ["kept", "removed"].map(|name| view.rollouts[name].configured);
+        (states == [true, false]).then_some(())
+    };
+    eventually("the mark of the removed rollout", PATIENCE, marked).await
 }
 
 #[tokio::test]

@@ -90,8 +90,8 @@ fn ramps(policy: &Policy, now: u64) -> Vec<Curve> {
             share.map_or(0.0, percent)
         };
         let grows = |minute: &i64| share(*minute) > share(minute - 1);
-        let past = (1..LONGEST_RAMP).map(|minute| -minute);
-        let first = past.filter(grows).last();
+        let mut past = (1..LONGEST_RAMP).rev().map(|minute| -minute);
+        let first = past.find(grows);
         let last = (1..LONGEST_RAMP).rev().find(grows);
         let length = last.unwrap_or_default() - first.unwrap_or_default();
         let margin = length / 10 + 10;

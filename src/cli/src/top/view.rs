@@ -319,6 +319,29 @@ mod tests {
     }
 
     #[test]
+    fn a_rollout_whose_shares_are_all_0_is_no_longer_configured() {
+        let weights = |v1: u32, v2: u32| {
+            let text = format!(
+                "divvy_requests_total{{divvy_rollout=\"c\",divvy_version=\"v1\",divvy_reason=\"split\"}} 3\n\
+                 divvy_weight_ppm{{divvy_rollout=\"c\",divvy_version=\"v1\"}} {v1}\n\
+                 divvy_weight_ppm{{divvy_rollout=\"c\",divvy_version=\"v2\"}} {v2}\n"
+            );
+            Scrape::read("u", &text)
+        };
+        let is_configured =
+            |scrapes: &[Scrape]| FleetView::new(scrapes, None).rollouts["c"].configured;
+        assert!(is_configured(&[weights(1_000_000, 0)]));
+        assert!(!is_configured(&[weights(0, 0)]));
+        // One proxy that has it is enough.
+        assert!(is_configured(&[weights(0, 0), weights(900_000, 100_000)]));
+        let silent = "divvy_requests_total{divvy_rollout=\"c\",divvy_version=\"v1\"} 3\n";
+        assert!(
+            is_configured(&[Scrape::read("u", silent)]),
+            "metrics: off has no shares"
+        );
+    }
+
+    #[test]
     fn sums_of_two_processes_in_a_hot_restart_are_recognized() {
         let two = |weight: u32, state: u32| {
             let text = format!(

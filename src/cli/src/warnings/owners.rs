@@ -11,8 +11,8 @@ use crate::raw::{list, text};
 pub(super) fn find(policy: &Policy, raw: &Value, found: &mut Vec<Warning>) {
     for (index, (path, rollout)) in each(raw, "", "rollouts").iter().enumerate() {
         if let Some(owner) = covering_owner(policy, raw, index) {
-            let field = ["target", "versions"].into_iter();
-            let field = field.filter(|field| rollout.get(field).is_some()).next();
+            let mut fields = ["target", "versions"].into_iter();
+            let field = fields.find(|field| rollout.get(field).is_some());
             let owner = text(&list(raw, "rollouts")[owner], "name");
             let message = format!(
                 "never decides the route: {owner}, earlier in the list, has targets and decides about all requests of \
