@@ -260,8 +260,7 @@ fn a_target_without_a_cluster_or_route_causes_a_warning() {
 #[test]
 fn an_address_that_the_client_chooses_causes_a_warning() {
     let address = json!({"identity": [{"sourceIp": true}], "rollouts": []});
-    let believed =
-        "identity[0].sourceIp: the connection manager in this file does not set use_remote_address";
+    let believed = "identity[0].sourceIp: the connection manager does not set use_remote_address";
     for (manager, warned) in [
         (json!({}), true),
         (json!({"use_remote_address": false}), true),

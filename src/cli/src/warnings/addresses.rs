@@ -2,14 +2,23 @@
 
 use serde_json::Value;
 
+use super::Examined;
+use super::bootstrap::managers_of;
 use super::kind::Kind;
-use super::surroundings::Surroundings;
+use super::surroundings::{Manager, Surroundings};
 use super::warning::Warning;
+use crate::source::Carrier;
 
-pub(super) fn find(raw: &Value, surroundings: &Surroundings, found: &mut Vec<Warning>) {
-    let managers = &surroundings.managers;
-    if managers.iter().any(|manager| !manager.uses_remote_address) {
-        addresses(raw, "", found);
+pub(super) fn find(one: &Examined, surroundings: &Surroundings, found: &mut Vec<Warning>) {
+    let is_sent = |manager: &Manager| !manager.uses_remote_address;
+    let is_chosen = match &one.found.carrier {
+        Carrier::Plain => surroundings.managers.iter().any(is_sent),
+        Carrier::Envoy(plugin) => managers_of(one, plugin, surroundings).any(is_sent),
+        // Istio sets it for its gateways.
+        Carrier::Workload(_) => false,
+    };
+    if is_chosen {
+        addresses(&one.raw, "", found);
     }
 }
 
@@ -26,8 +35,8 @@ fn addresses(value: &Value, path: &str, found: &mut Vec<Warning>) {
                 let dot = if path.is_empty() { "" } else { "." };
                 let below = format!("{path}{dot}{key}");
                 if key == "sourceIp" {
-                    let message = "the connection manager in this file does not set \
-                                   use_remote_address: true, so clients choose the address with \
+                    let message = "the connection manager does not set use_remote_address: \
+                                   true, so clients choose the address with \
                                    X-Forwarded-For";
                     found.push(Warning::new(Kind::ClientAddress, below, message));
                 } else {

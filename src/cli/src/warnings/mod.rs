@@ -62,7 +62,7 @@ pub fn find(one: &Examined, surroundings: &Surroundings, rps: Option<f64>) -> Ve
     routes::find(one, surroundings, &mut found);
     strip::find(one, surroundings, &mut found);
     trust::find(one, surroundings, &mut found);
-    addresses::find(raw, surroundings, &mut found);
+    addresses::find(one, surroundings, &mut found);
     found
 }
 

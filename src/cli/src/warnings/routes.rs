@@ -27,18 +27,23 @@ pub(super) fn find(one: &Examined, surroundings: &Surroundings, found: &mut Vec<
     // Routes of Kubernetes are for plugins of Kubernetes, and Envoy's for Envoy's.
     let is_workload = matches!(one.found.carrier, Carrier::Workload(_));
     let by_cluster = |route: &Route| route.cluster_header.as_deref() == Some(header);
-    let reads_cluster = surroundings.routes.iter().any(by_cluster)
-        || surroundings
+    let reads_cluster = match is_workload {
+        true => surroundings
             .patched_cluster_headers
             .iter()
-            .any(|name| name == header);
+            .any(|name| name == header),
+        false => surroundings.routes.iter().any(by_cluster),
+    };
     let mut unread = false;
     for ((path, raw), rollout) in each(raw, "", "rollouts").iter().zip(&policy.rollouts) {
         if !rollout.routes {
             continue;
         }
         if reads_cluster {
-            clusters(path, raw, rollout, surroundings, found);
+            // The clusters of Istio's proxies are in no file.
+            if !is_workload {
+                clusters(path, raw, rollout, surroundings, found);
+            }
             continue;
         }
         let hosts: Vec<&str> = list(raw, "match")
@@ -75,7 +80,7 @@ fn clusters(
     surroundings: &Surroundings,
     found: &mut Vec<Warning>,
 ) {
-    // Istio's proxies, and Envoys that discover clusters, have clusters that no file names.
+    // An Envoy that discovers clusters has some that no file names.
     if surroundings.clusters.is_empty() || surroundings.discovers_clusters {
         return;
     }
