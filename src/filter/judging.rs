@@ -4,8 +4,8 @@
 use super::active::ActivePolicy;
 use super::configuration::Configuration;
 use super::host::Host;
-use super::waiting::{Place, WaitsFor};
-use super::watch::Watch;
+use super::waiting::Place;
+use super::watch::{Watch, millis};
 use crate::decision::Decision;
 use crate::guardrail::Arm;
 use crate::policy::RolloutId;
@@ -63,51 +63,73 @@ impl Judging {
         self.timed
     }
 
-    fn each(&mut self) -> impl Iterator<Item = &mut Judged> {
-        self.first.iter_mut().chain(&mut self.others)
+    fn each(&mut self, mut each: impl FnMut(&mut Judged)) {
+        if let Some(first) = &mut self.first {
+            each(first);
+        }
+        self.others.iter_mut().for_each(each);
     }
 
-    /// The stream waits for its versions, since this time on the monotonic clock.
-    pub fn wait(&mut self, watch: &Watch, what: WaitsFor, stream: u32, since: u64) {
-        for judged in self.each() {
-            let (rollout, arm) = (judged.rollout, judged.arm);
-            judged.place = watch.waiting(rollout, |waiting| match judged.place {
-                Some(place) => {
-                    waiting.wait(place, what, since);
-                    Some(place)
-                }
-                None => waiting.add(what, stream, arm.0, since),
-            });
-        }
+    /// The request ended at this time on the monotonic clock: the stream waits for the response
+    /// headers.
+    pub fn wait(&mut self, watch: &Watch, stream: u32, since: u64) {
+        self.each(|judged| judged.wait(watch, stream, millis(since)));
+    }
+
+    /// The stream waits for the body, since this time on the monotonic clock.
+    pub fn wait_for_body(&mut self, watch: &Watch, stream: u32, now: u64) {
+        self.each(|judged| judged.wait_for_body(watch, stream, millis(now)));
     }
 
     /// The stream waits for nothing.
     pub fn idle(&mut self, watch: &Watch) {
-        for judged in self.each() {
+        self.each(|judged| {
             if let Some(place) = judged.place {
-                watch.waiting(judged.rollout, |waiting| waiting.idle(place).then_some(()));
+                watch.waiting(judged.rollout, |waiting| {
+                    waiting.idle(place);
+                    Some(())
+                });
             }
-        }
+        });
     }
 
     /// The request ended: counts its outcome, unless it was counted while it was open.
     pub fn finish<H: Host>(&mut self, configuration: &Configuration<H>, end: &FinishedRequest) {
-        for judged in std::mem::take(self).each() {
+        self.each(|judged| {
             if judged.leave(&configuration.watch) {
                 configuration.judge(judged.rollout, judged.arm, end);
             }
-        }
+        });
+        self.first = None;
     }
 
     /// The stream is gone, without an outcome.
     pub fn leave(&mut self, watch: &Watch) {
-        for judged in std::mem::take(self).each() {
+        self.each(|judged| {
             judged.leave(watch);
-        }
+        });
     }
 }
 
 impl Judged {
+    fn wait(&mut self, watch: &Watch, stream: u32, since: u32) {
+        let arm = self.arm.0;
+        self.place = watch.waiting(self.rollout, |waiting| waiting.add(stream, arm, since));
+    }
+
+    fn wait_for_body(&mut self, watch: &Watch, stream: u32, now: u32) {
+        // The request may have ended after the response began.
+        if self.place.is_none() {
+            self.wait(watch, stream, now);
+        }
+        if let Some(place) = self.place {
+            watch.waiting(self.rollout, |waiting| {
+                waiting.wait_for_body(place, now);
+                Some(())
+            });
+        }
+    }
+
     /// Ends the wait. `false` if the stream was counted.
     fn leave(&mut self, watch: &Watch) -> bool {
         let Some(place) = self.place.take() else {

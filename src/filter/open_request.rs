@@ -10,7 +10,6 @@ use super::configuration::Configuration;
 use super::host::{Exchange, HeaderLines, Host, Message};
 use super::judging::Judging;
 use super::response_start::{ResponseStart, is_from_upstream};
-use super::waiting::WaitsFor;
 use crate::cookies::ResponseRules;
 use crate::decision::Decisions;
 use crate::output;
@@ -63,7 +62,7 @@ impl<H: Host> OpenRequest<H> {
         }
         let vm = &configuration.vm;
         let counted = active.counts_responses(&decisions);
-        let judging = if configuration.watch.is_empty() {
+        let mut judging = if configuration.watch.is_empty() {
             Judging::default()
         } else {
             Judging::of(active, &decisions)
@@ -81,7 +80,16 @@ impl<H: Host> OpenRequest<H> {
             }
         }
         let judged = !judging.is_empty();
-        let mut request = (counted || judged || tells || !cookies.is_empty()).then(|| Self {
+        let ends = if judged && end_of_stream {
+            started.or_else(|| configuration.watch.next_beat())
+        } else {
+            None
+        };
+        if let Some(now) = ends {
+            judging.wait(&configuration.watch, exchange.stream(), now);
+        }
+        // Built where it stays: it is expensive to move.
+        (counted || judged || tells || !cookies.is_empty()).then(|| Self {
             configuration: Rc::clone(configuration),
             decisions,
             cookies,
@@ -89,15 +97,11 @@ impl<H: Host> OpenRequest<H> {
             counted,
             judging,
             started,
-            received: None,
+            received: ends,
             response: None,
             body_since: None,
             is_counted: false,
-        })?;
-        if judged && end_of_stream {
-            request.on_request_end(started, exchange.stream());
-        }
-        Some(request)
+        })
     }
 
     /// A piece of the request body arrived.
@@ -129,10 +133,10 @@ impl<H: Host> OpenRequest<H> {
         };
         self.received = Some(now);
         match self.response {
-            None => self.judging.wait(watch, WaitsFor::Headers, stream, now),
+            None => self.judging.wait(watch, stream, now),
             Some(_) if self.body_since.is_some() => {
                 self.body_since = Some(now);
-                self.judging.wait(watch, WaitsFor::Body, stream, now);
+                self.judging.wait_for_body(watch, stream, now);
             }
             Some(_) => {}
         }
@@ -146,7 +150,7 @@ impl<H: Host> OpenRequest<H> {
         self.body_since = now.filter(|_| waits);
         match self.body_since {
             Some(now) if self.received.is_some() => {
-                self.judging.wait(watch, WaitsFor::Body, stream, now);
+                self.judging.wait_for_body(watch, stream, now);
             }
             _ => self.judging.idle(watch),
         }

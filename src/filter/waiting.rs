@@ -1,18 +1,9 @@
 //! Open streams that wait for their version, so that a version that hangs is noticed while its
 //! streams are open. Must not depend on the host or on what a sample is.
 //!
-//! Streams are in the order in which their wait began, and all of one rollout have the same
-//! patience: those that are due come first, and a tick looks at no others. 24 bytes per open
-//! stream.
-
-/// The thing that a stream waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WaitsFor {
-    /// The response headers.
-    Headers,
-    /// The rest of the body.
-    Body,
-}
+//! Streams are in the order in which their requests ended, and all of one rollout have the same
+//! patience: those that are due come first, and a tick looks at no others. A stream whose response
+//! began late is in a second list from then on. 24 bytes per open stream.
 
 /// Place of a stream in [`Waiting`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,18 +18,22 @@ pub struct Due {
     pub stream: u32,
     /// The value that was given with it.
     pub arm: u16,
-    /// Nanoseconds since its wait began.
-    pub waited: u64,
+    /// Whether it waits for the body; otherwise for the response headers.
+    pub in_body: bool,
+    /// Milliseconds since its wait began.
+    pub waited: u32,
 }
 
-/// The streams of one rollout.
+/// The streams of one rollout. Times are milliseconds of the monotonic clock, modulo 2³².
 #[derive(Debug, Default)]
 pub struct Waiting {
     nodes: Vec<Node>,
     /// First unused node.
     unused: Option<u32>,
-    headers: Queue,
-    body: Queue,
+    /// In the order of the ends of their requests.
+    open: Queue,
+    /// Those whose response began late.
+    late: Queue,
     /// Number of places that are taken.
     taken: u32,
 }
@@ -51,14 +46,17 @@ struct Queue {
 
 #[derive(Clone, Copy, Debug)]
 struct Node {
-    /// Nanoseconds on the monotonic clock.
-    since: u64,
+    /// End of the request.
+    since: u32,
+    /// From there to the response headers.
+    delay: u32,
     stream: u32,
     /// In its queue, or the next unused one; [`NONE`] if there is none.
     next: u32,
     before: u32,
     arm: u16,
     state: NodeState,
+    place: NodePlace,
 }
 
 /// Number of nodes whose memory is kept while there is no stream.
@@ -69,12 +67,23 @@ const NONE: u32 = u32::MAX;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NodeState {
-    Unused,
-    Waits(WaitsFor),
-    /// In no queue, and not counted.
+    /// Waits for the response headers.
+    Headers,
+    /// Waits for the body.
+    Body,
+    /// Waits for nothing.
     Idle,
-    /// In no queue, and counted.
+    /// Has been counted.
     Counted,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NodePlace {
+    Open,
+    Late,
+    /// In no queue.
+    Apart,
+    Unused,
 }
 
 const fn some(index: u32) -> Option<u32> {
@@ -82,64 +91,67 @@ const fn some(index: u32) -> Option<u32> {
 }
 
 impl Waiting {
-    /// Adds a stream that waits since this time.
-    pub fn add(&mut self, what: WaitsFor, stream: u32, arm: u16, since: u64) -> Option<Place> {
+    /// Adds a stream whose request ended at this time, and which waits for the response headers.
+    pub fn add(&mut self, stream: u32, arm: u16, since: u32) -> Option<Place> {
         let node = Node {
             since,
+            delay: 0,
             stream,
             next: NONE,
             before: NONE,
             arm,
-            state: NodeState::Idle,
+            state: NodeState::Headers,
+            place: NodePlace::Apart,
         };
         let index = if let Some(index) = self.unused {
-            let free = self.node(index)?;
-            self.unused = some(free.next);
-            *self.node_mut(index)? = node;
+            let free = self.node_mut(index)?;
+            let next = some(std::mem::replace(free, node).next);
+            self.unused = next;
             index
         } else {
             let index = u32::try_from(self.nodes.len()).ok()?;
             self.nodes.push(node);
             index
         };
-        self.taken = self.taken.saturating_add(1);
-        self.append(what, index);
+        self.taken = self.taken.wrapping_add(1);
+        self.append(NodePlace::Open, index);
         Some(Place(index))
     }
 
-    /// The stream now waits for something else, since this time. Not if it was counted.
-    pub fn wait(&mut self, place: Place, what: WaitsFor, since: u64) {
-        if self.idle(place)
-            && let Some(node) = self.node_mut(place.0)
+    /// From this time on, the stream waits for the body.
+    pub fn wait_for_body(&mut self, place: Place, now: u32) {
+        if let Some(node) = self.node_mut(place.0)
+            && node.state == NodeState::Headers
         {
-            node.since = since;
-            self.append(what, place.0);
+            node.state = NodeState::Body;
+            node.delay = now.wrapping_sub(node.since);
         }
     }
 
-    /// The stream waits for nothing. `false` if it was counted.
-    pub fn idle(&mut self, place: Place) -> bool {
-        let state = self.node(place.0).map(|node| node.state);
-        match state {
-            Some(NodeState::Waits(what)) => self.take_out(what, place.0, NodeState::Idle),
-            Some(NodeState::Idle) => {}
-            Some(NodeState::Counted | NodeState::Unused) | None => return false,
+    /// The stream waits for nothing more.
+    pub fn idle(&mut self, place: Place) {
+        if let Some(node) = self.node_mut(place.0)
+            && node.state != NodeState::Counted
+        {
+            node.state = NodeState::Idle;
         }
-        true
     }
 
     /// Removes the stream. `false` if it was counted.
     pub fn remove(&mut self, place: Place) -> bool {
-        let counts = self.idle(place);
+        self.take_out(place.0);
         let unused = self.unused.unwrap_or(NONE);
-        if let Some(node) = self.node_mut(place.0)
-            && node.state != NodeState::Unused
-        {
-            node.state = NodeState::Unused;
-            node.next = unused;
-            self.unused = Some(place.0);
-            self.taken = self.taken.saturating_sub(1);
+        let Some(node) = self.node_mut(place.0) else {
+            return true;
+        };
+        if node.place == NodePlace::Unused {
+            return true;
         }
+        node.place = NodePlace::Unused;
+        node.next = unused;
+        let counts = node.state != NodeState::Counted;
+        self.unused = Some(place.0);
+        self.taken = self.taken.wrapping_sub(1);
         if self.taken == 0 && self.nodes.len() > KEPT {
             // After a burst, its memory is for others.
             *self = Self::default();
@@ -147,28 +159,39 @@ impl Waiting {
         counts
     }
 
-    /// Takes the first stream that has waited for at least `patience` out of its queue.
-    pub fn take_due(&mut self, what: WaitsFor, patience: u64, now: u64) -> Option<Due> {
-        let index = self.queue(what).first?;
-        let node = *self.node(index)?;
-        let waited = now.checked_sub(node.since)?;
-        if waited < patience {
-            return None;
+    /// Takes the next stream that has waited for at least `patience` out of its queue.
+    pub fn take_due(&mut self, patience: u32, now: u32) -> Option<Due> {
+        while let Some(index) = self.open.first {
+            let node = *self.node(index)?;
+            if elapsed(now, node.since) < patience {
+                break;
+            }
+            self.take_out(index);
+            match node.state {
+                NodeState::Body if elapsed(now, body_since(node)) < patience => {
+                    self.append(NodePlace::Late, index);
+                }
+                NodeState::Headers | NodeState::Body => return Some(due(index, node, now)),
+                NodeState::Idle | NodeState::Counted => {}
+            }
         }
-        self.take_out(what, index, NodeState::Idle);
-        Some(Due {
-            place: Place(index),
-            stream: node.stream,
-            arm: node.arm,
-            waited,
-        })
+        let mut next = self.late.first;
+        while let Some(index) = next {
+            let node = *self.node(index)?;
+            next = some(node.next);
+            if node.state != NodeState::Body {
+                self.take_out(index);
+            } else if elapsed(now, body_since(node)) >= patience {
+                self.take_out(index);
+                return Some(due(index, node, now));
+            }
+        }
+        None
     }
 
     /// The stream has been counted as a failure.
     pub fn set_counted(&mut self, place: Place) {
-        if self.idle(place)
-            && let Some(node) = self.node_mut(place.0)
-        {
+        if let Some(node) = self.node_mut(place.0) {
             node.state = NodeState::Counted;
         }
     }
@@ -181,22 +204,25 @@ impl Waiting {
         self.nodes.get_mut(usize::try_from(index).ok()?)
     }
 
-    const fn queue(&mut self, what: WaitsFor) -> &mut Queue {
-        match what {
-            WaitsFor::Headers => &mut self.headers,
-            WaitsFor::Body => &mut self.body,
+    const fn queue(&mut self, place: NodePlace) -> Option<&mut Queue> {
+        match place {
+            NodePlace::Open => Some(&mut self.open),
+            NodePlace::Late => Some(&mut self.late),
+            NodePlace::Apart | NodePlace::Unused => None,
         }
     }
 
     /// Appends a node that is in no queue.
-    fn append(&mut self, what: WaitsFor, index: u32) {
-        let queue = self.queue(what);
+    fn append(&mut self, place: NodePlace, index: u32) {
+        let Some(queue) = self.queue(place) else {
+            return;
+        };
         let before = queue.last.replace(index);
         if before.is_none() {
             queue.first = Some(index);
         }
         if let Some(node) = self.node_mut(index) {
-            node.state = NodeState::Waits(what);
+            node.place = place;
             node.before = before.unwrap_or(NONE);
             node.next = NONE;
         }
@@ -205,20 +231,62 @@ impl Waiting {
         }
     }
 
-    fn take_out(&mut self, what: WaitsFor, index: u32, state: NodeState) {
+    /// Takes a node out of its queue, if it is in one.
+    fn take_out(&mut self, index: u32) {
         let Some(node) = self.node_mut(index) else {
             return;
         };
-        node.state = state;
+        let place = node.place;
+        if matches!(place, NodePlace::Apart | NodePlace::Unused) {
+            return;
+        }
+        node.place = NodePlace::Apart;
         let (before, next) = (some(node.before), some(node.next));
         match before.and_then(|before| self.node_mut(before)) {
             Some(node) => node.next = next.unwrap_or(NONE),
-            None => self.queue(what).first = next,
+            None => {
+                if let Some(queue) = self.queue(place) {
+                    queue.first = next;
+                }
+            }
         }
         match next.and_then(|next| self.node_mut(next)) {
             Some(node) => node.before = before.unwrap_or(NONE),
-            None => self.queue(what).last = before,
+            None => {
+                if let Some(queue) = self.queue(place) {
+                    queue.last = before;
+                }
+            }
         }
+    }
+}
+
+/// Begin of the wait for the body.
+const fn body_since(node: Node) -> u32 {
+    node.since.wrapping_add(node.delay)
+}
+
+/// Milliseconds since a time; 0 if that is yet to come.
+const fn elapsed(now: u32, since: u32) -> u32 {
+    let elapsed = now.wrapping_sub(since);
+    if elapsed > u32::MAX / 2 { 0 } else { elapsed }
+}
+
+const fn due(index: u32, node: Node, now: u32) -> Due {
+    let in_body = matches!(node.state, NodeState::Body);
+    Due {
+        place: Place(index),
+        stream: node.stream,
+        arm: node.arm,
+        in_body,
+        waited: elapsed(
+            now,
+            if in_body {
+                body_since(node)
+            } else {
+                node.since
+            },
+        ),
     }
 }
 
@@ -226,60 +294,58 @@ impl Waiting {
 mod tests {
     use super::*;
 
-    const HEADERS: WaitsFor = WaitsFor::Headers;
-    const BODY: WaitsFor = WaitsFor::Body;
-
-    /// The streams that are due.
-    fn due(waiting: &mut Waiting, what: WaitsFor, now: u64) -> Vec<u32> {
-        let due = std::iter::from_fn(|| waiting.take_due(what, 10, now));
-        due.map(|due| due.stream).collect()
+    /// The streams that are due after 10 ms, and whether they wait for the body.
+    fn due(waiting: &mut Waiting, now: u32) -> Vec<(u32, bool)> {
+        let due = std::iter::from_fn(|| waiting.take_due(10, now));
+        due.map(|due| (due.stream, due.in_body)).collect()
     }
 
     #[test]
     fn streams_are_due_in_order_after_patience_and_once() {
         let mut waiting = Waiting::default();
-        for stream in 0..5 {
-            waiting.add(HEADERS, stream, 1, stream.into()).unwrap();
-        }
-        assert_eq!(due(&mut waiting, HEADERS, 9), [0_u32; 0]);
-        assert_eq!(due(&mut waiting, HEADERS, 12), [0, 1, 2]);
-        assert_eq!(due(&mut waiting, HEADERS, 12), [0_u32; 0]);
-        assert_eq!(due(&mut waiting, HEADERS, 100), [3, 4]);
-        assert_eq!(due(&mut waiting, BODY, 100), [0_u32; 0]);
+        // Also where the clock wraps.
+        let at = |millis: u32| millis.wrapping_sub(11);
+        let places = [0, 1, 2, 3, 4].map(|n| waiting.add(n, 1, at(n)).unwrap());
+        assert_eq!(due(&mut waiting, at(9)), []);
+        assert_eq!(due(&mut waiting, at(11)), [(0, false), (1, false)]);
+        assert_eq!(due(&mut waiting, at(11)), []);
+        waiting.idle(places[2]);
+        waiting.wait_for_body(places[3], at(3));
+        waiting.wait_for_body(places[4], at(12));
+        assert_eq!(due(&mut waiting, at(14)), [(3, true)]);
+        assert_eq!(due(&mut waiting, at(21)), []);
+        assert_eq!(due(&mut waiting, at(22)), [(4, true)]);
+        assert_eq!(due(&mut waiting, at(100)), []);
     }
 
     #[test]
     fn a_stream_that_was_counted_waits_for_nothing_more() {
         let mut waiting = Waiting::default();
-        let place = waiting.add(HEADERS, 7, 1, 0).unwrap();
-        assert_eq!(
-            waiting.take_due(HEADERS, 10, 10).map(|due| due.waited),
-            Some(10)
-        );
+        let place = waiting.add(7, 1, 0).unwrap();
+        assert_eq!(waiting.take_due(10, 12).map(|due| due.waited), Some(12));
         waiting.set_counted(place);
-        waiting.wait(place, BODY, 20);
-        assert_eq!(due(&mut waiting, BODY, 100), [0_u32; 0]);
-        assert!(!waiting.idle(place));
+        waiting.wait_for_body(place, 20);
+        waiting.idle(place);
+        assert_eq!(due(&mut waiting, 100), []);
         assert!(!waiting.remove(place));
     }
 
     #[test]
     fn places_are_reused_and_memory_is_returned() {
         let mut waiting = Waiting::default();
-        let places: Vec<_> = (0..100)
-            .map(|s| waiting.add(HEADERS, s, 1, 0).unwrap())
-            .collect();
+        let places: Vec<_> = (0..100).map(|s| waiting.add(s, 1, 0).unwrap()).collect();
         for place in places.iter().skip(1).step_by(2) {
             assert!(waiting.remove(*place));
         }
         for stream in 100..150 {
-            waiting.add(BODY, stream, 1, 5).unwrap();
+            waiting.add(stream, 1, 5).unwrap();
         }
         assert_eq!(waiting.nodes.len(), 100);
-        let even: Vec<_> = (0..100).step_by(2).collect();
-        assert_eq!(due(&mut waiting, HEADERS, 10), even);
-        let late: Vec<_> = (100..150).collect();
-        assert_eq!(due(&mut waiting, BODY, 15), late);
+        let streams = |due: Vec<(u32, bool)>| due.into_iter().map(|due| due.0);
+        let even = streams(due(&mut waiting, 10));
+        assert!(even.eq((0..100).step_by(2)));
+        let rest = streams(due(&mut waiting, 15));
+        assert!(rest.eq(100..150));
         for index in 0..100 {
             waiting.remove(Place(index));
         }
@@ -287,50 +353,61 @@ mod tests {
         assert!(size_of::<Node>() <= 24);
     }
 
+    /// One open stream of a plain list.
+    #[derive(Clone, Copy)]
+    struct Plain {
+        stream: u32,
+        place: Place,
+        since: u32,
+        /// Whether it waits, and for the body.
+        waits: Option<bool>,
+    }
+
     /// Compares with a plain list, for many random steps.
     #[test]
     fn queues_equal_a_plain_list() {
         let mut waiting = Waiting::default();
-        let mut plain: Vec<(u32, Place, Option<(WaitsFor, u64)>)> = Vec::new();
+        let mut plain: Vec<Plain> = Vec::new();
         let mut random: u64 = 1;
-        for now in 0..20_000_u64 {
+        for now in 0..20_000_u32 {
             random = random
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1);
             let pick = (random >> 33) as usize;
-            let what = if pick % 2 == 0 { HEADERS } else { BODY };
             let at = (pick >> 4) % plain.len().max(1);
-            match (pick >> 1) % 4 {
-                0 | 1 => {
-                    let stream = u32::try_from(now).unwrap();
-                    let place = waiting.add(what, stream, 1, now).unwrap();
-                    plain.push((stream, place, Some((what, now))));
-                }
+            match pick % 4 {
+                0 | 1 => plain.push(Plain {
+                    stream: now,
+                    place: waiting.add(now, 1, now).unwrap(),
+                    since: now,
+                    waits: Some(false),
+                }),
                 2 if !plain.is_empty() => {
-                    let (_, place, _) = plain.remove(at);
-                    assert!(waiting.remove(place));
+                    assert!(waiting.remove(plain.swap_remove(at).place));
                 }
                 3 if !plain.is_empty() => {
-                    waiting.wait(plain[at].1, what, now);
-                    let (stream, place, _) = plain.remove(at);
-                    plain.push((stream, place, Some((what, now))));
+                    let one = &mut plain[at];
+                    waiting.wait_for_body(one.place, now);
+                    if one.waits == Some(false) {
+                        (one.since, one.waits) = (now, Some(true));
+                    }
                 }
                 _ => {}
             }
             if now % 50 == 0 {
-                for what in [HEADERS, BODY] {
-                    let is_due = |wait: Option<(WaitsFor, u64)>| {
-                        wait.is_some_and(|(w, since)| w == what && now - since >= 10)
-                    };
-                    let mut expected: Vec<_> = plain.iter().filter(|s| is_due(s.2)).collect();
-                    expected.sort_by_key(|s| s.2.unwrap().1);
-                    let expected: Vec<_> = expected.iter().map(|s| s.0).collect();
-                    assert_eq!(due(&mut waiting, what, now), expected);
-                    for stream in &mut plain {
-                        if is_due(stream.2) {
-                            stream.2 = None;
-                        }
-                    }
+                let is_due = |one: &&mut Plain| one.waits.is_some() && now - one.since >= 10;
+                let mut expected: Vec<_> = plain.iter_mut().filter(is_due).collect();
+                let mut streams: Vec<_> = expected
+                    .iter_mut()
+                    .map(|one| (one.stream, one.waits.take().unwrap()))
+                    .collect();
+                let mut found = due(&mut waiting, now);
+                streams.sort_unstable();
+                found.sort_unstable();
+                assert_eq!(found, streams);
+                // A stream that was looked at waits no more.
+                for one in plain.iter().filter(|one| one.waits.is_none()) {
+                    waiting.idle(one.place);
                 }
             }
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::host::{Host, SharedKey};
 use super::marks;
-use super::waiting::{Waiting, WaitsFor};
+use super::waiting::Waiting;
 use crate::guardrail::clock::JUMP;
 use crate::guardrail::merge::{Merge, Merged};
 use crate::guardrail::{Arm, Local, Plan, State, Transition};
@@ -41,8 +41,8 @@ struct Watched {
     local: Cell<Option<Local>>,
     /// State at the last merge.
     state: Cell<Option<Rc<State>>>,
-    /// Nanoseconds after which a version that a stream waits for hangs; `None`: never.
-    patience: Option<u64>,
+    /// Milliseconds after which a version that a stream waits for hangs; `None`: never.
+    patience: Option<u32>,
     /// Streams that wait for a version.
     waiting: Cell<Option<Box<Waiting>>>,
 }
@@ -63,7 +63,9 @@ impl Watch {
                 key: marks::key(plugin, "guardrail", &rollout.name),
                 local: Cell::new(Some(Local::new(plan))),
                 state: Cell::new(None),
-                patience: plan.patience().and_then(nanos),
+                patience: plan
+                    .patience()
+                    .and_then(|time| u32::try_from(time.as_millis()).ok()),
                 waiting: Cell::default(),
             });
         }
@@ -230,31 +232,31 @@ impl Watched {
             return;
         };
         let mut local = self.local.take();
-        let mut fail = |arm, waited| {
+        while let Some(due) = waiting.take_due(patience, millis(beat)) {
+            let mut waited = Some(Duration::from_millis(due.waited.into()));
+            if due.in_body {
+                let progress = host.body_progress_of(due.stream);
+                if !progress.is_some_and(BodyProgress::is_stalled) {
+                    waiting.idle(due.place);
+                    continue;
+                }
+                waited = None;
+            }
             if let Some(local) = &mut local {
                 // Merged by this tick in any case.
-                let _ = local.record(plan, Arm(arm), HealthSample::Failure, waited);
+                let _ = local.record(plan, Arm(due.arm), HealthSample::Failure, waited);
             }
-        };
-        while let Some(due) = waiting.take_due(WaitsFor::Headers, patience, beat) {
-            fail(due.arm, Some(Duration::from_nanos(due.waited)));
             waiting.set_counted(due.place);
-        }
-        while let Some(due) = waiting.take_due(WaitsFor::Body, patience, beat) {
-            let progress = host.body_progress_of(due.stream);
-            if progress.is_some_and(BodyProgress::is_stalled) {
-                fail(due.arm, None);
-                waiting.set_counted(due.place);
-            }
         }
         self.local.set(local);
         self.waiting.set(Some(waiting));
     }
 }
 
-/// Nanoseconds; `None` beyond 500 years.
-fn nanos(duration: Duration) -> Option<u64> {
-    u64::try_from(duration.as_nanos()).ok()
+/// Nanoseconds as milliseconds, modulo 2³².
+#[allow(clippy::cast_possible_truncation, reason = "modulo")]
+pub const fn millis(nanos: u64) -> u32 {
+    (nanos / 1_000_000) as u32
 }
 
 /// A rollout and its plan, if it has one.

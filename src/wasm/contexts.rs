@@ -79,16 +79,14 @@ impl Drop for PluginContext {
 struct RequestContext {
     stream: ProxyStream,
     configuration: Rc<Configuration<ProxyWasm>>,
-    /// Apart, because many streams need none, and a context is moved several times.
-    request: Option<Box<OpenRequest<ProxyWasm>>>,
+    request: Option<OpenRequest<ProxyWasm>>,
 }
 
 impl Context for RequestContext {}
 
 impl HttpContext for RequestContext {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        let request = OpenRequest::begin(&self.configuration, &self.stream, end_of_stream);
-        self.request = request.map(Box::new);
+        self.request = OpenRequest::begin(&self.configuration, &self.stream, end_of_stream);
         Action::Continue
     }
 

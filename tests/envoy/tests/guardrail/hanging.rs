@@ -157,7 +157,7 @@ async fn streams_that_may_pause_and_uploads_do_not_hang() -> Result<()> {
     let user = canary_user()?;
     let guardrail = json!({"consecutiveErrors": 1, "patience": "1s"});
     let edge = start(&guarded(all_users_get("v2"), guardrail), 1).await?;
-    let events = open(&edge, &user, "/events?count=2&delay=1m").await?;
+    let events = open(&edge, &user, "/events?count=2&interval=1m").await?;
     let mut socket = TcpStream::connect(edge.addr).await?;
     let handshake = divvy_lab::client::websocket_handshake("/feed", &user);
     socket.write_all(handshake.as_bytes()).await?;
