@@ -2,8 +2,8 @@
 //! what the first one wrote, and nobody else can write it.
 
 use crate::setup::{
-    Edge, REQUESTS, RESPONSES, Setup, all_users_get, assignment_of, configuration, expect, rollout,
-    rollout_with, seen_upstream, served_by, with, without,
+    Edge, REQUESTS, RESPONSES, Setup, all_users_get, assignment_of, canary, configuration, expect,
+    rollout, rollout_with, seen_upstream, served_by, with, without,
 };
 use anyhow::Result;
 use divvy_lab::bootstrap::Position;
@@ -14,6 +14,11 @@ use serde_json::{Value, json};
 /// The shipped edge with two filters, whose headers Envoy does not remove early: the filters alone
 /// have to distinguish each other from a client.
 async fn start(first: &Value, second: &Value) -> Result<Edge> {
+    start_with(first, second, |_| {}).await
+}
+
+/// The same with changed connection managers.
+async fn start_with(first: &Value, second: &Value, change: impl Fn(&mut Value)) -> Result<Edge> {
     let second = Plugin::load("envoy/plugin.yaml")?
         .with_name("second")
         .with_configuration(&second.to_string());
@@ -22,6 +27,7 @@ async fn start(first: &Value, second: &Value) -> Result<Edge> {
             let mut edge = edge.with_second_plugin(second, Position::After("divvy"))?;
             for manager in edge.connection_managers()? {
                 manager["early_header_mutation_extensions"] = json!([]);
+                change(manager);
             }
             Ok(edge)
         })?
@@ -208,6 +214,56 @@ async fn a_filter_that_is_added_to_a_running_proxy_is_known_at_once() -> Result<
         let answer = edge.raw_get("/echo", &FORGED[..3]).await?;
         let active = "checkout=v2;reason=active";
         assert_eq!(effects(&answer)?, ["v2", active, "", active]);
+    }
+    Ok(())
+}
+
+/// What the first run of the chain wrote counts as a client's after a redirect that Envoy follows.
+#[tokio::test]
+async fn after_an_internal_redirect_the_headers_of_the_first_run_are_removed() -> Result<()> {
+    let shop = json!({"match": [{"path": {"prefix": "/shop"}}], "expose": {"group": "x-group"}});
+    let checkout = configuration(&[rollout_with("checkout", all_users_get("v2"), shop)]);
+    let again = with(checkout.clone(), json!({"version": "2"}));
+    for (first, second) in [(&checkout, &json!({})), (&checkout, &again)] {
+        let edge = start_with(first, second, |manager| {
+            let routes = &mut manager["route_config"]["virtual_hosts"][0]["routes"];
+            for route in routes.as_array_mut().into_iter().flatten() {
+                route["route"]["internal_redirect_policy"] = json!({"max_internal_redirects": 1});
+            }
+        })
+        .await?;
+        let to = "/shop?status=302&header=location:http://shop/echo";
+        let answer = edge.client.get(to).await?;
+        assert_eq!(
+            (answer.status, &effects(&answer)?),
+            (200, &["v1", "", "", ""].map(Into::into))
+        );
+        let answer = edge
+            .client
+            .get(&to.replace("/echo", "/shop/echo?echo=1"))
+            .await?;
+        let [version, _, group, _] = effects(&answer)?;
+        assert_eq!((&*version, &*group), ("v2", "v2"));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_filters_that_mint_give_a_visitor_one_cookie() -> Result<()> {
+    let minting = |name: &str, salt: &str| {
+        let half = rollout_with(name, canary(50.0), json!({"salt": salt}));
+        let identity = json!({"identity": [{"cookie": "divvy_id", "mint": {}}]});
+        with(configuration(&[half]), identity)
+    };
+    let edge = start(&minting("checkout", "a"), &minting("search", "b")).await?;
+    for _ in 0..20 {
+        let first = edge.client.get("/echo").await?;
+        let cookies: Vec<_> = first.headers.get_all("set-cookie").iter().collect();
+        assert_eq!(cookies.len(), 1, "{cookies:?}");
+        let cookie = cookies[0].to_str()?.split(';').next().unwrap_or_default();
+        let next = edge.client.get_with("/echo", &[("cookie", cookie)]).await?;
+        assert_eq!(next.headers.get("set-cookie"), None);
+        assert_eq!(effects(&next)?, effects(&first)?);
     }
     Ok(())
 }
