@@ -21,6 +21,7 @@
 //! | `guardrail/` | verdicts: delay, causes, lifetime; ramps |
 //! | `examples.rs`, `example_filters.rs` | the examples for users, with the requests of their page |
 //! | `alternatives.rs` | Envoy's own splits, and the way from there |
+//! | `verdicts.rs` | the command line and Envoy on the same text |
 //! | `documents.rs` | configurations, errors and links of the documents |
 //! | `lab/` | the lab itself |
 
@@ -54,3 +55,4 @@ mod tokens;
 mod top;
 mod two_filters;
 mod vectors;
+mod verdicts;

@@ -1,7 +1,7 @@
 //! An assignment header that servers refuse because it is too long.
 
 use divvy::decision::RolloutId;
-use divvy::policy::Policy;
+use divvy::policy::{HeaderRole, Policy};
 use divvy::request::Request;
 use serde_json::Value;
 
@@ -17,7 +17,9 @@ const REASON: &str = ";reason=not_enrolled";
 const FEW: usize = 64;
 
 pub(super) fn find(policy: &Policy, raw: &Value, found: &mut Vec<Warning>) {
-    if policy.rollouts.len() < FEW && raw.to_string().len() < LIMIT {
+    let mut written = policy.written_headers.iter();
+    let is_written = written.any(|(role, _)| *role == HeaderRole::Assignment);
+    if !is_written || (policy.rollouts.len() < FEW && raw.to_string().len() < LIMIT) {
         return;
     }
     let sizes: Vec<usize> = policy

@@ -189,6 +189,15 @@ pub fn examples() -> Vec<Example> {
         (
             Kind::LongAssignment,
             vec![many(200, false)],
+            vec![{
+                let mut silent = many(200, false);
+                silent["headers"] = json!({"route": "x-divvy-route"});
+                silent
+            }],
+        ),
+        (
+            Kind::LongAssignment,
+            vec![many(200, false)],
             vec![many(200, true)],
         ),
     ]
