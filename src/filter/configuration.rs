@@ -20,6 +20,9 @@ use crate::response::FinishedRequest;
 /// Seconds between two messages about a configuration that was accepted inert.
 const REMINDER_SECONDS: u64 = 60;
 
+/// Maximum number of late rollouts whose gauges one tick defines: 3 ms.
+const LATE_PER_TICK: usize = 100;
+
 /// One configuration of one plugin in one VM.
 pub struct Configuration<H> {
     pub(super) vm: Rc<Vm<H>>,
@@ -35,9 +38,10 @@ pub struct Configuration<H> {
     used_since_change: Cell<bool>,
     /// Generation of the gauges' owner at the last tick.
     seen_owner: Cell<u32>,
-    /// By rollout: whether it is beyond the first [`DEFINED_AT_ONCE`] and its gauges are
-    /// shown, because it has decided.
-    late: Cell<Vec<bool>>,
+    /// Whether the gauges of the process are of this configuration and still show another one.
+    outdated: Cell<bool>,
+    /// The rollouts beyond the first [`DEFINED_AT_ONCE`].
+    late: Vec<Cell<Late>>,
     /// Whether a request ever came.
     ever_used: Cell<bool>,
     /// Whether a request came since the last tick.
@@ -56,6 +60,17 @@ pub struct Configuration<H> {
     pub(super) buffer: Cell<Vec<u8>>,
 }
 
+/// The gauges of a rollout beyond the first [`DEFINED_AT_ONCE`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Late {
+    /// It has not decided since the gauges last changed their configuration.
+    Unused,
+    /// It has decided, so a tick shows its gauges.
+    Decided,
+    /// They are shown.
+    Shown,
+}
+
 impl<H: Host> Configuration<H> {
     pub(super) fn new(
         vm: Rc<Vm<H>>,
@@ -64,6 +79,7 @@ impl<H: Host> Configuration<H> {
         active: ActivePolicy,
         inert: Option<Errors>,
     ) -> Self {
+        let late = active.policy.rollouts.len().saturating_sub(DEFINED_AT_ONCE);
         Self {
             watch: Watch::new(plugin, &active.policy),
             moving: active.policy.moving(),
@@ -76,7 +92,8 @@ impl<H: Host> Configuration<H> {
             inert,
             used_since_change: Cell::new(false),
             seen_owner: Cell::new(0),
-            late: Cell::default(),
+            outdated: Cell::new(false),
+            late: vec![Cell::new(Late::Unused); late],
             ever_used: Cell::new(false),
             used_since_tick: Cell::new(false),
             alternates: Cell::new(false),
@@ -93,14 +110,19 @@ impl<H: Host> Configuration<H> {
         }
     }
 
-    /// A request came to this configuration, so the gauges have to show it.
+    /// A request came to this configuration, so the gauges have to show it. A tick sets them:
+    /// a thousand rollouts take 26 ms. Other VMs may have judged the rollouts since this
+    /// configuration last had requests, so their states are reloaded.
     pub(super) fn on_request(&self) {
         self.used_since_change.set(true);
         self.used_since_tick.set(true);
         let first = !self.ever_used.replace(true);
         if !self.gauges.show_here(self.digest) {
             self.alternates.set(!first);
-            self.show_gauges();
+            self.gauges.claim(&self.vm.host, self.digest);
+            self.outdated.set(true);
+            self.hide_late();
+            self.watch.reload(&self.vm.host, &self.active.policy);
         }
         // Not at the first tick: if pushes come faster than ticks, nothing would be judged.
         if first {
@@ -114,12 +136,12 @@ impl<H: Host> Configuration<H> {
     pub(super) fn show_gauges(&self) {
         self.watch.reload(&self.vm.host, &self.active.policy);
         self.active.update_shares(&self.facts());
-        self.late.take();
-        self.shown.take();
+        self.outdated.set(false);
+        self.hide_late();
         let mut values = Vec::new();
         let mut late = Vec::new();
         for (id, _) in self.active.policy.numbered() {
-            if is_late(id) {
+            if self.late(id).is_some() {
                 late.extend(self.gauges_of(id));
             } else {
                 values.extend(self.gauges_of(id));
@@ -134,6 +156,8 @@ impl<H: Host> Configuration<H> {
             values.push((output::series(&plugin, metric), value));
         }
         self.gauges.show(&self.vm, self.digest, &values, &late);
+        let moving = self.moving.iter().map(|id| self.values_of(*id));
+        self.shown.set(moving.collect());
     }
 
     /// Periodic work: merges and judges the counts, keeps the gauges current and repeats
@@ -144,8 +168,8 @@ impl<H: Host> Configuration<H> {
         }
         self.vm.plugins.set(marks::plugins(&self.vm.host));
         self.merge(|| self.is_in_charge());
-        self.update_gauges();
-        if !self.moving.is_empty() && self.owns_gauges() {
+        if self.update_gauges() {
+            self.show_late();
             self.show_changes();
         }
     }
@@ -198,69 +222,92 @@ impl<H: Host> Configuration<H> {
     /// Sets the gauges whose values changed since the last tick: shares that grow, versions
     /// that are rolled back.
     fn show_changes(&self) {
+        if self.moving.is_empty() || self.outdated.get() {
+            return;
+        }
         self.active.update_shares(&self.facts());
-        let late = self.late.take();
-        let mut before = self.shown.take();
-        before.resize(self.moving.len(), Vec::new());
-        let mut changed = Vec::new();
-        for (id, shown) in self.moving.iter().zip(&mut before) {
-            if is_late(*id) && late.get(usize::from(id.0)) != Some(&true) {
+        let mut shown = self.shown.take();
+        shown.resize(self.moving.len(), Vec::new());
+        for (id, shown) in self.moving.iter().zip(&mut shown) {
+            if self.late(*id).is_some_and(|late| late.get() != Late::Shown) {
                 continue;
             }
             let now = self.values_of(*id);
             if now != *shown {
-                changed.extend(self.gauges_of(*id));
+                self.vm.set_gauges(&self.gauges_of(*id));
                 *shown = now;
             }
         }
-        self.late.set(late);
-        self.shown.set(before);
-        if !changed.is_empty() {
-            self.gauges.add(&self.vm, &changed);
-        }
+        self.shown.set(shown);
     }
 
-    /// Makes the gauges show this configuration if requests come to it in this VM.
-    fn update_gauges(&self) {
+    /// Makes the gauges show this configuration if requests come to it in this VM. Whether they
+    /// show it.
+    fn update_gauges(&self) -> bool {
         let owner = self.gauges.owner(&self.vm.host);
         let generation = owner.map_or(0, |(_, generation)| generation);
         if self.seen_owner.replace(generation) != generation {
             // The requests since the last tick may have come before the change. If this
             // configuration still gets some, it is shown at the next tick.
             self.used_since_change.set(false);
-            self.late.take();
+            self.hide_late();
         }
         let owns = owner.is_some_and(|(digest, _)| digest == self.digest);
-        if self.used_since_change.take() && !owns {
+        let used = self.used_since_change.take();
+        let changes = if owns { self.outdated.get() } else { used };
+        if changes {
             self.show_gauges();
         }
         // A configuration that was replaced still ticks while it has open requests.
         if owns {
             self.remind();
         }
+        owns || changes
     }
 
-    /// Shows the gauges of rollouts beyond the first [`DEFINED_AT_ONCE`] that decide for the
-    /// first time.
-    pub(super) fn show_late_gauges(&self, decisions: &[Decision]) {
-        let rollouts = self.active.policy.rollouts.len();
-        if rollouts <= DEFINED_AT_ONCE {
+    /// These rollouts have decided: a tick shows the gauges of those beyond the first
+    /// [`DEFINED_AT_ONCE`].
+    pub(super) fn note_late(&self, decisions: &[Decision]) {
+        if self.late.is_empty() {
             return;
         }
-        let mut late = self.late.take();
-        late.resize(rollouts, false);
-        let mut gauges = Vec::new();
-        let deciding = decisions.iter().map(|decision| decision.rollout);
-        for id in deciding.filter(|id| is_late(*id)) {
-            let shown = late.get_mut(usize::from(id.0));
-            if shown.is_some_and(|shown| !std::mem::replace(shown, true)) {
-                gauges.extend(self.gauges_of(id));
+        for decision in decisions {
+            if let Some(late) = self.late(decision.rollout)
+                && late.get() == Late::Unused
+            {
+                late.set(Late::Decided);
             }
         }
-        self.late.set(late);
+    }
+
+    /// Shows the gauges of rollouts that have decided, as many as one tick has time for.
+    fn show_late(&self) {
+        let mut gauges = Vec::new();
+        let numbered = self.active.policy.numbered().skip(DEFINED_AT_ONCE);
+        let late = numbered.zip(&self.late);
+        let decided = late.filter(|(_, late)| late.get() == Late::Decided);
+        for ((id, _), late) in decided.take(LATE_PER_TICK) {
+            late.set(Late::Shown);
+            gauges.extend(self.gauges_of(id));
+        }
         if !gauges.is_empty() {
             self.gauges.add(&self.vm, &gauges);
         }
+    }
+
+    /// The gauges change their configuration: those of late rollouts are shown again once
+    /// they decide.
+    fn hide_late(&self) {
+        let late = self.late.iter();
+        for late in late.filter(|late| late.get() == Late::Shown) {
+            late.set(Late::Unused);
+        }
+    }
+
+    /// `None` for the first [`DEFINED_AT_ONCE`] rollouts.
+    fn late(&self, id: RolloutId) -> Option<&Cell<Late>> {
+        let index = usize::from(id.0).checked_sub(DEFINED_AT_ONCE)?;
+        self.late.get(index)
     }
 
     /// Names and values of a rollout's gauges: the share of each version, and the standing
@@ -313,11 +360,6 @@ fn header_names(policy: &Policy) -> [Box<str>; 2] {
     let reserved = policy.reserved_headers.iter().map(|header| &*header.name);
     let response = policy.response_headers.iter().map(|name| &**name);
     [reserved.collect::<Vec<_>>(), response.collect()].map(|names| names.join("\n").into())
-}
-
-/// Whether the gauges of a rollout are shown only once it has decided.
-fn is_late(id: RolloutId) -> bool {
-    usize::from(id.0) >= DEFINED_AT_ONCE
 }
 
 /// Logs the errors of a configuration, a line each.

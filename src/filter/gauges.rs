@@ -4,7 +4,8 @@
 //! configuration may come with a VM of its own, Envoy may return to an earlier one without
 //! configuring it again, and each worker switches at its own time. So whatever handles a
 //! request checks whether the gauges show its configuration: in its own VM with each
-//! request, in the whole process at each tick.
+//! request, in the whole process at each tick. A request only notes that the gauges are to
+//! show another configuration; a tick sets them.
 
 use std::cell::Cell;
 
@@ -23,7 +24,7 @@ pub struct Gauges {
     /// Key of the names of the gauges that were set. The next configuration sets those to 0
     /// that it does not have.
     names: Box<str>,
-    /// Digest of the configuration that this VM showed last.
+    /// Digest of the configuration that this VM showed or claimed last.
     shown: Cell<Option<u128>>,
 }
 
@@ -48,6 +49,12 @@ impl Gauges {
         Some((u128::from_le_bytes(digest.try_into().ok()?), generation))
     }
 
+    /// Notes that the gauges are to show this configuration from the next tick on.
+    pub fn claim(&self, host: &impl Host, digest: u128) {
+        self.shown.set(Some(digest));
+        host.set_shared(&self.owner, &digest.to_le_bytes());
+    }
+
     /// Makes the gauges show a configuration: all of `values`, and those of `late` that a
     /// VM has already set. All other known gauges become 0.
     pub fn show<H: Host>(
@@ -57,7 +64,6 @@ impl Gauges {
         values: &[(String, u64)],
         late: &[(String, u64)],
     ) {
-        self.shown.set(Some(digest));
         let before = vm.host.shared(&self.names).map(|(names, _)| names);
         let before = text(before.as_deref());
         let known: FxHashSet<&str> = before.lines().collect();
@@ -84,20 +90,18 @@ impl Gauges {
             all
         });
         // All VMs that show this configuration write the same value.
-        vm.host.set_shared(&self.owner, &digest.to_le_bytes());
+        self.claim(&vm.host, digest);
     }
 
     /// Sets more gauges of the configuration that is shown.
     pub fn add<H: Host>(&self, vm: &Vm<H>, values: &[(String, u64)]) {
-        for (name, value) in values {
-            vm.set_gauge(name, *value);
-        }
+        vm.set_gauges(values);
         self.update_names(&vm.host, |before| {
+            let known: FxHashSet<&str> = before.lines().collect();
             let mut all = before.to_owned();
-            for (name, _) in values {
-                if !before.lines().any(|known| known == name) {
-                    add_line(&mut all, name);
-                }
+            let names = values.iter().map(|(name, _)| &**name);
+            for name in names.filter(|name| !known.contains(name)) {
+                add_line(&mut all, name);
             }
             all
         });

@@ -72,7 +72,7 @@ impl<H: Host> OpenRequest<H> {
         } else {
             None
         };
-        configuration.show_late_gauges(&decisions);
+        configuration.note_late(&decisions);
         for decision in &decisions {
             let id = active.requests(vm, decision.rollout, decision.version, decision.reason);
             if let Some(id) = id {

@@ -55,6 +55,13 @@ impl<H: Host> Vm<H> {
         }
     }
 
+    /// Sets gauges.
+    pub(super) fn set_gauges(&self, values: &[(String, u64)]) {
+        for (name, value) in values {
+            self.set_gauge(name, *value);
+        }
+    }
+
     /// The gauges of a plugin.
     pub(super) fn gauges(&self, plugin: &str) -> Rc<Gauges> {
         let new = || Rc::new(Gauges::new(plugin));

@@ -68,11 +68,11 @@ fn two_roots_with_the_same_configuration_cost_no_more_than_one() {
         serve(&mut vm, root);
         assert_eq!(vm.take_counts(), one);
     }
-    // A tick reads once which configuration the gauges show.
+    // A tick reads which plugins the process has, and once which configuration the gauges show.
     for root in [first, second, first] {
         vm.tick(root).unwrap();
         let counts = vm.take_counts();
-        assert!(counts.total() <= 1, "{:?}", counts.by_name());
+        assert!(counts.total() <= 2, "{:?}", counts.by_name());
     }
     assert_eq!(shown(&process), alone(&canary()));
 }
@@ -84,10 +84,55 @@ fn gauges_show_the_root_that_gets_new_streams() {
     let (mut vm, first) = configured(&process, &canary());
     let second = accept(&mut vm, &weighted(50));
     assert_eq!(shown(&process), alone(&weighted(50)));
-    serve(&mut vm, first);
+    serve_and_tick(&mut vm, first);
     assert_eq!(shown(&process), alone(&canary()));
-    serve(&mut vm, second);
+    serve_and_tick(&mut vm, second);
     assert_eq!(shown(&process), alone(&weighted(50)));
+}
+
+/// A thousand rollouts have two thousand gauges, and requests may come to two configurations of
+/// one plugin by turns.
+#[test]
+fn requests_set_no_gauges() {
+    let many = |prefix: &str| {
+        let mut configuration = canary();
+        let one = configuration["rollouts"][0].clone();
+        let rollouts = (0..1_000).map(|nth| {
+            let mut rollout = one.clone();
+            rollout["name"] = json!(format!("{prefix}{nth}"));
+            rollout["metrics"] = json!("requests");
+            rollout["guardrail"] = json!({"errors": {"max": 1}});
+            rollout["match"] = json!([{"path": {"prefix": format!("/{nth}")}}]);
+            rollout
+        });
+        configuration["rollouts"] = rollouts.collect();
+        configuration
+    };
+    let process = Process::new();
+    let (mut vm, first) = configured(&process, &many("a"));
+    let second = accept(&mut vm, &many("b"));
+    let request = |nth: usize| {
+        let mut exchange = from_user(CANARY_USER);
+        exchange.request.replace(":path", format!("/{nth}/"));
+        exchange
+    };
+    // Counters of rollouts beyond the first fifty are defined at their first use.
+    for root in [first, second] {
+        vm.exchange(root, &request(3)).unwrap();
+        vm.exchange(root, &request(999)).unwrap();
+    }
+    for root in [first, second, first, first] {
+        vm.take_counts();
+        vm.exchange(root, &request(3)).unwrap();
+        vm.exchange(root, &request(998)).unwrap();
+        let counts = vm.take_counts();
+        assert_eq!(counts.of(Call::RecordMetric), 0, "{:?}", counts.by_name());
+        assert!(counts.of(Call::DefineMetric) <= 1, "{:?}", counts.by_name());
+    }
+    vm.tick(first).unwrap();
+    assert_eq!(weight(&process, "a3", "v2"), Some(250_000));
+    assert_eq!(weight(&process, "a998", "v2"), Some(250_000));
+    assert_eq!(weight(&process, "b3", "v2"), Some(0));
 }
 
 #[test]

@@ -31,6 +31,12 @@ fn many() -> Value {
     configuration
 }
 
+/// A request that only this rollout matches, then a tick, which sets the gauges.
+fn visit_and_tick(vm: &mut Vm, root: RootId, nth: usize) {
+    visit(vm, root, nth);
+    vm.tick(root).unwrap();
+}
+
 /// A request that only this rollout matches.
 fn visit(vm: &mut Vm, root: RootId, nth: usize) {
     let mut exchange = from_user("alice");
@@ -88,13 +94,15 @@ fn only_the_series_of_the_first_fifty_rollouts_exist_from_the_start() {
 }
 
 #[test]
-fn the_weights_of_a_later_rollout_appear_with_its_first_decision() {
+fn the_weights_of_a_later_rollout_appear_at_the_tick_after_its_first_decision() {
     let process = Process::new();
     let (mut vm, root) = configured(&process, &many());
     visit(&mut vm, root, 3);
     vm.tick(root).unwrap();
     assert_eq!(weights(&process, LATE), ABSENT);
     visit(&mut vm, root, LATE);
+    assert_eq!(weights(&process, LATE), ABSENT);
+    vm.tick(root).unwrap();
     assert_eq!(weights(&process, LATE), SHOWN);
     assert_eq!(weights(&process, LATER), ABSENT);
     // The second decision defines nothing.
@@ -115,7 +123,7 @@ fn the_weights_of_a_removed_later_rollout_are_zero() {
         let process = Process::new();
         let (mut vm, root) = configured(&process, &many());
         visit(&mut vm, root, LATE);
-        visit(&mut vm, root, LATER);
+        visit_and_tick(&mut vm, root, LATER);
         if new_vm {
             vm = start(&process);
         }
@@ -132,10 +140,10 @@ fn after_a_return_to_an_earlier_configuration_weights_of_a_later_rollout_appear_
  {
     let process = Process::new();
     let (mut vm, root) = configured(&process, &many());
-    visit(&mut vm, root, LATE);
+    visit_and_tick(&mut vm, root, LATE);
     accept(&mut vm, &canary());
     assert_eq!(weights(&process, LATE), ZERO);
-    visit(&mut vm, root, LATE);
+    visit_and_tick(&mut vm, root, LATE);
     assert_eq!(weights(&process, LATE), SHOWN);
     assert_eq!(weights(&process, 0), SHOWN);
 }
@@ -160,17 +168,19 @@ fn weights_that_two_workers_add_at_the_same_time_are_both_kept() {
     let (mut other, root_of_other) = configured(&process, &many());
     visit(&mut one, root, 0);
     visit(&mut other, root_of_other, 0);
+    visit(&mut other, root_of_other, LATER);
+    visit(&mut one, root, LATE);
     // The other worker writes just before this one does.
     let mut other = Some(other);
     one.intercept(move |call| {
         if call == Call::SetSharedData
             && let Some(mut other) = other.take()
         {
-            visit(&mut other, root_of_other, LATER);
+            other.tick(root_of_other).unwrap();
         }
         None
     });
-    visit(&mut one, root, LATE);
+    one.tick(root).unwrap();
     one.stop_intercepting();
     assert_eq!(weights(&process, LATE), SHOWN);
     assert_eq!(weights(&process, LATER), SHOWN);

@@ -135,7 +135,6 @@ fn a_root_that_returns_judges_again_and_shows_its_gauges() {
     assert_eq!(weight(&process, "v2"), Some(500_000));
     worker.root = a;
     worker.fail(MANY);
-    assert_eq!(weight(&process, "v2"), Some(250_000));
     worker.second();
     assert_eq!(worker.ask(CANARY_USER).0, ROLLED_BACK);
     assert_eq!(standing(&process, "v2"), Some(2));
