@@ -1,8 +1,10 @@
 //! The forms of files in which `divvy check` finds configurations, and how their YAML is read.
 
-use crate::common::json_with;
+use crate::common::{file, json_with};
 use crate::inputs::{VALID, messages};
-use serde_json::json;
+use divvy_cli::source::tree::YamlVersion;
+use divvy_cli::source::{Content, read_all};
+use serde_json::{Value, json};
 
 #[test]
 fn yaml_is_read_as_its_reader_reads_it() {
@@ -190,4 +192,44 @@ fn configurations_are_found_wherever_envoy_and_kubernetes_have_them() {
             );
         }
     }
+}
+
+/// Values of YAML with the JSON that `YAMLToJSON` of sigs.k8s.io/yaml 1.6.0 makes of `a: VALUE`; `ERR` if it refuses it.
+const KUBERNETES: &str = include_str!("kubernetes.tsv");
+
+#[test]
+fn values_in_a_resource_are_those_of_kubernetes() {
+    let mut wrong = Vec::new();
+    for row in KUBERNETES.lines() {
+        let (value, expected) = row.split_once('\t').unwrap();
+        // A plugin has the value in a place that the filter does not read.
+        let text = format!("apiVersion: v1\nkind: X\nspec:\n  a: {value}\n");
+        let file = file(".yaml", &text);
+        let set = read_all(&[file.to_path_buf()]).unwrap();
+        let found = match set.files[0].content() {
+            Content::Documents(documents) => {
+                let spec = documents[0]
+                    .root
+                    .get("spec")
+                    .unwrap()
+                    .to_json(YamlVersion::V11);
+                serde_json::from_str::<Value>(&spec)
+                    .map_or("ERR".to_owned(), |json| json.to_string())
+            }
+            _ => "ERR".to_owned(),
+        };
+        let same = match expected {
+            "ERR" => true,
+            json => {
+                let number = |text: &str| serde_json::from_str::<Value>(text).unwrap_or_default();
+                let [one, other] = [&*found, json].map(number);
+                let floats = [&one, &other].map(|value| value["a"].as_f64());
+                one == other || (floats[0].is_some() && floats[0] == floats[1])
+            }
+        };
+        if !same {
+            wrong.push(format!("{value:?}: {found}, not {expected}"));
+        }
+    }
+    assert_eq!(wrong, [""; 0]);
 }
