@@ -157,6 +157,7 @@ fn decide_one(
     trace: &mut impl Trace,
 ) -> (Decision, Option<Memory>) {
     let stable = rollout.stable;
+    let is_preflight = context.request.is_preflight();
     let decided = |version, reason, judged| Decision {
         rollout: id,
         version,
@@ -171,7 +172,7 @@ fn decide_one(
     if !rollout.enabled {
         return (decided(stable, Reason::Disabled, false), None);
     }
-    if context.request.is_preflight() {
+    if is_preflight {
         trace.step(|| TraceStep::new("identity", "none: a CORS preflight is not a visit"));
     }
     let mut memory = None;
@@ -202,7 +203,7 @@ fn decide_one(
         && rollout.is_rolled_back(id, decision.version, context.request.environment());
     if rollout.plan.as_ref().is_some_and(|plan| plan.is_guarded()) {
         trace.step(|| {
-            let judged = decision.judged && !context.request.is_preflight();
+            let judged = decision.judged && !is_preflight;
             let text = match (rolled_back, judged) {
                 (true, _) => "the version is rolled back: stable",
                 (false, true) => "the response counts; no rollback of this version is known",
@@ -216,7 +217,7 @@ fn decide_one(
     } else {
         decision
     };
-    if context.request.is_preflight() {
+    if is_preflight {
         return (without_visit(decision), None);
     }
     (decision, memory)
@@ -224,6 +225,7 @@ fn decide_one(
 
 /// The decision about a request that is not a visit: neither a sample for the guardrail nor an
 /// exposure, which applications log by the reason.
+#[cold]
 fn without_visit(decision: Decision) -> Decision {
     let reason = |reason| match reason {
         Reason::Split | Reason::Sticky => Reason::NoIdentity,

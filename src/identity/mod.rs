@@ -6,7 +6,7 @@ mod visitor;
 
 use std::borrow::Cow;
 
-pub use visitor::{MintRule, Visitor};
+pub use visitor::{MintRule, NO_SOURCES, Visitor};
 
 use crate::request::{ClaimId, CookieId, HeaderId, QueryId, Request};
 

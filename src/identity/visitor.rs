@@ -13,8 +13,8 @@ pub trait MintRule {
     fn mints(&self, visitor: &Visitor<'_, '_>) -> bool;
 }
 
-/// Sources of the identity of a request that is not sent for a user.
-static NO_SOURCES: Identification = Identification {
+/// Sources of the identity of a request that is not sent for a user, such as a CORS preflight.
+pub static NO_SOURCES: Identification = Identification {
     sources: Vec::new(),
     ignored: Vec::new(),
 };
@@ -42,12 +42,6 @@ impl<'a, 'r> Visitor<'a, 'r> {
             found: OnceCell::new(),
             minted: OnceCell::new(),
         }
-    }
-
-    /// The sender of a request that is not sent for a user, such as a CORS preflight: never has
-    /// an identity.
-    pub const fn nobody(request: &'a Request<'r>) -> Self {
-        Self::new(request, &NO_SOURCES, None)
     }
 
     /// The same visitor, of whom nothing has been looked up.

@@ -11,7 +11,7 @@ use crate::assignment::{Inheritance, is_gateway};
 use crate::cookies::MintedCookie;
 use crate::decision::Decision;
 pub use crate::decision::{RolloutId, Version, VersionId};
-use crate::identity::{Identification, MintRule, Visitor};
+use crate::identity::{Identification, MintRule, NO_SOURCES, Visitor};
 use crate::request::{Environment, HeaderId, Names, Request};
 pub use crate::strategy::Shares;
 pub use features::Features;
@@ -86,11 +86,13 @@ impl Default for Policy {
 impl Policy {
     /// The sender of a request.
     pub fn visitor<'a, 'r>(&'a self, request: &'a Request<'r>) -> Visitor<'a, 'r> {
-        if request.is_preflight() {
-            return Visitor::nobody(request);
-        }
-        let mint = self.mint.as_ref().map(|mint| mint as &dyn MintRule);
-        Visitor::new(request, &self.identification, mint)
+        let (identification, mint) = if request.is_preflight() {
+            (&NO_SOURCES, None)
+        } else {
+            (&self.identification, self.mint.as_ref())
+        };
+        let mint = mint.map(|mint| mint as &dyn MintRule);
+        Visitor::new(request, identification, mint)
     }
 
     /// A rollout by its number.
