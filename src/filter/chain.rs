@@ -10,7 +10,7 @@
 
 use std::cell::OnceCell;
 
-use super::host::{Exchange, HeaderLines, Message};
+use super::host::{Exchange, Message};
 
 /// The headers of one message that other divvy filters of the chain wrote.
 pub struct ChainHeaders<'a, X> {
@@ -39,23 +39,13 @@ impl<'a, X: Exchange> ChainHeaders<'a, X> {
         self.plugins > 1 && written().any(|name| name == header.as_bytes())
     }
 
-    /// The value of this header if another divvy filter wrote it; several lines are one list.
+    /// The value of this header if another divvy filter wrote it, in one line.
     pub fn value(&self, header: &str) -> Option<Vec<u8>> {
-        if self.plugins < 2 || self.exchange.lacks(self.message, header) || !self.contains(header) {
+        if self.plugins < 2 {
             return None;
         }
-        let mut value = Vec::new();
-        let mut each = |name: &[u8], line: &[u8]| {
-            if name == header.as_bytes() {
-                if !value.is_empty() {
-                    value.extend_from_slice(b", ");
-                }
-                value.extend_from_slice(line);
-            }
-        };
-        let lines = self.exchange.lines(self.message)?;
-        let read = lines.for_each(&mut each);
-        read.ok().map(|()| value)
+        let value = self.exchange.first_line(self.message, header)?;
+        self.contains(header).then_some(value)
     }
 
     /// Notes that this filter wrote headers of these names, a line each.

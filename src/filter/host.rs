@@ -115,6 +115,9 @@ pub trait Exchange {
     /// Whether a header certainly has no line.
     fn lacks(&self, message: Message, header: &str) -> bool;
 
+    /// The first line of a header.
+    fn first_line(&self, message: Message, header: &str) -> Option<Vec<u8>>;
+
     /// Replaces all lines of a header by one.
     ///
     /// # Errors

@@ -304,6 +304,11 @@ pub(super) fn lacks_header(message: Message, name: &str) -> bool {
     header(map(message), name, &raw mut data, &raw mut size) == NOT_FOUND
 }
 
+/// The first line of a header.
+pub(super) fn first_line(message: Message, name: &str) -> Option<Answer> {
+    bytes(|data, size| header(map(message), name, data, size)).ok()
+}
+
 /// The first line of a response trailer.
 pub(super) fn response_trailer(name: &str) -> Option<Answer> {
     let map = MapType::HttpResponseTrailers as u32;

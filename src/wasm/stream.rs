@@ -34,6 +34,10 @@ impl Exchange for ProxyStream {
         host::lacks_header(message, name)
     }
 
+    fn first_line(&self, message: Message, name: &str) -> Option<Vec<u8>> {
+        host::first_line(message, name).map(Into::into)
+    }
+
     fn set(&self, message: Message, name: &str, value: &[u8]) -> Result<(), Refused> {
         host::replace_header(message, name, value)
     }

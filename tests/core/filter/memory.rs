@@ -240,6 +240,10 @@ impl Exchange for MemoryExchange {
         self.header(message, header).is_none()
     }
 
+    fn first_line(&self, message: Message, header: &str) -> Option<Vec<u8>> {
+        self.header(message, header).map(String::into_bytes)
+    }
+
     fn set(&self, message: Message, header: &str, value: &[u8]) -> Result<(), Refused> {
         if self.refuses_to_set.get() == Some(header) {
             return Err(Refused);
