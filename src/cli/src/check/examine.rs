@@ -9,7 +9,7 @@ use crate::finding::Finding;
 use crate::source::{
     Content, FoundConfig, Given, SkippedFile, SourceDocument, SourceFile, SourceSet,
 };
-use crate::warnings::{self, Examined, Kind, Place, Surroundings};
+use crate::warnings::{self, Examined, Kind, Surroundings, WarningPlace};
 
 /// What was found.
 #[derive(Debug)]
@@ -147,9 +147,11 @@ fn add_warning(
     log: &mut FindingLog,
 ) {
     let (file, offset) = match (warning.place, one) {
-        (Place::File(place), _) => (place.file, place.offset),
-        (Place::Configuration, Some(one)) => (one.file, one.found.offset_of(&warning.path, None)),
-        (Place::Configuration, None) => return,
+        (WarningPlace::File(place), _) => (place.file, place.offset),
+        (WarningPlace::Configuration, Some(one)) => {
+            (one.file, one.found.offset_of(&warning.path, None))
+        }
+        (WarningPlace::Configuration, None) => return,
     };
     let entry = Entry::warning(warning.kind, offset, &warning.path, warning.message);
     log.add(&set.files[file], entry);

@@ -27,7 +27,7 @@ pub use guardrail::never_judges;
 pub use kind::Kind;
 pub use owners::covering_owner;
 pub use surroundings::Surroundings;
-pub use warning::{FilePlace, Place, Warning};
+pub use warning::{FilePlace, Warning, WarningPlace};
 
 /// A valid configuration of the given files.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ pub struct Warning {
     /// Its kind.
     pub kind: Kind,
     /// Where it is.
-    pub place: Place,
+    pub place: WarningPlace,
     /// Path in the configuration, or the field of Envoy's configuration.
     pub path: String,
     /// The problem, and what to do about it.
@@ -19,7 +19,7 @@ pub struct Warning {
 
 /// The place of a warning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum WarningPlace {
     /// At a path of the configuration that was examined.
     Configuration,
     /// In a file.
@@ -40,7 +40,7 @@ impl Warning {
     pub fn new(kind: Kind, path: impl Into<String>, message: impl Into<String>) -> Self {
         Self {
             kind,
-            place: Place::Configuration,
+            place: WarningPlace::Configuration,
             path: path.into(),
             message: message.into(),
         }
@@ -54,7 +54,7 @@ impl Warning {
         message: impl Into<String>,
     ) -> Self {
         Self {
-            place: Place::File(place),
+            place: WarningPlace::File(place),
             ..Self::new(kind, path, message)
         }
     }
