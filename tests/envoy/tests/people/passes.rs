@@ -48,13 +48,13 @@ async fn two_proxies_that_mint_give_a_visitor_one_identity() -> Result<()> {
     Ok(())
 }
 
-/// The shipped edge with routes that follow redirects of the upstream.
-async fn following(configuration: &Value) -> Result<Edge> {
+/// The shipped edge with a field added to each route.
+async fn with_routes(configuration: &Value, field: &str, value: Value) -> Result<Edge> {
     let setup = Setup::new(configuration)?.bootstrap(|mut shipped| {
         for manager in shipped.connection_managers()? {
             let routes = &mut manager["route_config"]["virtual_hosts"][0]["routes"];
             for route in routes.as_array_mut().into_iter().flatten() {
-                route["route"]["internal_redirect_policy"] = json!({"max_internal_redirects": 2});
+                route["route"][field] = value.clone();
             }
         }
         Ok(shipped)
@@ -66,7 +66,9 @@ async fn following(configuration: &Value) -> Result<Edge> {
 async fn a_redirect_that_envoy_follows_does_not_lose_a_minted_cookie() -> Result<()> {
     let shop = json!({"match": [{"path": {"prefix": "/shop"}}]});
     let further = with(shop, json!({"sticky": {"cookie": "divvy_checkout"}}));
-    let edge = following(&minting(canary(50.0), further)).await?;
+    let configuration = minting(canary(50.0), further);
+    let redirects = json!({"max_internal_redirects": 2});
+    let edge = with_routes(&configuration, "internal_redirect_policy", redirects).await?;
     let mut versions = [0, 0];
     for visitor in 0..60 {
         // To a page of the rollout, to another page, and over two redirects.
@@ -116,5 +118,16 @@ async fn a_redirect_that_envoy_follows_does_not_lose_a_minted_cookie() -> Result
     );
     let kept = get(&edge, "42", "").await?;
     assert_eq!(value_of(&kept, "divvy_id"), None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_request_that_envoy_repeats_gives_one_cookie() -> Result<()> {
+    let retries = json!({"retry_on": "5xx", "num_retries": 2});
+    let configuration = minting(canary(50.0), json!({}));
+    let edge = with_routes(&configuration, "retry_policy", retries).await?;
+    let answer = edge.client.get("/?status=503").await?;
+    assert_eq!(given(&answer).len(), 1);
+    assert_eq!(edge.upstream_requests(), 3);
     Ok(())
 }
