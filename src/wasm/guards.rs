@@ -125,8 +125,9 @@ extern "C" fn guard_proxy_on_context_create(id: u32, parent: u32) {
     alone((), || {
         let created = contexts(|contexts| {
             let has_parent = parent == 0 || contexts.is_plugin(parent);
-            // Envoy creates a root again to configure it again: it stays as it is.
-            if !has_parent || contexts.is_plugin(id) {
+            // Envoy creates a root again to configure it again: it stays as it is. The SDK has
+            // requests in another map, so that one may have the id of a root.
+            if !has_parent || (parent == 0 && contexts.is_plugin(id)) {
                 return None;
             }
             let is_new = if parent == 0 {

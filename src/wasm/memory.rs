@@ -19,8 +19,8 @@ thread_local! {
 /// exhausted.
 pub fn allocate(size: usize) -> Option<*mut u8> {
     let mut buffer = BUFFER.take();
-    if let Some(more) = size.checked_sub(buffer.len()) {
-        buffer.try_reserve(more).ok()?;
+    if size > buffer.len() {
+        buffer.try_reserve(size.saturating_sub(buffer.len())).ok()?;
         buffer.resize(size, 0);
     }
     let address = (size > 0).then_some(buffer.as_mut_ptr());
