@@ -1,39 +1,30 @@
 //! Values of a request by the number of their name: read once, however many conditions ask for
 //! them. Must not depend on what the values are.
 
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-/// The values of each number, in their order in the request.
+/// The values of each number, in their order in the request. A map, because a configuration may
+/// have thousands of names of which a request has few.
 #[derive(Clone, Debug)]
-pub(super) struct ByNumber<V>(Vec<SmallVec<[V; 1]>>);
+pub(super) struct ByNumber<V>(FxHashMap<u32, SmallVec<[V; 1]>>);
 
 impl<V> Default for ByNumber<V> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self(FxHashMap::default())
     }
 }
 
 impl<V> ByNumber<V> {
     /// The values of a number.
     pub fn get(&self, number: u32) -> &[V] {
-        let values = index(number).and_then(|index| self.0.get(index));
-        values.map_or(&[], SmallVec::as_slice)
+        self.0.get(&number).map_or(&[], SmallVec::as_slice)
     }
 
     /// Adds a value.
     pub fn add(&mut self, number: u32, value: V) {
-        let Some(index) = index(number) else { return };
-        if self.0.len() <= index {
-            self.0.resize_with(index.saturating_add(1), SmallVec::new);
-        }
-        if let Some(values) = self.0.get_mut(index) {
-            values.push(value);
-        }
+        self.0.entry(number).or_default().push(value);
     }
-}
-
-fn index(number: u32) -> Option<usize> {
-    usize::try_from(number).ok()
 }
 
 #[cfg(test)]

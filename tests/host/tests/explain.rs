@@ -123,7 +123,8 @@ fn assert_steps_end_at_reason(steps: &divvy_cli::explain::RolloutSteps, context:
         "excluded" => &["layer"],
         "not_enrolled" => &["traffic"],
         "split" | "active" | "follow" => &["strategy"],
-        "sticky" => &["sticky"],
+        // The cookie remembers a version, or the position that the strategy uses.
+        "sticky" => &["sticky", "strategy"],
         other => panic!("{other}: {context}"),
     };
     assert!(
@@ -195,7 +196,7 @@ fn explain_and_the_filter_agree() {
         let all = process.stat_names();
         let of_filter = all
             .iter()
-            .filter_map(|name| Some((name.clone(), process.counter(name)?)));
+            .filter_map(|name| Some((with_labels(name), process.counter(name)?)));
         let of_filter: BTreeMap<_, _> = of_filter.filter(|(_, value)| *value > 0).collect();
         assert_eq!(counted, of_filter, "configuration {nth}: {config}");
     }
@@ -218,4 +219,16 @@ fn explain_and_the_filter_agree() {
         cookies > 1_000 && mirrored > 100,
         "{cookies} cookies, {mirrored} mirrored"
     );
+}
+
+/// A stat name of the filter as Prometheus shows it: `a=.=x;.;total` is `total{a="x"}`.
+fn with_labels(stat: &str) -> String {
+    let mut parts: Vec<&str> = stat.split(";.;").collect();
+    let metric = parts.pop().unwrap_or_default();
+    let labels: Vec<String> = parts
+        .iter()
+        .filter_map(|label| label.split_once("=.="))
+        .map(|(name, value)| format!("{name}=\"{value}\""))
+        .collect();
+    format!("{metric}{{{}}}", labels.join(","))
 }
