@@ -112,16 +112,18 @@ impl Judging {
 }
 
 impl Judged {
+    /// Begins to wait. A host that ends a request twice is tolerated.
     fn wait(&mut self, watch: &Watch, stream: u32, since: u32) {
+        if self.place.is_some() {
+            return;
+        }
         let arm = self.arm.0;
         self.place = watch.waiting(self.rollout, |waiting| waiting.add(stream, arm, since));
     }
 
     fn wait_for_body(&mut self, watch: &Watch, stream: u32, now: u32) {
         // The request may have ended after the response began.
-        if self.place.is_none() {
-            self.wait(watch, stream, now);
-        }
+        self.wait(watch, stream, now);
         if let Some(place) = self.place {
             watch.waiting(self.rollout, |waiting| {
                 waiting.wait_for_body(place, now);

@@ -9,7 +9,7 @@ use super::chain::ChainHeaders;
 use super::configuration::Configuration;
 use super::host::{Exchange, HeaderLines, Host, Message};
 use super::judging::Judging;
-use super::response_start::{ResponseStart, is_from_upstream};
+use super::response_start::{ResponseStart, is_from_upstream, is_local};
 use crate::cookies::ResponseRules;
 use crate::decision::Decisions;
 use crate::output;
@@ -230,7 +230,7 @@ impl<H: Host> OpenRequest<H> {
                 let code = exchange.response_code().unwrap_or_default();
                 FinishedRequest {
                     code,
-                    local: judged && code >= 500 && !is_from_upstream(exchange),
+                    local: judged && is_local(code, exchange),
                     ..FinishedRequest::default()
                 }
             },

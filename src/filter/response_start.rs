@@ -7,6 +7,11 @@ use crate::response::{
     ContentKind, FinishedRequest, GrpcStatus, ResponseClass, may_stall, status_code,
 };
 
+/// Lowest code with which a filter behind divvy replaces the answer of a version: a redirect to
+/// a login, for example. A cache that answers 200 for the version is not recognized, because
+/// each success would take a host call.
+const LOCAL_FROM: u64 = 300;
+
 /// What a response has brought so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ResponseStart {
@@ -38,8 +43,8 @@ impl ResponseStart {
         // Envoy answers gRPC calls with a status of its own. It is never 0.
         let is_said =
             start.is_call() && !matches!(grpc_status, None | Some(Some(GrpcStatus::Success)));
-        let asks = is_said || (judged && start.code >= 500);
-        start.local = asks && !is_from_upstream(exchange);
+        start.local =
+            (is_said && !is_from_upstream(exchange)) || (judged && is_local(start.code, exchange));
         if start.is_call() && !start.local {
             start.grpc_status = grpc_status.flatten();
         }
@@ -80,4 +85,9 @@ impl ResponseStart {
 /// Whether the version sent the response. If the host does not say, its failures count.
 pub fn is_from_upstream(exchange: &impl Exchange) -> bool {
     exchange.is_from_upstream().unwrap_or(true)
+}
+
+/// Whether Envoy or a filter behind divvy made a response with this code.
+pub fn is_local(code: u64, exchange: &impl Exchange) -> bool {
+    code >= LOCAL_FROM && !is_from_upstream(exchange)
 }

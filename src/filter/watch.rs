@@ -232,7 +232,7 @@ impl Watched {
             return;
         };
         let mut local = self.local.take();
-        while let Some(due) = waiting.take_due(patience, millis(beat)) {
+        for due in waiting.take_due(patience, millis(beat)) {
             let mut waited = Some(Duration::from_millis(due.waited.into()));
             if due.in_body {
                 let progress = host.body_progress_of(due.stream);

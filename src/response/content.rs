@@ -10,9 +10,21 @@ pub enum ContentKind {
     EventStream,
     /// `application/grpc`, which ends with a status.
     Grpc,
-    /// gRPC-Web, which is a stream as well, but has its status in the body.
+    /// gRPC-Web and the streams of Connect, which have their status in the body.
     GrpcWeb,
+    /// Another format of records that a server sends when it has them, such as NDJSON or a watch
+    /// of Kubernetes.
+    Records,
 }
+
+/// Media types of [`ContentKind::Records`].
+const RECORDS: [&[u8]; 5] = [
+    b"application/x-ndjson",
+    b"application/ndjson",
+    b"application/stream+json",
+    b"application/json-seq",
+    b"multipart/x-mixed-replace",
+];
 
 impl ContentKind {
     /// The kind of a `content-type`.
@@ -22,13 +34,17 @@ impl ContentKind {
             Some([b'-', b'w', b'e', b'b', ..]) => return Self::GrpcWeb,
             _ => {}
         }
-        let media_type = content_type.split(|byte| *byte == b';').next();
-        let events = media_type.is_some_and(|media_type| {
-            let media_type = media_type.trim_ascii();
-            media_type.eq_ignore_ascii_case(b"text/event-stream")
-        });
-        if events {
+        if content_type.starts_with(b"application/connect+") {
+            return Self::GrpcWeb;
+        }
+        let mut parts = content_type.split(|byte| *byte == b';');
+        let media_type = parts.next().unwrap_or_default().trim_ascii();
+        let is = |name: &&[u8]| media_type.eq_ignore_ascii_case(name);
+        let watches = |part: &[u8]| part.trim_ascii().eq_ignore_ascii_case(b"stream=watch");
+        if is(&&b"text/event-stream"[..]) {
             Self::EventStream
+        } else if RECORDS.iter().any(is) || parts.any(watches) {
+            Self::Records
         } else {
             Self::Plain
         }
@@ -75,7 +91,7 @@ mod tests {
 
     #[test]
     fn content_types_are_told_apart() {
-        use ContentKind::{EventStream, Grpc, GrpcWeb, Plain};
+        use ContentKind::{EventStream, Grpc, GrpcWeb, Plain, Records};
         for (content_type, kind) in [
             ("application/grpc", Grpc),
             ("application/grpc+proto", Grpc),
@@ -89,6 +105,12 @@ mod tests {
             ("text/event-stream", EventStream),
             ("Text/Event-Stream ; charset=utf-8", EventStream),
             ("text/event-streams", Plain),
+            ("application/connect+json", GrpcWeb),
+            ("application/connect", Plain),
+            ("Application/X-NDJSON; charset=utf-8", Records),
+            ("multipart/x-mixed-replace; boundary=frame", Records),
+            ("application/json;stream=watch", Records),
+            ("application/json; stream=watcher", Plain),
             ("", Plain),
         ] {
             let found = ContentKind::of(content_type.as_bytes());

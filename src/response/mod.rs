@@ -16,7 +16,7 @@
 //! | headers, but less than 16 KiB of an unfinished body, `patience` after the headers | failure |
 //! | a timeout (UT) in a body: the client does not read | none; failure, if less than 16 KiB |
 //! | the client disconnected (DC, DR) in a body | none |
-//! | Envoy or a filter behind divvy sent a 5xx or a gRPC status other than 0 | none |
+//! | Envoy or a filter behind divvy sent a 3xx, 4xx, 5xx or a gRPC status other than 0 | none |
 //! | code 4xx, or gRPC status 1 3 5 6 7 8 9 10 11 16 | neutral: no evidence of health |
 //! | anything else | success |
 
@@ -66,7 +66,7 @@ pub struct FinishedRequest {
     /// The status of a gRPC response that the version sent, in its headers or trailers.
     pub grpc_status: Option<GrpcStatus>,
     /// Whether Envoy or a filter behind divvy made the response. Known only where it matters: with
-    /// a 5xx, and with a gRPC status other than 0.
+    /// a code of 300 or above, and with a gRPC status other than 0.
     pub local: bool,
     /// Envoy's response flags.
     pub flags: ResponseFlags,

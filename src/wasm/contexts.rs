@@ -40,6 +40,7 @@ impl Context for PluginContext {}
 
 impl RootContext for PluginContext {
     fn on_configure(&mut self, size: usize) -> bool {
+        host::begin_root(self.id);
         let Ok(configuration) = host::plugin_configuration(size) else {
             log::error!("the proxy refuses to pass on the configuration");
             return false;
@@ -50,7 +51,7 @@ impl RootContext for PluginContext {
     }
 
     fn on_tick(&mut self) {
-        host::begin_tick(self.id);
+        host::begin_root(self.id);
         self.plugin.on_tick();
     }
 
@@ -70,6 +71,7 @@ impl RootContext for PluginContext {
 /// The SDK has no callback for the deletion of a context.
 impl Drop for PluginContext {
     fn drop(&mut self) {
+        host::begin_root(self.id);
         self.plugin.end();
     }
 }

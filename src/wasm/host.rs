@@ -153,8 +153,8 @@ thread_local! {
     static PLUGIN: Cell<u32> = const { Cell::new(0) };
 }
 
-/// The tick of a plugin begins.
-pub fn begin_tick(plugin: u32) {
+/// A callback of this plugin begins, which may make calls about its streams.
+pub fn begin_root(plugin: u32) {
     PLUGIN.set(plugin);
 }
 

@@ -159,10 +159,14 @@ impl Waiting {
         counts
     }
 
-    /// Takes the next stream that has waited for at least `patience` out of its queue.
-    pub fn take_due(&mut self, patience: u32, now: u32) -> Option<Due> {
+    /// Takes the streams that have waited for at least `patience` out of their queues. Looks at
+    /// each stream whose response began late once.
+    pub fn take_due(&mut self, patience: u32, now: u32) -> Vec<Due> {
+        let mut all = Vec::new();
         while let Some(index) = self.open.first {
-            let node = *self.node(index)?;
+            let Some(node) = self.node(index).copied() else {
+                break;
+            };
             if elapsed(now, node.since) < patience {
                 break;
             }
@@ -171,22 +175,24 @@ impl Waiting {
                 NodeState::Body if elapsed(now, body_since(node)) < patience => {
                     self.append(NodePlace::Late, index);
                 }
-                NodeState::Headers | NodeState::Body => return Some(due(index, node, now)),
+                NodeState::Headers | NodeState::Body => all.push(due(index, node, now)),
                 NodeState::Idle | NodeState::Counted => {}
             }
         }
         let mut next = self.late.first;
         while let Some(index) = next {
-            let node = *self.node(index)?;
+            let Some(node) = self.node(index).copied() else {
+                break;
+            };
             next = some(node.next);
             if node.state != NodeState::Body {
                 self.take_out(index);
             } else if elapsed(now, body_since(node)) >= patience {
                 self.take_out(index);
-                return Some(due(index, node, now));
+                all.push(due(index, node, now));
             }
         }
-        None
+        all
     }
 
     /// The stream has been counted as a failure.

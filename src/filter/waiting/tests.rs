@@ -4,7 +4,7 @@ use super::*;
 
 /// The streams that are due after 10 ms, and whether they wait for the body.
 fn due(waiting: &mut Waiting, now: u32) -> Vec<(u32, bool)> {
-    let due = std::iter::from_fn(|| waiting.take_due(10, now));
+    let due = waiting.take_due(10, now).into_iter();
     due.map(|due| (due.stream, due.in_body)).collect()
 }
 
@@ -30,7 +30,8 @@ fn streams_are_due_in_order_after_patience_and_once() {
 fn a_stream_that_was_counted_waits_for_nothing_more() {
     let mut waiting = Waiting::default();
     let place = waiting.add(7, 1, 0).unwrap();
-    assert_eq!(waiting.take_due(10, 12).map(|due| due.waited), Some(12));
+    let due_at_12 = waiting.take_due(10, 12);
+    assert_eq!(due_at_12.first().map(|due| due.waited), Some(12));
     waiting.set_counted(place);
     waiting.wait_for_body(place, 20);
     waiting.idle(place);

@@ -143,6 +143,9 @@ fn streams_that_may_pause_do_not_hang() {
         ("200", "text/event-stream", false),
         ("200", "application/grpc", false),
         ("200", "application/grpc-web+proto", false),
+        ("200", "application/connect+proto", false),
+        ("200", "application/x-ndjson", false),
+        ("200", "application/json;stream=watch", false),
         ("204", "text/plain", true),
     ] {
         let number = u32::try_from(open.len()).unwrap();
@@ -153,9 +156,9 @@ fn streams_that_may_pause_do_not_hang() {
         open.push((exchange, request));
     }
     // An upload, also with an early response.
-    open.push(worker.open(8, false));
-    worker.host.bodies.borrow_mut().insert(9, STALLED);
-    let (exchange, mut request) = worker.open(9, false);
+    open.push(worker.open(18, false));
+    worker.host.bodies.borrow_mut().insert(19, STALLED);
+    let (exchange, mut request) = worker.open(19, false);
     exchange.respond("200", &[]);
     request.on_response_headers(&exchange, false);
     worker.seconds(100);
@@ -227,6 +230,35 @@ fn four_hundreds_do_not_hide_failures() {
     }
     worker.seconds(1);
     assert!(worker.is_rolled_back());
+}
+
+#[test]
+fn answers_of_a_filter_behind_divvy_do_not_hide_failures() {
+    let mut worker = Worker::new(3, "10s");
+    for (number, status) in (1..).zip(["302", "403", "429", "500", "503"].repeat(2)) {
+        let (exchange, mut request) = worker.open(number, true);
+        exchange.local.set(true);
+        exchange.respond(status, &[]);
+        request.on_response_headers(&exchange, true);
+        request.on_end(&exchange);
+        if status == "302" || status == "403" {
+            serve(&worker.plugin, "500");
+        }
+    }
+    worker.seconds(1);
+    assert!(worker.is_rolled_back(), "four failures in a row");
+}
+
+#[test]
+fn a_request_that_ends_twice_waits_once() {
+    let mut worker = Worker::new(1, "2s");
+    let (exchange, mut request) = worker.open(1, true);
+    request.on_request_trailers(&exchange);
+    exchange.respond("200", &[]);
+    request.on_response_headers(&exchange, true);
+    request.on_end(&exchange);
+    worker.seconds(10);
+    assert!(!worker.is_rolled_back());
 }
 
 /// A gRPC call with these parts of the response. The worker rolls back at the first failure.

@@ -5,6 +5,7 @@ mod minted;
 mod mirror;
 mod preflight;
 mod sticky;
+mod sticky_errors;
 
 use std::rc::Rc;
 
