@@ -9,7 +9,7 @@ use super::registry::{HeaderUse, Registry};
 use super::rollout::CompiledRollout;
 use super::spec::{self, Items};
 use super::{identity, names, rollout, trust, values};
-use crate::identity::Identification;
+use crate::identity::{Identification, IgnoredValues};
 use crate::json::Tree;
 use crate::json::error::Path;
 use crate::policy::scope::ScopeIndex;
@@ -66,7 +66,10 @@ fn compile_config(root: Path<'_>, config: spec::ConfigSpec<'_>, whole: bool) -> 
     let (sources, mint) = identity::sources(root.field("identity"), config.identity, &mut build);
     let identification = Identification {
         sources,
-        ignored: identity::ignored(root.field("ignoreIdentities"), config.ignore_identities),
+        ignored: IgnoredValues::new(identity::ignored(
+            root.field("ignoreIdentities"),
+            config.ignore_identities,
+        )),
     };
     build.has_trust = config.trust.is_some() || !whole;
     let inheritance = trust::compile(root.field("trust"), config.trust, &build);

@@ -241,7 +241,9 @@ impl<H: Host> OpenRequest<H> {
             let flags = exchange.response_flags().unwrap_or_default();
             finished.flags = ResponseFlags(flags);
         }
-        self.count(finished.class());
+        if counts {
+            self.count(finished.class());
+        }
         if judged {
             let since = |begin: Option<u64>| {
                 let waited = self.host().monotonic_nanos()?.saturating_sub(begin?);

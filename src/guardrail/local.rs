@@ -45,13 +45,16 @@ impl Local {
         sample: HealthSample,
         latency: Option<Duration>,
     ) -> bool {
-        let limit = plan.guardrail.latency.as_ref().and_then(|limit| limit.max);
         let bad = match sample {
             HealthSample::None => return false,
-            HealthSample::Abandoned if limit.is_none_or(|max| latency <= Some(max)) => {
-                return false;
+            HealthSample::Abandoned => {
+                let limit = plan.guardrail.latency.as_ref().and_then(|limit| limit.max);
+                if limit.is_none_or(|max| latency <= Some(max)) {
+                    return false;
+                }
+                None
             }
-            HealthSample::Abandoned | HealthSample::Neutral => None,
+            HealthSample::Neutral => None,
             HealthSample::Success => Some(0),
             HealthSample::Failure => Some(1),
         };
@@ -61,8 +64,9 @@ impl Local {
         let Some(bad) = bad else { return false };
         self.count(arm, Tally { bad, all: 1 });
         // Equal, not at least: one extra tick per run. If it fails, the next one sees the run.
-        let run = self.get(arm).map_or(0, |counted| counted.run);
-        bad > 0 && plan.guardrail.consecutive_errors == Some(run) && arm != Arm::STABLE
+        let is_full = |limit| self.get(arm).is_some_and(|counted| counted.run == limit);
+        let limit = plan.guardrail.consecutive_errors;
+        bad > 0 && arm != Arm::STABLE && limit.is_some_and(is_full)
     }
 
     /// Counts several requests, the failures last.

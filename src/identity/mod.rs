@@ -57,13 +57,54 @@ pub enum Origin {
     Minted,
 }
 
+/// Values that are not identities, such as `null`; trimmed, and compared without regard to case.
+#[derive(Clone, Debug, Default)]
+pub struct IgnoredValues {
+    values: Vec<Box<[u8]>>,
+    /// Bit n: one of them has n bytes. Most identities are excluded by it.
+    lengths: u64,
+}
+
+impl IgnoredValues {
+    /// No values.
+    pub const NONE: Self = Self {
+        values: Vec::new(),
+        lengths: 0,
+    };
+
+    /// These values.
+    pub fn new(values: Vec<Box<[u8]>>) -> Self {
+        let lengths = values.iter().fold(0, |all, value| all | length_bit(value));
+        Self { values, lengths }
+    }
+
+    /// Whether this value is one of them.
+    pub fn contains(&self, value: &[u8]) -> bool {
+        let may_be = self.lengths & length_bit(value) != 0;
+        may_be
+            && self
+                .iter()
+                .any(|ignored| ignored.eq_ignore_ascii_case(value))
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.values.iter().map(|value| &**value)
+    }
+}
+
+/// The bit of a length; all lengths from 63 on share one.
+fn length_bit(value: &[u8]) -> u64 {
+    1 << value.len().min(63)
+}
+
 /// The identity sources of a configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Identification {
     /// In order; the first with a usable value is taken.
     pub sources: Vec<IdentitySource>,
-    /// Values that are not identities, such as `-`; trimmed.
-    pub ignored: Vec<Box<[u8]>>,
+    /// Values that are not identities.
+    pub ignored: IgnoredValues,
 }
 
 impl Identification {
@@ -111,20 +152,14 @@ impl Identification {
             IdentitySource::Claim(id) => request.claim(*id).next()?,
             IdentitySource::SourceIp => {
                 let net = request.source()?.identity().into_bytes();
-                return (!self.is_ignored(&net)).then_some(Cow::Owned(net));
+                return (!self.ignored.contains(&net)).then_some(Cow::Owned(net));
             }
             IdentitySource::Random => request.random()?,
             // A configuration cannot nest them.
             IdentitySource::Concat(_) => return None,
         };
         let value = value.trim_ascii();
-        let usable = value.len() <= MAX_BYTES && !self.is_ignored(value);
+        let usable = value.len() <= MAX_BYTES && !self.ignored.contains(value);
         usable.then_some(Cow::Borrowed(value))
-    }
-
-    fn is_ignored(&self, value: &[u8]) -> bool {
-        self.ignored
-            .iter()
-            .any(|ignored| ignored.eq_ignore_ascii_case(value))
     }
 }

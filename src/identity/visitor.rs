@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
-use super::{Identification, Identity, Origin};
+use super::{Identification, Identity, IgnoredValues, Origin};
 use crate::request::Request;
 
 /// Decides whether a visitor without an identity is given a random one in a cookie.
@@ -16,7 +16,7 @@ pub trait MintRule {
 /// Sources of the identity of a request that is not sent for a user, such as a CORS preflight.
 pub static NO_SOURCES: Identification = Identification {
     sources: Vec::new(),
-    ignored: Vec::new(),
+    ignored: IgnoredValues::NONE,
 };
 
 /// The sender of a request. Nothing is looked up until a decision needs it.

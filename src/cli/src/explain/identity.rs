@@ -1,7 +1,7 @@
 //! The identity of an explained request: its source, or why there is none.
 
 use divvy::decide::trace::Recorder;
-use divvy::identity::{Identification, Identity, Origin};
+use divvy::identity::{Identification, Identity, IgnoredValues, Origin};
 use divvy::request::Request;
 use serde::Serialize;
 use serde_json::Value;
@@ -49,7 +49,7 @@ pub(super) fn was_needed(recorder: &Recorder) -> bool {
 pub(super) fn missing(config: &LoadedConfig, request: &Request<'_>) -> Vec<String> {
     let sources = sources(config).map(|(source, text)| {
         let unchecked = Identification {
-            ignored: Vec::new(),
+            ignored: IgnoredValues::NONE,
             ..source
         };
         match unchecked.find(request) {

@@ -2,6 +2,7 @@
 
 use std::slice;
 
+use divvy::identity::IgnoredValues;
 use divvy::policy::Policy;
 use serde_json::Value;
 
@@ -91,12 +92,12 @@ fn impossible(when: &Value, rollout: &Value) -> Option<&'static str> {
 }
 
 /// The value of a condition on the identity that is never one, if it is the only one.
-fn ignored_identity<'v>(when: &'v Value, ignored: &[Box<[u8]>]) -> Option<&'v str> {
+fn ignored_identity<'v>(when: &'v Value, ignored: &IgnoredValues) -> Option<&'v str> {
     when.get("identity")?;
     let values = values(when)?;
     let is_ignored = |value: &Value| {
         let value = value.as_str().unwrap_or_default().trim().as_bytes();
-        ignored.iter().any(|one| one.eq_ignore_ascii_case(value))
+        ignored.contains(value)
     };
     if values.is_empty() || !values.iter().all(is_ignored) {
         return None;
