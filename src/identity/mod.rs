@@ -163,3 +163,22 @@ impl Identification {
         usable.then_some(Cow::Borrowed(value))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::IgnoredValues;
+
+    #[test]
+    fn ignored_values_are_found_in_any_case_and_length() {
+        let long = [b'x'; 200];
+        let values: [&[u8]; 4] = [b"", b"Null", &long[..63], &long];
+        let ignored = IgnoredValues::new(values.map(Into::into).to_vec());
+        for value in values {
+            assert!(ignored.contains(&value.to_ascii_uppercase()), "{value:?}");
+        }
+        for value in [&b"nul"[..], b"nulL2", b"42", &long[..62], &long[..64]] {
+            assert!(!ignored.contains(value), "{value:?}");
+        }
+        assert!(!IgnoredValues::NONE.contains(b""));
+    }
+}

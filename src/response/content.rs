@@ -56,7 +56,7 @@ impl ContentKind {
 pub enum GrpcStatus {
     /// The service answered: 0, 12 and unknown numbers.
     Success,
-    /// The client's doing, or nobody's: 1 3 5 6 7 8 9 10 11 16, as 4xx in plain HTTP.
+    /// No evidence about the service, as a 4xx in plain HTTP: 1 3 5 6 7 8 9 10 11 16.
     Neutral,
     /// The service failed: 2 (unknown), 4 (deadline exceeded), 13 (internal), 14 (unavailable), 15
     /// (data loss).

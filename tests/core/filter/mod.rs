@@ -1,5 +1,6 @@
 //! The filter natively, on the host in memory.
 
+mod calls;
 mod chain;
 mod memory;
 mod outcomes;

@@ -1,5 +1,5 @@
 //! Two divvy filters in one chain, as two WasmPlugins that select one workload: the second one keeps
-//! what the first one wrote, and nobody else can write it.
+//! what the first one wrote, and no client can write it.
 
 use crate::setup::{
     Edge, REQUESTS, RESPONSES, Setup, all_users_get, assignment_of, canary, configuration, expect,

@@ -158,7 +158,7 @@ async fn the_shipped_example_copies_no_websocket() -> Result<()> {
         let answer = edge.get_as(&user, "/echo").await?;
         copies += seen_upstream(&answer, "x-divvy-mirror")?.len();
     }
-    assert!(copies > 0, "nobody is copied");
+    assert!(copies > 0, "no request is copied");
     shadows(&edge, copies).await?;
     assert_eq!(edge.upstreams["v2"].requests(), copies as u64);
     Ok(())

@@ -154,7 +154,7 @@ fn a_guardrail_costs_at_most_one_more_call() {
             let context = format!("{guardrail}, {name}: {before} and then {after}");
             assert!(after <= before + 1, "{context}");
             assert!(bytes <= bytes_before + 1, "{context}");
-            // What a rule forced is not judged, nor what found nobody.
+            // The decision of a rule is not judged, nor one without an identity.
             if matches!(name, "rule" | "no_identity") {
                 assert_eq!(after, before, "{context}");
             }
