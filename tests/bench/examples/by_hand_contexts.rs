@@ -28,7 +28,7 @@ pub extern "C" fn proxy_on_request_headers(request: u32, _: usize, _: u32) -> u3
 /// Response headers arrived.
 #[unsafe(no_mangle)]
 pub extern "C" fn proxy_on_response_headers(request: u32, _: usize, _: u32) -> u32 {
-    job::end(request, job::status_class);
+    job::end(request, job::status_class_of_all_headers);
     0
 }
 

@@ -31,7 +31,7 @@ pub extern "C" fn proxy_on_request_headers(request: u32, _: usize, _: u32) -> u3
 /// The response's headers are there.
 #[unsafe(no_mangle)]
 pub extern "C" fn proxy_on_response_headers(request: u32, _: usize, _: u32) -> u32 {
-    if let Some(took) = job::end(request, job::status_class) {
+    if let Some(took) = job::end(request, job::status_class_of_all_headers) {
         more::count_responses(took);
     }
     0
