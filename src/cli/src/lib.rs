@@ -9,6 +9,7 @@ pub mod environment;
 pub mod explain;
 pub mod finding;
 pub mod limits;
+pub mod manifest;
 mod near;
 pub mod output;
 mod palette;

@@ -25,3 +25,8 @@ pub use file::{Content, Given, SourceFile};
 pub use find::{Carrier, EnvoyPlugin, FoundConfig, Workload};
 pub use lines::LineIndex;
 pub use read::{SkippedFile, SourceSet, open, read_all, read_bytes, read_text};
+
+/// The documents of a YAML text, as every reader of it sees them.
+pub fn parse_yaml(text: &str) -> Result<Vec<tree::SourceNode>, SourceError> {
+    yaml::read(text)
+}
