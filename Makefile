@@ -166,8 +166,9 @@ test-host: $(WASM) ## tests of the built filter in wasmtime
 test-bench: $(WASM) $(NEEDS_ENVOY) probes ## a small bench
 	$(WITH_ENVOY) $(TEST) --test smoke
 
+# These tests wait for Envoy longer than they compute: two of them per processor.
 test-envoy: $(WASM) $(NEEDS_ENVOY) ## tests of the built filter in a real Envoy
-	$(WITH_ENVOY) $(TEST) --test envoy
+	$(WITH_ENVOY) RUST_TEST_THREADS=$$((2 * $$(getconf _NPROCESSORS_ONLN))) $(TEST) --test envoy
 
 lab: $(LAB)/ready ## build a whole Istio in target/istio: needs Go 1.26, takes minutes
 
