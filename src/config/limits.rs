@@ -36,6 +36,8 @@ pub const MAX_CONCAT: usize = 8;
 pub const MAX_IGNORED: usize = 100;
 /// Maximum number of trusted principals: the peer's is compared with each.
 pub const MAX_PRINCIPALS: usize = 100;
+/// Maximum number of pauses of a ramp.
+pub const MAX_PAUSES: usize = 20;
 /// Maximum number of headers that are removed for a refused configuration: each costs a host
 /// call per request.
 pub const MAX_STRIPPED: usize = 11;
@@ -83,6 +85,8 @@ pub const MAX_AGE: RangeInclusive<Duration> = SECOND..=Duration::from_hours(400 
 pub const METRICS: [&str; 3] = ["responses", "requests", "off"];
 /// The values of `onBreach`.
 pub const ON_BREACH: [&str; 3] = ["rollback", "freeze", "observe"];
+/// The values of `days` in a pause.
+pub const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 /// The types of a token claim; an identity cannot be a list.
 pub const CLAIM_TYPES: [&str; 4] = ["string", "number", "bool", "list"];
 /// The values of `sameSite`.

@@ -254,11 +254,25 @@ specs! {
         "start" => start: Option<&'t str>,
         "steps" => steps: Option<Items<'t, StepSpec<'t>>>,
         "ramp" => ramp: Option<RampSpec<'t>>,
+        "passed" => passed: Option<Items<'t, PassedSpec<'t>>>,
+        "pauses" => pauses: Option<Items<'t, PauseSpec<'t>>>,
     }
 
     struct StepSpec<'t> {
         "weight" => weight: f64,
         "hold" => hold: Option<&'t str>,
+        "gate" => gate: Option<&'t str>,
+    }
+
+    struct PassedSpec<'t> {
+        "gate" => gate: &'t str,
+        "at" => at: &'t str,
+    }
+
+    struct PauseSpec<'t> {
+        "days" => days: Option<Items<'t, &'t str>>,
+        "from" => from: Option<&'t str>,
+        "to" => to: Option<&'t str>,
     }
 
     struct RampSpec<'t> {

@@ -52,6 +52,7 @@ pub mod evidence;
 pub mod latency;
 pub mod local;
 pub mod merge;
+pub mod pauses;
 pub mod plan;
 pub mod ramp;
 mod revision;
@@ -67,8 +68,9 @@ pub mod window;
 mod wire;
 
 pub use local::Local;
+pub use pauses::{Pause, Pauses};
 pub use plan::{Arm, ErrorLimit, Guardrail, LatencyLimit, OnBreach, Plan};
-pub use ramp::{Even, Ramp, Step};
+pub use ramp::{Even, Ramp, Step, Until};
 pub use state::{State, Ticked, standing, weight};
 pub use transition::Transition;
 pub use version::Standing;

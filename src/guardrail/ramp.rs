@@ -1,13 +1,15 @@
 //! Ramp of a canary: weights by time. Must not depend on state or counts.
 //!
-//! The clock alone determines the current step, so proxies agree without communication, also
-//! after a restart. A guardrail can only delay a ramp in one proxy: [`Ramp::paced`] repeats the
-//! steps from a given time on and never exceeds the scheduled weight.
+//! The schedule follows from the configuration alone: [`Ramp::new`] computes the begin of every
+//! step, so proxies agree without communication, also after a restart. A guardrail can only delay
+//! a ramp in one proxy: [`Ramp::paced`] repeats the steps from a given time on and never exceeds
+//! the scheduled weight.
 //!
 //! Weights do not decrease from step to step, so no user leaves the canary while it grows.
 
 use std::time::Duration;
 
+use super::pauses::Pauses;
 use super::units::millis;
 use crate::bucket::Share;
 
@@ -19,8 +21,17 @@ pub const MAX_STEPS: usize = 1_000;
 pub struct Step {
     /// Share of users that get the canary.
     pub weight: Share,
-    /// Duration. `None`: until the next configuration. The last step lasts forever.
-    pub hold: Option<Duration>,
+    /// Its end. The last step lasts forever.
+    pub until: Until,
+}
+
+/// End of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// After this duration.
+    Hold(Duration),
+    /// When somebody passes it: at this time in milliseconds since the Unix epoch. `None`: not yet.
+    Gate(Option<u64>),
 }
 
 /// Short form of a ramp: equal steps.
@@ -60,10 +71,16 @@ pub enum Flaw {
 /// Ramp of a canary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ramp {
-    /// Start of the first step in milliseconds since the Unix epoch.
-    start: u64,
     steps: Box<[Step]>,
+    /// Begin of each step in milliseconds since the Unix epoch; [`NEVER`] behind a gate that is
+    /// not passed.
+    begins: Box<[u64]>,
+    /// Times in which no step begins.
+    pauses: Pauses,
 }
+
+/// Begin of a step that does not begin.
+const NEVER: u64 = u64::MAX;
 
 impl Even {
     /// Steps of the long form.
@@ -80,31 +97,44 @@ impl Even {
         if self.then.is_some_and(|then| then < self.to) {
             return Err(Flaw::FallsBack);
         }
-        let hold = Some(self.every);
+        let until = Until::Hold(self.every);
         let mut steps = Vec::new();
         let mut weight = self.from;
         while weight < self.to {
             if steps.len() >= MAX_STEPS {
                 return Err(Flaw::TooMany);
             }
-            steps.push(Step { weight, hold });
+            steps.push(Step { weight, until });
             weight = weight.plus(self.by);
         }
         let weight = self.to;
-        steps.push(Step { weight, hold });
+        steps.push(Step { weight, until });
         if let Some(weight) = self.then.filter(|then| *then > self.to) {
-            steps.push(Step { weight, hold: None });
+            let until = Until::Gate(None);
+            steps.push(Step { weight, until });
         }
         Ok(steps)
     }
 }
 
+impl Step {
+    /// Begin of the next step if this one began at `begin`; [`NEVER`] at a gate that is not passed.
+    fn end(self, begin: u64, pauses: &Pauses) -> u64 {
+        let end = match self.until {
+            Until::Hold(hold) => begin.saturating_add(millis(hold)),
+            Until::Gate(Some(passed)) => begin.max(passed),
+            Until::Gate(None) => return NEVER,
+        };
+        pauses.after(end)
+    }
+}
+
 impl Ramp {
-    /// Ramp whose first step begins at `start`.
+    /// Ramp whose first step begins at `start`, or at the end of the pauses that contain it.
     ///
     /// # Errors
     /// When there are no steps or too many, or when a weight decreases or a duration is 0.
-    pub fn new(start: u64, steps: Vec<Step>) -> Result<Self, Flaw> {
+    pub fn new(start: u64, steps: Vec<Step>, pauses: Pauses) -> Result<Self, Flaw> {
         if steps.is_empty() {
             return Err(Flaw::Empty);
         }
@@ -112,17 +142,24 @@ impl Ramp {
             return Err(Flaw::TooMany);
         }
         let mut before = Share::NONE;
+        let mut begin = pauses.after(start);
+        let mut begins = Vec::with_capacity(steps.len());
         for (index, step) in steps.iter().enumerate() {
             if step.weight < before {
                 return Err(Flaw::Shrinks(index));
             }
-            if step.hold.is_some_and(|hold| millis(hold) == 0) {
+            if matches!(step.until, Until::Hold(hold) if millis(hold) == 0) {
                 return Err(Flaw::NoHold(index));
             }
             before = step.weight;
+            begins.push(begin);
+            begin = step.end(begin, &pauses);
         }
-        let steps = steps.into_boxed_slice();
-        Ok(Self { start, steps })
+        Ok(Self {
+            steps: steps.into_boxed_slice(),
+            begins: begins.into_boxed_slice(),
+            pauses,
+        })
     }
 
     /// Weight by the clock; 0 before `start`.
@@ -136,9 +173,7 @@ impl Ramp {
         let Some(scheduled) = self.step(now) else {
             return Share::NONE;
         };
-        // Another VM may have read a slightly later time.
-        let spent = now.saturating_sub(since);
-        let walked = self.walk(self.resumed(weight), spent);
+        let walked = self.walk(self.resumed(weight), since, now);
         self.weight(Some(walked.min(scheduled)))
     }
 
@@ -159,16 +194,20 @@ impl Ramp {
 
     /// Step by the clock; `None` before the first.
     fn step(&self, now: u64) -> Option<usize> {
-        Some(self.walk(0, now.checked_sub(self.start)?))
+        let now = now.min(NEVER.saturating_sub(1));
+        self.begins
+            .partition_point(|begin| *begin <= now)
+            .checked_sub(1)
     }
 
-    /// Step that is reached `spent` milliseconds after the beginning of step `from`.
-    fn walk(&self, from: usize, mut spent: u64) -> usize {
+    /// Step that is reached at `now` if step `from` began at `since`.
+    fn walk(&self, from: usize, mut since: u64, now: u64) -> usize {
         let last = self.steps.len().saturating_sub(1);
         for (index, step) in self.steps.iter().enumerate().take(last).skip(from) {
-            let rest = step.hold.and_then(|hold| spent.checked_sub(millis(hold)));
-            let Some(rest) = rest else { return index };
-            spent = rest;
+            since = step.end(since, &self.pauses);
+            if since > now || since == NEVER {
+                return index;
+            }
         }
         last
     }
@@ -185,30 +224,36 @@ impl Ramp {
 
 #[cfg(test)]
 mod tests {
+    use super::super::pauses::{self, Pause};
     use super::*;
 
     const MINUTE: u64 = 60_000;
-    const START: u64 = 1_800_000_000_000;
+    const START: u64 = 1_800_000_000_000; // a Friday, 08:00
 
     fn percent(percent: f64) -> Share {
         Share::from_percent(percent).unwrap()
     }
 
     fn held(weight: f64, minutes: u64) -> Step {
-        let hold = Some(Duration::from_mins(minutes));
         Step {
             weight: percent(weight),
-            hold,
+            until: Until::Hold(Duration::from_mins(minutes)),
         }
     }
 
     fn gate(weight: f64) -> Step {
-        let weight = percent(weight);
-        Step { weight, hold: None }
+        passed(weight, None)
+    }
+
+    fn passed(weight: f64, passed: Option<u64>) -> Step {
+        Step {
+            weight: percent(weight),
+            until: Until::Gate(passed),
+        }
     }
 
     fn ramp(steps: &[Step]) -> Ramp {
-        Ramp::new(START, steps.to_vec()).unwrap()
+        Ramp::new(START, steps.to_vec(), Pauses::default()).unwrap()
     }
 
     #[test]
@@ -263,6 +308,89 @@ mod tests {
     }
 
     #[test]
+    fn a_gate_that_is_passed_begins_the_next_step_at_that_instant() {
+        let noon = START + 180 * MINUTE;
+        let steps = |at| ramp(&[held(1.0, 10), passed(25.0, at), held(50.0, 60), gate(100.0)]);
+        let open = steps(Some(noon));
+        for (name, ramp, now, weight) in [
+            ("its step begins", &open, START + 10 * MINUTE, 25.0),
+            ("before", &open, noon - 1, 25.0),
+            ("at the instant", &open, noon, 50.0),
+            (
+                "later steps count from it",
+                &open,
+                noon + 60 * MINUTE - 1,
+                50.0,
+            ),
+            ("to the end", &open, noon + 60 * MINUTE, 100.0),
+            ("in advance: not yet", &steps(Some(START)), START, 1.0),
+            (
+                "in advance: no step",
+                &steps(Some(START)),
+                START + 10 * MINUTE,
+                50.0,
+            ),
+            ("not passed", &steps(None), u64::MAX, 25.0),
+        ] {
+            assert_eq!(ramp.scheduled(now), percent(weight), "{name}");
+        }
+        // A delayed ramp goes through it without a stop.
+        let late = noon + 90 * MINUTE;
+        for (minutes, weight) in [(0, 1.0), (9, 1.0), (10, 50.0), (69, 50.0), (70, 100.0)] {
+            let now = late + minutes * MINUTE;
+            assert_eq!(
+                open.paced(percent(1.0), late, now),
+                percent(weight),
+                "{minutes}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_step_begins_in_a_pause_and_holds_go_on_counting() {
+        // START is a Friday, 08:00.
+        let night = Pause {
+            days: Pause::EVERY_DAY,
+            from: 18 * 60,
+            to: 8 * 60,
+        };
+        let weekend = Pause {
+            days: 0b110_0000,
+            from: 0,
+            to: pauses::DAY,
+        };
+        let pauses = Pauses::new(vec![night, weekend]).unwrap();
+        let monday = START + 3 * 24 * 60 * MINUTE;
+        let steps = [
+            held(5.0, 60),
+            held(10.0, 10 * 60),
+            passed(50.0, Some(monday)),
+            gate(100.0),
+        ];
+        let ramp = |start| Ramp::new(start, steps.to_vec(), pauses.clone()).unwrap();
+        for (name, start, now, weight) in [
+            ("start at the end of a pause", START, START, 5.0),
+            ("start in a pause", START - MINUTE, START - 1, 0.0),
+            ("it begins at its end", START - MINUTE, START, 5.0),
+            ("in the day", START, START + 60 * MINUTE, 10.0),
+            (
+                "the hold ends at 19:00",
+                START,
+                START + 20 * 60 * MINUTE,
+                10.0,
+            ),
+            ("nor on Saturday", START, START + 30 * 60 * MINUTE, 10.0),
+            ("a gate on Monday: both begin", START, monday, 100.0),
+            ("just before", START, monday - 1, 10.0),
+        ] {
+            assert_eq!(ramp(start).scheduled(now), percent(weight), "{name}");
+        }
+        let late = START + 12 * 60 * MINUTE;
+        let paced = ramp(START).paced(percent(5.0), late, late + 60 * MINUTE);
+        assert_eq!(paced, percent(5.0), "a delayed ramp pauses as well");
+    }
+
+    #[test]
     fn no_user_leaves_the_canary_while_it_grows() {
         let even = Even {
             from: percent(5.0),
@@ -271,7 +399,7 @@ mod tests {
             every: Duration::from_mins(2),
             then: Some(Share::ALL),
         };
-        let ramp = Ramp::new(START, even.steps().unwrap()).unwrap();
+        let ramp = Ramp::new(START, even.steps().unwrap(), Pauses::default()).unwrap();
         for weight_at in [
             &(|now| ramp.scheduled(now)) as &dyn Fn(u64) -> Share,
             &|now| ramp.paced(percent(12.0), START + 9 * MINUTE, now),
@@ -329,7 +457,7 @@ mod tests {
             (vec![held(5.0, 0)], Flaw::NoHold(0)),
             (vec![held(5.0, 1); MAX_STEPS + 1], Flaw::TooMany),
         ] {
-            assert_eq!(Ramp::new(START, steps), Err(flaw));
+            assert_eq!(Ramp::new(START, steps, Pauses::default()), Err(flaw));
         }
     }
 }

@@ -154,6 +154,9 @@ fn plain(text: &str) -> String {
     plain.replace(['`', '*'], "")
 }
 
+/// A time of day.
+const TIME_OF_DAY: &str = "([01][0-9]|2[0-3]):[0-5][0-9]";
+
 /// Restrictions beyond the types: object, field (empty for the object itself), and keywords.
 pub fn refinements() -> Vec<(&'static str, &'static str, Value)> {
     let pattern = |pattern: &str| json!({"pattern": format!("^{pattern}$")});
@@ -192,6 +195,15 @@ pub fn refinements() -> Vec<(&'static str, &'static str, Value)> {
             "",
             json!({"minProperties": 1, "maxProperties": 1}),
         ),
+        ("Canary", "pauses", between(1, limits::MAX_PAUSES)),
+        ("Pause", "", some_field()),
+        (
+            "Pause",
+            "days",
+            json!({"minItems": 1, "uniqueItems": true, "items": {"type": "string", "enum": limits::DAYS}}),
+        ),
+        ("Pause", "from", pattern(TIME_OF_DAY)),
+        ("Pause", "to", pattern(TIME_OF_DAY)),
         ("Arm", "weight", whole(&limits::WEIGHT)),
         ("Guardrail", "", some_field()),
         ("Guardrail", "onBreach", one_of(&limits::ON_BREACH)),
@@ -232,6 +244,8 @@ pub fn refinements() -> Vec<(&'static str, &'static str, Value)> {
         ("Version", "name"),
         ("Rule", "name"),
         ("Layer", "name"),
+        ("Step", "gate"),
+        ("Passed", "gate"),
     ] {
         all.push((object, field, pattern(limits::NAME)));
     }

@@ -13,7 +13,8 @@ use std::time::Duration;
 use divvy::bucket::Share;
 use divvy::guardrail::evidence::Tally;
 use divvy::guardrail::{
-    Arm, ErrorLimit, Guardrail, LatencyLimit, Local, Plan, Ramp, Standing, State, Step, Transition,
+    Arm, ErrorLimit, Guardrail, LatencyLimit, Local, Pauses, Plan, Ramp, Standing, State, Step,
+    Transition, Until,
 };
 
 /// A Monday noon, in milliseconds since the Unix epoch.
@@ -67,14 +68,11 @@ fn plan(revision: &str, guardrail: Guardrail) -> Rc<Plan> {
 
 /// 5 %, 25 % and 50 % for ten minutes each, then 100 %, from noon on.
 fn ramp() -> Ramp {
-    let step = |weight, hold: Option<u64>| Step {
+    let steps = [5.0, 25.0, 50.0, 100.0].map(|weight| Step {
         weight: percent(weight),
-        hold: hold.map(Duration::from_mins),
-    };
-    let ten = Some(10);
-    let steps = [(5.0, ten), (25.0, ten), (50.0, ten), (100.0, None)];
-    let steps = steps.map(|(weight, hold)| step(weight, hold));
-    Ramp::new(NOON, steps.to_vec()).unwrap()
+        until: Until::Hold(Duration::from_mins(10)),
+    });
+    Ramp::new(NOON, steps.to_vec(), Pauses::default()).unwrap()
 }
 
 fn plan_with_ramp(guardrail: Guardrail) -> Rc<Plan> {
