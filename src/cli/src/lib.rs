@@ -4,6 +4,7 @@
 //! `divvy` crate, compiled natively.
 
 pub mod check;
+pub mod convert;
 pub mod diff;
 pub mod environment;
 pub mod explain;
@@ -57,6 +58,8 @@ pub enum Verb {
     Diff(diff::DiffArgs),
     /// Reports the versions of many users, and simulates guardrails
     Simulate(simulate::SimulateArgs),
+    /// Converts the routes and releases of other systems into a configuration
+    Convert(convert::ConvertArgs),
     /// Prints the JSON Schema of a configuration, for editors
     Schema(schema::SchemaArgs),
     /// Shows traffic, shares and guardrails of running proxies
@@ -83,6 +86,7 @@ pub fn main() -> ExitCode {
         Verb::Diff(args) => diff::run(args, cli.output),
         Verb::Explain(args) => explain::run(args, cli.output),
         Verb::Simulate(args) => simulate::run(args, cli.output),
+        Verb::Convert(args) => convert::run(args, cli.output),
         Verb::Schema(args) => schema::run(args),
         Verb::Top(args) => top::run(args, cli.output),
         Verb::Completions { shell } => {

@@ -5,7 +5,9 @@ use std::process::Command;
 
 use crate::common::{divvy, json, root, text};
 
-const VERBS: [&str; 6] = ["check", "explain", "diff", "simulate", "schema", "top"];
+const VERBS: [&str; 7] = [
+    "check", "explain", "diff", "simulate", "convert", "schema", "top",
+];
 
 /// The commands below `Examples:`, each in one line.
 fn examples(verb: &str) -> Vec<String> {
@@ -62,6 +64,11 @@ fn every_verb_prints_json() {
         &["explain", "-c", file, "-r", "/"],
         &["diff", file, file, "--users", "10"],
         &["simulate", "-c", file, "--users", "10"],
+        &[
+            "convert",
+            "--random",
+            "src/cli/tests/convert/istio/two-weights.yaml",
+        ],
         &["schema"],
     ] {
         assert!(json(args).is_object(), "{args:?}");

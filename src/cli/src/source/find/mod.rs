@@ -58,10 +58,11 @@ impl FoundConfig {
 /// Top-level keys that only divvy has.
 const KEYS: [&str; 4] = ["rollouts", "ignoreIdentities", "holdout", "responseHeader"];
 /// Top-level keys of files that Envoy reads.
-const ENVOYS: [&str; 7] = [
+const ENVOYS: [&str; 8] = [
     "static_resources",
     "dynamic_resources",
     "resources",
+    "virtual_hosts",
     "configuration",
     "admin",
     "node",

@@ -1,0 +1,204 @@
+//! `divvy convert`: the sources in the folders here, each with its expected output and messages.
+//!
+//! `DIVVY_BLESS=1` writes the expected files. The first line of a source may name arguments: `# args: --random`.
+
+mod hostile;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::common::{complaint, divvy, divvy_with, root, text};
+
+/// The sources, relative to the root of the repository.
+pub fn sources() -> Vec<PathBuf> {
+    let folder = root().join("src/cli/tests/convert");
+    let mut found = Vec::new();
+    for entry in fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            let files = fs::read_dir(path).unwrap();
+            found.extend(files.map(|file| file.unwrap().path()));
+        }
+    }
+    let relative = |path: PathBuf| path.strip_prefix(root()).unwrap().to_owned();
+    let mut found: Vec<_> = found.into_iter().map(relative).collect();
+    found.retain(|path| {
+        path.extension()
+            .is_some_and(|extension| extension == "yaml")
+    });
+    found.sort();
+    found
+}
+
+/// The arguments for a source: those of its first line, or an identity.
+fn arguments(source: &Path) -> Vec<String> {
+    let text = fs::read_to_string(root().join(source)).unwrap();
+    let first = text.lines().next().unwrap_or_default();
+    let arguments = first.strip_prefix("# args: ");
+    let arguments = arguments.unwrap_or("--identity header:x-user-id");
+    arguments.split(' ').map(str::to_owned).collect()
+}
+
+fn convert(source: &Path, more: &[&str]) -> std::process::Output {
+    let arguments = arguments(source);
+    let mut all = vec!["convert"];
+    all.extend(arguments.iter().map(String::as_str));
+    all.extend(more);
+    all.push(source.to_str().unwrap());
+    divvy(&all)
+}
+
+#[test]
+fn each_source_has_the_expected_output_and_messages() {
+    let bless = std::env::var_os("DIVVY_BLESS").is_some();
+    let mut different = Vec::new();
+    for source in sources() {
+        let output = convert(&source, &["--routes"]);
+        let code = output.status.code().unwrap();
+        let found = format!(
+            "{}\n# exit code {code}, standard error:\n{}",
+            String::from_utf8(output.stdout.clone()).unwrap(),
+            complaint(&output)
+        );
+        let expected = root().join(source.with_extension("expected"));
+        if bless {
+            fs::write(&expected, &found).unwrap();
+        } else if fs::read_to_string(&expected).unwrap_or_default() != found {
+            different.push(format!("{}:\n{found}", source.display()));
+        }
+    }
+    assert!(different.is_empty(), "{}", different.join("\n"));
+}
+
+#[test]
+fn each_configuration_passes_a_strict_check_with_its_routes() {
+    for source in sources() {
+        let output = convert(&source, &["--routes"]);
+        let written = text(&output);
+        let check = divvy_with(&written, &["check", "--strict", "-"]);
+        let found = text(&check);
+        assert!(
+            check.status.success(),
+            "{}: {found}{written}",
+            source.display()
+        );
+    }
+}
+
+/// The texts of a configuration, without keys.
+fn texts(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::String(text) => found.push(text.clone()),
+        Value::Array(elements) => elements.iter().for_each(|one| texts(one, found)),
+        Value::Object(fields) => fields.values().for_each(|one| texts(one, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn a_configuration_has_no_text_that_the_source_or_the_user_did_not_write() {
+    for source in sources() {
+        let written = fs::read_to_string(root().join(&source)).unwrap();
+        // Without quotes and escapes, in any case, with the characters that names have.
+        let plain = |text: &str| {
+            let text = text.replace(['\\', '"', '\''], "").to_ascii_lowercase();
+            text.replace(".*", "")
+        };
+        let given = plain(&written) + &arguments(&source).join(" ");
+        let output = convert(&source, &["--output", "json"]);
+        let report: Value = serde_json::from_str(&text(&output)).unwrap();
+        let mut found = Vec::new();
+        texts(&report["configuration"], &mut found);
+        for found in found {
+            let is_generated = found == "{version}"
+                || found.starts_with("match-")
+                || GENERATED.contains(&&*found)
+                // Names of a service in the cluster.
+                || found.contains(".svc");
+            let name = found.rsplit_once('-').map_or(&*found, |(name, number)| {
+                if number.parse::<u32>().is_ok() {
+                    name
+                } else {
+                    &found
+                }
+            });
+            // The path of a gRPC method and the names of a service have several texts of the source.
+            let mut parts = found.split(['/', '.']);
+            let is_known =
+                given.contains(&plain(name)) || parts.all(|part| given.contains(&plain(part)));
+            assert!(is_generated || is_known, "{}: {found}", source.display());
+        }
+    }
+}
+
+/// Words of the configuration itself.
+const GENERATED: [&str; 1] = ["rollback"];
+
+#[test]
+fn an_identity_or_a_random_draw_is_required_and_never_guessed() {
+    let source = "src/cli/tests/convert/istio/two-weights.yaml";
+    let output = divvy(&["convert", source]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        complaint(&output).contains("--identity"),
+        "{}",
+        complaint(&output)
+    );
+    for wrong in ["x-user-id", "header:", "claim:sub", ""] {
+        let output = divvy(&["convert", "--identity", wrong, source]);
+        assert_eq!(output.status.code(), Some(2), "{wrong}");
+    }
+    for (given, expected) in [
+        (vec!["--random"], "identity:\n  - {random: true}\n"),
+        (
+            vec![
+                "--identity",
+                "jwt:sub",
+                "--identity",
+                "cookie:uid",
+                "--random",
+            ],
+            "identity:\n  - {jwtClaim: sub}\n  - {cookie: uid}\n  - {random: true}\n",
+        ),
+        (
+            vec!["--identity", "query:uid"],
+            "identity:\n  - {query: uid}\n",
+        ),
+    ] {
+        let all = [&["convert"], &given[..], &[source]].concat();
+        let written = text(&divvy(&all));
+        assert!(written.starts_with(expected), "{written}");
+    }
+}
+
+#[test]
+fn lists_folders_and_standard_input_are_read() {
+    let folder = "src/cli/tests/convert/istio";
+    let whole = text(&divvy(&["convert", "--random", folder]));
+    let source = fs::read_to_string(root().join(folder).join("two-weights.yaml")).unwrap();
+    let piped = divvy_with(&source, &["convert", "--random", "-"]);
+    assert_eq!(piped.status.code(), Some(0));
+    let rollout = "    match:\n      - {hosts: [reviews.shop.svc.cluster.local, reviews.shop.svc, reviews.shop, reviews]}\n";
+    for written in [&whole, &text(&piped)] {
+        assert!(written.contains(rollout), "{written}");
+    }
+    let documents: Vec<String> = source
+        .split("---\n")
+        .map(|document| {
+            let lines = document.lines().filter(|line| !line.starts_with('#'));
+            let lines: Vec<_> = lines.map(|line| format!("    {line}")).collect();
+            format!("  -\n{}\n", lines.join("\n"))
+        })
+        .collect();
+    let list = format!("apiVersion: v1\nkind: List\nitems:\n{}", documents.concat());
+    let listed = divvy_with(&list, &["convert", "--random", "-"]);
+    assert!(text(&listed).contains(rollout), "{}", complaint(&listed));
+    let nothing = divvy_with(
+        "kind: Service\napiVersion: v1\n",
+        &["convert", "--random", "-"],
+    );
+    assert_eq!(nothing.status.code(), Some(2));
+    assert!(complaint(&nothing).contains("no resource that divvy convert reads"));
+}
