@@ -132,7 +132,7 @@ test-fast: toolchain ## unit and native filter tests, less than a minute
 	cargo test $(QUIET) $(LOCKED) --package divvy --lib --test core
 
 bless: $(WASM) ## rewrite all committed tables that tests compare with
-	DIVVY_BLESS=1 $(TEST) --test cli --test host -- schema:: costs:: thousand::
+	DIVVY_BLESS=1 $(TEST) --test cli --test host -- schema:: render::shipped costs:: thousand::
 
 test-format: toolchain ## check the formatting
 	cargo fmt --all --check

@@ -9,13 +9,16 @@ pub mod diff;
 pub mod environment;
 pub mod explain;
 pub mod finding;
+pub mod init;
 pub mod limits;
 pub mod manifest;
 mod near;
 pub mod output;
 mod palette;
+pub mod place;
 mod population;
 mod raw;
+pub mod render;
 pub mod schema;
 pub mod simulate;
 pub mod source;
@@ -62,6 +65,10 @@ pub enum Verb {
     Convert(convert::ConvertArgs),
     /// Prints the JSON Schema of a configuration, for editors
     Schema(schema::SchemaArgs),
+    /// Writes a first configuration, from flags or answers
+    Init(init::InitArgs),
+    /// Produces what Envoy or Istio needs around a configuration
+    Render(render::RenderArgs),
     /// Shows traffic, shares and guardrails of running proxies
     Top(top::TopArgs),
     /// Prints completions for a shell
@@ -81,19 +88,7 @@ pub fn main() -> ExitCode {
             .error(ErrorKind::InvalidValue, message)
             .exit();
     }
-    let result = match &cli.verb {
-        Verb::Check(args) => check::run(args, cli.output),
-        Verb::Diff(args) => diff::run(args, cli.output),
-        Verb::Explain(args) => explain::run(args, cli.output),
-        Verb::Simulate(args) => simulate::run(args, cli.output),
-        Verb::Convert(args) => convert::run(args, cli.output),
-        Verb::Schema(args) => schema::run(args),
-        Verb::Top(args) => top::run(args, cli.output),
-        Verb::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "divvy", &mut io::stdout());
-            Ok(ExitCode::SUCCESS)
-        }
-    };
+    let result = run(&cli);
     result.unwrap_or_else(|error| {
         // The reader of a pipe has read enough, as `head` does.
         if is_broken_pipe(&error) {
@@ -102,6 +97,31 @@ pub fn main() -> ExitCode {
         anstream::eprintln!("divvy: {error:#}");
         ExitCode::from(2)
     })
+}
+
+/// Runs the verb of a command line without its first word.
+pub fn run_words(words: &[&str]) -> anyhow::Result<ExitCode> {
+    let words = std::iter::once(&"divvy").chain(words);
+    run(&Cli::try_parse_from(words)?)
+}
+
+/// Runs a verb.
+pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    match &cli.verb {
+        Verb::Check(args) => check::run(args, cli.output),
+        Verb::Diff(args) => diff::run(args, cli.output),
+        Verb::Explain(args) => explain::run(args, cli.output),
+        Verb::Simulate(args) => simulate::run(args, cli.output),
+        Verb::Convert(args) => convert::run(args, cli.output),
+        Verb::Schema(args) => schema::run(args),
+        Verb::Init(args) => init::run(args, cli.output),
+        Verb::Render(args) => render::run(args, cli.output),
+        Verb::Top(args) => top::run(args, cli.output),
+        Verb::Completions { shell } => {
+            clap_complete::generate(*shell, &mut Cli::command(), "divvy", &mut io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -1,7 +1,7 @@
 //! Runs the binary.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
@@ -15,8 +15,17 @@ pub fn root() -> PathBuf {
 
 /// Runs divvy in the root of the repository with this standard input.
 pub fn divvy_with(input: &str, args: &[&str]) -> Output {
+    run(input, &root(), args)
+}
+
+/// Runs divvy in this folder.
+pub fn divvy_in(folder: &Path, args: &[&str]) -> Output {
+    run("", folder, args)
+}
+
+fn run(input: &str, folder: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_divvy"));
-    command.args(args).current_dir(root());
+    command.args(args).current_dir(folder);
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

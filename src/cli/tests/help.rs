@@ -5,13 +5,16 @@ use std::process::Command;
 
 use crate::common::{divvy, json, root, text};
 
-const VERBS: [&str; 7] = [
-    "check", "explain", "diff", "simulate", "convert", "schema", "top",
+const VERBS: [&str; 9] = [
+    "init", "check", "explain", "diff", "simulate", "convert", "render", "schema", "top",
 ];
+/// Verbs of verbs.
+const INNER: [&str; 3] = ["render plugin", "render envoy", "render istio"];
 
 /// The commands below `Examples:`, each in one line.
 fn examples(verb: &str) -> Vec<String> {
-    let help = text(&divvy(&[verb, "--help"])).replace("\\\n", " ");
+    let words: Vec<_> = verb.split(' ').chain(["--help"]).collect();
+    let help = text(&divvy(&words)).replace("\\\n", " ");
     let lines = help.lines().map(str::trim);
     let commands = lines.filter(|line| line.starts_with("divvy ") || line.contains("| divvy "));
     commands.map(str::to_owned).collect()
@@ -22,7 +25,7 @@ fn the_examples_of_every_help_text_work() {
     let binary = Path::new(env!("CARGO_BIN_EXE_divvy")).parent().unwrap();
     let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
     let scratch = tempfile::tempdir().unwrap();
-    for verb in VERBS {
+    for verb in VERBS.into_iter().chain(INNER) {
         let examples = examples(verb);
         assert!(!examples.is_empty(), "{verb}");
         // The examples of top need proxies.

@@ -22,6 +22,7 @@
 //! | `examples.rs`, `example_filters.rs` | the examples for users, with the requests of their page |
 //! | `alternatives.rs` | Envoy's own splits, and the way from there |
 //! | `verdicts.rs` | the command line and Envoy on the same text |
+//! | `rendered.rs` | what `divvy init` and `divvy render envoy` write |
 //! | `documents.rs` | configurations, errors and links of the documents |
 //! | `lab/` | the lab itself |
 
@@ -46,6 +47,7 @@ mod metrics;
 mod people;
 mod reference;
 mod reload;
+mod rendered;
 mod responses;
 mod setup;
 mod shipped;

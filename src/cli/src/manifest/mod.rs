@@ -5,6 +5,7 @@
 pub mod istio;
 pub mod json;
 pub mod node;
+pub mod template;
 pub mod yaml;
 
 pub use node::{ManifestEntry, ManifestNode, list, object, texts};

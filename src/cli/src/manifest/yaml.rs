@@ -2,6 +2,8 @@
 //!
 //! A text without quotes is one for every reader, whether it follows YAML 1.1 as Kubernetes or YAML 1.2.
 
+use std::net::Ipv4Addr;
+
 use super::json::quoted;
 use super::node::{ManifestEntry, ManifestNode};
 use crate::source::tree::{NodeKind, Quoting, SourceNode, SourceScalar, YamlVersion};
@@ -132,7 +134,9 @@ fn is_plain(text: &str) -> bool {
     let mut bytes = text.bytes();
     let starts = match bytes.next() {
         // Not a date, an address with a port or a number to base 60.
-        Some(first) if first.is_ascii_digit() => bytes.all(|byte| byte.is_ascii_alphanumeric()),
+        Some(first) if first.is_ascii_digit() => {
+            bytes.all(|byte| byte.is_ascii_alphanumeric()) || text.parse::<Ipv4Addr>().is_ok()
+        }
         Some(first) => {
             (first.is_ascii_alphabetic() || b"_/".contains(&first))
                 && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"_./-".contains(&byte))
@@ -160,7 +164,7 @@ fn is_text(text: &str, version: YamlVersion) -> bool {
 }
 
 /// A line of a comment without characters that would end it.
-fn printable(line: &str) -> String {
+pub fn printable(line: &str) -> String {
     let is_odd = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}');
     line.replace(is_odd, " ")
 }

@@ -7,7 +7,8 @@ use clap::Args;
 use divvy::policy::Policy;
 use serde_json::Value;
 
-use super::file::Given;
+use super::file::{Given, SourceFile};
+use super::find::FoundConfig;
 use super::read;
 
 /// The file of a verb that reads one configuration.
@@ -56,8 +57,26 @@ impl LoadedConfig {
 
     /// Reads and compiles the only configuration of a file, or the one of this plugin.
     pub fn read(path: &Path, plugin: Option<&str>) -> Result<Self> {
+        let (file, found) = Self::find(path, plugin)?;
+        Self::of(&file, &found)
+    }
+
+    /// Reads the only configuration of a file, or the one of this plugin, with its position.
+    pub fn find(path: &Path, plugin: Option<&str>) -> Result<(SourceFile, FoundConfig)> {
         let file = read::read(path, Given::Alone)?;
         let found = file.single(plugin)?;
+        Ok((file, found))
+    }
+
+    /// The only configuration of a text, which is no file yet.
+    pub fn find_in(text: &str) -> Result<(SourceFile, FoundConfig)> {
+        let file = SourceFile::new("-".to_owned(), text.to_owned(), Given::Alone);
+        let found = file.single(None)?;
+        Ok((file, found))
+    }
+
+    /// Compiles a configuration that was found in a file.
+    pub fn of(file: &SourceFile, found: &FoundConfig) -> Result<Self> {
         Self::new(&found.bytes).with_context(|| format!("{}: see divvy check", file.name))
     }
 

@@ -26,6 +26,7 @@ use crate::source::FoundConfig;
 pub use guardrail::never_judges;
 pub use kind::Kind;
 pub use owners::covering_owner;
+pub use strip::stripped_early;
 pub use surroundings::Surroundings;
 pub use warning::{FilePlace, Warning, WarningPlace};
 

@@ -104,6 +104,20 @@ fn applies(strip: &Strip, plugin: &Workload) -> bool {
         && (selects(&filter.labels, &plugin.labels) || selects(&plugin.labels, &filter.labels))
 }
 
+/// The headers that have to be removed from requests of clients before a filter or route reads them. With `trust` the
+/// assignment may come from another proxy: divvy itself keeps or removes it.
+pub fn stripped_early(policy: &Policy) -> Vec<String> {
+    let is_kept = |id: HeaderId| {
+        policy.inheritance.is_some()
+            && policy
+                .written_headers
+                .contains(&(HeaderRole::Assignment, id))
+    };
+    let headers = policy.reserved_headers.iter();
+    let headers = headers.filter(|header| !is_kept(header.id));
+    headers.map(|header| header.name.to_string()).collect()
+}
+
 /// The headers that this configuration writes, with the path of their name. With `trust` the assignment may come from
 /// another proxy.
 fn written(policy: &Policy, raw: &Value) -> Vec<WrittenHeader> {
