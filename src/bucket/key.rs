@@ -52,6 +52,11 @@ impl Key {
         Self::joined(&["v", salt, version])
     }
 
+    /// `s:<salt>:<rule>:<version>:`, for one version of the split of a rule.
+    pub fn rule_version(salt: &str, rule: &str, version: &str) -> Self {
+        Self::joined(&["s", salt, rule, version])
+    }
+
     /// `e:<salt>:`, followed by a revision: identifies the rollout of a sticky cookie.
     pub fn epoch(salt: &str) -> Self {
         Self::joined(&["e", salt])

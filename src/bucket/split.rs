@@ -25,13 +25,28 @@ struct WeightedVersion<V> {
 impl<V: Copy + PartialEq> Split<V> {
     /// `arms`: name, value and weight of each version. `None` if all weights are 0.
     pub fn new<'n>(salt: &str, arms: impl IntoIterator<Item = (&'n str, V, u32)>) -> Option<Self> {
+        Self::with_keys(arms, &|name| Key::version(salt, name))
+    }
+
+    /// The split of a rule, which is independent of the rollout's own split and of other rules.
+    pub fn of_rule<'n>(
+        (salt, rule): (&str, &str),
+        arms: impl IntoIterator<Item = (&'n str, V, u32)>,
+    ) -> Option<Self> {
+        Self::with_keys(arms, &|name| Key::rule_version(salt, rule, name))
+    }
+
+    fn with_keys<'n>(
+        arms: impl IntoIterator<Item = (&'n str, V, u32)>,
+        key: &dyn Fn(&str) -> Key,
+    ) -> Option<Self> {
         let arms: Vec<_> = arms
             .into_iter()
             .filter(|(_, _, weight)| *weight > 0)
             .map(|(name, version, weight)| WeightedVersion {
                 version,
                 name: name.into(),
-                key: Key::version(salt, name),
+                key: key(name),
                 weight,
             })
             .collect();

@@ -14,7 +14,7 @@ pub use operator::{Operator, ValueKind};
 
 use crate::assignment::UpstreamDecisions;
 use crate::decision::{Decision, RolloutId, VersionId, find_decision};
-use crate::identity::Visitor;
+use crate::identity::{Identification, Visitor};
 use crate::request::{ClaimId, CookieId, HeaderId, LabelId, QueryId, Request};
 
 /// The source of a condition's values.
@@ -38,6 +38,8 @@ pub enum Source {
     Host,
     /// The address of the client, without port.
     SourceIp,
+    /// The URI SAN of the client's verified certificate.
+    Peer,
     /// The identity that the request carried, never a random or minted one.
     Identity,
 }
@@ -55,6 +57,7 @@ impl Source {
             | Self::Query(_)
             | Self::Label(_)
             | Self::Claim(_)
+            | Self::Peer
             | Self::Identity => ValueKind::Text,
         }
     }
@@ -76,6 +79,7 @@ impl Source {
             Self::Method => request.method,
             Self::Host => request.host(),
             Self::SourceIp => request.source().map(|address| address.text.as_bytes()),
+            Self::Peer => request.peer(),
             Self::Identity => context.visitor.carried_identity(),
         };
         read(&mut value.into_iter())
@@ -120,6 +124,19 @@ pub struct EvaluationContext<'f, 'a, 'r> {
     pub decisions: &'f [Decision],
     /// The decisions of upstream proxies.
     pub upstream: &'f UpstreamDecisions<'a, 'r>,
+}
+
+/// Evaluates a condition of a `match`: it knows the request only, neither a user nor a decision.
+pub fn with_request_only<T>(
+    request: &Request<'_>,
+    evaluate: impl FnOnce(&EvaluationContext<'_, '_, '_>) -> T,
+) -> T {
+    evaluate(&EvaluationContext {
+        request,
+        visitor: &Visitor::new(request, Identification::NONE, None),
+        decisions: &[],
+        upstream: &UpstreamDecisions::new(request, None, None),
+    })
 }
 
 impl Condition {

@@ -68,8 +68,8 @@ impl Operator {
 
 /// The fields of a condition that name a source or an earlier decision: one of them, unless the
 /// condition combines others.
-pub const SOURCES: [&str; 11] = [
-    "header", "cookie", "query", "label", "jwtClaim", "path", "method", "host", "sourceIp",
+pub const SOURCES: [&str; 12] = [
+    "header", "cookie", "query", "label", "jwtClaim", "path", "method", "host", "sourceIp", "peer",
     "identity", "assigned",
 ];
 /// The fields of a condition that combines others.

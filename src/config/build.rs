@@ -25,6 +25,8 @@ pub(super) struct Build {
     pub has_random: bool,
     /// Whether decisions of other proxies are trusted, so that a rollout may be one of theirs.
     pub has_trust: bool,
+    /// Whether the conditions that are compiled belong to a `match`.
+    pub in_match: bool,
     /// Names of the cookies that divvy sets.
     pub set_cookies: FxHashSet<Box<str>>,
     /// The rollouts before the current one.
@@ -52,6 +54,7 @@ impl Build {
             has_holdout: false,
             has_random: false,
             has_trust: false,
+            in_match: false,
             set_cookies: FxHashSet::default(),
             earlier: EarlierRollouts::default(),
             layers: LayerRanges::default(),

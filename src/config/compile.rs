@@ -9,7 +9,7 @@ use super::registry::{HeaderUse, Registry};
 use super::rollout::CompiledRollout;
 use super::spec::{self, Items};
 use super::{identity, names, rollout, trust, values};
-use crate::identity::{Identification, IgnoredValues};
+use crate::identity::IgnoredValues;
 use crate::json::Tree;
 use crate::json::error::Path;
 use crate::policy::scope::ScopeIndex;
@@ -63,14 +63,11 @@ fn compile_config(root: Path<'_>, config: spec::ConfigSpec<'_>, whole: bool) -> 
         }
         Some(name)
     });
-    let (sources, mint) = identity::sources(root.field("identity"), config.identity, &mut build);
-    let identification = Identification {
-        sources,
-        ignored: IgnoredValues::new(identity::ignored(
-            root.field("ignoreIdentities"),
-            config.ignore_identities,
-        )),
-    };
+    let (identity, mint) = identity::sources(root.field("identity"), config.identity, &mut build);
+    let ignored_identities = IgnoredValues::new(identity::ignored(
+        root.field("ignoreIdentities"),
+        config.ignore_identities,
+    ));
     build.has_trust = config.trust.is_some() || !whole;
     let inheritance = trust::compile(root.field("trust"), config.trust, &build);
     if !whole {
@@ -99,7 +96,8 @@ fn compile_config(root: Path<'_>, config: spec::ConfigSpec<'_>, whole: bool) -> 
     Policy {
         fingerprint: 0,
         version: config.version.unwrap_or_default().into(),
-        identification,
+        identity,
+        ignored_identities,
         mint,
         inheritance,
         reserved_headers,

@@ -11,6 +11,9 @@ use crate::condition::operator::{COMBINATIONS, SOURCES};
 use crate::condition::{Assigned, Condition, Source, ValueKind};
 use crate::json::error::Path;
 
+const NOT_IN_MATCH: &str = "is not possible in match: which rollouts match is known before an \
+                            identity is looked for and a rollout decides; use a rule";
+
 /// Compiles a condition that is nested in `depth` others.
 pub(super) fn compile(
     at: Path<'_>,
@@ -38,6 +41,9 @@ pub(super) fn compile(
         whole.push(inner.map(|inner| Condition::Not(Box::new(inner))));
     }
     if let Some(raw) = &raw.assigned {
+        if build.in_match {
+            at.field("assigned").error(NOT_IN_MATCH);
+        }
         whole.push(assigned(at.field("assigned"), raw, build));
     }
     if raw.jwt_claim.is_none() {
@@ -143,7 +149,9 @@ fn sources<'t>(
         let claim = headers.claim(at, raw);
         found.push(claim.map(|(id, _)| Source::Claim(id)));
     }
-    if raw.identity.is_some() {
+    if raw.identity.is_some() && build.in_match {
+        at.field("identity").error(NOT_IN_MATCH);
+    } else if raw.identity.is_some() {
         build.require_lasting_identity(at.field("identity"));
     }
     let flags = [
@@ -151,6 +159,7 @@ fn sources<'t>(
         ("method", raw.method, Source::Method),
         ("host", raw.host, Source::Host),
         ("sourceIp", raw.source_ip, Source::SourceIp),
+        ("peer", raw.peer, Source::Peer),
         ("identity", raw.identity, Source::Identity),
     ];
     for (field, flag, source) in flags {

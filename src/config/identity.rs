@@ -18,14 +18,49 @@ const IGNORED: [&str; 5] = ["", "anonymous", "null", "undefined", "0"];
 const ONE_SOURCE: &str =
     "must have exactly one source: header, cookie, query, jwtClaim, sourceIp, concat or random";
 
+/// The sources of one rollout, in place of those at the top. The identity that `build` knows is
+/// theirs from now on.
+pub(super) fn own(
+    at: Path<'_>,
+    list: Items<'_, spec::IdentitySpec<'_>>,
+    build: &mut Build,
+) -> Vec<IdentitySource> {
+    if list.is_empty() {
+        at.error("is empty: leave it out to use the identity at the top");
+    }
+    build.has_random = false;
+    for (index, source) in list.raw().enumerate() {
+        if source.get("mint").is_some() {
+            let message = "is possible in the identity at the top only";
+            at.index(index).field("mint").error(message);
+        }
+    }
+    let sources = sources_of(at, list, false, build).0;
+    if list.is_empty() {
+        // One error is enough.
+        build.identity = IdentityKind::Lasting;
+    }
+    sources
+}
+
+/// The sources at the top.
 pub(super) fn sources(
     at: Path<'_>,
     list: Option<Items<'_, spec::IdentitySpec<'_>>>,
     build: &mut Build,
 ) -> (Vec<IdentitySource>, Option<MintedCookie>) {
-    let Some(list) = list else {
-        return (Vec::new(), None);
-    };
+    match list {
+        Some(list) => sources_of(at, list, true, build),
+        None => (Vec::new(), None),
+    }
+}
+
+fn sources_of(
+    at: Path<'_>,
+    list: Items<'_, spec::IdentitySpec<'_>>,
+    mints: bool,
+    build: &mut Build,
+) -> (Vec<IdentitySource>, Option<MintedCookie>) {
     let list = list.at_most(MAX_IDENTITY_SOURCES, "sources", at);
     let count = list.len();
     let random = |source: &IdentitySource| matches!(source, IdentitySource::Random);
@@ -36,7 +71,7 @@ pub(super) fn sources(
         let last = at
             .last_index()
             .is_some_and(|index| index.saturating_add(1) == count);
-        if let Some(raw_mint) = raw.mint.take() {
+        if let Some(raw_mint) = raw.mint.take().filter(|_| mints) {
             let place = at.field("mint");
             match &raw.cookie {
                 Some(name) => mint = cookies::mint(place, name, &raw_mint, build),

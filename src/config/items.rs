@@ -65,14 +65,20 @@ impl<'t, T: Read<'t>> Items<'t, T> {
 
 impl<'t, T> Read<'t> for Items<'t, T> {
     fn read(value: Option<&'t Tree<'t>>, at: Path<'_>) -> Self {
-        if !matches!(value, Some(Tree::List(_))) {
-            read::wrong_type(value, "a list", at);
-        }
         Self {
-            values: value.map_or(&[], Tree::elements),
+            values: elements(value, at),
             element: PhantomData,
         }
     }
+}
+
+// Not generic and not inlined: there are twenty types of lists.
+#[inline(never)]
+fn elements<'t>(value: Option<&'t Tree<'t>>, at: Path<'_>) -> &'t [Tree<'t>] {
+    if !matches!(value, Some(Tree::List(_))) {
+        read::wrong_type(value, "a list", at);
+    }
+    value.map_or(&[], Tree::elements)
 }
 
 /// A string, or a list of them.

@@ -20,6 +20,7 @@ pub(super) trait Read<'t>: Sized {
 }
 
 /// Reads a value; `None` if the value or a part of it does not fit. Only the first error is kept.
+#[inline(never)]
 pub(super) fn read<'t, T: Read<'t>>(value: &'t Tree<'t>, at: Path<'_>) -> Option<T> {
     let errors = Cell::default();
     let read = T::read(Some(value), at.collecting_in(&errors));
@@ -118,18 +119,25 @@ impl<'p, 't> FieldReader<'p, 't> {
 
     /// Reads the value of a field.
     pub(super) fn take<T: Read<'t>>(&self, key: &str) -> T {
-        let at = self.at.field(key);
+        let value = self.find(key, T::REQUIRED);
+        T::read(value, self.at.field(key))
+    }
+
+    // Not generic and not inlined: there are a hundred fields.
+    #[inline(never)]
+    fn find(&self, key: &str, required: bool) -> Option<&'t Tree<'t>> {
         let value = self.object.and_then(|object| object.get(key));
-        if value.is_none() && T::REQUIRED {
+        if value.is_none() && required {
             let message = format_args!("missing field `{key}`");
             self.at.error_of_kind(ErrorKind::MissingField, message);
         }
         // An empty value of a template becomes null. If that were an absent field, a rule with
         // `percent: {{value}}` would be one for all users.
-        if matches!(value, Some(Tree::Null)) && !T::REQUIRED {
+        if matches!(value, Some(Tree::Null)) && !required {
+            let at = self.at.field(key);
             at.error_of_kind(ErrorKind::WrongType, "is null: leave the field out");
         }
-        T::read(value, at)
+        value
     }
 }
 

@@ -9,12 +9,13 @@ use super::spec::{self, Items};
 use super::strategy::{self, RolloutContext};
 use super::values::{percent, unique};
 use super::versions::Versions;
-use super::{condition, cookies, guardrail, mirror, names, scope};
-use crate::bucket::{Gate, Key};
+use super::{condition, cookies, guardrail, identity, mirror, names, scope};
+use crate::bucket::{Gate, Key, Split};
 use crate::guardrail::{Arm, Guardrail, Plan, Ramp};
+use crate::identity::IdentitySource;
 use crate::json::error::Path;
 use crate::policy::scope::Scope;
-use crate::policy::{Expose, HeaderRole, Metrics, Rollout, Rule, Version, VersionId};
+use crate::policy::{Expose, HeaderRole, Metrics, Rollout, Rule, RuleVersions, Version, VersionId};
 use crate::strategy::Strategy;
 
 /// A rollout as it was compiled.
@@ -30,6 +31,22 @@ pub(super) struct CompiledRollout {
 pub(super) fn compile(
     at: Path<'_>,
     raw: &spec::RolloutSpec<'_>,
+    build: &mut Build,
+) -> Option<CompiledRollout> {
+    let Some(sources) = raw.identity else {
+        return compile_with(at, raw, None, build);
+    };
+    let outer = (build.identity, build.has_random);
+    let sources = identity::own(at.field("identity"), sources, build);
+    let compiled = compile_with(at, raw, Some(sources), build);
+    (build.identity, build.has_random) = outer;
+    compiled
+}
+
+fn compile_with(
+    at: Path<'_>,
+    raw: &spec::RolloutSpec<'_>,
+    identity: Option<Vec<IdentitySource>>,
     build: &mut Build,
 ) -> Option<CompiledRollout> {
     names::rollout(at.field("name"), raw.name);
@@ -101,6 +118,7 @@ pub(super) fn compile(
         enabled: raw.enabled.unwrap_or(true),
         metrics,
         stable: stable?,
+        identity,
         rules: rules.unwrap_or_default(),
         strategy: strategy?,
         routes,
@@ -188,7 +206,7 @@ fn compile_rules(
         names::other(at.field("name"), rule.name);
         unique(at.field("name"), rule.name, &mut seen);
         let when = condition::compile(at.field("when"), &rule.when, 0, build);
-        let version = versions.find(at.field("use"), rule.version);
+        let chosen = rule_versions(at, &rule, salt, versions, build);
         let percent = match rule.percent {
             Some(number) => {
                 let share = percent(at.field("percent"), number);
@@ -201,9 +219,40 @@ fn compile_rules(
         };
         Some(Rule {
             when: when?,
-            version: version?,
+            versions: chosen?,
             percent,
             name: rule.name.into(),
         })
     })
+}
+
+fn rule_versions(
+    at: Path<'_>,
+    rule: &spec::RuleSpec<'_>,
+    salt: &str,
+    versions: &Versions,
+    build: &Build,
+) -> Option<RuleVersions> {
+    match (rule.version, rule.split) {
+        (Some(name), None) => {
+            let version = versions.find(at.field("use"), name);
+            version.map(RuleVersions::Use)
+        }
+        (None, Some(raw)) => {
+            let at = at.field("split");
+            let split = Split::of_rule((salt, rule.name), strategy::arms(at, raw, versions)?)?;
+            if split.constant().is_none() {
+                build.require_identity(at);
+            }
+            Some(RuleVersions::Split(split))
+        }
+        (None, None) => {
+            at.error("has no version: write use or split");
+            None
+        }
+        (Some(_), Some(_)) => {
+            at.error("has use and split: write one of them");
+            None
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The entries of a rollout's `match`.
 
 use super::build::Build;
+use super::condition;
 use super::limits::MAX_HOST;
 use super::operator;
 use super::operator::compile as compile_operator;
@@ -11,17 +12,25 @@ use crate::policy::scope::{HostPattern, Scope};
 
 /// Compiles one entry of `match`.
 pub(super) fn compile(at: Path<'_>, raw: &spec::ScopeSpec<'_>, build: &mut Build) -> Option<Scope> {
-    if raw.hosts.is_none() && raw.path.is_none() && raw.methods.is_none() {
-        at.error("has no hosts, path or methods: leave match out to match every request");
+    let is_empty = raw.hosts.is_none() && raw.path.is_none() && raw.methods.is_none();
+    if is_empty && raw.when.is_none() {
+        at.error("has no hosts, path, methods or when: leave match out to match every request");
     }
     let path = raw
         .path
         .as_ref()
         .map(|operator| compile_operator(at.field("path"), operator, ValueKind::Path, build));
+    let when = raw.when.as_ref().map(|when| {
+        build.in_match = true;
+        let when = condition::compile(at.field("when"), when, 0, build);
+        build.in_match = false;
+        when
+    });
     Some(Scope {
         hosts: some_of(at.field("hosts"), raw.hosts, host),
         path: path.flatten(),
         methods: some_of(at.field("methods"), raw.methods, operator::method),
+        when: when.flatten(),
     })
 }
 

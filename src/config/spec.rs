@@ -153,6 +153,7 @@ specs! {
         "revision" => revision: Option<&'t str>,
         "enabled" => enabled: Option<bool>,
         "metrics" => metrics: Option<&'t str>,
+        "identity" => identity: Option<Items<'t, IdentitySpec<'t>>>,
         "match" => scopes: Option<Items<'t, ScopeSpec<'t>>>,
         "target" => target: Option<&'t str>,
         "versions" => versions: Items<'t, VersionSpec<'t>>,
@@ -175,6 +176,7 @@ specs! {
         "hosts" => hosts: Option<Items<'t, &'t str>>,
         "path" => path: Option<OperatorSpec<'t>>,
         "methods" => methods: Option<Items<'t, &'t str>>,
+        "when" => when: Option<ConditionSpec<'t>>,
     }
 
     struct VersionSpec<'t> {
@@ -182,10 +184,12 @@ specs! {
         "target" => target: Option<&'t str>,
     }
 
+    /// Either `use` or `split`.
     struct RuleSpec<'t> {
         "name" => name: &'t str,
         "when" => when: ConditionSpec<'t>,
-        "use" => version: &'t str,
+        "use" => version: Option<&'t str>,
+        "split" => split: Option<Items<'t, ArmSpec<'t>>>,
         "percent" => percent: Option<f64>,
     }
 
@@ -203,6 +207,7 @@ specs! {
         "method" => method: Option<bool>,
         "host" => host: Option<bool>,
         "sourceIp" => source_ip: Option<bool>,
+        "peer" => peer: Option<bool>,
         "identity" => identity: Option<bool>,
         "assigned" => assigned: Option<AssignedSpec<'t>>,
         "jwtPayload" => jwt_payload: Option<&'t str>,
@@ -245,6 +250,7 @@ specs! {
         "canary" => canary: Option<CanarySpec<'t>>,
         "abTest" => ab_test: Option<AbTestSpec<'t>>,
         "blueGreen" => blue_green: Option<BlueGreenSpec<'t>>,
+        "weighted" => weighted: Option<Items<'t, ArmSpec<'t>>>,
         "follow" => follow: Option<FollowSpec<'t>>,
     }
 

@@ -4,14 +4,17 @@ use rustc_hash::FxHashSet;
 
 use super::build::Build;
 use super::limits::MAX_VERSIONS;
-use super::spec;
+use super::spec::{self, ArmSpec, Items};
 use super::values::{percent, unique, weight};
 use super::versions::Versions;
 use super::{names, ramp};
 use crate::bucket::{Gate, Key, Purpose, Share, Span, Split};
 use crate::guardrail::Ramp;
 use crate::json::error::Path;
-use crate::strategy::{AbTest, BlueGreen, Canary, Follow, Leader, NeededIdentity, Strategy};
+use crate::policy::VersionId;
+use crate::strategy::{
+    AbTest, BlueGreen, Canary, Follow, Leader, NeededIdentity, Strategy, Weighted,
+};
 
 /// A strategy, with the ramp of a canary that has one.
 pub(super) type CompiledStrategy = (Strategy, Option<Ramp>);
@@ -34,20 +37,29 @@ pub(super) fn compile(
         canary,
         ab_test,
         blue_green,
+        weighted,
         follow,
     } = raw;
-    let (strategy, ramp) = match (canary, ab_test, blue_green, follow) {
-        (Some(raw), None, None, None) => canary_of(at.field("canary"), raw, around)?,
-        (None, Some(raw), None, None) => {
+    let (strategy, ramp) = match (canary, ab_test, blue_green, weighted, follow) {
+        (Some(raw), None, None, None, None) => canary_of(at.field("canary"), raw, around)?,
+        (None, Some(raw), None, None, None) => {
             let test = ab_test_of(at.field("abTest"), raw, around, build)?;
             (Strategy::AbTest(test), None)
         }
-        (None, None, Some(raw), None) => {
+        (None, None, Some(raw), None, None) => {
             let at = at.field("blueGreen");
             let active = around.versions.find(at.field("active"), raw.active)?;
             (Strategy::BlueGreen(BlueGreen { active }), None)
         }
-        (None, None, None, Some(raw)) => {
+        (None, None, None, Some(raw), None) => {
+            let arms = arms(at.field("weighted"), *raw, around.versions)?;
+            let weighted = Weighted {
+                split: Split::new(around.salt, arms)?,
+                line: Key::new(Purpose::Gate, around.salt),
+            };
+            (Strategy::Weighted(weighted), None)
+        }
+        (None, None, None, None, Some(raw)) => {
             let at = at.field("follow");
             let at = at.field("rollout");
             let found = build.earlier.find(at, raw.rollout, build.has_trust);
@@ -65,8 +77,8 @@ pub(super) fn compile(
             let name = raw.rollout.into();
             (Strategy::Follow(Follow { name, leader }), None)
         }
-        (None, None, None, None) => {
-            at.error("has no strategy: write canary, abTest, blueGreen or follow");
+        (None, None, None, None, None) => {
+            at.error("has no strategy: write canary, abTest, blueGreen, weighted or follow");
             return None;
         }
         _ => {
@@ -89,6 +101,7 @@ pub(super) const fn ramps(raw: &spec::StrategySpec<'_>) -> bool {
         canary,
         ab_test: _,
         blue_green: _,
+        weighted: _,
         follow: _,
     } = raw;
     match canary {
@@ -124,24 +137,7 @@ fn ab_test_of(
     around: &RolloutContext<'_>,
     build: &mut Build,
 ) -> Option<AbTest> {
-    let place = at.field("split");
-    let complete = raw.split.len();
-    let mut seen = FxHashSet::default();
-    let arms = raw.split.at_most(MAX_VERSIONS, "arms", place);
-    let arms = arms.each(place, |at, arm| {
-        let version = around.versions.find(at.field("version"), arm.version);
-        unique(at.field("version"), arm.version, &mut seen);
-        let weight = weight(at.field("weight"), arm.weight);
-        Some((arm.version, version?, weight?))
-    });
-    let all_there = arms.len() == complete;
-    let named = arms
-        .iter()
-        .map(|(name, version, weight)| (*name, *version, *weight));
-    let split = Split::new(around.salt, named);
-    if split.is_none() && all_there {
-        place.error("has no weight above 0");
-    }
+    let arms = arms(at.field("split"), raw.split, around.versions);
     let share = match raw.traffic {
         Some(number) => percent(at.field("traffic"), number),
         None => Some(Share::ALL),
@@ -162,8 +158,30 @@ fn ab_test_of(
             None => None,
         },
         traffic: Gate::new(Key::new(Purpose::Gate, around.salt), share?),
-        split: split?,
+        split: Split::new(around.salt, arms?)?,
     })
+}
+
+/// The arms of a split; `None` if they have no weight above 0.
+pub(super) fn arms<'t>(
+    at: Path<'_>,
+    raw: Items<'t, ArmSpec<'t>>,
+    versions: &Versions,
+) -> Option<Vec<(&'t str, VersionId, u32)>> {
+    let complete = raw.len();
+    let mut seen = FxHashSet::default();
+    let arms = raw.at_most(MAX_VERSIONS, "arms", at);
+    let arms = arms.each(at, |at, arm| {
+        let version = versions.find(at.field("version"), arm.version);
+        unique(at.field("version"), arm.version, &mut seen);
+        let weight = weight(at.field("weight"), arm.weight);
+        Some((arm.version, version?, weight?))
+    });
+    let is_empty = arms.iter().all(|(.., weight)| *weight == 0);
+    if is_empty && arms.len() == complete {
+        at.error("has no weight above 0");
+    }
+    (!is_empty).then_some(arms)
 }
 
 fn layer_of(

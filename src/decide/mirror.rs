@@ -7,11 +7,11 @@ use crate::request::{HeaderId, Request};
 
 /// The mirror of the rollout that owns the route. None if that version serves the request
 /// itself or is rolled back, if nothing was decided, or for an upgrade.
-pub(super) fn mirrored(
+pub(super) fn mirrored<'v, 'a: 'v, 'r: 'a>(
     policy: &Policy,
     decisions: &[Decision],
     request: &Request<'_>,
-    visitor: &Visitor<'_, '_>,
+    visitor_of: impl FnOnce(RolloutId) -> &'v Visitor<'a, 'r>,
 ) -> Option<(RolloutId, VersionId)> {
     let owner = policy.route_owner(decisions)?;
     let rollout = policy.rollout(owner.rollout)?;
@@ -31,7 +31,9 @@ pub(super) fn mirrored(
     }
     let admitted = match mirror.gate.constant() {
         Some(admitted) => admitted,
-        None => mirror.gate.admits(visitor.any_identity()?),
+        None => mirror
+            .gate
+            .admits(visitor_of(owner.rollout).any_identity()?),
     };
     admitted.then_some((owner.rollout, mirror.version))
 }

@@ -11,7 +11,7 @@
 //!    stable, `no_identity`. An A/B test: `holdout`, then its layer, `excluded`; the version of a
 //!    sticky cookie, `sticky`; its traffic, `not_enrolled`. Otherwise `split`, `active` or `follow`
 //! 5. a version that the guardrail has rolled back → stable, `rolled_back`; not if a rule
-//!    without `percent` forces it, because a person asks for that version on purpose
+//!    without `percent` or `split` forces it, because a person asks for that version on purpose
 //!
 //! A CORS preflight is decided without an identity and is not a visit: no cookie, copy or sample,
 //! and a decision that would count as an exposure has the reason `no_identity`.
@@ -20,6 +20,7 @@
 //! the [trace] that it records.
 
 mod mirror;
+mod own_visitors;
 mod possible;
 
 pub use possible::possible;
@@ -29,10 +30,11 @@ use crate::condition::EvaluationContext;
 use crate::cookies::Memory;
 use crate::decision::{Decision, Decisions, Reason, RolloutId, VersionId};
 use crate::identity::Identity;
-use crate::policy::{HeaderRole, Policy, Rollout, Rule};
+use crate::policy::{HeaderRole, Policy, Rollout, Rule, RuleVersions};
 use crate::request::{HeaderId, Request};
 use crate::strategy::Inputs;
 pub use crate::strategy::trace;
+use own_visitors::OwnVisitors;
 use trace::{ConditionTrace, Trace, TraceStep, Untraced};
 
 /// Everything decided for a request.
@@ -40,8 +42,10 @@ use trace::{ConditionTrace, Trace, TraceStep, Untraced};
 pub struct Outcome<'a> {
     /// One decision per rollout that matches the request, in their order.
     pub decisions: Decisions,
-    /// The identity, if a decision needed it.
+    /// The identity by the sources at the top of the configuration, if a decision needed it.
     pub identity: Option<Identity<'a>>,
+    /// The identities of the rollouts with sources of their own whose decisions needed one.
+    pub own_identities: Vec<(RolloutId, Identity<'a>)>,
     /// What the client's cookies have to remember and do not yet.
     pub memories: Vec<(RolloutId, Memory)>,
     /// The version that gets a copy of the request.
@@ -53,6 +57,19 @@ pub struct Outcome<'a> {
     pub kept: Vec<HeaderId>,
     /// Whether the request is a CORS preflight.
     pub is_preflight: bool,
+}
+
+impl<'a> Outcome<'a> {
+    /// The identity of a rollout, if it was looked for and found.
+    pub fn identity_of(&self, policy: &Policy, id: RolloutId) -> Option<&Identity<'a>> {
+        let has_own = policy.rollout(id)?.identity.is_some();
+        if !has_own {
+            return self.identity.as_ref();
+        }
+        let mut own = self.own_identities.iter();
+        own.find(|(rollout, _)| *rollout == id)
+            .map(|(_, identity)| identity)
+    }
 }
 
 /// The decisions of all rollouts that match this request.
@@ -84,13 +101,15 @@ pub fn decide_traced<'a>(
     let upstream = UpstreamDecisions::new(request, policy.inheritance.as_ref(), earlier);
     let mut decisions = Decisions::with_capacity(found.len());
     let mut memories = Vec::new();
+    let mut own_visitors = OwnVisitors::default();
     for id in found.iter().copied() {
         let Some(rollout) = policy.rollout(id) else {
             continue;
         };
+        let own = policy.own_visitor(rollout, request);
         let context = EvaluationContext {
             request,
-            visitor: &visitor,
+            visitor: own.as_ref().unwrap_or(&visitor),
             decisions: &decisions,
             upstream: &upstream,
         };
@@ -98,10 +117,13 @@ pub fn decide_traced<'a>(
         let (decision, memory) = decide_one(id, rollout, &context, trace);
         decisions.push(decision);
         memories.extend(memory.map(|memory| (id, memory)));
+        own_visitors.extend(own.map(|own| (id, own)));
     }
     let is_preflight = request.is_preflight();
     let mirror = if policy.features.mirrors && !is_routed && !is_preflight {
-        mirror::mirrored(policy, &decisions, request, &visitor)
+        mirror::mirrored(policy, &decisions, request, |rollout| {
+            own_visitors.get(rollout).unwrap_or(&visitor)
+        })
     } else {
         None
     };
@@ -109,6 +131,7 @@ pub fn decide_traced<'a>(
     Outcome {
         decisions,
         identity: visitor.into_identity(),
+        own_identities: own_visitors.into_identities(),
         memories,
         mirror,
         forwarded,
@@ -178,9 +201,8 @@ fn decide_one(
     let mut memory = None;
     let decision = if let Some(decision) = inherited(id, rollout, context, trace) {
         decision
-    } else if let Some(rule) = first_rule(rollout, context, trace) {
-        let judged = rule.percent.is_some() && rule.version != stable;
-        decided(rule.version, Reason::Rule, judged)
+    } else if let Some((rule, version)) = first_rule(rollout, context, trace) {
+        decided(version, Reason::Rule, rule.is_judged() && version != stable)
     } else {
         let inputs = Inputs {
             rollout: id,
@@ -271,24 +293,21 @@ fn inherited(
     })
 }
 
-/// The first rule that matches the request and, if it has a percentage, admits its user.
+/// The first rule that matches the request and, if it selects by a hash, its user; and the version.
 fn first_rule<'p>(
     rollout: &'p Rollout,
     context: &EvaluationContext<'_, '_, '_>,
     trace: &mut impl Trace,
-) -> Option<&'p Rule> {
-    rollout.rules.iter().find(|rule| {
+) -> Option<(&'p Rule, VersionId)> {
+    rollout.rules.iter().find_map(|rule| {
         let holds = rule.when.holds(context);
-        // A share of 0 or 100 % needs no identity.
-        let admitted = holds
-            && rule.percent.as_ref().is_none_or(|gate| {
-                gate.constant().unwrap_or_else(|| {
-                    let identity = context.visitor.any_identity();
-                    identity.is_some_and(|identity| gate.admits(identity))
-                })
-            });
-        trace.step(|| rule_step(rule, rollout, context, (holds, admitted)));
-        admitted
+        let chosen = if holds {
+            rule.choose(|| context.visitor.any_identity())
+        } else {
+            None
+        };
+        trace.step(|| rule_step(rule, rollout, context, (holds, chosen)));
+        Some((rule, chosen?))
     })
 }
 
@@ -296,24 +315,31 @@ fn rule_step(
     rule: &Rule,
     rollout: &Rollout,
     context: &EvaluationContext<'_, '_, '_>,
-    (holds, admitted): (bool, bool),
+    (holds, chosen): (bool, Option<VersionId>),
 ) -> TraceStep {
-    let version = rollout.version(rule.version);
-    let version = version.map_or("", |version| &version.name);
-    let is_unknown = || {
-        let depends = rule
-            .percent
-            .as_ref()
-            .is_some_and(|gate| gate.constant().is_none());
-        depends && context.visitor.any_identity().is_none()
-    };
-    let result = match (holds, admitted) {
-        (_, true) => format!("matches: {version}"),
-        (true, false) if is_unknown() => {
-            "matches, but its percent needs an identity, and the request has none".to_owned()
+    let identity = || context.visitor.any_identity();
+    let result = match chosen.and_then(|version| rollout.version(version)) {
+        Some(version) => {
+            let name = &version.name;
+            let split = match &rule.versions {
+                RuleVersions::Split(split) if split.constant().is_none() => {
+                    identity().map(|identity| trace::scores(split, identity, &rollout.versions))
+                }
+                _ => None,
+            };
+            let split = split.map_or_else(String::new, |scores| format!(" by {scores}"));
+            format!("matches: {name}{split}")
         }
-        (true, false) => "matches, but its percent does not admit the user".to_owned(),
-        (false, false) => "does not match".to_owned(),
+        None if !holds => "does not match".to_owned(),
+        None if rule.needs_identity() && identity().is_none() => {
+            let percent = rule.percent.as_ref();
+            let field = match percent.filter(|gate| gate.constant().is_none()) {
+                Some(_) => "percent",
+                None => "split",
+            };
+            format!("matches, but its {field} needs an identity, and the request has none")
+        }
+        None => "matches, but its percent does not admit the user".to_owned(),
     };
     let mut step = TraceStep::new("rule", format!("{} {result}", rule.name));
     // An identity of its own: the report also reads parts that the decision skipped, and the

@@ -21,7 +21,8 @@ pub fn possible(policy: &Policy, rollout: &Rollout) -> Vec<(VersionId, Reason)> 
         answers.extend(all.map(|version| (version, Reason::Inherited)));
     }
     for rule in &rollout.rules {
-        answers.push((rule.version, Reason::Rule));
+        let versions = rule.possible().into_iter();
+        answers.extend(versions.map(|version| (version, Reason::Rule)));
     }
     if rollout.strategy.behaviour().needed_identity().is_some() {
         answers.push((stable, Reason::NoIdentity));

@@ -6,7 +6,7 @@ mod visitor;
 
 use std::borrow::Cow;
 
-pub use visitor::{MintRule, NO_SOURCES, Visitor};
+pub use visitor::{MintRule, Visitor};
 
 use crate::request::{ClaimId, CookieId, HeaderId, QueryId, Request};
 
@@ -98,16 +98,22 @@ fn length_bit(value: &[u8]) -> u64 {
     1 << value.len().min(63)
 }
 
-/// The identity sources of a configuration.
-#[derive(Clone, Debug, Default)]
-pub struct Identification {
+/// Where an identity is looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Identification<'p> {
     /// In order; the first with a usable value is taken.
-    pub sources: Vec<IdentitySource>,
+    pub sources: &'p [IdentitySource],
     /// Values that are not identities.
-    pub ignored: IgnoredValues,
+    pub ignored: &'p IgnoredValues,
 }
 
-impl Identification {
+impl Identification<'_> {
+    /// No sources, for a request that is not sent for a user, such as a CORS preflight.
+    pub const NONE: Self = Self {
+        sources: &[],
+        ignored: &IgnoredValues::NONE,
+    };
+
     /// The identity of a request; `None` if no source has a usable value.
     pub fn find<'a>(&self, request: &'a Request<'_>) -> Option<Identity<'a>> {
         self.sources.iter().find_map(|source| {

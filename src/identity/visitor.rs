@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::cell::OnceCell;
 
-use super::{Identification, Identity, IgnoredValues, Origin};
+use super::{Identification, Identity, Origin};
 use crate::request::Request;
 
 /// Decides whether a visitor without an identity is given a random one in a cookie.
@@ -13,15 +13,9 @@ pub trait MintRule {
     fn mints(&self, visitor: &Visitor<'_, '_>) -> bool;
 }
 
-/// Sources of the identity of a request that is not sent for a user, such as a CORS preflight.
-pub static NO_SOURCES: Identification = Identification {
-    sources: Vec::new(),
-    ignored: IgnoredValues::NONE,
-};
-
 /// The sender of a request. Nothing is looked up until a decision needs it.
 pub struct Visitor<'a, 'r> {
-    identification: &'a Identification,
+    identification: Identification<'a>,
     mint: Option<&'a dyn MintRule>,
     request: &'a Request<'r>,
     found: OnceCell<Option<Identity<'a>>>,
@@ -32,7 +26,7 @@ impl<'a, 'r> Visitor<'a, 'r> {
     /// The sender of this request. `mint`: `None` if no visitor is given an identity.
     pub const fn new(
         request: &'a Request<'r>,
-        identification: &'a Identification,
+        identification: Identification<'a>,
         mint: Option<&'a dyn MintRule>,
     ) -> Self {
         Self {

@@ -152,7 +152,7 @@ fn value<'v>(
             (!text.is_empty()).then_some(text)
         }
         HeaderRole::Mirror => Some(mirror(policy, outcome)?.as_bytes()),
-        HeaderRole::Identity => identity(outcome),
+        HeaderRole::Identity => identity(policy, outcome),
     }
 }
 
@@ -190,9 +190,18 @@ fn exposed<'p>(policy: &'p Policy, decisions: &[Decision]) -> Vec<ExposedHeader<
 }
 
 /// The identity, if a header can carry it: one that a client or a token gave or that was minted,
-/// without control characters, which a query parameter can contain.
-fn identity<'o>(outcome: &'o Outcome<'_>) -> Option<&'o [u8]> {
-    let identity = outcome.identity.as_ref()?;
+/// without control characters, which a query parameter can contain. Where a rollout has identity
+/// sources of its own, that of the rollout that owns the route.
+fn identity<'o>(policy: &Policy, outcome: &'o Outcome<'_>) -> Option<&'o [u8]> {
+    let owner = if policy.features.own_identities {
+        policy.route_owner(&outcome.decisions)
+    } else {
+        None
+    };
+    let identity = match owner {
+        Some(owner) => outcome.identity_of(policy, owner.rollout)?,
+        None => outcome.identity.as_ref()?,
+    };
     let given = matches!(identity.origin, Origin::Given | Origin::Minted);
     let is_valid = given && !identity.bytes.iter().any(u8::is_ascii_control);
     is_valid.then_some(&*identity.bytes)

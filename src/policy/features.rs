@@ -8,6 +8,8 @@ use crate::cookies::MintedCookie;
 pub struct Features {
     /// A rollout writes request headers of its own.
     pub exposes: bool,
+    /// A rollout has identity sources of its own.
+    pub own_identities: bool,
     /// Responses may get cookies.
     pub sets_cookies: bool,
     /// Requests may be mirrored.
@@ -19,6 +21,7 @@ impl Features {
     pub fn of(rollouts: &[Rollout], mint: Option<&MintedCookie>) -> Self {
         Self {
             exposes: rollouts.iter().any(|rollout| rollout.expose.is_some()),
+            own_identities: rollouts.iter().any(|rollout| rollout.identity.is_some()),
             sets_cookies: mint.is_some() || rollouts.iter().any(|rollout| rollout.sticky.is_some()),
             mirrors: rollouts.iter().any(|rollout| rollout.mirror.is_some()),
         }

@@ -11,11 +11,11 @@ use crate::assignment::{Inheritance, is_gateway};
 use crate::cookies::MintedCookie;
 use crate::decision::Decision;
 pub use crate::decision::{RolloutId, Version, VersionId};
-use crate::identity::{Identification, MintRule, NO_SOURCES, Visitor};
+use crate::identity::{Identification, IdentitySource, IgnoredValues, MintRule, Visitor};
 use crate::request::{Environment, HeaderId, Names, Request};
 pub use crate::strategy::Shares;
 pub use features::Features;
-pub use rollout::{Expose, Metrics, Mirror, Rollout, Rule};
+pub use rollout::{Expose, Metrics, Mirror, Rollout, Rule, RuleVersions};
 use scope::ScopeIndex;
 
 /// The headers that divvy writes if the configuration names none. They are stripped from
@@ -33,8 +33,10 @@ pub struct Policy {
     pub fingerprint: u32,
     /// The configuration's own `version`, for logs.
     pub version: Box<str>,
-    /// The sources of the identity.
-    pub identification: Identification,
+    /// The sources of the identity, for rollouts without sources of their own.
+    pub identity: Vec<IdentitySource>,
+    /// Values that are not identities.
+    pub ignored_identities: IgnoredValues,
     /// How visitors get an identity.
     pub mint: Option<MintedCookie>,
     /// Where decisions of upstream proxies are read, and whose are inherited; `None`: none.
@@ -68,7 +70,8 @@ impl Default for Policy {
         Self {
             fingerprint: 0,
             version: "".into(),
-            identification: Identification::default(),
+            identity: Vec::new(),
+            ignored_identities: IgnoredValues::default(),
             mint: None,
             inheritance: None,
             reserved_headers: reserved_headers.into(),
@@ -84,14 +87,36 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// The sender of a request.
+    /// The sender of a request, by the sources at the top of the configuration.
     pub fn visitor<'a, 'r>(&'a self, request: &'a Request<'r>) -> Visitor<'a, 'r> {
-        let (identification, mint) = if request.is_preflight() {
-            (&NO_SOURCES, None)
-        } else {
-            (&self.identification, self.mint.as_ref())
+        let mint = self.mint.as_ref().map(|mint| mint as &dyn MintRule);
+        self.visitor_by(&self.identity, mint, request)
+    }
+
+    /// The sender of a request, by the sources of a rollout that has some of its own. No identity
+    /// is minted for it.
+    pub fn own_visitor<'a, 'r>(
+        &'a self,
+        rollout: &'a Rollout,
+        request: &'a Request<'r>,
+    ) -> Option<Visitor<'a, 'r>> {
+        let sources = rollout.identity.as_ref()?;
+        Some(self.visitor_by(sources, None, request))
+    }
+
+    fn visitor_by<'a, 'r>(
+        &'a self,
+        sources: &'a [IdentitySource],
+        mint: Option<&'a dyn MintRule>,
+        request: &'a Request<'r>,
+    ) -> Visitor<'a, 'r> {
+        if request.is_preflight() {
+            return Visitor::new(request, Identification::NONE, None);
+        }
+        let identification = Identification {
+            sources,
+            ignored: &self.ignored_identities,
         };
-        let mint = mint.map(|mint| mint as &dyn MintRule);
         Visitor::new(request, identification, mint)
     }
 

@@ -1,10 +1,11 @@
 //! A compiled rollout.
 
-use crate::bucket::{Gate, Share};
+use crate::bucket::{Gate, Share, Split};
 use crate::condition::Condition;
 use crate::cookies::Sticky;
 use crate::decision::{RolloutId, Version, VersionId, find_version};
 use crate::guardrail::{self, Arm, Plan, Standing};
+use crate::identity::IdentitySource;
 use crate::request::{Environment, HeaderId};
 use crate::strategy::{ShareInputs, Shares, Strategy, ramp_share};
 
@@ -21,6 +22,8 @@ pub struct Rollout {
     pub versions: Vec<Version>,
     /// The version that every doubt falls back to.
     pub stable: VersionId,
+    /// Its own sources of the identity, in place of those at the top.
+    pub identity: Option<Vec<IdentitySource>>,
     /// In order; the first match wins.
     pub rules: Vec<Rule>,
     /// How it chooses if no rule matches.
@@ -76,17 +79,73 @@ pub struct Expose {
     pub response: bool,
 }
 
-/// A condition that forces a version.
+/// A condition that forces a version, or splits the users who match.
 #[derive(Clone, Debug)]
 pub struct Rule {
     /// Its name.
     pub name: Box<str>,
     /// The requests that match.
     pub when: Condition,
-    /// The version.
-    pub version: VersionId,
+    /// What they get.
+    pub versions: RuleVersions,
     /// The share of the matching users that gets it; the others go on to the next rule.
     pub percent: Option<Gate>,
+}
+
+/// What the users of a rule get.
+#[derive(Clone, Debug)]
+pub enum RuleVersions {
+    /// All of them this version.
+    Use(VersionId),
+    /// Each of them one of several versions.
+    Split(Split<VersionId>),
+}
+
+impl Rule {
+    /// The version of a user, whose `identity` is asked only if a hash needs it. `None`: the rule
+    /// does not apply to the user, or a hash needs an identity and there is none.
+    pub fn choose<'i>(&self, identity: impl Fn() -> Option<&'i [u8]>) -> Option<VersionId> {
+        if let Some(gate) = &self.percent {
+            let admitted = match gate.constant() {
+                Some(admitted) => admitted,
+                None => gate.admits(identity()?),
+            };
+            if !admitted {
+                return None;
+            }
+        }
+        match &self.versions {
+            RuleVersions::Use(version) => Some(*version),
+            RuleVersions::Split(split) => match split.constant() {
+                Some(version) => Some(version),
+                None => split.pick(identity()?),
+            },
+        }
+    }
+
+    /// Whether it selects users by a hash, so that the guardrail judges their responses. Otherwise
+    /// a person asks for the version on purpose.
+    pub const fn is_judged(&self) -> bool {
+        self.percent.is_some() || matches!(self.versions, RuleVersions::Split(_))
+    }
+
+    /// Whether its version depends on the identity.
+    pub fn needs_identity(&self) -> bool {
+        let percent = self.percent.as_ref();
+        percent.is_some_and(|gate| gate.constant().is_none())
+            || match &self.versions {
+                RuleVersions::Use(_) => false,
+                RuleVersions::Split(split) => split.constant().is_none(),
+            }
+    }
+
+    /// The versions that it can choose.
+    pub fn possible(&self) -> Vec<VersionId> {
+        match &self.versions {
+            RuleVersions::Use(version) => vec![*version],
+            RuleVersions::Split(split) => split.shares().map(|(version, _)| version).collect(),
+        }
+    }
 }
 
 impl Rollout {

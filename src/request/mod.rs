@@ -64,6 +64,7 @@ struct More<'a> {
     labels: OnceCell<ByNumber<Label<'a>>>,
     claims: OnceCell<Vec<OnceCell<claim::Value>>>,
     source: OnceCell<Option<Address>>,
+    peer: OnceCell<Option<Vec<u8>>>,
     random: OnceCell<Option<Box<[u8]>>>,
 }
 
@@ -281,6 +282,17 @@ impl<'a> Request<'a> {
             Address::read(&property)
         });
         source.as_ref()
+    }
+
+    /// The URI SAN of the client's verified certificate.
+    pub fn peer(&self) -> Option<&[u8]> {
+        let peer = &self.more().peer;
+        let find = || {
+            self.environment
+                .peer_uri_san()
+                .filter(|uri| !uri.is_empty())
+        };
+        peer.get_or_init(find).as_deref()
     }
 
     /// 128 random bits in hexadecimal digits; the same value for the whole request.

@@ -72,7 +72,8 @@ impl AbTest {
             let choice = Choice::new(inputs.stable, Reason::NotEnrolled);
             return Ok(choice.remembering(&cookie, None, position));
         }
-        let version = self.arm(inputs, trace).ok_or(Reason::NoIdentity)?;
+        let version = inputs.arm(&self.split, NeededIdentity::Lasting, trace);
+        let version = version.ok_or(Reason::NoIdentity)?;
         let reason = cookie.reason(self.traffic.constant().is_none());
         let choice = Choice::new(version, reason);
         Ok(choice.remembering(&cookie, Some(version), position))
@@ -119,26 +120,6 @@ impl AbTest {
             TraceStep::new("layer", text).at(Some(layer.position(identity)))
         });
         Ok(!inside)
-    }
-
-    fn arm(&self, inputs: &Inputs<'_, '_, '_>, trace: &mut impl Trace) -> Option<VersionId> {
-        if let Some(version) = self.split.constant() {
-            trace.step(|| {
-                let name = inputs.name(version);
-                TraceStep::new("strategy", format!("split: {name} is the only arm"))
-            });
-            return Some(version);
-        }
-        let identity = inputs.lasting_identity(trace)?;
-        trace.step(|| {
-            let scores = self.split.scores(identity);
-            let scores: Vec<_> = scores
-                .map(|(version, score)| format!("{} {score:.6}", inputs.name(version)))
-                .collect();
-            let text = format!("split, the smallest score wins: {}", scores.join(", "));
-            TraceStep::new("strategy", text)
-        });
-        self.split.pick(identity)
     }
 
     fn needs_identity(&self) -> bool {

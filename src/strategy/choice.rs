@@ -1,7 +1,7 @@
 //! What every strategy reads and answers. Must not depend on a particular strategy.
 
-use super::trace::{Trace, TraceStep};
-use crate::bucket::{Key, Position, Share};
+use super::trace::{self, Trace, TraceStep};
+use crate::bucket::{Key, Position, Share, Split};
 use crate::condition::EvaluationContext;
 use crate::cookies::{Memory, Sticky};
 use crate::decision::{Decision, Reason, RolloutId, Version, VersionId, find_version};
@@ -52,6 +52,32 @@ impl<'i> Inputs<'i, '_, '_> {
         let identity = self.context.visitor.lasting_identity();
         trace.step(|| TraceStep::identity(identity));
         identity
+    }
+
+    /// The version that a split gives the user; `None` if it depends on an identity and there is
+    /// none.
+    pub(super) fn arm(
+        &self,
+        split: &Split<VersionId>,
+        needed: NeededIdentity,
+        trace: &mut impl Trace,
+    ) -> Option<VersionId> {
+        if let Some(version) = split.constant() {
+            trace.step(|| {
+                let name = self.name(version);
+                TraceStep::new("strategy", format!("split: {name} is the only arm"))
+            });
+            return Some(version);
+        }
+        let identity = match needed {
+            NeededIdentity::Any => self.any_identity(trace),
+            NeededIdentity::Lasting => self.lasting_identity(trace),
+        }?;
+        trace.step(|| {
+            let scores = trace::scores(split, identity, self.versions);
+            TraceStep::new("strategy", scores)
+        });
+        split.pick(identity)
     }
 
     /// Reads the sticky cookies.

@@ -11,6 +11,7 @@ mod canary;
 mod choice;
 mod follow;
 pub mod trace;
+mod weighted;
 
 pub use ab_test::AbTest;
 pub use blue_green::BlueGreen;
@@ -19,6 +20,7 @@ pub use choice::{
     AnswerInputs, Choice, Inputs, NeededIdentity, ShareInputs, Shares, StrategyBehaviour,
 };
 pub use follow::{Follow, Leader};
+pub use weighted::Weighted;
 
 use crate::decision::Reason;
 use trace::Trace;
@@ -32,6 +34,8 @@ pub enum Strategy {
     AbTest(AbTest),
     /// Every user gets the active version.
     BlueGreen(BlueGreen),
+    /// Every user gets one of several versions, by weights.
+    Weighted(Weighted),
     /// Every user gets the version of another rollout.
     Follow(Follow),
 }
@@ -49,6 +53,7 @@ impl Strategy {
         match self {
             Self::Canary(canary) => canary.choose(inputs, trace),
             Self::AbTest(test) => test.choose(inputs, trace),
+            Self::Weighted(weighted) => weighted.choose(inputs, trace),
             Self::BlueGreen(pair) => Ok(pair.choose(inputs, trace)),
             Self::Follow(follow) => Ok(follow.choose(inputs, trace)),
         }
@@ -59,6 +64,7 @@ impl Strategy {
         match self {
             Self::Canary(canary) => canary,
             Self::AbTest(test) => test,
+            Self::Weighted(weighted) => weighted,
             Self::BlueGreen(pair) => pair,
             Self::Follow(follow) => follow,
         }

@@ -2,9 +2,9 @@
 //!
 //! Must not depend on the strategies or on `decide`, which record the steps. On the request path [`Untraced`] drops them at compile time.
 
-use crate::bucket::{Position, Share};
+use crate::bucket::{Position, Share, Split};
 use crate::condition::{Condition, EvaluationContext};
-use crate::decision::RolloutId;
+use crate::decision::{RolloutId, Version, VersionId};
 
 /// Receives the steps of a decision, in order.
 pub trait Trace {
@@ -131,6 +131,17 @@ impl ConditionTrace {
             parts,
         }
     }
+}
+
+/// The scores of a split's versions for a user.
+pub fn scores(split: &Split<VersionId>, identity: &[u8], versions: &[Version]) -> String {
+    let scores = split.scores(identity).map(|(version, score)| {
+        let version = versions.get(usize::from(version.0));
+        let name = version.map_or("", |version| &version.name);
+        format!("{name} {score:.6}")
+    });
+    let scores = scores.collect::<Vec<_>>().join(", ");
+    format!("split, the smallest score wins: {scores}")
 }
 
 /// A share in percent, with at most four decimals: `2.5 %`.

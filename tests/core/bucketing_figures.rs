@@ -127,6 +127,8 @@ fn a_changed_weight_moves_the_minimum_of_users() {
         ("an arm less, 1:1:1 → 1:1", [1, 1, 1], [1, 1, 0]),
         ("the first doubled, 1:1:1 → 2:1:1", [1, 1, 1], [2, 1, 1]),
         ("the same ratio, 1:1 → 50:50", [1, 1, 0], [50, 50, 0]),
+        ("one weight, 80:15:5 → 80:15:15", [80, 15, 5], [80, 15, 15]),
+        ("two weights, 80:15:5 → 70:15:15", [80, 15, 5], [70, 15, 15]),
     ] {
         lines.push(format!(
             "| {what} | {} | {} | {} |",

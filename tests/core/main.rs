@@ -27,3 +27,4 @@ mod people;
 mod series;
 mod single_errors;
 mod structure;
+mod weighted;

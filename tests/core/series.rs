@@ -23,7 +23,12 @@ fn rollout(strategy: &Value) -> Value {
             "name": "checkout",
             "versions": [{"name": "v1"}, {"name": "v2"}, {"name": "v3"}],
             "stable": "v1",
-            "rules": [{"name": "testers", "when": {"header": "x-test", "present": true}, "use": "v3"}],
+            "rules": [
+                {"name": "testers", "when": {"header": "x-test", "present": true}, "use": "v3"},
+                {"name": "ring", "when": {"header": "x-user-id", "prefix": "1"}, "split": [
+                    {"version": "v1", "weight": 1}, {"version": "v2", "weight": 1}, {"version": "v3", "weight": 0},
+                ]},
+            ],
             "strategy": strategy,
         }],
     })
@@ -48,6 +53,9 @@ fn the_possible_answers_of_a_rollout_are_exactly_those_that_occur() {
         json!({"abTest": {"split": arms, "layer": {"name": "page", "from": 10, "to": 60},
             "traffic": 50, "holdout": false}}),
         json!({"blueGreen": {"active": "v2"}}),
+        json!({"weighted": arms}),
+        json!({"weighted": [{"version": "v3", "weight": 1}, {"version": "v2", "weight": 0}]}),
+        json!({"weighted": [{"version": "v3", "weight": 1}, {"version": "v2", "weight": 2}]}),
         json!({"follow": {"rollout": "leader"}}),
     ] {
         for enabled in [true, false] {
@@ -123,6 +131,16 @@ fn the_weights_are_the_shares_of_the_strategy_and_stable_has_the_rest() {
                 {"version": "v1", "weight": 1}, {"version": "v2", "weight": 1}, {"version": "v3", "weight": 1},
             ], "holdout": false}}),
             vec![(v1, 333_334), (v2, 333_333), (VersionId(2), 333_333)],
+        ),
+        (
+            json!({"weighted": [
+                {"version": "v1", "weight": 80}, {"version": "v2", "weight": 15}, {"version": "v3", "weight": 5},
+            ]}),
+            vec![(v1, 800_000), (v2, 150_000), (VersionId(2), 50_000)],
+        ),
+        (
+            json!({"weighted": [{"version": "v2", "weight": 1}]}),
+            vec![(v1, 0), (v2, 1_000_000)],
         ),
         (
             json!({"blueGreen": {"active": "v1"}}),

@@ -9,13 +9,13 @@ use divvy::request::{Claim, Direction, Environment, serialize_pairs};
 use serde_json::Value;
 
 /// Fixed answers for everything that a decision may ask the proxy.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct GivenEnvironment {
     /// Claims of the verified token.
     pub claims: Option<Value>,
     /// Source address of the request.
     pub source: Option<IpAddr>,
-    /// URI in the certificate of the downstream proxy.
+    /// URI in the certificate of the client.
     pub peer: Option<String>,
     /// Whether the listener is an outbound one of a sidecar.
     pub outbound: bool,

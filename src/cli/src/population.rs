@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use uuid::Builder;
 
 use crate::environment::GivenEnvironment;
-use crate::raw::text;
+use crate::raw::{list, text};
 use crate::source::read_text;
 
 /// Where the names of users come from.
@@ -76,7 +76,8 @@ pub struct RequestTemplate {
 
 impl RequestTemplate {
     /// Requests that match the first entry of the rollout's `match`, without anything else that a
-    /// rule could match.
+    /// rule could match. The values that its condition needs are taken from the operators that name
+    /// one; `with` adds others.
     pub fn new(config: &Value, rollout: &Value, now: Option<u64>) -> Self {
         let scope = rollout.pointer("/match/0").unwrap_or(&Value::Null);
         let first = |field: &str| scope.get(field)?.get(0)?.as_str();
@@ -89,12 +90,14 @@ impl RequestTemplate {
             (":authority", &host),
             (":path", path.unwrap_or("/")),
         ];
-        let source = config.pointer("/identity/0").unwrap_or(&Value::Null);
+        let own = rollout.pointer("/identity/0");
+        let source = own.or_else(|| config.pointer("/identity/0"));
+        let source = source.unwrap_or(&Value::Null);
         let sources = match source.get("concat").and_then(Value::as_array) {
             Some(parts) => parts.clone(),
             None => vec![source.clone()],
         };
-        Self {
+        let mut template = Self {
             headers: headers
                 .map(|(name, value)| (name.into(), value.into()))
                 .into(),
@@ -103,6 +106,51 @@ impl RequestTemplate {
                 now,
                 ..GivenEnvironment::default()
             },
+        };
+        if let Some(when) = scope.get("when") {
+            template.meet(when);
+        }
+        template
+    }
+
+    /// Adds what the condition needs, as far as its operators name a value.
+    fn meet(&mut self, when: &Value) {
+        for part in list(when, "all").iter().chain(list(when, "any").first()) {
+            self.meet(part);
+        }
+        let Some(value) = accepted(when) else { return };
+        let name = |key: &str| when.get(key).and_then(Value::as_str);
+        let is = |key: &str| when.get(key).is_some();
+        if let Some(name) = name("header") {
+            self.headers.push((name.to_ascii_lowercase(), value));
+        } else if let Some(name) = name("cookie") {
+            self.headers
+                .push(("cookie".to_owned(), format!("{name}={value}")));
+        } else if let Some(key) = name("query") {
+            let path = self.headers.iter_mut().find(|(name, _)| name == ":path");
+            if let Some((_, path)) = path {
+                add_query(path, key, &value);
+            }
+        } else if let Some(label) = when.get("label") {
+            let pair = format!("{}={value}", text(label, "key"));
+            self.headers
+                .push((text(label, "header").to_ascii_lowercase(), pair));
+        } else if is("peer") {
+            self.environment.peer = Some(value);
+        } else if is("sourceIp") {
+            let address = value.split('/').next().unwrap_or_default();
+            self.environment.source = address.parse().ok();
+        } else {
+            for (field, header) in [
+                ("path", ":path"),
+                ("method", ":method"),
+                ("host", ":authority"),
+            ] {
+                let mut headers = self.headers.iter_mut();
+                if let Some((_, old)) = headers.find(|(name, _)| is(field) && name == header) {
+                    old.clone_from(&value);
+                }
+            }
         }
     }
 
@@ -126,7 +174,9 @@ impl RequestTemplate {
 
     /// Whether both send the same requests.
     pub fn is_like(&self, other: &Self) -> bool {
-        self.headers == other.headers && self.sources == other.sources
+        self.headers == other.headers
+            && self.sources == other.sources
+            && self.environment == other.environment
     }
 
     /// Decides about a request of this user.
@@ -143,16 +193,14 @@ impl RequestTemplate {
         for source in &self.sources {
             let name = |key: &str| Some(text(source, key)).filter(|name| !name.is_empty());
             if let Some(name) = name("header") {
+                // One that a condition needs would be a second line.
+                headers.retain(|(other, _)| !name.eq_ignore_ascii_case(other));
                 headers.push((name.to_ascii_lowercase().into(), user.into()));
             } else if let Some(name) = name("cookie") {
                 headers.push(("cookie".into(), format!("{name}={user}").into()));
             } else if let Some(key) = name("query") {
                 let path = headers.iter_mut().filter(|(name, _)| name == ":path");
-                path.for_each(|(_, path)| {
-                    let separator = if path.contains('?') { '&' } else { '?' };
-                    let user = utf8_percent_encode(user, NON_ALPHANUMERIC);
-                    path.to_mut().push_str(&format!("{separator}{key}={user}"));
-                });
+                path.for_each(|(_, path)| add_query(path.to_mut(), key, user));
             } else if let Some(claim) = source.get("jwtClaim") {
                 let path = claim.as_array().cloned();
                 let path = path.unwrap_or_else(|| vec![claim.clone()]);
@@ -172,6 +220,26 @@ impl RequestTemplate {
         let request = Request::from_headers(&policy.names, headers).with_environment(&environment);
         then(&decide::decide(policy, &request))
     }
+}
+
+fn add_query(path: &mut String, key: &str, value: &str) {
+    let separator = if path.contains('?') { '&' } else { '?' };
+    let value = utf8_percent_encode(value, NON_ALPHANUMERIC);
+    path.push_str(&format!("{separator}{key}={value}"));
+}
+
+/// A value that the operator of a leaf accepts, if it names one.
+fn accepted(leaf: &Value) -> Option<String> {
+    let text = ["exact", "prefix", "suffix", "contains", "cidr"]
+        .into_iter()
+        .find_map(|operator| leaf.get(operator)?.as_str());
+    let first = |operator: &str| leaf.get(operator)?.get(0)?.as_str();
+    let text = text.or_else(|| first("in")).or_else(|| first("cidr"));
+    let is_present = leaf.get("present") == Some(&Value::Bool(true));
+    let least = || Some(leaf.get("range")?.get("min")?.to_string());
+    text.or_else(|| is_present.then_some("1"))
+        .map(str::to_owned)
+        .or_else(least)
 }
 
 /// Adds the members of an object to another one, recursively.

@@ -191,6 +191,18 @@ pub fn refinements() -> Vec<(&'static str, &'static str, Value)> {
         ("Rollout", "rules", at_most(limits::MAX_RULES)),
         ("Rollout", "match", not_empty()),
         (
+            "Rollout",
+            "identity",
+            between(1, limits::MAX_IDENTITY_SOURCES),
+        ),
+        (
+            "Rule",
+            "",
+            json!({"oneOf": [{"required": ["use"]}, {"required": ["split"]}]}),
+        ),
+        ("Rule", "split", between(1, limits::MAX_VERSIONS)),
+        ("Strategy", "weighted", between(1, limits::MAX_VERSIONS)),
+        (
             "Strategy",
             "",
             json!({"minProperties": 1, "maxProperties": 1}),
@@ -252,7 +264,7 @@ pub fn refinements() -> Vec<(&'static str, &'static str, Value)> {
     for field in ["sourceIp", "random"] {
         all.push(("Identity", field, yes()));
     }
-    for field in ["path", "method", "host", "sourceIp", "identity"] {
+    for field in ["path", "method", "host", "sourceIp", "peer", "identity"] {
         all.push(("Condition", field, yes()));
     }
     all

@@ -239,7 +239,8 @@ fn a_guardrail_that_can_never_judge_is_named() {
     let never = config(&header(), &[forced.clone()]);
     let shown = text(&divvy(&arguments(&never, "--users 10")));
     assert!(
-        shown.contains("guardrail: the guardrail never judges: only rules without percent"),
+        shown
+            .contains("guardrail: the guardrail never judges: only rules without percent or split"),
         "{shown}"
     );
     forced["rules"][0]["percent"] = json!(100);

@@ -158,7 +158,7 @@ impl ScopeIndex {
         }
         // Few, and mostly in order.
         let place = found.partition_point(|other| other < rollout);
-        if found.get(place) != Some(rollout) {
+        if found.get(place) != Some(rollout) && scope.condition_holds(request) {
             found.push(*rollout);
             if let Some(after) = found.get_mut(place..) {
                 after.rotate_right(1);

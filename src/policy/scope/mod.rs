@@ -1,4 +1,5 @@
-//! Scopes: which rollouts decide a request, by its host, path and method.
+//! Scopes: which rollouts decide a request, by its host, path and method, and by conditions that
+//! need neither an identity nor a decision.
 //!
 //! Must not depend on policies or strategies; a rollout is a number here.
 
@@ -8,7 +9,7 @@ mod index;
 pub use host::HostPattern;
 pub use index::ScopeIndex;
 
-use crate::condition::Matcher;
+use crate::condition::{Condition, Matcher, with_request_only};
 use crate::request::Request;
 
 /// An entry of a rollout's `match`; all its parts must match.
@@ -20,12 +21,17 @@ pub struct Scope {
     pub path: Option<Matcher>,
     /// Empty: any method.
     pub methods: Vec<Box<[u8]>>,
+    /// A further condition on the request.
+    pub when: Option<Condition>,
 }
 
 impl Scope {
     /// Whether the request matches. [`ScopeIndex`] finds all scopes that do.
     pub fn contains(&self, request: &Request<'_>) -> bool {
-        self.allows_method(request) && self.allows_path(request) && self.allows_host(request)
+        self.allows_method(request)
+            && self.allows_path(request)
+            && self.allows_host(request)
+            && self.condition_holds(request)
     }
 
     /// Whether the host is one of the entry.
@@ -38,6 +44,12 @@ impl Scope {
     pub fn allows_path(&self, request: &Request<'_>) -> bool {
         let path = request.path().into_iter();
         (self.path.as_ref()).is_none_or(|test| test.accepts_one_of(path))
+    }
+
+    /// Whether the further condition holds.
+    pub fn condition_holds(&self, request: &Request<'_>) -> bool {
+        let when = self.when.as_ref();
+        when.is_none_or(|when| with_request_only(request, |context| when.holds(context)))
     }
 
     /// Whether the method is one of the entry.

@@ -34,6 +34,7 @@ enum Place {
     Label(String, String),
     Claim(String),
     Source,
+    Peer,
     Path,
     Method,
     Host,
@@ -55,6 +56,7 @@ impl Words {
             .or_else(|| label(map.get("label")))
             .or_else(|| claim(map.get("jwtClaim")?).map(Place::Claim))
             .or_else(|| map.contains_key("sourceIp").then_some(Place::Source))
+            .or_else(|| map.contains_key("peer").then_some(Place::Peer))
             .or_else(|| map.contains_key("path").then_some(Place::Path))
             .or_else(|| map.contains_key("method").then_some(Place::Method))
             .or_else(|| map.contains_key("host").then_some(Place::Host));
@@ -106,6 +108,9 @@ impl Words {
                     headers.push((name.to_ascii_lowercase(), format!("a=b;{key}={word}")));
                 }
                 Place::Claim(name) => headers.push((format!("@{name}"), word.to_owned())),
+                Place::Peer => {
+                    headers.push(("@uri_san_peer_certificate".to_owned(), word.to_owned()))
+                }
                 Place::Source => headers.push(("@address".to_owned(), address_in(word))),
                 Place::Cookie(name) => cookies.extend([name, "=", word, "; "]),
                 Place::Query(key) => {

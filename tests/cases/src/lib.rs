@@ -43,6 +43,8 @@ pub struct Case {
     pub claims: Option<Value>,
     /// The address of the client.
     pub source: Option<String>,
+    /// The URI in the client's certificate; a character is a byte.
+    pub peer: Option<String>,
     /// The expected route header.
     pub route: Option<String>,
     /// The expected assignment header.
@@ -71,7 +73,11 @@ impl Case {
             let text = String::from_utf8_lossy;
             format!("{}: {}", text(name), text(value))
         });
-        let others = [&self.source, &self.claims.as_ref().map(ToString::to_string)];
+        let others = [
+            &self.source,
+            &self.peer,
+            &self.claims.as_ref().map(ToString::to_string),
+        ];
         let others = others.into_iter().flatten().cloned();
         headers.chain(others).collect::<Vec<_>>().join(", ")
     }
@@ -90,6 +96,10 @@ impl Case {
                 format!("{source}:4711")
             };
             properties.insert(b"source\0address".to_vec(), address.into_bytes());
+        }
+        if let Some(peer) = &self.peer {
+            let name = b"connection\0uri_san_peer_certificate".to_vec();
+            properties.insert(name, bytes(peer));
         }
         properties
     }
@@ -147,6 +157,7 @@ fn case(raw: &Value) -> Case {
             .collect(),
         claims: (!claims.is_null()).then(|| claims.clone()),
         source: text(&raw["source"]),
+        peer: text(&raw["peer"]),
         route: text(&raw["route"]),
         assignment: text(&raw["assignment"]),
         kind: Kind::Ordinary,

@@ -5,10 +5,12 @@ use serde_json::{Value, json};
 use crate::source::Source;
 use crate::{Case, Group, Kind};
 
-use Source::{Cookie, Header, Host, Identity, JwtClaim, Label, Method, Path, Query, SourceIp};
+use Source::{
+    Cookie, Header, Host, Identity, JwtClaim, Label, Method, Path, Peer, Query, SourceIp,
+};
 
-const SOURCES: [Source; 10] = [
-    Header, Cookie, Query, Label, JwtClaim, Path, Method, Host, SourceIp, Identity,
+const SOURCES: [Source; 11] = [
+    Header, Cookie, Query, Label, JwtClaim, Path, Method, Host, SourceIp, Peer, Identity,
 ];
 
 /// An operator with matching and other values.

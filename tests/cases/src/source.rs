@@ -25,11 +25,15 @@ pub enum Source {
     Host,
     /// The client's address.
     SourceIp,
+    /// The URI in the client's certificate.
+    Peer,
     /// The user's identity.
     Identity,
 }
 
-use Source::{Cookie, Header, Host, Identity, JwtClaim, Label, Method, Path, Query, SourceIp};
+use Source::{
+    Cookie, Header, Host, Identity, JwtClaim, Label, Method, Path, Peer, Query, SourceIp,
+};
 
 impl Source {
     /// The source in a condition.
@@ -44,6 +48,7 @@ impl Source {
             Method => json!({"method": true}),
             Host => json!({"host": true}),
             SourceIp => json!({"sourceIp": true}),
+            Peer => json!({"peer": true}),
             Identity => json!({"identity": true}),
         }
     }
@@ -73,7 +78,7 @@ impl Source {
         match self {
             Path => Some(format!("/{value}")),
             // An empty one is none.
-            Host | Method if value.is_empty() => None,
+            Host | Method | Peer if value.is_empty() => None,
             // Hosts lose what looks like a port.
             Host if value.ends_with(':') || value.contains('/') => None,
             SourceIp if value.parse::<std::net::IpAddr>().is_err() => None,
@@ -98,6 +103,10 @@ impl Source {
             Identity => header("x-user-id", value.to_owned()),
             JwtClaim => Case {
                 claims: Some(json!({"https://shop.example/a": {"b.c": value}})),
+                ..Case::default()
+            },
+            Peer => Case {
+                peer: Some(value.to_owned()),
                 ..Case::default()
             },
             SourceIp => Case {

@@ -3,6 +3,7 @@
 mod chain;
 mod minted;
 mod mirror;
+mod own_identity;
 mod preflight;
 mod sticky;
 mod sticky_errors;

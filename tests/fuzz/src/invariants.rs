@@ -51,8 +51,13 @@ pub fn check<'a>(policy: &'a Policy, request: &'a Request<'_>) -> Outcome<'a> {
     for decision in &outcome.decisions {
         check_decision(policy, decision);
     }
-    if let Some(identity) = &outcome.identity {
+    let own = outcome.own_identities.iter().map(|(_, identity)| identity);
+    for identity in outcome.identity.iter().chain(own) {
         check_identity(policy, identity);
+    }
+    for (rollout, identity) in &outcome.own_identities {
+        assert_ne!(identity.origin, Origin::Minted);
+        assert!(policy.rollout(*rollout).is_some_and(|own| own.identity.is_some()));
     }
     check_route(policy, &outcome.decisions);
     check_assignment(policy, &outcome.decisions);
@@ -111,7 +116,7 @@ fn check_identity(policy: &Policy, identity: &Identity<'_>) {
     assert!(bytes.len() <= MAX_BYTES);
     if identity.origin == Origin::Given {
         assert_eq!(bytes.trim_ascii(), bytes);
-        let mut ignored = policy.identification.ignored.iter();
+        let mut ignored = policy.ignored_identities.iter();
         assert!(!ignored.any(|ignored| ignored.eq_ignore_ascii_case(bytes)));
     }
     if identity.origin == Origin::Random {

@@ -14,18 +14,27 @@ use crate::lab::Lab;
 use crate::proxy::{Options, Proxy};
 use crate::{PATIENCE, free_ports};
 
-/// Two versions of a service.
+/// The versions of a service.
 pub struct Service {
     /// Name of the service, such as `checkout`.
     pub name: &'static str,
-    /// v1 and v2.
-    pub versions: [Upstream; 2],
+    /// v1, v2 and so on.
+    pub versions: Vec<Upstream>,
 }
 
 impl Service {
-    /// Starts both versions.
+    /// Starts v1 and v2.
     pub async fn start(name: &'static str) -> Result<Service> {
-        let versions = [Upstream::start("v1").await?, Upstream::start("v2").await?];
+        Service::start_versions(name, &["v1", "v2"]).await
+    }
+
+    /// Starts these versions.
+    pub async fn start_versions(name: &'static str, versions: &[&'static str]) -> Result<Service> {
+        let mut started = Vec::new();
+        for version in versions {
+            started.push(Upstream::start(version).await?);
+        }
+        let versions = started;
         Ok(Service { name, versions })
     }
 

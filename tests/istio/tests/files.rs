@@ -11,7 +11,7 @@ use divvy_istio_tests::shop::Shop;
 use divvy_lab::workspace_root;
 use serde_json::{Value, json};
 
-const OVERLAYS: [&str; 4] = ["edge", "blue-green", "ab-test", "mesh"];
+const OVERLAYS: [&str; 5] = ["edge", "blue-green", "ab-test", "mesh", "mesh-weighted"];
 
 pub async fn the_api_server_accepts_every_file(lab: &Lab) -> Result<()> {
     lab.cluster.clear().await?;
@@ -67,7 +67,7 @@ pub async fn istioctl_analyze_finds_nothing_in_any_overlay(lab: &Lab) -> Result<
     ];
     for app in ["checkout", "payments"] {
         around.push(service("shop", app, 8080));
-        for version in ["v1", "v2"] {
+        for version in ["v1", "v2", "v3"] {
             around.push(pod("shop", json!({"app": app, "version": version})));
         }
     }

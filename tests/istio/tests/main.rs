@@ -83,6 +83,7 @@ fn main() -> ExitCode {
             mesh::a_gateway_does_not_trust_its_clients_as_a_workload,
             mesh::payments_follow_the_decision_of_the_gateway_about_the_checkout,
             migrating::weights_of_a_mesh_service_become_a_canary_in_the_sidecars_of_its_callers,
+            migrating::three_weighted_destinations_become_a_version_for_each_user,
             examples::a_mirror_copies_requests_of_stable_users_and_its_responses_are_ignored,
             examples::one_route_with_cluster_header_serves_every_version,
             examples::a_traffic_extension_works_like_a_wasm_plugin,

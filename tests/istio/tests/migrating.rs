@@ -1,5 +1,6 @@
 //! From a weighted `VirtualService` inside the mesh to `istio/examples/mesh-canary.yaml`: before and
-//! after, and the two mistakes of which MIGRATING.md warns.
+//! after, and the two mistakes of which MIGRATING.md warns. Three destinations become the overlay
+//! `mesh-weighted`.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -9,6 +10,7 @@ use divvy_istio_tests::files::{Edit, prepared};
 use divvy_istio_tests::lab::Lab;
 use divvy_istio_tests::proxy::{Options, Proxy};
 use divvy_istio_tests::shop::{Service, served_by};
+use divvy_istio_tests::users::expected;
 use divvy_istio_tests::{PATIENCE, free_ports};
 use divvy_lab::client::Http1;
 use divvy_lab::eventually;
@@ -74,21 +76,25 @@ impl Caller {
 }
 
 /// The routes before: weights per request, for one path.
-fn weights() -> Vec<Value> {
+fn weights(destinations: &[(&str, u32)]) -> Vec<Value> {
     let to = |version: &str, weight: u32| json!({"destination": {"host": PAYMENTS, "subset": version}, "weight": weight});
     let subset = |version: &str| json!({"name": version, "labels": {"version": version}});
+    let routes = destinations
+        .iter()
+        .map(|(version, weight)| to(version, *weight));
+    let subsets = destinations.iter().map(|(version, _)| subset(version));
     let meta = json!({"name": "payments", "namespace": "shop"});
     vec![
         json!({
             "apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": meta,
             "spec": {"hosts": [PAYMENTS], "gateways": ["mesh"], "http": [{
                 "match": [{"uri": {"prefix": "/pay"}}],
-                "route": [to("v1", 80), to("v2", 20)],
+                "route": routes.collect::<Vec<_>>(),
             }]},
         }),
         json!({
             "apiVersion": "networking.istio.io/v1", "kind": "DestinationRule", "metadata": meta,
-            "spec": {"host": PAYMENTS, "subsets": [subset("v1"), subset("v2")]},
+            "spec": {"host": PAYMENTS, "subsets": subsets.collect::<Vec<_>>()},
         }),
     ]
 }
@@ -110,7 +116,7 @@ pub async fn weights_of_a_mesh_service_become_a_canary_in_the_sidecars_of_its_ca
     let [port] = free_ports()?;
     let mut entry = payments.entry();
     entry["spec"]["ports"][0]["number"] = json!(port);
-    let mut before = weights();
+    let mut before = weights(&[("v1", 80), ("v2", 20)]);
     before.push(entry);
     lab.cluster.apply(&before).await?;
     let caller = Caller::start(lab, port).await?;
@@ -169,4 +175,73 @@ pub async fn weights_of_a_mesh_service_become_a_canary_in_the_sidecars_of_its_ca
     ];
     apply_example(lab, &without_path).await?;
     caller.until("/other", 200).await
+}
+
+pub async fn three_weighted_destinations_become_a_version_for_each_user(lab: &Lab) -> Result<()> {
+    lab.cluster.clear().await?;
+    let versions = ["v1", "v2", "v3"];
+    let payments = Service::start_versions("payments", &versions).await?;
+    let [port] = free_ports()?;
+    let mut entry = payments.entry();
+    entry["spec"]["ports"][0]["number"] = json!(port);
+    let mut before = weights(&[("v1", 80), ("v2", 15), ("v3", 5)]);
+    before.push(entry);
+    lab.cluster.apply(&before).await?;
+    let caller = Caller::start(lab, port).await?;
+    let all = BTreeSet::from(versions.map(str::to_owned));
+
+    // Before: a user gets any version. Not all of three in 80 calls: once in 60 times.
+    caller.until("/pay", 200).await?;
+    let user = [("x-user-id", "1")];
+    eventually("all versions for one user", PATIENCE, async || {
+        (caller.versions(&user).await.ok()? == all).then_some(())
+    })
+    .await?;
+
+    let folder = prepared(lab, &[Edit::image(&lab.image())])?;
+    let overlay = folder.join("overlays/mesh-weighted");
+    lab.cluster.apply_folder(&overlay).await?;
+    let plugin = lab.cluster.get("shop", "wasmplugin/divvy-payments").await?;
+    let mut configuration = plugin["spec"]["pluginConfig"].clone();
+    // The library decides without the host of the calls.
+    configuration["rollouts"][0]["match"] = json!([{"path": {"prefix": "/"}}]);
+    let version_of = |user: &str| -> Result<String> {
+        let (_, route) = expected(&configuration, user)?;
+        route.context("a route")
+    };
+    let users: Vec<_> = (0..300).map(|user| format!("user-{user}")).collect();
+    let third = users
+        .iter()
+        .find(|user| version_of(user).is_ok_and(|version| version == "v3"));
+    let third = third.context("a user of v3")?;
+    eventually("divvy in the sidecar", PATIENCE, async || {
+        let mut calls = BTreeSet::new();
+        for _ in 0..20 {
+            calls.insert(caller.call("/pay", &[("x-user-id", third)]).await.ok()?);
+        }
+        (calls == BTreeSet::from([(200, "v3".to_owned())])).then_some(())
+    })
+    .await?;
+
+    // After: each user has one version, whatever route header the call carries.
+    let mut counts = [0_u32; 3];
+    for user in &users {
+        let version = version_of(user)?;
+        let forged = [("x-user-id", user.as_str()), ("x-divvy-route", "v2")];
+        for headers in [&forged[..1], &forged] {
+            let call = caller.call("/pay", headers).await?;
+            assert_eq!(call, (200, version.clone()), "{user}");
+        }
+        let place = versions.iter().position(|name| *name == version);
+        counts[place.context("a version")?] += 1;
+    }
+    // 80, 15 and 5 % of 300, within four standard errors.
+    for (count, expected, error) in [(counts[0], 240, 7), (counts[1], 45, 7), (counts[2], 15, 4)] {
+        assert!(count.abs_diff(expected) <= 4 * error, "{counts:?}");
+    }
+    // Calls without a user still draw.
+    eventually("all versions without a user", PATIENCE, async || {
+        (caller.versions(&[]).await.ok()? == all).then_some(())
+    })
+    .await
 }

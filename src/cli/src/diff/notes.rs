@@ -6,12 +6,13 @@ use serde_json::Value;
 use super::Located;
 use crate::raw::{list, salt, text};
 
+const OTHER_IDENTITY: &str = "identity: changed, so a user with another identity is another user";
+
 /// Changes of the fields that belong to all rollouts.
 pub(super) fn of_configuration(old: &Value, new: &Value) -> Vec<String> {
     let mut notes = Vec::new();
     if old.get("identity") != new.get("identity") {
-        let note = "identity: changed, so a user with another identity is another user";
-        notes.push(note.to_owned());
+        notes.push(OTHER_IDENTITY.to_owned());
     }
     for field in [
         "ignoreIdentities",
@@ -111,6 +112,9 @@ pub(super) fn of_rollout(before: Located<'_>, after: Located<'_>) -> Vec<String>
     if text(was, "revision") != text(is, "revision") {
         let note = "revision: changed, so sticky cookies and rollbacks no longer count";
         notes.push(note.to_owned());
+    }
+    if was.get("identity") != is.get("identity") {
+        notes.push(OTHER_IDENTITY.to_owned());
     }
     notes.extend(targets(before, after));
     let mirrors = [was, is].map(|rollout| copies(rollout.get("mirror")));

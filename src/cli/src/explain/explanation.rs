@@ -7,7 +7,7 @@ use divvy::policy::Metrics;
 use divvy::request::Request;
 use serde::Serialize;
 
-use super::identity::{self, IdentityReport};
+use super::identity::{self, IdentityReport, OwnIdentityReport, Sources};
 use super::input::RequestInput;
 use super::steps::{self, RolloutSteps};
 use crate::source::LoadedConfig;
@@ -21,6 +21,9 @@ pub struct Explanation {
     /// If a decision depended on the user and the request has no identity: each source, with what it has.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub missing_identity: Vec<String>,
+    /// The same of each rollout with identity sources of its own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub own_identities: Vec<OwnIdentityReport>,
     /// The rollout whose decision is the route: the first one that matches and has targets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub route_owner: Option<String>,
@@ -88,9 +91,10 @@ impl LoadedConfig {
         let mut recorder = Recorder::default();
         let outcome = decide::decide_traced(policy, &request, &mut recorder);
         let mut explanation = self.effects(&request, &outcome);
-        if outcome.identity.is_none() && identity::was_needed(&recorder) {
-            explanation.missing_identity = identity::missing(self, &request);
+        if outcome.identity.is_none() && identity::was_needed(self, &recorder) {
+            explanation.missing_identity = Sources::at_the_top(self).missing(&request);
         }
+        explanation.own_identities = identity::own(self, &request, &outcome, &recorder);
         if with_steps {
             explanation.rollouts = steps::all(self, &request, &outcome.decisions, recorder);
         }
@@ -144,7 +148,7 @@ impl LoadedConfig {
             });
         }
         let identity = outcome.identity.as_ref();
-        let identity = identity.map(|found| IdentityReport::new(found, self, request));
+        let identity = identity.map(|found| Sources::at_the_top(self).report(found, request));
         let owner = policy.route_owner(&outcome.decisions);
         let routing = outcome.decisions.iter().filter(|decision| {
             let rollout = policy.rollout(decision.rollout);
@@ -155,6 +159,7 @@ impl LoadedConfig {
         Explanation {
             identity,
             missing_identity: Vec::new(),
+            own_identities: Vec::new(),
             route_owner: route_owner.map(|rollout| rollout.name.to_string()),
             without_route: routing.map(|rollout| rollout.name.to_string()).collect(),
             decisions,

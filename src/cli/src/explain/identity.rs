@@ -1,7 +1,9 @@
 //! The identity of an explained request: its source, or why there is none.
 
-use divvy::decide::trace::Recorder;
-use divvy::identity::{Identification, Identity, IgnoredValues, Origin};
+use divvy::decide::Outcome;
+use divvy::decide::trace::{Recorder, TraceStep};
+use divvy::decision::RolloutId;
+use divvy::identity::{Identification, Identity, IdentitySource, IgnoredValues, Origin};
 use divvy::request::Request;
 use serde::Serialize;
 use serde_json::Value;
@@ -21,12 +23,55 @@ pub struct IdentityReport {
     pub source: Option<String>,
 }
 
-impl IdentityReport {
-    pub(super) fn new(found: &Identity<'_>, config: &LoadedConfig, request: &Request<'_>) -> Self {
-        let mut sources = sources(config);
-        let source = sources.find(|(source, _)| source.find(request).is_some());
-        let source = source.filter(|_| found.origin != Origin::Minted);
+/// The identity of a rollout with sources of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OwnIdentityReport {
+    /// Name of the rollout.
+    pub rollout: String,
+    /// The user, if the request has an identity.
+    pub identity: Option<IdentityReport>,
+    /// Otherwise each source, with what it has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing_identity: Vec<String>,
+}
+
+/// Identity sources, as the configuration writes them and compiled.
+#[derive(Clone, Copy)]
+pub(super) struct Sources<'c> {
+    raw: &'c Value,
+    compiled: &'c [IdentitySource],
+    ignored: &'c IgnoredValues,
+}
+
+impl<'c> Sources<'c> {
+    /// Those at the top of the configuration.
+    pub fn at_the_top(config: &'c LoadedConfig) -> Self {
         Self {
+            raw: &config.raw,
+            compiled: &config.policy.identity,
+            ignored: &config.policy.ignored_identities,
+        }
+    }
+
+    /// Those of a rollout that has some of its own.
+    fn of_rollout(config: &'c LoadedConfig, id: RolloutId) -> Option<Self> {
+        Some(Self {
+            raw: config.rollouts().get(usize::from(id.0))?,
+            compiled: config.policy.rollout(id)?.identity.as_ref()?,
+            ignored: &config.policy.ignored_identities,
+        })
+    }
+
+    /// The report of an identity that was found.
+    pub fn report(self, found: &Identity<'_>, request: &Request<'_>) -> IdentityReport {
+        let mut sources = self.each();
+        let source = sources.find(|(sources, _)| {
+            let ignored = self.ignored;
+            Identification { sources, ignored }.find(request).is_some()
+        });
+        let source = source.filter(|_| found.origin != Origin::Minted);
+        IdentityReport {
             value: String::from_utf8_lossy(&found.bytes).into_owned(),
             origin: match found.origin {
                 Origin::Given => "given",
@@ -37,44 +82,65 @@ impl IdentityReport {
             source: source.map(|(_, text)| text),
         }
     }
-}
 
-/// Whether a decision looked for the identity.
-pub(super) fn was_needed(recorder: &Recorder) -> bool {
-    let mut steps = recorder.rollouts.iter().flat_map(|(_, steps)| steps);
-    steps.any(|step| step.name == "identity" || step.text.contains("needs an identity"))
-}
-
-/// Each source with what it has, for a request without an identity.
-pub(super) fn missing(config: &LoadedConfig, request: &Request<'_>) -> Vec<String> {
-    let sources = sources(config).map(|(source, text)| {
-        let unchecked = Identification {
-            ignored: IgnoredValues::NONE,
-            ..source
-        };
-        match unchecked.find(request) {
-            Some(found) => {
-                let value = String::from_utf8_lossy(&found.bytes).into_owned();
-                format!("{text} is {value:?}, one of ignoreIdentities")
+    /// Each source with what it has, for a request without an identity.
+    pub fn missing(self, request: &Request<'_>) -> Vec<String> {
+        let missing = self.each().map(|(sources, text)| {
+            let ignored = &IgnoredValues::NONE;
+            match (Identification { sources, ignored }).find(request) {
+                Some(found) => {
+                    let value = String::from_utf8_lossy(&found.bytes).into_owned();
+                    format!("{text} is {value:?}, one of ignoreIdentities")
+                }
+                None => format!("{text} has no usable value"),
             }
-            None => format!("{text} has no usable value"),
-        }
-    });
-    sources.collect()
+        });
+        missing.collect()
+    }
+
+    /// Each source by itself, with its text.
+    fn each(self) -> impl Iterator<Item = (&'c [IdentitySource], String)> {
+        let raw = list(self.raw, "identity").iter();
+        let pairs = self.compiled.iter().zip(raw);
+        pairs.map(|(source, raw)| (std::slice::from_ref(source), text(raw)))
+    }
 }
 
-/// Each source of the identity by itself, with its text.
-fn sources(config: &LoadedConfig) -> impl Iterator<Item = (Identification, String)> {
-    let all = &config.policy.identification;
-    let raw = list(&config.raw, "identity").iter();
-    let pairs = all.sources.iter().zip(raw);
-    pairs.map(|(source, raw)| {
-        let alone = Identification {
-            sources: vec![source.clone()],
-            ignored: all.ignored.clone(),
-        };
-        (alone, text(raw))
-    })
+/// Whether a decision by the sources at the top looked for the identity.
+pub(super) fn was_needed(config: &LoadedConfig, recorder: &Recorder) -> bool {
+    let mut rollouts = recorder.rollouts.iter();
+    rollouts.any(|(id, steps)| Sources::of_rollout(config, *id).is_none() && looked_for(steps))
+}
+
+/// The identities of the rollouts with sources of their own whose decisions looked for one.
+pub(super) fn own(
+    config: &LoadedConfig,
+    request: &Request<'_>,
+    outcome: &Outcome<'_>,
+    recorder: &Recorder,
+) -> Vec<OwnIdentityReport> {
+    let rollouts = recorder.rollouts.iter();
+    let reports = rollouts.filter_map(|(id, steps)| {
+        let sources = Sources::of_rollout(config, *id)?;
+        let found = outcome.identity_of(&config.policy, *id);
+        if found.is_none() && !looked_for(steps) {
+            return None;
+        }
+        Some(OwnIdentityReport {
+            rollout: config.policy.rollout(*id)?.name.to_string(),
+            identity: found.map(|found| sources.report(found, request)),
+            missing_identity: match found {
+                Some(_) => Vec::new(),
+                None => sources.missing(request),
+            },
+        })
+    });
+    reports.collect()
+}
+
+fn looked_for(steps: &[TraceStep]) -> bool {
+    let mut steps = steps.iter();
+    steps.any(|step| step.name == "identity" || step.text.contains("needs an identity"))
 }
 
 /// A source as the configuration writes it: `header x-user-id`.

@@ -23,7 +23,7 @@ use crate::output::{Format, print_json};
 use crate::source::{self, ConfigArgs, LoadedConfig};
 pub use condition::ConditionReport;
 pub use explanation::{DecisionReport, Explanation, HeaderEdits};
-pub use identity::IdentityReport;
+pub use identity::{IdentityReport, OwnIdentityReport};
 use input::RequestInput;
 pub use steps::{RolloutSteps, StepReport};
 
@@ -63,7 +63,7 @@ pub struct ExplainArgs {
     /// Source address of the request
     #[arg(long, value_name = "ADDRESS")]
     pub source_ip: Option<IpAddr>,
-    /// URI in the certificate of the downstream proxy, for trust.principals
+    /// URI in the certificate of the client, for the source peer and trust.principals
     #[arg(long, value_name = "URI")]
     pub peer: Option<String>,
     /// The request leaves the workload beside the proxy, for trust.workload

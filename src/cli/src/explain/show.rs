@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use super::condition::ConditionReport;
 use super::explanation::{Explanation, HeaderEdits};
+use super::identity::IdentityReport;
 use super::steps::RolloutSteps;
 use crate::palette::{BAD, BOLD, GOOD};
 
@@ -14,21 +15,16 @@ pub(super) fn explanation(explanation: &Explanation, out: &mut impl Write) -> io
     if explanation.rollouts.is_empty() {
         writeln!(out, "no rollouts")?;
     }
-    let identity = match &explanation.identity {
-        Some(identity) => {
-            let source = identity.source.as_deref();
-            let source = source.map_or_else(String::new, |source| format!(" by {source}"));
-            format!("identity {:?}, {}{source}", identity.value, identity.origin)
-        }
-        None if explanation.missing_identity.is_empty() => {
-            "identity: no decision depended on it".to_owned()
-        }
-        None => format!(
-            "identity: none: {}",
-            explanation.missing_identity.join("; ")
-        ),
-    };
-    heading(&identity, out)?;
+    let (identity, missing) = (&explanation.identity, &explanation.missing_identity);
+    let needed = identity.is_some() || !missing.is_empty();
+    if needed || explanation.own_identities.is_empty() {
+        heading(&self::identity("identity", identity.as_ref(), missing), out)?;
+    }
+    for own in &explanation.own_identities {
+        let title = format!("identity of {}", own.rollout);
+        let text = self::identity(&title, own.identity.as_ref(), &own.missing_identity);
+        heading(&text, out)?;
+    }
     if let Some(owner) = &explanation.route_owner {
         let text = match explanation.without_route.as_slice() {
             [] => format!("route: decided by {owner}"),
@@ -47,6 +43,18 @@ pub(super) fn explanation(explanation: &Explanation, out: &mut impl Write) -> io
         &explanation.counters,
         out,
     )
+}
+
+fn identity(title: &str, found: Option<&IdentityReport>, missing: &[String]) -> String {
+    match found {
+        Some(identity) => {
+            let source = identity.source.as_deref();
+            let source = source.map_or_else(String::new, |source| format!(" by {source}"));
+            format!("{title} {:?}, {}{source}", identity.value, identity.origin)
+        }
+        None if missing.is_empty() => format!("{title}: no decision depended on it"),
+        None => format!("{title}: none: {}", missing.join("; ")),
+    }
 }
 
 fn heading(text: &str, out: &mut impl Write) -> io::Result<()> {

@@ -2,7 +2,8 @@
 //! writes them.
 
 use divvy::bucket::Position;
-use divvy::decide::trace::{self, Recorder};
+use divvy::condition::with_request_only;
+use divvy::decide::trace::{self, ConditionTrace, Recorder};
 use divvy::decision::{Decision, RolloutId};
 use divvy::policy::Policy;
 use divvy::request::Request;
@@ -39,7 +40,7 @@ pub struct StepReport {
     pub step: &'static str,
     /// The result.
     pub text: String,
-    /// The condition of a rule.
+    /// The condition of a rule or of an entry of `match`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub condition: Option<ConditionReport>,
     /// Position of the user, 0 to 999,999.
@@ -62,7 +63,7 @@ pub(super) fn all(
     let rollouts = policy.numbered().zip(config.rollouts());
     let steps = rollouts.map(|((id, rollout), raw)| {
         let decision = decisions.iter().find(|decision| decision.rollout == id);
-        let mut steps = scopes(policy, id, request, decision.is_some());
+        let mut steps = scopes(policy, id, raw, request, decision.is_some());
         if let Some((_, own)) = recorded.next_if(|(rollout, _)| *rollout == id) {
             steps.extend(with_conditions(own, raw));
         }
@@ -94,7 +95,13 @@ fn with_conditions(steps: Vec<trace::TraceStep>, raw: &Value) -> impl Iterator<I
 }
 
 /// A step for each entry of `match`.
-fn scopes(policy: &Policy, id: RolloutId, request: &Request<'_>, matches: bool) -> Vec<StepReport> {
+fn scopes(
+    policy: &Policy,
+    id: RolloutId,
+    raw: &Value,
+    request: &Request<'_>,
+    matches: bool,
+) -> Vec<StepReport> {
     let step = |text: String| StepReport {
         step: "match",
         text,
@@ -107,11 +114,19 @@ fn scopes(policy: &Policy, id: RolloutId, request: &Request<'_>, matches: bool) 
             ("method", scope.allows_method(request)),
         ];
         let others = parts.iter().filter(|(_, allowed)| !allowed);
-        let others: Vec<_> = others.map(|(part, _)| format!("other {part}")).collect();
-        step(match others.as_slice() {
+        let mut others: Vec<_> = others.map(|(part, _)| format!("other {part}")).collect();
+        if !scope.condition_holds(request) {
+            others.push("its condition is false".to_owned());
+        }
+        let condition = scope.when.as_ref().map(|when| {
+            let trace = with_request_only(request, |context| ConditionTrace::new(when, context));
+            ConditionReport::new(trace, &list(raw, "match")[index]["when"])
+        });
+        let step = step(match others.as_slice() {
             [] => format!("entry {index} matches"),
             others => format!("entry {index} does not match: {}", others.join(", ")),
-        })
+        });
+        StepReport { condition, ..step }
     });
     let mut steps: Vec<_> = entries.collect();
     if steps.is_empty() {

@@ -65,7 +65,7 @@ pub fn never_judges(policy: &Policy, raw: &Value, index: usize) -> Option<(Strin
     }
     if let Some((version, field)) = rollout.strategy.behaviour().sole_version()
         && version == rollout.stable
-        && rollout.rules.iter().all(|rule| rule.percent.is_none())
+        && rollout.rules.iter().all(|rule| !rule.is_judged())
     {
         let message = "is stable, which the guardrail does not watch: there is no version to \
                        fall back to";
@@ -75,16 +75,19 @@ pub fn never_judges(policy: &Policy, raw: &Value, index: usize) -> Option<(Strin
     let mut forced = Vec::new();
     let mut is_reached = true;
     for (rule, raw) in rollout.rules.iter().zip(list(raw, "rules")) {
-        let is_new = rule.version != rollout.stable;
         let admits = rule.percent.as_ref().map(|gate| gate.share());
-        if is_new && admits.is_some_and(|share| share > Share::NONE) {
-            return None;
+        let versions = rule.possible().into_iter();
+        for new in versions.filter(|version| *version != rollout.stable) {
+            if rule.is_judged() && admits.is_none_or(|share| share > Share::NONE) {
+                return None;
+            }
+            if !rule.is_judged() {
+                let name = rollout.version(new)?.name.to_string();
+                forced.extend((!forced.contains(&name)).then_some(name));
+            }
         }
-        if is_new && admits.is_none() {
-            let name = rollout.version(rule.version)?.name.to_string();
-            forced.extend((!forced.contains(&name)).then_some(name));
-        }
-        if admits.is_none_or(|share| share == Share::ALL) && always(raw.get("when")?) {
+        let is_for_all = admits.is_none_or(|share| share == Share::ALL) && !rule.needs_identity();
+        if is_for_all && always(raw.get("when")?) {
             is_reached = false;
             break;
         }
@@ -95,7 +98,7 @@ pub fn never_judges(policy: &Policy, raw: &Value, index: usize) -> Option<(Strin
     let message = match forced.as_slice() {
         [] => "the guardrail never judges: no request gets a version other than stable".to_owned(),
         forced => format!(
-            "the guardrail never judges: only rules without percent send requests to {}, and their responses do not \
+            "the guardrail never judges: only rules without percent or split send requests to {}, and their responses do not \
              count, because a person asks for that version on purpose; give the rule a percent (100 is everybody), or \
              the strategy a weight",
             forced.join(" and ")

@@ -12,6 +12,10 @@ pub enum Kind {
     NeverMatches,
     /// A header name with a dot.
     DottedHeader,
+    /// A field that changes nothing.
+    NoEffect,
+    /// Tests of one layer that know users by different identities.
+    LayerIdentities,
     /// Two experiments with one salt.
     SharedSalt,
     /// A guardrail that sees too few requests.
@@ -56,10 +60,12 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order of CLI.md.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::RuleNeverDecides,
         Self::NeverMatches,
         Self::DottedHeader,
+        Self::NoEffect,
+        Self::LayerIdentities,
         Self::SharedSalt,
         Self::TooFewRequests,
         Self::NeverJudges,

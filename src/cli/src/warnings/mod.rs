@@ -7,6 +7,7 @@ mod bootstrap;
 mod chains;
 mod cover;
 mod guardrail;
+mod identities;
 mod kind;
 mod names;
 mod owners;
@@ -14,6 +15,7 @@ mod paths;
 mod routes;
 mod rules;
 mod salts;
+mod scopes;
 mod strip;
 mod surroundings;
 mod trust;
@@ -56,6 +58,8 @@ pub fn find(one: &Examined, surroundings: &Surroundings, rps: Option<f64>) -> Ve
     }
     rules::find(policy, raw, &mut found);
     names::find(raw, surroundings, &mut found);
+    scopes::find(raw, &mut found);
+    identities::find(policy, raw, &mut found);
     salts::find(policy, raw, &mut found);
     guardrail::find(policy, raw, rps, &mut found);
     owners::find(policy, raw, &mut found);

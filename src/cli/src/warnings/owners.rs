@@ -3,6 +3,7 @@
 use divvy::policy::Policy;
 use serde_json::Value;
 
+use super::cover::covers as condition_covers;
 use super::kind::Kind;
 use super::paths::path_covers;
 use super::warning::{Warning, each};
@@ -71,7 +72,11 @@ fn entry_covers(wide: &Value, narrow: &Value) -> bool {
         // Other fields of an entry may exclude requests.
         && wide.as_object().is_some_and(|wide| {
             wide.iter().all(|(field, value)| {
-                matches!(&**field, "hosts" | "path" | "methods") || narrow.get(field) == Some(value)
+                match &**field {
+                    "hosts" | "path" | "methods" => true,
+                    "when" => narrow.get(field).is_some_and(|narrow| condition_covers(value, narrow)),
+                    _ => narrow.get(field) == Some(value),
+                }
             })
         })
 }

@@ -12,7 +12,7 @@ use super::warning::{Warning, each};
 use crate::raw::text;
 
 pub(super) fn find(policy: &Policy, raw: &Value, found: &mut Vec<Warning>) {
-    let ignored = &policy.identification.ignored;
+    let ignored = &policy.ignored_identities;
     for (path, rollout) in each(raw, "", "rollouts") {
         let rules = each(rollout, &path, "rules");
         if rollout.get("enabled") == Some(&Value::Bool(false)) {
@@ -42,7 +42,10 @@ pub(super) fn find(policy: &Policy, raw: &Value, found: &mut Vec<Warning>) {
                 found.push(Warning::new(Kind::RuleNeverDecides, path, message));
                 continue;
             }
-            let all = |earlier: &Value| earlier.get("percent").is_none_or(is_all);
+            // A split leaves requests without an identity to the next rules.
+            let all = |earlier: &Value| {
+                earlier.get("percent").is_none_or(is_all) && earlier.get("split").is_none()
+            };
             let earlier = rules[..nth].iter().map(|(_, earlier)| earlier);
             let covering = earlier
                 .filter(|earlier| all(earlier))
@@ -64,7 +67,7 @@ fn is_all(percent: &Value) -> bool {
 }
 
 /// Why a condition can never hold for a request that matches the rollout.
-fn impossible(when: &Value, rollout: &Value) -> Option<&'static str> {
+pub(super) fn impossible(when: &Value, rollout: &Value) -> Option<&'static str> {
     let parts = |key: &str| when.get(key).and_then(Value::as_array);
     if let Some(any) = parts("any") {
         let whys: Option<Vec<_>> = any.iter().map(|part| impossible(part, rollout)).collect();
@@ -131,7 +134,7 @@ fn contradiction(all: &[Value]) -> Option<&'static str> {
             };
             // A header, a label and a list may have several values.
             let single = [
-                "cookie", "query", "path", "method", "host", "identity", "sourceIp",
+                "cookie", "query", "path", "method", "host", "identity", "sourceIp", "peer",
             ];
             if source != same || !single.iter().any(|key| source.get(key).is_some()) {
                 continue;

@@ -9,7 +9,7 @@ use super::warning::{Warning, each};
 use crate::raw::{salt, text};
 
 pub(super) fn find(policy: &Policy, raw: &Value, found: &mut Vec<Warning>) {
-    let mut before: Vec<(&str, &str, Option<&Key>)> = Vec::new();
+    let mut before: Vec<(&str, &str, Option<&Key>, Option<&Value>)> = Vec::new();
     for ((path, rollout), compiled) in each(raw, "", "rollouts").iter().zip(&policy.rollouts) {
         let draws = compiled.strategy.behaviour().needed_identity().is_some() && compiled.enabled;
         if !draws {
@@ -20,9 +20,11 @@ pub(super) fn find(policy: &Policy, raw: &Value, found: &mut Vec<Warning>) {
         let layer = compiled.strategy.behaviour().layer();
         // Two ranges of one layer have no users in common.
         let apart = |other: &Option<&Key>| layer.is_some() && *other == layer;
+        // The positions of different identities are independent.
+        let identity = rollout.get("identity");
         let same = before
             .iter()
-            .find(|(_, of, other)| *of == salt && !apart(other));
+            .find(|(_, of, other, by)| *of == salt && *by == identity && !apart(other));
         if let Some((other, ..)) = same {
             let place = match rollout.get("salt") {
                 Some(_) => format!("{path}.salt"),
@@ -34,6 +36,6 @@ pub(super) fn find(policy: &Policy, raw: &Value, found: &mut Vec<Warning>) {
             );
             found.push(Warning::new(Kind::SharedSalt, place, message));
         }
-        before.push((name, salt, layer));
+        before.push((name, salt, layer, identity));
     }
 }

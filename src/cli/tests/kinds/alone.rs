@@ -53,6 +53,21 @@ pub fn examples() -> Vec<Example> {
         "x-group",
     ];
     let cookie = |operator: &str, value: &str| when(json!({"cookie": "s", operator: value}));
+    let arms = json!([{"version": "v1", "weight": 80}, {"version": "v2", "weight": 20}]);
+    let layered = |identity: Value| {
+        let test = |name: &str, from: u32| {
+            let layer = json!({"name": "page", "from": from, "to": from + 50});
+            let mut test =
+                rollout(&json!({"strategy": {"abTest": {"split": arms, "layer": layer}}}));
+            test["name"] = json!(name);
+            test
+        };
+        let mut second = test("b", 50);
+        if !identity.is_null() {
+            second["identity"] = identity;
+        }
+        json!({"identity": [{"header": "x-user-id"}], "rollouts": [test("a", 0), second]})
+    };
     vec![
         (
             Kind::RuleNeverDecides,
@@ -123,6 +138,34 @@ pub fn examples() -> Vec<Example> {
             vec![ruled(&[when(
                 json!({"header": "user_id", "present": true}),
             )])],
+        ),
+        (
+            Kind::NeverMatches,
+            vec![scope(
+                json!({"when": {"all": [{"cookie": "s", "exact": "a"}, {"cookie": "s", "exact": "b"}]}}),
+            )],
+            vec![scope(
+                json!({"when": {"any": [{"cookie": "s", "exact": "a"}, {"cookie": "s", "exact": "b"}]}}),
+            )],
+        ),
+        (
+            Kind::NoEffect,
+            vec![scope(json!({"when": {"path": true, "present": true}}))],
+            vec![scope(json!({"when": {"query": "a", "present": true}}))],
+        ),
+        (
+            Kind::NoEffect,
+            vec![config(
+                &json!({"identity": [{"cookie": "s"}], "strategy": {"blueGreen": {"active": "v2"}}}),
+            )],
+            vec![config(
+                &json!({"identity": [{"cookie": "s"}], "strategy": {"weighted": arms}}),
+            )],
+        ),
+        (
+            Kind::LayerIdentities,
+            vec![layered(json!([{"cookie": "s"}]))],
+            vec![layered(Value::Null)],
         ),
         (
             Kind::DottedHeader,

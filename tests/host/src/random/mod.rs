@@ -213,16 +213,32 @@ impl Random {
         if self.one_in(2) {
             rollout["match"] = json!([self.scope(), self.scope()]);
         }
-        let rules: Vec<_> = (0..self.below(3)).map(|rule| {
-            let mut written = json!({"name": format!("rule{rule}"), "use": self.pick(&["v2", "v1"]), "when": self.condition(nth, 0)});
-            if self.one_in(3) {
-                written["percent"] = json!(self.pick(&[0.0, 33.3333, 100.0]));
-            }
-            written
-        }).collect();
+        if self.one_in(4) {
+            rollout["identity"] = self.pick_json(&[
+                r#"[{"cookie": "session"}]"#,
+                r#"[{"query": "uid"}, {"sourceIp": true}]"#,
+                r#"[{"concat": [{"header": "x-a"}, {"cookie": "uid"}]}, {"header": "x-user-id"}]"#,
+            ]);
+        }
+        let rules: Vec<_> = (0..self.below(3))
+            .map(|rule| {
+                let mut written =
+                    json!({"name": format!("rule{rule}"), "when": self.condition(nth, 0)});
+                if self.one_in(3) {
+                    written["split"] = self.arms();
+                } else {
+                    written["use"] = json!(self.pick(&["v2", "v1"]));
+                }
+                if self.one_in(3) {
+                    written["percent"] = json!(self.pick(&[0.0, 33.3333, 100.0]));
+                }
+                written
+            })
+            .collect();
         rollout["rules"] = json!(rules);
         let strategy = self.strategy(nth, config);
-        let draws = strategy.get("canary").is_some() || strategy.get("abTest").is_some();
+        let draws = ["canary", "abTest", "weighted"];
+        let draws = draws.iter().any(|name| strategy.get(name).is_some());
         rollout["strategy"] = strategy;
         if draws && self.one_in(2) {
             rollout["sticky"] = json!({"cookie": format!("s{nth}"), "maxAge": "1h"});
@@ -257,11 +273,32 @@ impl Random {
         if self.one_in(2) {
             scope["path"] = json!({self.pick(&["prefix", "exact", "contains"]): self.pick(&PATHS)});
         }
+        if self.one_in(4) {
+            scope["when"] = self.scope_condition();
+        }
         scope
     }
 
+    /// A condition that needs neither an identity nor a decision.
+    fn scope_condition(&mut self) -> Value {
+        let mut leaf = match self.below(4) {
+            0 => json!({"header": self.pick(&HEADERS)}),
+            1 => json!({"cookie": "ring"}),
+            2 => json!({"query": "q"}),
+            _ => return json!({"not": {"peer": true, "suffix": "/gw"}}),
+        };
+        let (operator, value) = self.operator();
+        leaf[operator] = value;
+        leaf
+    }
+
+    fn arms(&mut self) -> Value {
+        json!([{"version": "v1", "weight": 1}, {"version": "v2", "weight": self.pick(&[0, 1, 3])},
+            {"version": "v-3", "weight": self.pick(&[0, 5])}])
+    }
+
     fn strategy(&mut self, nth: usize, config: &Value) -> Value {
-        match self.below(if nth > 0 { 6 } else { 5 }) {
+        match self.below(if nth > 0 { 7 } else { 6 }) {
             0 | 1 => {
                 json!({"canary": {"version": "v2", "weight": self.pick(&[0.0, 12.5, 50.0, 100.0])}})
             }
@@ -280,13 +317,15 @@ impl Random {
                 }
                 json!({"abTest": test})
             }
-            4 => json!({"blueGreen": {"active": self.pick(&["v1", "v2"])}}),
+            4 => json!({"weighted": self.arms()}),
+            5 => json!({"blueGreen": {"active": self.pick(&["v1", "v2"])}}),
             _ => json!({"follow": {"rollout": format!("r{}", self.below(nth))}}),
         }
     }
 
     fn condition(&mut self, nth: usize, depth: usize) -> Value {
-        match self.below(if depth < 2 { 14 } else { 11 }) {
+        match self.below(if depth < 2 { 15 } else { 11 }) {
+            14 => json!({"peer": true, "prefix": "spiffe://td/ns/edge/"}),
             11 => json!({"all": [self.condition(nth, depth + 1), self.condition(nth, depth + 1)]}),
             12 => json!({"any": [self.condition(nth, depth + 1), self.condition(nth, depth + 1)]}),
             13 => json!({"not": self.condition(nth, depth + 1)}),

@@ -1,0 +1,55 @@
+//! Identity sources of a rollout that no decision uses, or that share users between the tests of a
+//! layer.
+
+use divvy::condition::{Condition, Source};
+use divvy::policy::{Policy, Rollout};
+use serde_json::Value;
+
+use super::kind::Kind;
+use super::warning::{Warning, each};
+use crate::raw::text;
+
+pub(super) fn find(policy: &Policy, raw: &Value, found: &mut Vec<Warning>) {
+    let mut layers: Vec<(&str, &str, Option<&Value>)> = Vec::new();
+    for ((path, rollout), compiled) in each(raw, "", "rollouts").iter().zip(&policy.rollouts) {
+        let identity = rollout.get("identity");
+        if identity.is_some() && compiled.enabled && !uses_identity(compiled) {
+            let message = "has no effect: no decision of this rollout depends on the identity";
+            let path = format!("{path}.identity");
+            found.push(Warning::new(Kind::NoEffect, path, message));
+        }
+        let Some(layer) = compiled.strategy.behaviour().layer() else {
+            continue;
+        };
+        let other = layers
+            .iter()
+            .find(|(name, _, by)| *name == layer.salt() && *by != identity);
+        if let Some((name, other, _)) = other {
+            let message = format!(
+                "{name:?} is also the layer of {other}, which knows users by another identity: the ranges \
+                 of the two do not exclude each other; use one identity, or two layers"
+            );
+            let path = format!("{path}.strategy.abTest.layer.name");
+            found.push(Warning::new(Kind::LayerIdentities, path, message));
+        }
+        layers.push((layer.salt(), text(rollout, "name"), identity));
+    }
+}
+
+/// Whether a decision of the rollout can depend on the identity.
+fn uses_identity(rollout: &Rollout) -> bool {
+    let asks = rollout.strategy.behaviour().needed_identity().is_some();
+    let is_copied = |gate: &divvy::bucket::Gate| gate.constant().is_none();
+    asks || rollout.sticky.is_some()
+        || (rollout.mirror.as_ref()).is_some_and(|mirror| is_copied(&mirror.gate))
+        || (rollout.rules.iter()).any(|rule| rule.needs_identity() || reads_identity(&rule.when))
+}
+
+fn reads_identity(condition: &Condition) -> bool {
+    match condition {
+        Condition::All(parts) | Condition::Any(parts) => parts.iter().any(reads_identity),
+        Condition::Not(inner) => reads_identity(inner),
+        Condition::Leaf(source, _) => matches!(source, Source::Identity),
+        Condition::Assigned(_) => false,
+    }
+}
