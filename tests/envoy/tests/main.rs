@@ -5,6 +5,7 @@
 //! | `vectors.rs` | users land where the vectors and the library say |
 //! | `cases.rs` | the table of decisions that the library is tested with |
 //! | `decisions.rs` | modes, rules, scopes, several rollouts |
+//! | `weighted.rs` | weighted versions, identities of single rollouts, conditions of `match`, certificates |
 //! | `headers.rs` | what is written for upstreams, clients and logs |
 //! | `expose.rs` | headers of single rollouts, identities, levels of metrics |
 //! | `forged.rs` | reserved headers sent by clients |
@@ -58,3 +59,4 @@ mod top;
 mod two_filters;
 mod vectors;
 mod verdicts;
+mod weighted;
