@@ -193,12 +193,14 @@ impl Paths {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::condition::{Condition, Source};
     use crate::request::Names;
 
-    /// A scope written as `host path method`; a star stands for any. `~x` is a path that contains
-    /// x, and a path that ends with a star is a prefix.
-    fn scope(text: &str) -> Scope {
-        let [host, path, method] = text.split(' ').collect::<Vec<_>>().try_into().unwrap();
+    /// A scope written as `host path method condition`; a star stands for any. `~x` is a path that
+    /// contains x, and a path that ends with a star is a prefix. The condition is a header that is
+    /// present.
+    fn scope(text: &str, names: &mut Names) -> Scope {
+        let [host, path, method, when] = text.split(' ').collect::<Vec<_>>().try_into().unwrap();
         let bytes = |text: &str| -> Box<[u8]> { text.as_bytes().into() };
         Scope {
             hosts: match host.strip_prefix('*') {
@@ -219,28 +221,35 @@ mod tests {
             } else {
                 vec![bytes(method)]
             },
+            when: (when != "*").then(|| {
+                let header = Source::Header(names.header(when));
+                Condition::Leaf(header, Matcher::Present(true))
+            }),
         }
     }
 
-    const SCOPES: [&str; 18] = [
-        "* * *",
-        "a.example * *",
-        "*.example * *",
-        "*.a.example * *",
-        "b.example * *",
-        "* /shop* *",
-        "* /shop/* *",
-        "* /shop/cart* *",
-        "* /* *",
-        "* /shop *",
-        "* /shop/cart *",
-        "* ~art *",
-        "* * GET",
-        "* /shop* POST",
-        "a.example /shop* GET",
-        "a.example ~x GET",
-        "*.example /shop/cart POST",
-        "* * *",
+    const SCOPES: [&str; 21] = [
+        "* * * *",
+        "a.example * * *",
+        "*.example * * *",
+        "*.a.example * * *",
+        "b.example * * *",
+        "* /shop* * *",
+        "* /shop/* * *",
+        "* /shop/cart* * *",
+        "* /* * *",
+        "* /shop * *",
+        "* /shop/cart * *",
+        "* ~art * *",
+        "* * GET *",
+        "* /shop* POST *",
+        "a.example /shop* GET *",
+        "a.example ~x GET *",
+        "*.example /shop/cart POST *",
+        "* * * *",
+        "* * * x-a",
+        "a.example /shop* * x-a",
+        "*.example ~art GET x-a",
     ];
 
     const HOSTS: [&str; 8] = [
@@ -271,31 +280,40 @@ mod tests {
 
     #[test]
     fn the_index_finds_the_rollouts_whose_scopes_contain_the_request() {
-        let scopes = SCOPES.map(scope);
+        let mut names = Names::default();
+        let scopes = SCOPES.map(|text| scope(text, &mut names));
         let mut index = ScopeIndex::default();
         for (number, scope) in (0..).zip(&scopes) {
             index.add(RolloutId(number), vec![scope.clone()]);
         }
         // A rollout without scopes, and one with two that overlap.
-        index.add(RolloutId(18), vec![]);
-        index.add(RolloutId(19), vec![scopes[5].clone(), scopes[7].clone()]);
-        let names = Names::default();
+        index.add(RolloutId(21), vec![]);
+        index.add(
+            RolloutId(22),
+            vec![scopes[5].clone(), scopes[7].clone(), scopes[18].clone()],
+        );
         let mut hits = 0;
         for (host, path) in HOSTS.iter().flat_map(|host| PATHS.map(|path| (host, path))) {
-            for method in ["GET", "POST", "PUT"] {
+            for (method, header) in [
+                ("GET", "x-a"),
+                ("POST", "x-b"),
+                ("PUT", "x-a"),
+                ("GET", "x-b"),
+            ] {
                 let request = Request::from_headers(
                     &names,
                     [
                         (&b":authority"[..], host.as_bytes()),
                         (b":path", path.as_bytes()),
                         (b":method", method.as_bytes()),
+                        (header.as_bytes(), b""),
                     ],
                 );
                 let contained = |n: usize| scopes[n].contains(&request);
-                let meant: Vec<_> = (0..20)
+                let meant: Vec<_> = (0..23)
                     .filter(|n| match n {
-                        18 => true,
-                        19 => contained(5) || contained(7),
+                        21 => true,
+                        22 => contained(5) || contained(7) || contained(18),
                         n => contained(*n),
                     })
                     .map(|n| RolloutId(u16::try_from(n).unwrap()))
@@ -303,7 +321,7 @@ mod tests {
                 assert_eq!(
                     index.find(&request).to_vec(),
                     meant,
-                    "{host} {path} {method}"
+                    "{host} {path} {method} {header}"
                 );
                 hits += meant.len();
             }
@@ -314,10 +332,10 @@ mod tests {
     #[test]
     fn a_request_without_host_and_path_matches_scopes_that_name_neither() {
         let mut index = ScopeIndex::default();
+        let mut names = Names::default();
         for (number, text) in (0..).zip(SCOPES) {
-            index.add(RolloutId(number), vec![scope(text)]);
+            index.add(RolloutId(number), vec![scope(text, &mut names)]);
         }
-        let names = Names::default();
         let found = index.find(&Request::from_headers(&names, []));
         assert_eq!(found.to_vec(), [RolloutId(0), RolloutId(17)]);
     }

@@ -39,7 +39,7 @@ pub async fn a_mirror_copies_requests_of_stable_users_and_its_responses_are_igno
     rollout["mirror"] = json!({"version": "v2", "percent": 100, "methods": ["GET", "HEAD"]});
     shop.configure(&configuration).await?;
     let user = [("x-user-id", "alice")];
-    let [stable, canary] = &shop.checkout.versions;
+    let (stable, canary) = (&shop.checkout.versions[0], &shop.checkout.versions[1]);
     // After the first copy both changes are active.
     eventually("a copy", PATIENCE, async || {
         let answer = shop.client().get_with("/checkout", &user).await.ok()?;
