@@ -25,6 +25,40 @@ pub struct RolloutDraft {
     pub guardrail: Option<ManifestNode>,
     /// Copies.
     pub mirror: Option<ManifestNode>,
+    /// The routes that it was made of.
+    pub link: RouteLink,
+}
+
+/// The routes that a rollout was made of, for releases that change their weights.
+#[derive(Clone, Debug, Default)]
+pub struct RouteLink {
+    /// Kind of the resource.
+    pub kind: String,
+    /// Namespace of the resource; empty if it names none.
+    pub namespace: String,
+    /// Name of the resource.
+    pub name: String,
+    /// Name of the route with the weights; empty if it has none.
+    pub route: String,
+    /// Versions with their services and subsets.
+    pub versions: Vec<(String, String, String)>,
+}
+
+impl Default for RolloutDraft {
+    fn default() -> Self {
+        Self {
+            comment: String::new(),
+            name: String::new(),
+            scopes: Vec::new(),
+            versions: Vec::new(),
+            stable: String::new(),
+            rules: Vec::new(),
+            strategy: object([]),
+            guardrail: None,
+            mirror: None,
+            link: RouteLink::default(),
+        }
+    }
 }
 
 impl RolloutDraft {

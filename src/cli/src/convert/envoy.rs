@@ -141,6 +141,8 @@ fn virtual_host(
     let given = RouteList {
         routes: &routes,
         hosts: &hosts,
+        kind: resource.kind,
+        namespace: resource.namespace,
         name,
         origin: &format!("{title}, {}:{}", origin.file, origin.line(host.start)),
         by_precedence: false,
@@ -259,6 +261,8 @@ fn destinations(route: &SourceNode) -> Vec<RouteDestination> {
         key: name.to_owned(),
         settings: more,
         family: name.to_owned(),
+        service: name.to_owned(),
+        subset: String::new(),
         names: vec![name.to_owned()],
         weight,
     };

@@ -67,6 +67,8 @@ pub fn route<'s>(resource: &Resource<'s>, choices: &Choices, converted: &mut Con
     let given = RouteList {
         routes: &routes,
         hosts: &hosts,
+        kind: resource.kind,
+        namespace: resource.namespace,
         name: resource.name,
         origin: &super::origin_of(resource),
         by_precedence: true,
@@ -163,6 +165,8 @@ fn destination(backend: &SourceNode) -> RouteDestination {
             .map(|filters| json::inline(&filters))
             .unwrap_or_default(),
         family: format!("{namespace}/{name}"),
+        service: name.to_owned(),
+        subset: String::new(),
         names,
         weight: match backend.get("weight").filter(|weight| !weight.is_null()) {
             None => 1,

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::choice::Choices;
-use super::draft::{RolloutDraft, arm, part_name, rollout_name, strategy, unique};
+use super::draft::{RolloutDraft, RouteLink, arm, part_name, rollout_name, strategy, unique};
 use super::note::Loss;
 use super::route::{RouteDestination, SplitRoute};
 use crate::manifest::{ManifestNode, list, object};
@@ -39,6 +39,10 @@ pub struct RouteList<'r> {
     pub routes: &'r [SplitRoute],
     /// Hosts of all routes; empty for all hosts.
     pub hosts: &'r [String],
+    /// Kind of the resource.
+    pub kind: &'r str,
+    /// Its namespace; empty if it names none.
+    pub namespace: &'r str,
     /// Name of the resource, from which rollouts get theirs.
     pub name: &'r str,
     /// Where they come from, for comments.
@@ -188,8 +192,14 @@ impl Grouped {
             stable: stable.clone(),
             rules: unique_rules(rules),
             strategy: strategy(&weights, &stable),
-            guardrail: None,
-            mirror: None,
+            link: RouteLink {
+                kind: given.kind.to_owned(),
+                namespace: given.namespace.to_owned(),
+                name: given.name.to_owned(),
+                route: routes[last].name.clone().unwrap_or_default(),
+                versions: names.links(&routes[last]),
+            },
+            ..RolloutDraft::default()
         };
         self.add_parts(given, members, &names, &stable);
         self.rollouts.push((draft, last));
@@ -445,6 +455,13 @@ impl VersionNames {
             }
         }
         true
+    }
+
+    /// The versions of a route with their services and subsets.
+    fn links(&self, route: &SplitRoute) -> Vec<(String, String, String)> {
+        let all = route.destinations.iter();
+        let all = all.map(|one| (self.name(one), one.service.clone(), one.subset.clone()));
+        all.collect()
     }
 
     /// The versions of a route with their weights, each once.

@@ -31,6 +31,11 @@ impl<'s> Resource<'s> {
         Resource { origin, ..*self }
     }
 
+    /// The group of its `apiVersion`.
+    pub fn group(&self) -> &'s str {
+        self.api_version.split('/').next().unwrap_or_default()
+    }
+
     /// Its name for messages.
     pub fn title(&self) -> String {
         match (self.kind, self.namespace) {

@@ -29,6 +29,8 @@ pub fn virtual_service(resource: &Resource<'_>, choices: &Choices, converted: &m
     let given = RouteList {
         routes: &routes,
         hosts: &hosts,
+        kind: resource.kind,
+        namespace: resource.namespace,
         name: resource.name,
         origin: &super::origin_of(resource),
         by_precedence: false,
@@ -93,7 +95,7 @@ fn hosts(resource: &Resource<'_>, spec: &SourceNode, choices: &Choices) -> Vec<S
 }
 
 /// A host, and for a service of the cluster the shorter names that Istio also accepts.
-fn in_cluster(host: &str) -> Vec<String> {
+pub fn in_cluster(host: &str) -> Vec<String> {
     let mut all = vec![host.to_owned()];
     let parts: Vec<&str> = host.split('.').collect();
     if let [name, namespace, "svc", "cluster", "local"] = parts.as_slice()
@@ -188,6 +190,8 @@ fn destinations(node: &SourceNode) -> Vec<RouteDestination> {
             key: [host, subset, port].join("\n"),
             settings: headers.unwrap_or_default(),
             family: host.to_owned(),
+            service: host.to_owned(),
+            subset: subset.to_owned(),
             names,
             weight,
         }
@@ -196,7 +200,7 @@ fn destinations(node: &SourceNode) -> Vec<RouteDestination> {
 }
 
 /// One element of `match`.
-fn entry(resource: &Resource<'_>, path: &str, node: &SourceNode) -> RouteEntry {
+pub fn entry(resource: &Resource<'_>, path: &str, node: &SourceNode) -> RouteEntry {
     let mut entry = RouteEntry::default();
     let origin = resource.origin;
     let route_only = |scope: &mut RouteScope, key: &str, reason: &str| {
@@ -348,7 +352,7 @@ fn variant_of(sources: &[SourceNode], variant: &RouteVariant) -> ManifestNode {
 }
 
 /// The `headers` of a route, which also remove the route header.
-fn without_route_header(headers: Option<ManifestNode>) -> ManifestNode {
+pub fn without_route_header(headers: Option<ManifestNode>) -> ManifestNode {
     let removal = object([("remove", text_list([ROUTE_HEADER]))]);
     let Some(ManifestNode::Map(mut entries)) = headers else {
         return object([("request", removal)]);

@@ -4,14 +4,20 @@
 //! resources are read as trees, not as the types of crates such as `k8s-openapi` and `gateway-api`: those have no
 //! lines for messages and drop fields that they do not know, which have to be reported and kept in the new routes.
 
+mod argo;
+mod argo_steps;
 pub mod choice;
 mod condition;
 mod draft;
+mod duration;
 mod envoy;
 mod envoy_match;
+mod flagger;
+mod flagger_routes;
 mod gateway_api;
 mod gateway_match;
 mod group;
+mod ingress;
 mod input;
 mod istio;
 mod note;
@@ -42,9 +48,9 @@ const ROUTE_HEADER: &str = "x-divvy-route";
 /// Arguments of `divvy convert`.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Reads Istio's VirtualService, HTTPRoute and GRPCRoute of the Gateway API, and Envoy's routes with weighted_clusters or
-runtime_fraction, from files, folders, standard input and lists (`kubectl get -o yaml`). Related documents are read
-together. Prints the configuration and, with --routes, the new routes; on standard error one line for
+Reads Istio's VirtualService, HTTPRoute and GRPCRoute of the Gateway API, Envoy's routes with weighted_clusters or
+runtime_fraction, Argo's Rollout, Flagger's Canary and canaries of ingress-nginx, from files, folders, standard input
+and lists (`kubectl get -o yaml`). Related documents are read together. Prints the configuration and, with --routes, the new routes; on standard error one line for
 each field of the source that is not converted exactly.
 
 Exit code 0: all is exact; 1: something is approximate; 2: something is not converted, or the command failed.
@@ -149,8 +155,15 @@ pub fn run(args: &ConvertArgs, format: Format) -> Result<ExitCode> {
     let log = NoteLog::default();
     let files = input::documents(&set, &log);
     let mut converted = Converted::default();
-    for resource in &input::resources(&files, &log) {
-        convert(resource, &choices, &mut converted);
+    let resources = input::resources(&files, &log);
+    // Releases change the weights of routes, so the routes come first.
+    for resource in &resources {
+        let is_read = routes_of(resource, &choices, &mut converted);
+        converted.sources += usize::from(is_read);
+    }
+    for resource in &resources {
+        let is_read = release_of(resource, &resources, &choices, &mut converted);
+        converted.sources += usize::from(is_read);
     }
     converted.sort();
     if converted.sources == 0 && log.is_empty() {
@@ -173,19 +186,37 @@ pub fn run(args: &ConvertArgs, format: Format) -> Result<ExitCode> {
     }))
 }
 
-fn convert(resource: &Resource<'_>, choices: &Choices, converted: &mut Converted) {
-    let group = resource.api_version.split('/').next().unwrap_or_default();
-    match (group, resource.kind) {
+/// Converts a resource of routes, if it is one.
+fn routes_of(resource: &Resource<'_>, choices: &Choices, converted: &mut Converted) -> bool {
+    match (resource.group(), resource.kind) {
         ("networking.istio.io", "VirtualService") => {
             istio::virtual_service(resource, choices, converted);
         }
         ("gateway.networking.k8s.io", "HTTPRoute" | "GRPCRoute") => {
             gateway_api::route(resource, choices, converted);
         }
-        (_, "" | "EnvoyFilter") if envoy::document(resource, choices, converted) => {}
-        _ => return,
+        (_, "" | "EnvoyFilter") => return envoy::document(resource, choices, converted),
+        _ => return false,
     }
-    converted.sources += 1;
+    true
+}
+
+/// Converts a resource of a release, if it is one.
+fn release_of(
+    resource: &Resource<'_>,
+    all: &[Resource<'_>],
+    choices: &Choices,
+    converted: &mut Converted,
+) -> bool {
+    match (resource.group(), resource.kind) {
+        ("argoproj.io", "Rollout") => argo::rollout(resource, choices, converted),
+        ("flagger.app", "Canary") => flagger::canary(resource, choices, converted),
+        ("networking.k8s.io" | "extensions", "Ingress") => {
+            return ingress::canary(resource, all, converted);
+        }
+        _ => return false,
+    }
+    true
 }
 
 fn print(

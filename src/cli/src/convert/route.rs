@@ -57,6 +57,10 @@ pub struct RouteDestination {
     pub settings: String,
     /// The service that it is a version of, if the source has one name for all versions.
     pub family: String,
+    /// Name of its service.
+    pub service: String,
+    /// Name of its subset; empty without one.
+    pub subset: String,
     /// Names for the version, the shortest first.
     pub names: Vec<String>,
     /// Its weight.
