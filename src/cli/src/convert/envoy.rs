@@ -1,19 +1,19 @@
 //! Envoy's routes with `weighted_clusters` or `runtime_fraction`, in a bootstrap, a route configuration or an
 //! EnvoyFilter.
 
+use super::Converted;
 use super::choice::Choices;
-use super::condition::{self, TextTest};
 use super::envoy_match as matching;
+use super::envoy_routes::variant_of;
 use super::group::{RouteList, RoutePart, RouteVariant, group};
 use super::input::{Resource, list, text, texts, whole};
 use super::note::{Loss, NoteLog};
 use super::route::{RouteDestination, SplitRoute};
-use super::{Converted, ROUTE_HEADER};
-use crate::manifest::{ManifestEntry, ManifestNode, list as nodes, object};
+use crate::manifest::{ManifestNode, list as nodes, object};
 use crate::source::tree::{NodeKind, SourceNode, YamlVersion};
 
 /// Fields of a `weighted_clusters` entry that a route to one cluster also has.
-const OF_CLUSTERS: [&str; 5] = [
+pub const OF_CLUSTERS: [&str; 5] = [
     "request_headers_to_add",
     "request_headers_to_remove",
     "response_headers_to_add",
@@ -21,7 +21,7 @@ const OF_CLUSTERS: [&str; 5] = [
     "typed_per_filter_config",
 ];
 /// Fields of a route's action that choose a cluster.
-const TARGETS: [&str; 2] = ["cluster", "weighted_clusters"];
+pub const TARGETS: [&str; 2] = ["cluster", "weighted_clusters"];
 
 /// Converts the virtual hosts of a document.
 pub fn document(resource: &Resource<'_>, choices: &Choices, converted: &mut Converted) -> bool {
@@ -59,7 +59,7 @@ fn with_hosts(node: &SourceNode, hosts: &[(&SourceNode, ManifestNode)]) -> Manif
     }
 }
 
-fn manifest_of(node: &SourceNode) -> ManifestNode {
+pub fn manifest_of(node: &SourceNode) -> ManifestNode {
     ManifestNode::of(node, YamlVersion::V12)
 }
 
@@ -361,149 +361,6 @@ fn stays(resource: &Resource<'_>, title: &str, index: usize, route: &SourceNode)
     }
 }
 
-/// The cluster of a destination as fields of the action, and fields of the route.
-fn cluster_of(route: &SourceNode, index: usize) -> (ManifestNode, Vec<ManifestEntry>) {
-    let Some(action) = route.get("route") else {
-        return (object([]), Vec::new());
-    };
-    if let Some(cluster) = action.get("cluster") {
-        return (object([("cluster", manifest_of(cluster))]), Vec::new());
-    }
-    let clusters = action.at(&["weighted_clusters", "clusters"]);
-    let cluster = clusters.and_then(|clusters| clusters.elements().get(index));
-    let Some(cluster) = cluster else {
-        return (object([]), Vec::new());
-    };
-    let mut new = object([("cluster", text(cluster, &["name"]).into())]);
-    if let Some(host) = cluster.get("host_rewrite_literal") {
-        new = new.with("host_rewrite_literal", manifest_of(host));
-    }
-    let entries = cluster.entries().iter();
-    let entries = entries.filter(|entry| OF_CLUSTERS.contains(&&*entry.key));
-    let entries = entries.map(|entry| ManifestEntry {
-        comment: Vec::new(),
-        key: entry.key.clone(),
-        value: manifest_of(&entry.value),
-    });
-    (new, entries.collect())
-}
-
-/// A route of the source with one cluster.
-fn variant_of(
-    sources: &[SourceNode],
-    joined: &[Vec<usize>],
-    variant: &RouteVariant,
-) -> ManifestNode {
-    let template = &sources[joined[variant.route][0]];
-    let (route, index) = variant.destination;
-    let members = &joined[route];
-    // Of joined routes, each has one destination, in this order.
-    let (cluster, more) = match members.as_slice() {
-        [only] => cluster_of(&sources[*only], index),
-        several => cluster_of(&sources[several[index.min(several.len() - 1)]], 0),
-    };
-    let value = variant.value.as_deref();
-    let mut new = object([]);
-    for entry in template.entries() {
-        let key = &*entry.key;
-        let node = match key {
-            "name" => match value {
-                Some(value) => format!("{}-{value}", entry.value.text().unwrap_or_default()).into(),
-                None => manifest_of(&entry.value),
-            },
-            "match" => match_of(&entry.value, value),
-            "route" => {
-                let mut action = cluster.clone();
-                for field in entry.value.entries() {
-                    if !TARGETS.contains(&&*field.key) && action.get(&field.key).is_none() {
-                        action = action.with(&field.key, manifest_of(&field.value));
-                    }
-                }
-                action
-            }
-            _ => joined_field(key, manifest_of(&entry.value), &more),
-        };
-        new = new.with(key, node);
-    }
-    for entry in &more {
-        if new.get(&entry.key).is_none() {
-            new = new.with(&entry.key, entry.value.clone());
-        }
-    }
-    let removed = new.get("request_headers_to_remove").cloned();
-    match removed {
-        None => new.with("request_headers_to_remove", nodes([ROUTE_HEADER.into()])),
-        Some(_) => {
-            let header = ManifestEntry {
-                comment: Vec::new(),
-                key: "request_headers_to_remove".to_owned(),
-                value: nodes([ROUTE_HEADER.into()]),
-            };
-            let ManifestNode::Map(entries) = new else {
-                return new;
-            };
-            let entries = entries.into_iter().map(|mut entry| {
-                if entry.key == header.key {
-                    entry.value =
-                        joined_field(&header.key, entry.value, std::slice::from_ref(&header));
-                }
-                entry
-            });
-            ManifestNode::Map(entries.collect())
-        }
-    }
-}
-
-/// A field of a route with that of its cluster added.
-fn joined_field(key: &str, value: ManifestNode, more: &[ManifestEntry]) -> ManifestNode {
-    let other = more.iter().find(|entry| entry.key == key);
-    match (value, other.map(|entry| &entry.value)) {
-        (ManifestNode::List(mut all), Some(ManifestNode::List(others))) => {
-            all.extend(others.iter().cloned());
-            ManifestNode::List(all)
-        }
-        (ManifestNode::Map(entries), Some(ManifestNode::Map(others))) => {
-            let own = entries.into_iter();
-            let own = own.filter(|entry| others.iter().all(|other| other.key != entry.key));
-            ManifestNode::Map(own.chain(others.iter().cloned()).collect())
-        }
-        (value, _) => value,
-    }
-}
-
-/// A match without `runtime_fraction`, with a test of the route header.
-fn match_of(node: &SourceNode, value: Option<&str>) -> ManifestNode {
-    let mut new = object([]);
-    let test = value.map(|value| {
-        let exact = object([("exact", value.into())]);
-        object([("name", ROUTE_HEADER.into()), ("string_match", exact)])
-    });
-    let mut has_headers = false;
-    for entry in node.entries() {
-        match &*entry.key {
-            "runtime_fraction" => {}
-            "headers" => {
-                has_headers = true;
-                let headers = list(node, "headers").iter().map(manifest_of);
-                new = new.with("headers", nodes(headers.chain(test.clone())));
-            }
-            key => new = new.with(key, manifest_of(&entry.value)),
-        }
-    }
-    match test {
-        Some(test) if !has_headers => new.with("headers", nodes([test])),
-        _ => new,
-    }
-}
-
-/// Whether a test can be a condition of divvy.
-pub fn checked(condition: ManifestNode) -> Result<ManifestNode, String> {
-    match condition::refusal(&condition) {
-        None => Ok(condition),
-        Some(reason) => Err(reason),
-    }
-}
-
 /// The route without destinations.
 pub fn route_of(entries: Vec<super::route::RouteEntry>, node: &SourceNode) -> SplitRoute {
     let name = text(node, &["name"]);
@@ -528,22 +385,4 @@ pub fn route_of(entries: Vec<super::route::RouteEntry>, node: &SourceNode) -> Sp
         offset: node.start,
         path: String::new(),
     }
-}
-
-/// The test of a path specifier; `None` for every path.
-pub fn path_test(node: &SourceNode) -> Option<Result<TextTest, String>> {
-    let text = |path: &[&str]| text(node, path).to_owned();
-    let entries = node.entries().iter();
-    let mut specifiers = entries.filter_map(|entry| {
-        Some(match &*entry.key {
-            "prefix" => Ok(TextTest::Prefix(text(&["prefix"]))),
-            "path" => Ok(TextTest::Exact(text(&["path"]))),
-            "safe_regex" => Ok(TextTest::regex(&text(&["safe_regex", "regex"]))),
-            "path_separated_prefix" | "path_match_policy" | "connect_matcher" => {
-                Err(entry.key.clone())
-            }
-            _ => return None,
-        })
-    });
-    specifiers.next()
 }

@@ -1,7 +1,7 @@
 //! The `match` of an Envoy route as tests of divvy.
 
 use super::condition::{self, TextTest};
-use super::envoy::{checked, path_test, route_of};
+use super::envoy::route_of;
 use super::input::{list, text};
 use super::istio::path_refusal;
 use super::note::{Loss, Origin};
@@ -213,4 +213,30 @@ fn query(node: &SourceNode) -> Result<ManifestNode, String> {
         test
     };
     checked(test)
+}
+
+/// The test of a path specifier; `None` for every path.
+fn path_test(node: &SourceNode) -> Option<Result<TextTest, String>> {
+    let text = |path: &[&str]| text(node, path).to_owned();
+    let entries = node.entries().iter();
+    let mut specifiers = entries.filter_map(|entry| {
+        Some(match &*entry.key {
+            "prefix" => Ok(TextTest::Prefix(text(&["prefix"]))),
+            "path" => Ok(TextTest::Exact(text(&["path"]))),
+            "safe_regex" => Ok(TextTest::regex(&text(&["safe_regex", "regex"]))),
+            "path_separated_prefix" | "path_match_policy" | "connect_matcher" => {
+                Err(entry.key.clone())
+            }
+            _ => return None,
+        })
+    });
+    specifiers.next()
+}
+
+/// Whether a test can be a condition of divvy.
+fn checked(condition: ManifestNode) -> Result<ManifestNode, String> {
+    match condition::refusal(&condition) {
+        None => Ok(condition),
+        Some(reason) => Err(reason),
+    }
 }

@@ -12,6 +12,7 @@ mod draft;
 mod duration;
 mod envoy;
 mod envoy_match;
+mod envoy_routes;
 mod flagger;
 mod flagger_routes;
 mod gateway_api;
@@ -22,6 +23,7 @@ mod input;
 mod istio;
 mod note;
 mod route;
+mod versions;
 
 use std::collections::BTreeSet;
 use std::io::Write as _;

@@ -142,8 +142,9 @@ fn a_configuration_has_no_text_that_the_source_or_the_user_did_not_write() {
     }
 }
 
-/// Names of rules that have none in the source, and words of ingress-nginx.
-const GENERATED: [&str; 9] = [
+/// Names of rules that have none in the source, words of ingress-nginx, and Argo's word for pods without a service.
+const GENERATED: [&str; 10] = [
+    "stable",
     "match",
     "header-always",
     "header-never",
