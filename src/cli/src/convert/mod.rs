@@ -21,7 +21,7 @@ mod group;
 mod ingress;
 mod input;
 mod istio;
-mod note;
+pub mod note;
 mod route;
 mod versions;
 
@@ -144,27 +144,31 @@ impl Converted {
     }
 }
 
-/// Runs the verb.
-pub fn run(args: &ConvertArgs, format: Format) -> Result<ExitCode> {
-    let choices = Choices {
-        identity: args.identity.clone(),
-        random: args.random,
-        start: args.start.clone(),
-        stable: args.stable.clone(),
-        namespace: args.namespace.clone(),
-    };
-    let set = source::read_all(&args.files)?;
+/// What `divvy convert` prints.
+#[derive(Debug)]
+pub struct ConvertReport {
+    /// The configuration.
+    pub configuration: ManifestNode,
+    /// The new routes: the documents that had routes, and those of releases.
+    pub routes: Vec<ManifestNode>,
+    /// What is not exact, by file and line.
+    pub notes: Vec<ConversionNote>,
+}
+
+/// Converts the resources of these files.
+pub fn convert(files: &[PathBuf], choices: &Choices) -> Result<ConvertReport> {
+    let set = source::read_all(files)?;
     let log = NoteLog::default();
     let files = input::documents(&set, &log);
     let mut converted = Converted::default();
     let resources = input::resources(&files, &log);
     // Releases change the weights of routes, so the routes come first.
     for resource in &resources {
-        let is_read = routes_of(resource, &choices, &mut converted);
+        let is_read = routes_of(resource, choices, &mut converted);
         converted.sources += usize::from(is_read);
     }
     for resource in &resources {
-        let is_read = release_of(resource, &resources, &choices, &mut converted);
+        let is_read = release_of(resource, &resources, choices, &mut converted);
         converted.sources += usize::from(is_read);
     }
     converted.sort();
@@ -179,8 +183,25 @@ pub fn run(args: &ConvertArgs, format: Format) -> Result<ExitCode> {
         .context("the configuration would be invalid, so nothing is written")?;
     let mut notes = log.into_notes();
     notes.sort_by(|one, two| (&one.file, one.line).cmp(&(&two.file, two.line)));
-    print(args, format, &configuration, &converted.routes, &notes)?;
-    let worst = notes.iter().map(|note| note.loss).max();
+    Ok(ConvertReport {
+        configuration,
+        routes: converted.routes,
+        notes,
+    })
+}
+
+/// Runs the verb.
+pub fn run(args: &ConvertArgs, format: Format) -> Result<ExitCode> {
+    let choices = Choices {
+        identity: args.identity.clone(),
+        random: args.random,
+        start: args.start.clone(),
+        stable: args.stable.clone(),
+        namespace: args.namespace.clone(),
+    };
+    let report = convert(&args.files, &choices)?;
+    print(args, format, &report)?;
+    let worst = report.notes.iter().map(|note| note.loss).max();
     Ok(ExitCode::from(match worst {
         Some(Loss::Impossible) => 2,
         Some(Loss::Approximate) => 1,
@@ -221,15 +242,14 @@ fn release_of(
     true
 }
 
-fn print(
-    args: &ConvertArgs,
-    format: Format,
-    configuration: &ManifestNode,
-    routes: &[ManifestNode],
-    notes: &[ConversionNote],
-) -> Result<()> {
+fn print(args: &ConvertArgs, format: Format, report: &ConvertReport) -> Result<()> {
+    let ConvertReport {
+        configuration,
+        routes,
+        notes,
+    } = report;
     let mut out = anstream::stdout().lock();
-    let routes = if args.routes { routes } else { &[] };
+    let routes = if args.routes { &routes[..] } else { &[] };
     if format == Format::Json {
         let value = |node: &ManifestNode| -> Result<Value> {
             Ok(serde_json::from_str(&crate::manifest::json::write(node))?)

@@ -126,6 +126,13 @@ fn a_configuration_has_no_text_that_the_source_or_the_user_did_not_write() {
                 || GENERATED.contains(&&*found)
                 // Names of a service in the cluster.
                 || found.contains(".svc");
+            // Flagger gives its services these names.
+            let ends = ["-primary", "-canary"];
+            let found = ends
+                .iter()
+                .find_map(|end| found.strip_suffix(end))
+                .unwrap_or(&found)
+                .to_owned();
             let name = found.rsplit_once('-').map_or(&*found, |(name, number)| {
                 if number.parse::<u32>().is_ok() {
                     name
