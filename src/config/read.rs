@@ -6,7 +6,7 @@
 use std::cell::Cell;
 
 use crate::json::Tree;
-use crate::json::error::{ErrorKind, Path};
+use crate::json::error::{ErrorKind, Errors, Path};
 
 /// A type that can be read from a value of a tree.
 pub(super) trait Read<'t>: Sized {
@@ -24,14 +24,18 @@ pub(super) trait Read<'t>: Sized {
 pub(super) fn read<'t, T: Read<'t>>(value: &'t Tree<'t>, at: Path<'_>) -> Option<T> {
     let errors = Cell::default();
     let read = T::read(Some(value), at.collecting_in(&errors));
+    fits(errors, at).then_some(read)
+}
+
+/// Whether there are no errors; the first one is added. Once in the module, not once per type.
+#[inline(never)]
+fn fits(errors: Cell<Errors>, at: Path<'_>) -> bool {
     let first = errors.into_inner().into_first();
-    match first {
-        None => Some(read),
-        Some(error) => {
-            at.add(error);
-            None
-        }
+    let fits = first.is_none();
+    if let Some(error) = first {
+        at.add(error);
     }
+    fits
 }
 
 /// Adds the error that a value has the wrong type. If it is absent, its object has added an error.
