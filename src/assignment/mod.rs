@@ -9,7 +9,10 @@
 //! same header, so it counts only if its sender is trusted ([`Trust`]); without `trust` it
 //! never does. Decisions of an earlier divvy filter of the same chain are always read. A rollout inherits the member of its own name if it has that version. All
 //! other members are forwarded byte for byte, for a proxy further downstream.
+//!
+//! The same text can also be a member of W3C [`baggage`], which applications forward by themselves.
 
+pub mod baggage;
 mod read;
 mod trust;
 mod write;
@@ -42,17 +45,21 @@ pub struct AssignmentMember {
 /// Where decisions of upstream proxies are read, and whose are inherited.
 #[derive(Clone, Debug)]
 pub struct Inheritance {
-    /// The assignment header.
+    /// The header that has them.
     pub header: HeaderId,
+    /// The member of `baggage` that has them; `None`: the whole header is the assignment.
+    pub member: Option<Box<str>>,
     /// The trusted senders.
     pub trust: Trust,
 }
 
 /// An earlier divvy filter of the same chain, which decided this request too.
 #[derive(Clone, Copy, Debug)]
-pub struct EarlierFilter {
-    /// The assignment header, which that filter wrote.
-    pub assignment: HeaderId,
+pub struct EarlierFilter<'a> {
+    /// The header in which that filter wrote its decisions.
+    pub header: HeaderId,
+    /// The member of `baggage` that has them; `None`: the whole header is the assignment.
+    pub member: Option<&'a str>,
     /// Whether it wrote the route header, so that its decisions are final.
     pub routes: bool,
 }
@@ -61,7 +68,7 @@ pub struct EarlierFilter {
 #[derive(Debug)]
 pub struct UpstreamDecisions<'a, 'r> {
     inheritance: Option<&'a Inheritance>,
-    earlier: Option<EarlierFilter>,
+    earlier: Option<EarlierFilter<'a>>,
     request: &'a Request<'r>,
     members: OnceCell<Vec<AssignmentMember>>,
 }
@@ -71,7 +78,7 @@ impl<'a, 'r> UpstreamDecisions<'a, 'r> {
     pub const fn new(
         request: &'a Request<'r>,
         inheritance: Option<&'a Inheritance>,
-        earlier: Option<EarlierFilter>,
+        earlier: Option<EarlierFilter<'a>>,
     ) -> Self {
         Self {
             inheritance,
@@ -83,9 +90,12 @@ impl<'a, 'r> UpstreamDecisions<'a, 'r> {
 
     /// All members, if the sender is trusted.
     pub fn members(&self) -> &[AssignmentMember] {
-        let (header, trust) = match (self.earlier, self.inheritance) {
-            (Some(earlier), _) => (earlier.assignment, None),
-            (None, Some(inheritance)) => (inheritance.header, Some(&inheritance.trust)),
+        let (header, member, trust) = match (self.earlier, self.inheritance) {
+            (Some(earlier), _) => (earlier.header, earlier.member, None),
+            (None, Some(inheritance)) => {
+                let member = inheritance.member.as_deref();
+                (inheritance.header, member, Some(&inheritance.trust))
+            }
             (None, None) => return &[],
         };
         self.members.get_or_init(|| {
@@ -96,6 +106,10 @@ impl<'a, 'r> UpstreamDecisions<'a, 'r> {
             // After the header, because it costs a host call.
             if trust.is_some_and(|trust| !trust.holds(self.request.environment())) {
                 return Vec::new();
+            }
+            if let Some(name) = member {
+                let text = baggage::find(self.request.lines(header), name);
+                return dictionary(&text.unwrap_or_default()).unwrap_or_default();
             }
             // Several lines are one list.
             let mut whole = first.to_vec();

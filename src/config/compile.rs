@@ -19,7 +19,7 @@ use crate::policy::{Features, Policy, Rollout};
 /// themselves, to report their errors too.
 pub(super) fn compile(root: Path<'_>, tree: &Tree<'_>) -> Option<Policy> {
     if let Some(config) = read::read(tree, root) {
-        return Some(compile_config(root, config, true));
+        return Some(compile_config(root, config, tree, true));
     }
     let lists = spec::ConfigSpec {
         version: None,
@@ -31,7 +31,7 @@ pub(super) fn compile(root: Path<'_>, tree: &Tree<'_>) -> Option<Policy> {
         response_header: None,
         rollouts: list(tree.get("rollouts")),
     };
-    compile_config(root, lists, false);
+    compile_config(root, lists, tree, false);
     None
 }
 
@@ -40,18 +40,14 @@ fn list<'t, T: Read<'t>>(value: Option<&'t Tree<'t>>) -> Option<T> {
 }
 
 /// `whole` is false if only the lists could be read: then an absent field is not an error.
-fn compile_config(root: Path<'_>, config: spec::ConfigSpec<'_>, whole: bool) -> Policy {
+fn compile_config(
+    root: Path<'_>,
+    config: spec::ConfigSpec<'_>,
+    tree: &Tree<'_>,
+    whole: bool,
+) -> Policy {
     let mut build = Build::new(Registry::new(root.field("headers"), config.headers));
-    // The headers that divvy writes must be known before any condition is compiled, because none
-    // may read them. Their errors are added later, with their rollout.
-    if let Some(rollouts) = &config.rollouts {
-        for expose in rollouts.raw().filter_map(|rollout| rollout.get("expose")) {
-            for (field, wanted) in [("group", HeaderUse::Group), ("id", HeaderUse::Id)] {
-                let name = expose.get(field).and_then(Tree::text).unwrap_or_default();
-                build.headers.own(Path::SILENT, name, wanted);
-            }
-        }
-    }
+    build.headers.own_all(tree);
     let response_header = config.response_header.and_then(|name| {
         let at = root.field("responseHeader");
         let name = names::own_header(at, name)?;
@@ -76,7 +72,10 @@ fn compile_config(root: Path<'_>, config: spec::ConfigSpec<'_>, whole: bool) -> 
     build.has_holdout = config.holdout.is_some() || !whole;
     build.holdout = identity::holdout(root.field("holdout"), config.holdout);
     let (rollouts, scopes) = rollouts(root.field("rollouts"), config.rollouts, &mut build);
-    let (names, reserved_headers, written_headers) = build.headers.into_parts();
+    let written_headers = build.headers.written_headers();
+    let identity_input = build.headers.identity_input();
+    let headers = build.headers;
+    let reserved_headers = headers.owned;
     let mut response_headers: Vec<Box<str>> = Vec::new();
     response_headers.extend(response_header.as_deref().map(Into::into));
     for expose in rollouts
@@ -102,9 +101,11 @@ fn compile_config(root: Path<'_>, config: spec::ConfigSpec<'_>, whole: bool) -> 
         inheritance,
         reserved_headers,
         written_headers,
+        identity_input,
+        own_entries: headers.shared,
         response_header: response_header.map(Into::into),
         response_headers,
-        names,
+        names: headers.names,
         rollouts,
         scopes,
         features,

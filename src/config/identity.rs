@@ -127,7 +127,7 @@ fn source(
     }
     let headers = &mut build.headers;
     if let Some(name) = raw.header {
-        let id = headers.read(at.field("header"), name)?;
+        let id = headers.read_identity(at.field("header"), name)?;
         return Some(IdentitySource::Header(id));
     }
     if let Some(name) = raw.cookie {

@@ -42,6 +42,10 @@ pub const MAX_PAUSES: usize = 20;
 /// call per request.
 pub const MAX_STRIPPED: usize = 11;
 
+/// Maximum number of labels and baggage members that divvy writes: each entry of a client's header is
+/// compared with them.
+pub const MAX_LABELS: usize = 32;
+
 /// Pattern of the name of a rollout, which is also a key of the assignment (RFC 9651).
 pub const ROLLOUT_NAME: &str = "[a-z][a-z0-9._-]{0,63}";
 /// Pattern of the name of a version, rule, salt, layer and holdout.
@@ -89,5 +93,7 @@ pub const ON_BREACH: [&str; 3] = ["rollback", "freeze", "observe"];
 pub const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 /// The types of a token claim; an identity cannot be a list.
 pub const CLAIM_TYPES: [&str; 4] = ["string", "number", "bool", "list"];
+/// The values of `from` in `trust`.
+pub const TRUST_FROM: [&str; 2] = ["assignment", "baggage"];
 /// The values of `sameSite`.
 pub const SAME_SITE: [&str; 3] = ["Strict", "Lax", "None"];

@@ -22,6 +22,7 @@ mod read;
 mod registry;
 mod rollout;
 mod scope;
+mod shared;
 mod spec;
 mod strategy;
 mod trust;
@@ -110,12 +111,12 @@ pub fn inert(bytes: &[u8]) -> Policy {
     let hash = tree
         .as_ref()
         .map_or_else(|| json::hash(0, bytes), Tree::hash);
-    let (names, reserved_headers, _) =
-        registry::Registry::to_strip(&tree.unwrap_or_default()).into_parts();
+    let headers = registry::Registry::to_strip(&tree.unwrap_or_default());
     Policy {
         fingerprint: folded(hash),
-        names,
-        reserved_headers,
+        names: headers.names,
+        reserved_headers: headers.owned,
+        own_entries: headers.shared,
         ..Policy::default()
     }
 }

@@ -19,10 +19,11 @@ const CUT_BY_ISTIO: [&str; 8] = [
 ];
 
 /// Headers that others write. Overwriting one breaks the request or its receiver.
-const STANDARD_HEADERS: [&str; 30] = [
+const STANDARD_HEADERS: [&str; 33] = [
     "accept",
     "access-control-request-method",
     "authorization",
+    "baggage",
     "cache-control",
     "connection",
     "content-encoding",
@@ -41,6 +42,8 @@ const STANDARD_HEADERS: [&str; 30] = [
     "server",
     "set-cookie",
     "te",
+    "traceparent",
+    "tracestate",
     "trailer",
     "transfer-encoding",
     "upgrade",

@@ -5,7 +5,7 @@ use super::names;
 use super::spec::{self, OneOrMany};
 use crate::json::Tree;
 use crate::json::error::Path;
-use crate::policy::{DEFAULT_HEADERS, HeaderRole, ReservedHeader};
+use crate::policy::{DEFAULT_HEADERS, HeaderRole, OwnEntry, ReservedHeader};
 use crate::request::{Claim, ClaimId, ClaimType, CookieId, HeaderId, LabelId, Names, QueryId};
 
 /// The default metadata key of a token's payload, as in Istio.
@@ -13,12 +13,15 @@ const DEFAULT_PAYLOAD: &str = "payload";
 
 /// Gives an ID to everything that is read from a request.
 pub(super) struct Registry {
-    names: Names,
-    owned: Vec<ReservedHeader>,
+    pub names: Names,
+    pub owned: Vec<ReservedHeader>,
     /// The use of each header in `owned`.
     uses: Vec<HeaderUse>,
     /// Roles whose header has an error.
     invalid: Vec<HeaderRole>,
+    /// The member of `baggage` for the assignment.
+    pub member: Option<Box<str>>,
+    pub shared: Vec<OwnEntry>,
     too_many_claims: bool,
 }
 
@@ -42,10 +45,16 @@ impl Registry {
             owned: Vec::new(),
             uses: Vec::new(),
             invalid: Vec::new(),
+            member: None,
+            shared: Vec::new(),
             too_many_claims: false,
         };
         let written_by_default = raw.is_none();
         let named = raw.map(|raw| {
+            headers.member = raw.baggage.map(|member| {
+                names::other(at.field("baggage"), member);
+                member.into()
+            });
             [
                 ("route", raw.route, HeaderRole::Route),
                 ("assignment", raw.assignment, HeaderRole::Assignment),
@@ -82,11 +91,19 @@ impl Registry {
         let rollouts = config.get("rollouts").map_or(&[][..], Tree::elements);
         let exposed = rollouts.iter().map(|rollout| rollout.get("expose"));
         let objects = [config.get("headers")].into_iter().chain(exposed);
-        for (_, name) in objects.flatten().flat_map(Tree::members) {
+        for (field, name) in objects.flatten().flat_map(Tree::members) {
             if headers.owned.len() >= MAX_STRIPPED {
                 break;
             }
             let name = name.text().unwrap_or_default();
+            // Clients may send it if an identity is read from it.
+            if field == "identity" && is_read(config, name) {
+                continue;
+            }
+            if field == "baggage" {
+                headers.member = Some(name.into());
+                continue;
+            }
             let valid = names::own_header(Path::SILENT, name);
             if let Some(name) = valid
                 && headers.find(&name).is_none()
@@ -97,6 +114,7 @@ impl Registry {
         for header in &mut headers.uses {
             *header = HeaderUse::Strip;
         }
+        headers.share(rollouts);
         headers
     }
 
@@ -133,6 +151,7 @@ impl Registry {
         self.owned.push(ReservedHeader {
             name: name.into(),
             id,
+            is_input: false,
         });
         self.uses.push(wanted);
         id
@@ -140,10 +159,8 @@ impl Registry {
 
     /// The header for this role.
     pub(super) fn written(&self, role: HeaderRole) -> Option<HeaderId> {
-        let place = self
-            .uses
-            .iter()
-            .position(|of| *of == HeaderUse::Written(role));
+        let mut uses = self.uses.iter();
+        let place = uses.position(|of| *of == HeaderUse::Written(role));
         self.owned.get(place?).map(|header| header.id)
     }
 
@@ -155,7 +172,8 @@ impl Registry {
     /// The ID of a header to read.
     pub(super) fn read(&mut self, at: Path<'_>, name: &str) -> Option<HeaderId> {
         let name = names::header(at, name)?;
-        if self.find(&name).is_some() {
+        let own = self.find(&name).and_then(|(id, _)| id.own_index());
+        if own.is_some_and(|own| self.owned.get(own).is_some_and(|header| !header.is_input)) {
             let message = format_args!(
                 "{name:?} cannot be read: divvy writes it and removes it from requests"
             );
@@ -163,6 +181,17 @@ impl Registry {
             return None;
         }
         Some(self.names.header(&name))
+    }
+
+    /// The ID of a header that is a source of the identity. divvy may write the identity there too.
+    pub(super) fn read_identity(&mut self, at: Path<'_>, name: &str) -> Option<HeaderId> {
+        let own = self.find(&name.to_ascii_lowercase());
+        if let Some((id, HeaderUse::Written(HeaderRole::Identity))) = own {
+            let header = self.owned.get_mut(id.own_index()?)?;
+            header.is_input = true;
+            return Some(id);
+        }
+        self.read(at, name)
     }
 
     /// The ID of a header that Envoy writes.
@@ -187,6 +216,14 @@ impl Registry {
         let header = self.read(at.field("header"), raw.header);
         let valid = names::label_key(at.field("key"), raw.key);
         let header = header.filter(|_| valid)?;
+        if self.is_own_label(header, raw.key) {
+            let key = raw.key;
+            let message = format_args!(
+                "{key:?} cannot be read: divvy writes this label and removes it from requests"
+            );
+            at.field("key").error(message);
+            return None;
+        }
         Some(self.names.label(header, raw.key))
     }
 
@@ -240,15 +277,34 @@ impl Registry {
         Some((id?, kind))
     }
 
-    pub(super) fn into_parts(self) -> (Names, Vec<ReservedHeader>, Vec<(HeaderRole, HeaderId)>) {
+    /// The reserved headers that requests get, with what they carry.
+    pub(super) fn written_headers(&self) -> Vec<(HeaderRole, HeaderId)> {
         let written = self.owned.iter().zip(&self.uses);
         let written = written.filter_map(|(header, wanted)| match wanted {
             HeaderUse::Written(role) => Some((*role, header.id)),
             _ => None,
         });
-        let written = written.collect();
-        (self.names, self.owned, written)
+        written.collect()
     }
+
+    /// The identity header, if clients may send it.
+    pub(super) fn identity_input(&self) -> Option<HeaderId> {
+        let input = self.owned.iter().find(|header| header.is_input);
+        input.map(|header| header.id)
+    }
+}
+
+/// Whether an identity source of a configuration reads this header.
+fn is_read(config: &Tree<'_>, name: &str) -> bool {
+    let rollouts = config.get("rollouts").map_or(&[][..], Tree::elements);
+    for object in std::iter::once(config).chain(rollouts) {
+        for source in object.get("identity").map_or(&[][..], Tree::elements) {
+            if source.text_at(&["header"]).eq_ignore_ascii_case(name) {
+                return true;
+            }
+        }
+    }
+    false
 }
 
 /// The fields of a claim in a source.

@@ -81,11 +81,11 @@ fn compile_with(
     let (strategy, ramp) = strategy.map_or((None, None), |(strategy, ramp)| (Some(strategy), ramp));
     let revision = raw.revision.unwrap_or_default();
     names::revision(at.field("revision"), revision);
-    let label = format!("{}@{revision}", raw.name);
+    let attempt = format!("{}@{revision}", raw.name);
     let expose = raw
         .expose
         .as_ref()
-        .map(|raw| expose(at.field("expose"), raw, label, build));
+        .map(|raw| expose(at.field("expose"), raw, attempt, build));
     let sticky = raw.sticky.as_ref().map(|raw| {
         let of = (salt, revision);
         cookies::sticky(at.field("sticky"), raw, of, strategy.as_ref(), build)
@@ -136,16 +136,26 @@ fn compile_with(
     })
 }
 
-fn expose(at: Path<'_>, raw: &spec::ExposeSpec<'_>, label: String, build: &mut Build) -> Expose {
-    if raw.group.is_none() && raw.id.is_none() {
-        at.error("has no header: write group, id or both");
+fn expose(at: Path<'_>, raw: &spec::ExposeSpec<'_>, attempt: String, build: &mut Build) -> Expose {
+    let has_header = raw.group.is_some() || raw.id.is_some();
+    if !has_header && raw.label.is_none() {
+        at.error("has no header: write group, id, label or several of them");
+    } else if !has_header && raw.response.is_some() {
+        let message = "has no effect without group or id: leave it out";
+        at.field("response").error(message);
     }
+    let label = raw.label.as_ref();
+    let label = label.and_then(|raw| {
+        let at = at.field("label");
+        build.headers.own_label(at, raw.header, raw.key)
+    });
     let mut own =
         |field, name: Option<&str>, wanted| build.headers.own(at.field(field), name?, wanted);
     Expose {
         group: own("group", raw.group, HeaderUse::Group),
         id: own("id", raw.id, HeaderUse::Id),
-        label: label.into(),
+        attempt: attempt.into(),
+        label,
         response: raw.response.unwrap_or_default(),
     }
 }

@@ -88,10 +88,11 @@ specs! {
         "rollouts" => rollouts: Option<Items<'t, RolloutSpec<'t>>>,
     }
 
-    /// One of the fields or both.
+    /// `principals`, `workload` or both.
     struct TrustSpec<'t> {
         "principals" => principals: Option<Items<'t, &'t str>>,
         "workload" => workload: Option<bool>,
+        "from" => from: Option<&'t str>,
     }
 
     struct HoldoutSpec<'t> {
@@ -104,6 +105,7 @@ specs! {
         "assignment" => assignment: Option<&'t str>,
         "mirror" => mirror: Option<&'t str>,
         "identity" => identity: Option<&'t str>,
+        "baggage" => baggage: Option<&'t str>,
     }
 
     /// Exactly one source, and what belongs to a `jwtClaim`.
@@ -169,6 +171,7 @@ specs! {
     struct ExposeSpec<'t> {
         "group" => group: Option<&'t str>,
         "id" => id: Option<&'t str>,
+        "label" => label: Option<LabelSpec<'t>>,
         "response" => response: Option<bool>,
     }
 

@@ -1,12 +1,13 @@
 //! Trust: whose decisions are accepted.
 
 use super::build::Build;
-use super::limits::MAX_PRINCIPALS;
+use super::limits::{MAX_PRINCIPALS, TRUST_FROM};
 use super::spec;
 use super::values::only_true;
 use crate::assignment::{Inheritance, Principal, Trust};
 use crate::json::error::Path;
 use crate::policy::HeaderRole;
+use crate::request::HeaderId;
 
 const NO_URI: &str =
     "is not the URI of a peer, such as spiffe://cluster.local/ns/istio-system/sa/gateway";
@@ -31,18 +32,41 @@ pub(super) fn compile(
     if let Some(flag) = raw.workload {
         only_true(at.field("workload"), flag);
     }
-    let header = build.headers.written(HeaderRole::Assignment);
-    if header.is_none() && !build.headers.has(HeaderRole::Assignment) {
-        at.error("needs a header: name it in headers.assignment");
-    }
+    let (header, member) = source(at, raw.from, build)?;
     let trust = Trust {
         principals: principals.unwrap_or_default(),
         workload: raw.workload.unwrap_or_default(),
     };
     Some(Inheritance {
-        header: header?,
+        header,
+        member,
         trust,
     })
+}
+
+/// The header that has the decisions, and the member if it is baggage.
+fn source(at: Path<'_>, from: Option<&str>, build: &Build) -> Option<(HeaderId, Option<Box<str>>)> {
+    match from {
+        None | Some("assignment") => {
+            let header = build.headers.written(HeaderRole::Assignment);
+            if header.is_none() && !build.headers.has(HeaderRole::Assignment) {
+                at.error("needs a header: name it in headers.assignment");
+            }
+            Some((header?, None))
+        }
+        Some("baggage") => {
+            let found = build.headers.baggage();
+            if found.is_none() {
+                at.field("from")
+                    .error("needs a member: name it in headers.baggage");
+            }
+            found.map(|(header, member)| (header, Some(member)))
+        }
+        Some(other) => {
+            at.field("from").unknown_name(other, TRUST_FROM.into_iter());
+            None
+        }
+    }
 }
 
 fn principal(at: Path<'_>, text: &str) -> Option<Principal> {

@@ -52,8 +52,9 @@ pub struct Outcome<'a> {
     pub mirror: Option<(RolloutId, VersionId)>,
     /// Upstream decisions for proxies further downstream.
     pub forwarded: Vec<AssignmentMember>,
-    /// Headers that an earlier divvy filter of the chain wrote. They stay as they are, except the
-    /// assignment, to which these decisions are added.
+    /// Headers that stay as they are: those that an earlier divvy filter of the chain wrote, except
+    /// that these decisions are added to the assignment; and an identity that clients send, if none was
+    /// looked for.
     pub kept: Vec<HeaderId>,
     /// Whether the request is a CORS preflight.
     pub is_preflight: bool,
@@ -84,9 +85,10 @@ pub fn decide_traced<'a>(
     trace: &mut impl Trace,
 ) -> Outcome<'a> {
     let visitor = policy.visitor(request);
-    let kept = policy.written_before(request);
+    let mut kept = policy.written_before(request);
     let found = policy.scopes.find(request);
     if found.is_empty() && policy.inheritance.is_none() {
+        kept.extend(policy.identity_input);
         return Outcome {
             kept,
             ..Outcome::default()
@@ -94,8 +96,13 @@ pub fn decide_traced<'a>(
     }
     let is_routed = policy.has_role(&kept, HeaderRole::Route).is_some();
     let earlier = policy.has_role(&kept, HeaderRole::Assignment);
-    let earlier = earlier.map(|assignment| EarlierFilter {
-        assignment,
+    let earlier = earlier.map(|header| (header, None)).or_else(|| {
+        let (header, member) = policy.baggage_before(request)?;
+        Some((header, Some(member)))
+    });
+    let earlier = earlier.map(|(header, member)| EarlierFilter {
+        header,
+        member,
         routes: is_routed,
     });
     let upstream = UpstreamDecisions::new(request, policy.inheritance.as_ref(), earlier);
@@ -127,6 +134,14 @@ pub fn decide_traced<'a>(
     } else {
         None
     };
+    if let Some(input) = policy.identity_input {
+        let owner = policy.route_owner(&decisions);
+        let own = owner.and_then(|owner| own_visitors.get(owner.rollout));
+        // It keeps what the client sent unless its identity was looked for.
+        if is_preflight || !own.unwrap_or(&visitor).was_looked_for() {
+            kept.push(input);
+        }
+    }
     let forwarded = upstream.into_forwarded(|member| is_inherited(policy, &decisions, member));
     Outcome {
         decisions,

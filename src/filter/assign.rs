@@ -27,7 +27,8 @@ pub(super) fn assign<H: Host>(
     let policy = &configuration.active.policy;
     let chain = ChainHeaders::new(exchange, Message::Request, configuration.vm.plugins.get());
     // Without rollouts no header is read: looking for divvy's own headers costs less.
-    if policy.rollouts.is_empty() && policy.inheritance.is_none() {
+    let is_idle = policy.rollouts.is_empty() && policy.inheritance.is_none();
+    if is_idle && policy.own_entries.is_empty() {
         strip_present(policy, exchange, &chain);
         return BegunRequest::default();
     }
@@ -49,7 +50,12 @@ pub(super) fn assign<H: Host>(
         let outcome = decide::decide(policy, &request);
         writes = !(outcome.decisions.is_empty() && outcome.forwarded.is_empty());
         let mut buffer = configuration.buffer.take();
-        output::change_request(policy, &request, &outcome, &mut buffer, change);
+        if output::change_request(policy, &request, &outcome, &mut buffer, change) {
+            let counter = configuration.full_baggage;
+            counter
+                .into_iter()
+                .for_each(|counter| configuration.vm.host.increment(counter));
+        }
         configuration.buffer.set(buffer);
         if policy.features.sets_cookies {
             assigned.cookies = output::cookies(policy, &outcome);
@@ -109,7 +115,7 @@ fn fall_back(policy: &Policy, exchange: &impl Exchange, assigned: &mut BegunRequ
 
 /// Removes those of divvy's headers that the request has and no earlier filter of the chain wrote.
 fn strip_present<X: Exchange>(policy: &Policy, exchange: &X, chain: &ChainHeaders<'_, X>) {
-    for header in &policy.reserved_headers {
+    for header in output::stripped(policy) {
         if !exchange.lacks(Message::Request, &header.name) && !chain.contains(&header.name) {
             let _ = exchange.remove(Message::Request, &header.name);
         }

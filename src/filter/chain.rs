@@ -11,6 +11,8 @@
 use std::cell::OnceCell;
 
 use super::host::{Exchange, Message};
+use crate::output;
+use crate::policy::Policy;
 
 /// The headers of one message that other divvy filters of the chain wrote.
 pub struct ChainHeaders<'a, X> {
@@ -66,4 +68,28 @@ impl<'a, X: Exchange> ChainHeaders<'a, X> {
         let read = || self.exchange.chain_headers(self.message);
         self.names.get_or_init(|| read().unwrap_or_default())
     }
+}
+
+/// Names of the headers of requests and of responses that only this filter writes, and of its entries
+/// in headers of others: a line each.
+pub fn header_names(policy: &Policy) -> [Box<str>; 2] {
+    let mut request = String::new();
+    for header in output::stripped(policy) {
+        add_line(&mut request, &header.name);
+    }
+    for entry in &policy.own_entries {
+        add_line(&mut request, &entry.name);
+    }
+    let mut response = String::new();
+    for name in &policy.response_headers {
+        add_line(&mut response, name);
+    }
+    [request.into(), response.into()]
+}
+
+fn add_line(lines: &mut String, line: &str) {
+    if !lines.is_empty() {
+        lines.push('\n');
+    }
+    lines.push_str(line);
 }

@@ -4,17 +4,19 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::active::{ActivePolicy, DEFINED_AT_ONCE};
+use super::chain;
 use super::facts::Facts;
 use super::gauges::Gauges;
-use super::host::Host;
+use super::host::{Host, MetricId};
 use super::marks::{self, Marks};
+use super::metrics;
 use super::vm::Vm;
 use super::watch::Watch;
 use crate::config::Errors;
 use crate::decision::Decision;
 use crate::guardrail::{self, Arm};
 use crate::output;
-use crate::policy::{Metrics, Policy, RolloutId};
+use crate::policy::{Metrics, RolloutId};
 use crate::response::FinishedRequest;
 
 /// Seconds between two messages about a configuration that was accepted inert.
@@ -56,6 +58,8 @@ pub struct Configuration<H> {
     /// Names of the reserved headers of requests and of responses, a line each, for later divvy
     /// filters of the chain.
     pub(super) header_names: [Box<str>; 2],
+    /// Counter of requests whose baggage has no room for the assignment.
+    pub(super) full_baggage: Option<MetricId>,
     /// Buffer for header values, reused by all requests.
     pub(super) buffer: Cell<Vec<u8>>,
 }
@@ -81,9 +85,10 @@ impl<H: Host> Configuration<H> {
     ) -> Self {
         let late = active.policy.rollouts.len().saturating_sub(DEFINED_AT_ONCE);
         Self {
+            full_baggage: metrics::full_baggage(&vm, plugin, &active.policy),
             watch: Watch::new(plugin, &active.policy),
             moving: active.policy.moving(),
-            header_names: header_names(&active.policy),
+            header_names: chain::header_names(&active.policy),
             plugin: plugin.into(),
             gauges: vm.gauges(plugin),
             vm,
@@ -354,12 +359,6 @@ impl<H: Host> Configuration<H> {
             );
         }
     }
-}
-
-fn header_names(policy: &Policy) -> [Box<str>; 2] {
-    let reserved = policy.reserved_headers.iter().map(|header| &*header.name);
-    let response = policy.response_headers.iter().map(|name| &**name);
-    [reserved.collect::<Vec<_>>(), response.collect()].map(|names| names.join("\n").into())
 }
 
 /// Logs the errors of a configuration, a line each.

@@ -1,9 +1,11 @@
-//! Counters and histograms that are defined at their first use.
+//! Counters and histograms, most of which are defined at their first use.
 
 use std::cell::Cell;
 
 use super::host::{Host, MetricId, MetricKind};
 use super::vm::Vm;
+use crate::output;
+use crate::policy::{EntryForm, Policy};
 
 /// A series and its number. A configuration has many of them, and each request uses a few.
 #[derive(Debug)]
@@ -33,4 +35,16 @@ impl Series {
         let id = self.0.get();
         (id != Self::REFUSED).then_some(id)
     }
+}
+
+/// The counter of requests whose baggage has no room for the assignment; `None` for a policy that
+/// writes no baggage.
+pub fn full_baggage<H: Host>(vm: &Vm<H>, plugin: &str, policy: &Policy) -> Option<MetricId> {
+    let mut entries = policy.own_entries.iter();
+    let writes = entries.any(|entry| entry.form == EntryForm::Baggage);
+    if !writes {
+        return None;
+    }
+    let name = output::series(&[("divvy_plugin", plugin)], "divvy_baggage_full_total");
+    vm.metric(MetricKind::Counter, &name)
 }

@@ -73,6 +73,11 @@ impl<'a, 'r> Visitor<'a, 'r> {
         found.or_else(|| self.minted.into_inner().flatten())
     }
 
+    /// Whether the identity was looked for.
+    pub fn was_looked_for(&self) -> bool {
+        self.found.get().is_some()
+    }
+
     fn found(&self) -> Option<&Identity<'a>> {
         self.found
             .get_or_init(|| self.identification.find(self.request))

@@ -29,6 +29,17 @@ impl<'j> Tree<'j> {
         }
     }
 
+    /// The text at a path of keys; empty if there is none.
+    // Configurations may be slow: inlined, it is in many places.
+    #[inline(never)]
+    pub(crate) fn text_at(&self, path: &[&str]) -> &str {
+        let mut value = Some(self);
+        for key in path {
+            value = value.and_then(|value| value.get(key));
+        }
+        value.and_then(Self::text).unwrap_or_default()
+    }
+
     pub(crate) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),

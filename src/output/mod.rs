@@ -5,6 +5,7 @@
 mod cookies;
 mod response;
 mod series;
+mod shared;
 
 use cookies::carry_minted;
 pub use cookies::{cookies, minted_cookie};
@@ -17,7 +18,7 @@ use crate::assignment::{write_decision, write_member};
 use crate::decide::Outcome;
 use crate::decision::Decision;
 use crate::identity::Origin;
-use crate::policy::{HeaderRole, Policy, Version};
+use crate::policy::{HeaderRole, Policy, ReservedHeader, Version};
 use crate::request::{HeaderId, Request};
 
 /// A change to one header.
@@ -32,23 +33,27 @@ pub enum HeaderChange<'p, 'v> {
 /// Passes the changes to a request's headers to `change`. Every reserved header that arrived is
 /// replaced or removed, so that no client chooses a version by sending one; those in
 /// [`Outcome::kept`] did not come from a client. `text` is a buffer
-/// that requests share.
+/// that requests share. Whether `baggage` has no room for the assignment.
 pub fn change_request<'p>(
     policy: &'p Policy,
     request: &Request<'_>,
     outcome: &Outcome<'_>,
     text: &mut Vec<u8>,
     mut change: impl FnMut(HeaderChange<'p, '_>),
-) {
+) -> bool {
     if policy.features.sets_cookies && carry_minted(policy, request, outcome, text) {
         change(HeaderChange::Set("cookie", text));
     }
     let mut arrived = request.header_ids();
     if arrived.any(|id| policy.reserved_header(id).is_some()) {
-        replace(policy, request, outcome, text, change);
+        replace(policy, request, outcome, text, &mut change);
     } else {
         set(policy, outcome, text, |_, made| change(made));
     }
+    if policy.own_entries.is_empty() {
+        return false;
+    }
+    shared::change(policy, request, outcome, text, change)
 }
 
 /// Sets headers, and removes the other reserved headers that arrived, unless an earlier filter of
@@ -116,7 +121,7 @@ pub fn change_blindly<'p>(
     mut change: impl FnMut(HeaderChange<'p, '_>),
 ) {
     let exposed = exposed(policy, &outcome.decisions);
-    for header in &policy.reserved_headers {
+    for header in stripped(policy) {
         let mut written = policy.written_headers.iter();
         let role = written.find(|(role, id)| *id == header.id && *role != HeaderRole::Route);
         let mut text = Vec::new();
@@ -127,14 +132,21 @@ pub fn change_blindly<'p>(
             None => HeaderChange::Remove(&header.name),
         });
     }
+    shared::remove(policy, change);
 }
 
-/// Removes every reserved header, whether or not it is there.
-pub fn strip<'p>(policy: &'p Policy, change: impl FnMut(HeaderChange<'p, 'static>)) {
-    let removed = policy.reserved_headers.iter();
-    removed
-        .map(|header| HeaderChange::Remove(&header.name))
-        .for_each(change);
+/// Removes every reserved header and every shared one, whether or not it is there.
+pub fn strip<'p>(policy: &'p Policy, mut change: impl FnMut(HeaderChange<'p, 'static>)) {
+    for header in stripped(policy) {
+        change(HeaderChange::Remove(&header.name));
+    }
+    shared::remove(policy, change);
+}
+
+/// The reserved headers that clients may not send.
+pub fn stripped(policy: &Policy) -> impl Iterator<Item = &ReservedHeader> {
+    let headers = policy.reserved_headers.iter();
+    headers.filter(|header| !header.is_input)
 }
 
 /// The value of a reserved header, if it has one for this outcome. `text` is a buffer for it.
@@ -174,7 +186,7 @@ fn exposed<'p>(policy: &'p Policy, decisions: &[Decision]) -> Vec<ExposedHeader<
             continue;
         };
         let version = version(policy, decision).map_or("", |version| &version.name);
-        for (id, text) in [(expose.group, version), (expose.id, &expose.label)] {
+        for (id, text) in [(expose.group, version), (expose.id, &expose.attempt)] {
             let Some(id) = id.filter(|id| all.iter().all(|shown| shown.id != *id)) else {
                 continue;
             };
@@ -313,7 +325,9 @@ mod tests {
         let outcome = decide(policy, &request);
         let (nothing, unread) = (Outcome::default(), decide_unread(policy));
         assert_eq!(
-            shown(|change| change_request(policy, &request, &outcome, &mut Vec::new(), change)),
+            shown(|change| {
+                change_request(policy, &request, &outcome, &mut Vec::new(), change);
+            }),
             [
                 "x-divvy-route: shop-v2",
                 "x-divvy-assignment: shop=v2;reason=active, all=v2;reason=active",
@@ -321,7 +335,9 @@ mod tests {
             ]
         );
         assert_eq!(
-            shown(|change| change_request(policy, &request, &nothing, &mut Vec::new(), change)),
+            shown(|change| {
+                change_request(policy, &request, &nothing, &mut Vec::new(), change);
+            }),
             ["-x-divvy-route", "-x-divvy-mirror"]
         );
         assert_eq!(

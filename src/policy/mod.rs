@@ -6,6 +6,7 @@
 mod features;
 mod rollout;
 pub mod scope;
+mod shared;
 
 use crate::assignment::{Inheritance, is_gateway};
 use crate::cookies::MintedCookie;
@@ -17,6 +18,7 @@ pub use crate::strategy::Shares;
 pub use features::Features;
 pub use rollout::{Expose, Metrics, Mirror, Rollout, Rule, RuleVersions};
 use scope::ScopeIndex;
+pub use shared::{EntryForm, OwnEntry};
 
 /// The headers that divvy writes if the configuration names none. They are stripped from
 /// requests in any case, because their readers trust them.
@@ -45,6 +47,10 @@ pub struct Policy {
     pub reserved_headers: Vec<ReservedHeader>,
     /// The reserved headers that requests get, with what they carry.
     pub written_headers: Vec<(HeaderRole, HeaderId)>,
+    /// The reserved header of the identity, if clients may send it as well.
+    pub identity_input: Option<HeaderId>,
+    /// The entries that only divvy writes, in request headers of others; those of a header together.
+    pub own_entries: Vec<OwnEntry>,
     /// The response header that carries the assignment.
     pub response_header: Option<Box<str>>,
     /// Response headers that only divvy writes: set or removed on every response.
@@ -66,6 +72,7 @@ impl Default for Policy {
         let reserved_headers = DEFAULT_HEADERS.map(|(name, _)| ReservedHeader {
             name: name.into(),
             id: names.header(name),
+            is_input: false,
         });
         Self {
             fingerprint: 0,
@@ -76,6 +83,8 @@ impl Default for Policy {
             inheritance: None,
             reserved_headers: reserved_headers.into(),
             written_headers: Vec::new(),
+            identity_input: None,
+            own_entries: Vec::new(),
             response_header: None,
             response_headers: Vec::new(),
             names,
@@ -150,6 +159,15 @@ impl Policy {
         headers.iter().copied().find(with_role)
     }
 
+    /// The header and member of `baggage` that an earlier divvy filter of the chain wrote.
+    pub fn baggage_before(&self, request: &Request<'_>) -> Option<(HeaderId, &str)> {
+        let mut entries = self.own_entries.iter();
+        let entry = entries.find(|entry| entry.form == EntryForm::Baggage)?;
+        let arrived = request.lines(entry.header).next().is_some();
+        let written = arrived && request.environment().is_written_before(&entry.name);
+        written.then_some((entry.header, entry.key()))
+    }
+
     /// Ends the trust in the workload on a gateway, whose outbound listeners get requests of clients.
     /// Whether this changed anything.
     pub fn set_node(&mut self, node_id: &[u8]) -> bool {
@@ -215,6 +233,8 @@ pub struct ReservedHeader {
     pub name: Box<str>,
     /// Its number.
     pub id: HeaderId,
+    /// Whether clients may send it as well: the identity, if it is also read from there.
+    pub is_input: bool,
 }
 
 /// What a header of divvy carries.

@@ -71,10 +71,12 @@ pub struct Mirror {
 pub struct Expose {
     /// The header of the version's name.
     pub group: Option<HeaderId>,
-    /// The header of [`Expose::label`].
+    /// The header of [`Expose::attempt`].
     pub id: Option<HeaderId>,
     /// `<rollout>@<revision>`
-    pub label: Box<str>,
+    pub attempt: Box<str>,
+    /// The label of the version's name, as [`OwnEntry::name`](super::OwnEntry::name).
+    pub label: Option<Box<str>>,
     /// Whether the response gets them as well.
     pub response: bool,
 }

@@ -14,7 +14,7 @@ pub(super) fn pairs(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 }
 
 /// Percent-decoded bytes. `+` stays `+`; a `%` without two hexadecimal digits stays `%`.
-pub(super) fn decoded(value: &[u8]) -> Cow<'_, [u8]> {
+pub fn decoded(value: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr(b'%', value).is_none() {
         return Cow::Borrowed(value);
     }

@@ -84,6 +84,13 @@ ASSIGNMENTS = [
     "checkout=v9;reason=rule, other=(a \"b, c\");q=?1, elsewhere=v2",
     "upstream-only=on;reason=active, a=:aGk=:, b=%\"f%c3%bc\", c=-1.5, d=@1",
 ]
+BAGGAGE = [
+    b"a=1;p;q=2, b = x%20y ,divvy=checkout%3Dv2%3Breason%3Dsplit",
+    b"divvy=checkout%3Dv2%3Breason%3Drule%2C+other%3D%28a%20b%29;p\na=1",
+    b"%64ivvy=x,+divvy=y,%2564ivvy=z\ndivvy;p=1,divvy\n,,=,",
+    b",".join([b"a=1"] * 64),
+    b"divvy=" + b"%41" * 2800,
+]
 STICKY = ["", "1:10257418:v2:412643", "1:10257418::5", "1:10257418:3:x; got=2"]
 
 
@@ -105,6 +112,7 @@ def main(folder):
         "block": [block(headers) for _, headers in requests],
         "labels": [value for name, value in RICH_REQUESTS[2] if name == b"x-traffic-label"],
         "chain": [f"{one}\n{cookie}".encode() for one in ASSIGNMENTS for cookie in STICKY],
+        "baggage": BAGGAGE,
         "semver": [f"{one}\n{version}".encode() for one in SEMVER for version in VERSIONS],
         "operators": ["\n".join(pair).encode() for pair in OPERATORS],
         "regex": ["\n".join(pair).encode() for pair in REGEX],

@@ -231,6 +231,7 @@ pub fn refinements() -> Vec<(&'static str, &'static str, Value)> {
         ("Sticky", "sameSite", one_of(&limits::SAME_SITE)),
         ("Mirror", "methods", not_empty()),
         ("Trust", "workload", yes()),
+        ("Trust", "from", one_of(&limits::TRUST_FROM)),
     ];
     for (object, field) in [
         ("Holdout", "percent"),
@@ -258,6 +259,7 @@ pub fn refinements() -> Vec<(&'static str, &'static str, Value)> {
         ("Layer", "name"),
         ("Step", "gate"),
         ("Passed", "gate"),
+        ("Headers", "baggage"),
     ] {
         all.push((object, field, pattern(limits::NAME)));
     }

@@ -4,6 +4,7 @@ mod calls;
 mod chain;
 mod memory;
 mod outcomes;
+mod shared;
 
 use std::rc::Rc;
 use std::time::Duration;

@@ -5,6 +5,7 @@ mod minted;
 mod mirror;
 mod own_identity;
 mod preflight;
+mod shared;
 mod sticky;
 mod sticky_errors;
 

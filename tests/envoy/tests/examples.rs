@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use crate::setup::{Edge, PATIENCE, Setup, assignment_of, served_by};
+use crate::setup::{Edge, PATIENCE, Setup, assignment_of, seen_upstream, served_by};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use divvy::request::Request;
 use divvy::{config, decide, output};
@@ -138,6 +138,13 @@ async fn answer(edge: &Edge, command: &str) -> Result<Vec<String>> {
         let lines = ["x-shop-version", "x-divvy-version"]
             .into_iter()
             .filter_map(|name| Some(format!("{name}: {}", answer.header(name)?)));
+        return Ok(lines.collect());
+    }
+    if let Some((curl, name)) = command.split_once(" | grep -o '\"") {
+        let answer = Curl::parse(curl)?.send(edge).await?;
+        let name = name.split('"').next().unwrap_or_default();
+        let lines = seen_upstream(&answer, name)?;
+        let lines = lines.iter().map(|value| format!("{name:?},{value:?}"));
         return Ok(lines.collect());
     }
     let looped = command.strip_prefix("for i in $(seq ");

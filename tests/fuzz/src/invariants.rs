@@ -1,11 +1,12 @@
 //! Assertions on every decision, for any policy and any request.
 
+use divvy::assignment::baggage;
 use divvy::bucket::POSITIONS;
 use divvy::decide::{self, Outcome};
 use divvy::decision::{Decision, Reason};
 use divvy::identity::{Identity, MAX_BYTES, Origin};
 use divvy::output::{self, HeaderChange};
-use divvy::policy::{HeaderRole, Policy, RolloutId};
+use divvy::policy::{EntryForm, HeaderRole, OwnEntry, Policy, RolloutId};
 use divvy::request::{Request, serialize_pairs};
 
 use crate::Pair;
@@ -31,12 +32,7 @@ pub fn check_lines(policy: &Policy, lines: &[Pair<'_>]) -> Vec<Decision> {
     if policy.inheritance.is_some() {
         return outcome.decisions.to_vec();
     }
-    let owned = |name: &[u8]| {
-        policy
-            .reserved_headers
-            .iter()
-            .any(|own| own.name.as_bytes() == name)
-    };
+    let owned = |name: &[u8]| output::stripped(policy).any(|own| own.name.as_bytes() == name);
     let honest = headers.iter().copied().filter(|(name, _)| !owned(name));
     let honest = Request::from_headers(&policy.names, honest).with_environment(&properties);
     assert_eq!(outcome, decide::decide(policy, &honest), "forged headers");
@@ -171,6 +167,7 @@ fn check_request_changes(policy: &Policy, request: &Request<'_>, outcome: &Outco
         .find(|(role, _)| *role == HeaderRole::Identity);
     let identity = identity.and_then(|(_, id)| policy.reserved_header(*id));
     let mut changed = Vec::new();
+    let mut shared_changes = Vec::new();
     output::change_request(policy, request, outcome, &mut Vec::new(), |change| {
         let (HeaderChange::Set(name, _) | HeaderChange::Remove(name)) = change;
         // A minted identity goes upstream in front of the cookies that arrived.
@@ -181,6 +178,10 @@ fn check_request_changes(policy: &Policy, request: &Request<'_>, outcome: &Outco
             let minted = output::minted_cookie(policy, outcome).expect("a minted identity");
             let pair = minted.split(';').next().unwrap_or_default();
             assert!(value.starts_with(pair.as_bytes()), "{minted}");
+            return;
+        }
+        if policy.own_entries.iter().any(|entry| entry.header_name() == name) {
+            shared_changes.push(change_of(change));
             return;
         }
         if let HeaderChange::Set(name, value) = &change {
@@ -196,7 +197,14 @@ fn check_request_changes(policy: &Policy, request: &Request<'_>, outcome: &Outco
             .count();
         assert!(times <= 1, "{} is changed twice", header.name);
         let present = request.lines(header.id).next().is_some();
-        assert!(times == 1 || !present, "{} is left", header.name);
+        let kept = header.is_input && outcome.kept.contains(&header.id);
+        assert!(times == 1 || !present || kept, "{} is left", header.name);
+    }
+    for entries in policy.own_entries.chunk_by(|one, next| one.header == next.header) {
+        let name = entries[0].header_name();
+        let changes = shared_changes.iter().filter(|(header, _)| *header == name);
+        let changes: Vec<_> = changes.map(|(_, value)| value.as_deref()).collect();
+        check_shared(entries, request, &changes);
     }
     changed.retain(|name| {
         policy
@@ -205,6 +213,57 @@ fn check_request_changes(policy: &Policy, request: &Request<'_>, outcome: &Outco
             .all(|header| &*header.name != *name)
     });
     assert!(changed.is_empty(), "{changed:?} are not reserved headers");
+}
+
+fn change_of<'p>(change: HeaderChange<'p, '_>) -> (&'p str, Option<Vec<u8>>) {
+    match change {
+        HeaderChange::Set(name, value) => (name, Some(value.to_vec())),
+        HeaderChange::Remove(name) => (name, None),
+    }
+}
+
+/// A shared header keeps the entries of others in their order, and has at most one of each key of
+/// divvy's own.
+fn check_shared(entries: &[OwnEntry], request: &Request<'_>, changes: &[Option<&[u8]>]) {
+    let (header, name, form) = (entries[0].header, entries[0].header_name(), entries[0].form);
+    assert!(changes.len() <= 1, "{name} is changed twice");
+    let separator = match form {
+        EntryForm::Labels => b';',
+        EntryForm::Baggage => b',',
+    };
+    let own = |part: &&[u8]| {
+        entries.iter().any(|entry| match form {
+            EntryForm::Labels => {
+                let mut sides = part.splitn(2, |byte| *byte == b'=');
+                let key = sides.next().unwrap_or_default().trim_ascii();
+                sides.next().is_some() && key == entry.key().as_bytes()
+            }
+            EntryForm::Baggage => baggage::is_named(part, entry.key()),
+        })
+    };
+    let parts = |line: &[u8]| -> Vec<Vec<u8>> {
+        let parts = line.split(|byte| *byte == separator);
+        parts.filter(|part| !own(part)).map(|part| part.trim_ascii().to_vec()).collect()
+    };
+    let filled = |parts: Vec<Vec<u8>>| -> Vec<Vec<u8>> {
+        parts.into_iter().filter(|part| !part.is_empty()).collect()
+    };
+    let before: Vec<_> = request.lines(header).flat_map(parts).collect();
+    let Some(change) = changes.first() else {
+        let mut lines = request.lines(header);
+        let forged = lines.any(|line| line.split(|byte| *byte == separator).any(|part| own(&part)));
+        assert!(!forged, "{name} has an entry of a client");
+        return;
+    };
+    let line = change.unwrap_or_default();
+    assert_eq!(filled(parts(line)), filled(before), "{name}");
+    let written = line.split(|byte| *byte == separator).filter(own);
+    let count = written.count();
+    assert!(count <= entries.len(), "{count} entries");
+    assert_eq!(line.trim_ascii(), line, "white space at either end");
+    if form == EntryForm::Baggage && count > 0 {
+        assert!(line.len() <= divvy::assignment::MAX_BYTES);
+    }
 }
 
 /// Each response header that the configuration names is set or removed, and no other.
@@ -235,7 +294,8 @@ fn check_unreadable(policy: &Policy) {
     }
     let mut changes = 0;
     output::change_blindly(policy, &outcome, |_| changes += 1);
-    assert_eq!(changes, policy.reserved_headers.len());
+    let expected = output::stripped(policy).count() + policy.own_entries.len();
+    assert_eq!(changes, expected);
 }
 
 /// A header value that every proxy passes on unchanged. An identity comes from the client and

@@ -105,7 +105,7 @@ impl LoadedConfig {
         let policy = &self.policy;
         let [mut to_service, mut to_client] = [HeaderEdits::default(), HeaderEdits::default()];
         let buffer = &mut Vec::new();
-        output::change_request(policy, request, outcome, buffer, |change| {
+        let full = output::change_request(policy, request, outcome, buffer, |change| {
             to_service.add(change);
         });
         let alone = |_: &str| None;
@@ -146,6 +146,9 @@ impl LoadedConfig {
                 reason: decision.reason.name(),
                 upstream: decision.upstream.map(|reason| reason.name()),
             });
+        }
+        if full {
+            counters.push("divvy_baggage_full_total".to_owned());
         }
         let identity = outcome.identity.as_ref();
         let identity = identity.map(|found| Sources::at_the_top(self).report(found, request));

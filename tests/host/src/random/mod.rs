@@ -155,15 +155,21 @@ impl Random {
             config["holdout"] = json!({"name": "h", "percent": self.pick(&[0, 10, 50])});
         }
         if self.one_in(3) {
-            config["headers"] = json!({"route": "x-route", "assignment": "x-divvy-assignment", "identity": "x-gray-id"});
+            config["headers"] = json!({"route": "x-route", "assignment": "x-divvy-assignment", "identity": self.pick(&["x-gray-id", "x-user-id"])});
         } else if self.one_in(3) {
             config["headers"] = json!({"route": "x-divvy-route", "mirror": "x-divvy-mirror", "assignment": "x-divvy-assignment"});
+        }
+        if config.get("headers").is_some() && self.one_in(2) {
+            config["headers"]["baggage"] = json!("divvy");
         }
         if self.one_in(2) {
             config["responseHeader"] = json!("x-version");
         }
         if self.one_in(2) {
             config["trust"] = json!({"principals": ["spiffe://td/ns/edge/sa/*"]});
+            if config.pointer("/headers/baggage").is_some() {
+                config["trust"]["from"] = json!(self.pick(&["assignment", "baggage"]));
+            }
         }
         for nth in 0..=self.below(4) {
             let rollout = self.rollout(nth, &config);
@@ -260,6 +266,10 @@ impl Random {
         }
         if self.one_in(4) {
             rollout["expose"] = json!({"group": format!("x-group-{nth}"), "id": "x-group", "response": self.one_in(2)});
+            if self.one_in(2) {
+                rollout["expose"]["label"] =
+                    json!({"header": "x-label", "key": self.pick(&["v", "w"])});
+            }
         }
         rollout
     }

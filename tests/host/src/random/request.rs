@@ -38,7 +38,14 @@ impl Random {
             headers.push(("cookie".to_owned(), cookie));
         }
         if self.one_in(3) {
-            headers.push(("x-label".to_owned(), format!("a=b;k={}", self.pick(&WORDS))));
+            headers.push((
+                "x-label".to_owned(),
+                format!(
+                    "a=b;k={}{}",
+                    self.pick(&WORDS),
+                    self.pick(&["", ";v=v9", ";; w =v9;x"])
+                ),
+            ));
         }
         // What a client may forge, and what a proxy upstream has decided.
         if self.one_in(3) {
@@ -56,6 +63,17 @@ impl Random {
                 "x-divvy-assignment".to_owned(),
                 self.pick(&members).to_owned(),
             ));
+        }
+        if self.one_in(3) {
+            let members = [
+                "a=1;p, b=2",
+                "divvy=r0%3Dv2%3Breason%3Dsplit",
+                "a=1,divvy=r1%3Dv1%3Breason%3Drule%2C+r9%3Dx",
+                "%64ivvy=?, ,",
+            ];
+            for _ in 0..=self.below(2) {
+                headers.push(("baggage".to_owned(), self.pick(&members).to_owned()));
+            }
         }
         RandomRequest {
             headers,
