@@ -17,6 +17,7 @@ pub mod output;
 mod palette;
 pub mod place;
 mod population;
+pub mod promote;
 mod raw;
 pub mod render;
 pub mod schema;
@@ -63,6 +64,8 @@ pub enum Verb {
     Simulate(simulate::SimulateArgs),
     /// Converts the routes and releases of other systems into a configuration
     Convert(convert::ConvertArgs),
+    /// Passes a gate of a release: adds it to the configuration in a file
+    Promote(promote::PromoteArgs),
     /// Prints the JSON Schema of a configuration, for editors
     Schema(schema::SchemaArgs),
     /// Writes a first configuration, from flags or answers
@@ -113,6 +116,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Verb::Explain(args) => explain::run(args, cli.output),
         Verb::Simulate(args) => simulate::run(args, cli.output),
         Verb::Convert(args) => convert::run(args, cli.output),
+        Verb::Promote(args) => promote::run(args, cli.output),
         Verb::Schema(args) => schema::run(args),
         Verb::Init(args) => init::run(args, cli.output),
         Verb::Render(args) => render::run(args, cli.output),

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use crate::common::{divvy, json, root, text};
 
-const VERBS: [&str; 9] = [
-    "init", "check", "explain", "diff", "simulate", "convert", "render", "schema", "top",
+const VERBS: [&str; 10] = [
+    "init", "check", "explain", "diff", "simulate", "convert", "promote", "render", "schema", "top",
 ];
 /// Verbs of verbs.
 const INNER: [&str; 3] = ["render plugin", "render envoy", "render istio"];

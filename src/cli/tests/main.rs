@@ -12,6 +12,7 @@ mod inputs;
 mod kinds;
 mod overlays;
 mod page;
+mod promote;
 mod render;
 mod schema;
 mod simulate;

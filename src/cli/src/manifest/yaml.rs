@@ -158,6 +158,7 @@ fn is_text(text: &str, version: YamlVersion) -> bool {
     };
     let node = SourceNode {
         start: 0,
+        end: 0,
         kind: NodeKind::Scalar(scalar),
     };
     node.to_json(version).starts_with('"')

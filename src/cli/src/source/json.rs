@@ -63,6 +63,7 @@ fn node(value: Value<'_>) -> SourceNode {
     };
     SourceNode {
         start: range.start,
+        end: range.end,
         kind,
     }
 }

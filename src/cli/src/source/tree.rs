@@ -7,6 +7,9 @@ use super::scalar;
 pub struct SourceNode {
     /// Byte offset of its start in the file.
     pub start: usize,
+    /// Byte offset of its end: behind the last bracket, or behind the last scalar of a block. An alias stands for a
+    /// node elsewhere.
+    pub end: usize,
     /// Its value.
     pub kind: NodeKind,
 }

@@ -39,6 +39,7 @@ fn documents(text: &str) -> Result<Vec<SourceNode>, SourceError> {
         text,
         documents: Vec::new(),
         open: Vec::new(),
+        end: 0,
         anchors: HashMap::new(),
         copies: 0,
     };
@@ -65,6 +66,8 @@ struct TreeBuilder<'t> {
     text: &'t str,
     documents: Vec<SourceNode>,
     open: Vec<OpenCollection>,
+    /// The end of the last scalar, alias or bracket.
+    end: usize,
     /// Nodes with their depths.
     anchors: HashMap<String, (SourceNode, usize)>,
     copies: usize,
@@ -102,7 +105,8 @@ impl TreeBuilder<'_> {
                     end,
                 };
                 let kind = NodeKind::Scalar(tagged(scalar, tag.as_deref(), start)?);
-                self.push(SourceNode { start, kind }, anchor, 0)?;
+                self.end = end;
+                self.push(SourceNode { start, end, kind }, anchor, 0)?;
             }
             EventData::SequenceStart { anchor, .. } | EventData::MappingStart { anchor, .. } => {
                 let start = self.content(start);
@@ -116,11 +120,14 @@ impl TreeBuilder<'_> {
                     depth: 0,
                 });
             }
-            EventData::SequenceEnd => self.close(|elements| Ok(NodeKind::List(elements)))?,
+            EventData::SequenceEnd => {
+                self.close(end, |elements| Ok(NodeKind::List(elements)))?;
+            }
             EventData::MappingEnd => {
-                self.close(|elements| Ok(NodeKind::Map(entries(elements)?)))?
+                self.close(end, |elements| Ok(NodeKind::Map(entries(elements)?)))?;
             }
             EventData::Alias { anchor } => {
+                self.end = end;
                 let known = self.anchors.get(&anchor).cloned();
                 let (node, depth) = known.ok_or_else(|| {
                     let message = format!("not YAML: no node before it has the anchor {anchor}");
@@ -152,11 +159,17 @@ impl TreeBuilder<'_> {
 
     fn close(
         &mut self,
+        end: usize,
         kind: impl FnOnce(Vec<SourceNode>) -> Result<NodeKind, SourceError>,
     ) -> Result<(), SourceError> {
         if let Some(open) = self.open.pop() {
             let (start, kind) = (open.start, kind(open.elements)?);
-            self.push(SourceNode { start, kind }, open.anchor, open.depth + 1)?;
+            // A block ends where the next token begins, behind white space and comments.
+            if self.text[start..].starts_with(['[', '{']) {
+                self.end = end;
+            }
+            let end = self.end.max(start);
+            self.push(SourceNode { start, end, kind }, open.anchor, open.depth + 1)?;
         }
         Ok(())
     }
