@@ -15,7 +15,7 @@ pub(super) struct Routed {
     pub stable: String,
     /// The target that gets copies.
     pub mirror: Option<String>,
-    /// The entries of `match`; empty: every request.
+    /// The entries of `match`; empty: requests of every kind that a route can tell apart.
     pub scopes: Vec<RouteScope>,
 }
 
@@ -63,12 +63,15 @@ fn routed(rollout: &Rollout, raw: &Value) -> Option<Routed> {
         }
     }
     let mirror = rollout.mirror.as_ref();
+    let scopes: Vec<_> = list(raw, "match").iter().map(RouteScope::of).collect();
+    // One entry that a route cannot compare stands for every request.
+    let is_open = scopes.iter().any(RouteScope::is_open);
     Some(Routed {
         name: rollout.name.to_string(),
         stable: target(rollout.stable)?,
         mirror: mirror.and_then(|mirror| target(mirror.version)),
         targets,
-        scopes: list(raw, "match").iter().map(RouteScope::of).collect(),
+        scopes: if is_open { Vec::new() } else { scopes },
     })
 }
 

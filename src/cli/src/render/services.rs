@@ -47,30 +47,35 @@ pub(super) fn of(args: &IstioArgs, input: &Input) -> Result<Vec<Service>> {
     if args.at == Place::Gateway && args.gateway.is_none() && !rollouts.is_empty() {
         bail!("--gateway is required: the name of the Gateway object that clients use");
     }
-    let all = rollouts.into_iter().map(|rollout| {
+    let mut all: Vec<Service> = Vec::new();
+    for rollout in rollouts {
         let mut given = args.services.iter().rev();
         let given = given.find(|(name, _)| *name == rollout.name);
-        let host = given.map_or_else(
-            || {
-                format!(
-                    "{}.{}.svc.cluster.local",
-                    resource_name(&rollout.name),
-                    args.namespace
-                )
-            },
-            |(_, host)| host.clone(),
-        );
+        // Rollouts that a route cannot tell apart are about one service.
+        let same = |earlier: &&Service| {
+            let mut targets = rollout.targets.iter();
+            earlier.rollout.scopes == rollout.scopes
+                && targets.any(|target| earlier.rollout.targets.contains(target))
+        };
+        let host = match (given, all.iter().find(same)) {
+            (Some((_, host)), _) => host.clone(),
+            (None, Some(earlier)) => earlier.host.clone(),
+            (None, None) => {
+                let name = resource_name(&rollout.name);
+                format!("{name}.{}.svc.cluster.local", args.namespace)
+            }
+        };
         let hosts = match args.at {
             Place::Gateway => client_hosts(&rollout.scopes),
             _ => vec![host.clone()],
         };
-        Service {
+        all.push(Service {
             rollout,
             host,
             hosts,
-        }
-    });
-    Ok(all.collect())
+        });
+    }
+    Ok(all)
 }
 
 /// The hosts of all entries of `match`.
@@ -266,8 +271,7 @@ impl RouteWriter<'_> {
 
     /// The route of requests of a rollout without a decision.
     fn stable(&mut self, service: &Service) -> Result<()> {
-        let is_open = service.rollout.scopes.iter().all(RouteScope::is_open);
-        match is_open {
+        match service.rollout.scopes.is_empty() {
             true => Ok(()),
             false => self.add(service, "stable", &[], &service.rollout.stable, None),
         }

@@ -141,6 +141,29 @@ fn rollouts_that_share_hosts_are_told_apart_by_their_match() {
 }
 
 #[test]
+fn rollouts_that_no_route_can_tell_apart_are_about_one_service() {
+    let by_user = rollout("users", json!({}));
+    let by_tenant = rollout(
+        "tenants",
+        json!({"versions": [{"name": "v1"}, {"name": "v3"}],
+        "strategy": {"canary": {"version": "v3", "weight": 5}}}),
+    );
+    let configuration = config(json!({"rollouts": [by_user, by_tenant]}));
+    let output = render(&configuration, &["render", "istio", "--gateway", "shop"]);
+    let services = resources(&output, "VirtualService");
+    assert_eq!(services.len(), 1, "{output}");
+    let host = "users.default.svc.cluster.local";
+    for route in routes(&services[0]) {
+        assert_eq!(route[3], host);
+    }
+    let rules = resources(&output, "DestinationRule");
+    assert_eq!(rules.len(), 1, "{output}");
+    let subsets = rules[0]["spec"]["subsets"].as_array().unwrap().iter();
+    let names: Vec<_> = subsets.map(|subset| subset["name"].clone()).collect();
+    assert_eq!(names, ["v1", "v2", "v3"]);
+}
+
+#[test]
 fn targets_may_be_subsets_services_or_clusters() {
     let versions = json!([{"name": "A", "target": "Blue_1"}, {"name": "B", "target": "outbound|8080|v2|b.shop.svc.cluster.local"}]);
     let mut odd = rollout(

@@ -269,7 +269,14 @@ fn mistakes_have_messages() {
         ),
         (
             &two,
-            &["render", "istio", "--gateway", "a"],
+            &[
+                "render",
+                "istio",
+                "--gateway",
+                "a",
+                "--service",
+                "b=other.shop",
+            ],
             "b and a have the target \"v1\" for different services",
         ),
         (
