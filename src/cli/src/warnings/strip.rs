@@ -105,7 +105,8 @@ fn applies(strip: &Strip, plugin: &Workload) -> bool {
 }
 
 /// The headers that have to be removed from requests of clients before a filter or route reads them. With `trust` the
-/// assignment may come from another proxy: divvy itself keeps or removes it.
+/// assignment may come from another proxy: divvy itself keeps or removes it. A header of the identity that clients may
+/// send stays too.
 pub fn stripped_early(policy: &Policy) -> Vec<String> {
     let is_kept = |id: HeaderId| {
         policy.inheritance.is_some()
@@ -114,7 +115,7 @@ pub fn stripped_early(policy: &Policy) -> Vec<String> {
                 .contains(&(HeaderRole::Assignment, id))
     };
     let headers = policy.reserved_headers.iter();
-    let headers = headers.filter(|header| !is_kept(header.id));
+    let headers = headers.filter(|header| !header.is_input && !is_kept(header.id));
     headers.map(|header| header.name.to_string()).collect()
 }
 
@@ -136,7 +137,11 @@ fn written(policy: &Policy, raw: &Value) -> Vec<WrittenHeader> {
             true => format!("headers.{field}"),
             false => String::new(),
         };
-        all.extend(name(*id).map(|name| (Some(*role), path, name)));
+        let is_input = policy
+            .reserved_header(*id)
+            .is_some_and(|header| header.is_input);
+        let name = name(*id).filter(|_| !is_input);
+        all.extend(name.map(|name| (Some(*role), path, name)));
     }
     for ((path, _), rollout) in each(raw, "", "rollouts").iter().zip(&policy.rollouts) {
         let Some(expose) = &rollout.expose else {

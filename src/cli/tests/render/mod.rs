@@ -173,6 +173,14 @@ fn exactly_the_headers_that_only_divvy_writes_are_removed_early() {
             &["x-r", "x-a", "x-gray-id"],
             "",
         ),
+        // Clients may send it.
+        (
+            json!({"identity": [{"header": "x-gray-id"}],
+                "headers": {"route": "x-divvy-route", "assignment": "x-divvy-assignment", "identity": "x-gray-id"},
+                "rollouts": [rollout("a", json!({"expose": {"label": {"header": "x-label", "key": "v"}}}))]}),
+            &[],
+            "",
+        ),
         (
             config(json!({"trust": {"principals": ["spiffe://a/*"]}})),
             &[],
