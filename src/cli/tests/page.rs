@@ -1,4 +1,4 @@
-//! What envoy/docs/CLI.md shows equals the output of the commands.
+//! What envoy/docs/CLI.md and MIGRATING.md show equals the output of the commands.
 
 use std::path::Path;
 use std::process::Command;
@@ -23,8 +23,14 @@ fn consoles(page: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn every_command_of_the_page_prints_the_output_that_the_page_shows() {
-    let page = std::fs::read_to_string(root().join("envoy/docs/CLI.md")).unwrap();
+fn every_command_of_the_pages_prints_the_output_that_the_page_shows() {
+    for page in ["envoy/docs/CLI.md", "envoy/docs/MIGRATING.md"] {
+        commands_of(page);
+    }
+}
+
+fn commands_of(page: &str) {
+    let page = std::fs::read_to_string(root().join(page)).unwrap();
     let commands = consoles(&page);
     assert!(commands.len() >= 5, "{commands:?}");
     let binary = Path::new(env!("CARGO_BIN_EXE_divvy")).parent().unwrap();

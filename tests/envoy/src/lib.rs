@@ -47,6 +47,7 @@ pub mod process;
 mod push;
 mod raw;
 mod raw_http2;
+pub mod tally;
 #[cfg(feature = "tls")]
 pub mod tls;
 pub mod upstream;

@@ -22,6 +22,7 @@
 //! | `guardrail/` | verdicts: delay, causes, lifetime; ramps |
 //! | `examples.rs`, `example_filters.rs` | the examples for users, with the requests of their page |
 //! | `alternatives.rs` | Envoy's own splits, and the way from there |
+//! | `converting.rs` | Envoy's routes before and after `divvy convert` |
 //! | `verdicts.rs` | the command line and Envoy on the same text |
 //! | `rendered.rs` | what `divvy init` and `divvy render envoy` write |
 //! | `documents.rs` | configurations, errors and links of the documents |
@@ -31,6 +32,7 @@ mod alternatives;
 mod bytes;
 mod cases;
 mod chain;
+mod converting;
 mod cut_off;
 mod decisions;
 mod documents;

@@ -27,6 +27,8 @@ pub struct RolloutDraft {
     pub mirror: Option<ManifestNode>,
     /// The routes that it was made of.
     pub link: RouteLink,
+    /// File, line and name of a release without routes.
+    pub release: Option<(String, usize, String)>,
 }
 
 /// The routes that a rollout was made of, for releases that change their weights.
@@ -57,6 +59,7 @@ impl Default for RolloutDraft {
             guardrail: None,
             mirror: None,
             link: RouteLink::default(),
+            release: None,
         }
     }
 }

@@ -104,9 +104,7 @@ fn grpc() -> ManifestNode {
 fn header(node: &SourceNode) -> Result<ManifestNode, String> {
     let name = text(node, &["name"]);
     let inverts = text(node, &["invert_match"]) == "true";
-    if text(node, &["treat_missing_header_as_empty"]) == "true" {
-        return Err(format!("{name}: treat_missing_header_as_empty"));
-    }
+    let is_empty = text(node, &["treat_missing_header_as_empty"]) == "true";
     let flag = |field: &str| node.get(field).and_then(SourceNode::text);
     let is_present = flag("present_match").map(|text| text == "true");
     if is_present == Some(false) {
@@ -126,23 +124,41 @@ fn header(node: &SourceNode) -> Result<ManifestNode, String> {
             ("header", name.to_ascii_lowercase().into()),
             ("range", range),
         ]);
-        return checked(inverted(test, inverts));
+        return checked(inverted(name, test, inverts && !is_empty, inverts));
     }
     let (test, ignores_case) = match node.get("string_match") {
         Some(matcher) => string_match(matcher)?,
         None => (old_match(node)?, false),
     };
-    let test = condition::header(name, &test);
-    let test = if ignores_case {
-        test.with("ignoreCase", true)
-    } else {
-        test
+    let accepts_empty = match &test {
+        TextTest::Exact(text) => text.is_empty(),
+        TextTest::Regex(_) => true,
+        _ => false,
     };
-    checked(inverted(test, inverts))
+    if is_empty && accepts_empty {
+        return Err(format!("{name}: treat_missing_header_as_empty"));
+    }
+    // Without the header, Envoy fails a test of its value, also an inverted one.
+    let needs_header = inverts && !is_empty && test != TextTest::Present;
+    let test = condition::header(name, &test);
+    let test = match ignores_case {
+        true => test.with("ignoreCase", true),
+        false => test,
+    };
+    checked(inverted(name, test, needs_header, inverts))
 }
 
-fn inverted(test: ManifestNode, inverts: bool) -> ManifestNode {
-    if inverts { condition::not(test) } else { test }
+/// The test or its opposite, which may require the header.
+fn inverted(name: &str, test: ManifestNode, needs_header: bool, inverts: bool) -> ManifestNode {
+    let present = || condition::header(name, &TextTest::Present);
+    match (inverts, needs_header) {
+        (false, _) => test,
+        (true, false) => condition::not(test),
+        (true, true) => {
+            let both = condition::all(vec![present(), condition::not(test)]);
+            both.unwrap_or_else(present)
+        }
+    }
 }
 
 /// The fields that `string_match` replaced.

@@ -122,6 +122,30 @@ impl Converted {
         });
     }
 
+    /// Removes releases that match every request behind another rollout that does: only the first would choose routes.
+    fn separate(&mut self, log: &NoteLog) {
+        let mut first: Option<String> = None;
+        self.rollouts.retain(|draft| {
+            let known = first.clone().filter(|_| draft.scopes.is_empty());
+            if draft.scopes.is_empty() {
+                first.get_or_insert_with(|| draft.name.clone());
+            }
+            let (Some(known), Some((file, line, title))) = (known, &draft.release) else {
+                return true;
+            };
+            log.add(ConversionNote {
+                file: file.clone(),
+                line: *line,
+                field: title.clone(),
+                loss: Loss::Impossible,
+                reason: format!(
+                    "matches every request, and so does rollout {known}: convert them apart, or give the routes of both"
+                ),
+            });
+            false
+        });
+    }
+
     /// Notes what the rollouts lose, and the routes that stay as they are.
     fn note_parts(
         resource: &Resource<'_>,
@@ -172,6 +196,7 @@ pub fn convert(files: &[PathBuf], choices: &Choices) -> Result<ConvertReport> {
         converted.sources += usize::from(is_read);
     }
     converted.sort();
+    converted.separate(&log);
     if converted.sources == 0 && log.is_empty() {
         bail!(
             "the files have no resource that divvy convert reads: divvy convert --help lists them"
@@ -279,6 +304,12 @@ fn print(args: &ConvertArgs, format: Format, report: &ConvertReport) -> Result<(
 /// A node of a Kubernetes resource.
 fn manifest_of(node: &SourceNode) -> ManifestNode {
     ManifestNode::of(node, YamlVersion::V11)
+}
+
+/// File, line and name of a resource.
+fn place_of(resource: &Resource<'_>) -> (String, usize, String) {
+    let line = resource.origin.line(resource.node.start);
+    (resource.origin.file.to_owned(), line, resource.title())
 }
 
 /// Where a resource is, for the comment above its rollout.
