@@ -4,18 +4,12 @@
 //! Applications with OpenTelemetry forward baggage by themselves, and rewrite it: their libraries
 //! decode and encode values, some of them also keys, and some write a space as `+`.
 
-use std::borrow::Cow;
-
 use super::MAX_BYTES;
 use crate::request::query::decoded;
 
 /// Maximum number of members that every receiver has to forward, as W3C Baggage says. The maximum
 /// size is [`MAX_BYTES`].
 pub const MAX_MEMBERS: usize = 64;
-
-/// How many times the encodings of a key are decoded: once per library that decodes and does not
-/// encode.
-const MAX_DECODINGS: usize = 8;
 
 /// The members of one line of the header.
 pub fn members(line: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -28,26 +22,21 @@ pub fn is_sendable(line: &[u8]) -> bool {
     line.len() <= MAX_BYTES && members.count() <= MAX_MEMBERS
 }
 
-/// Whether a library may read this member under this name.
+/// Whether a library may read this member under this name, also one that decodes the key and, behind
+/// another library, decodes it twice.
 pub fn is_named(member: &[u8], name: &str) -> bool {
     let end = memchr::memchr2(b'=', b';', member).unwrap_or(member.len());
-    let mut key = member.get(..end).unwrap_or_default().to_vec();
+    let key = member.get(..end).unwrap_or_default();
     if key.len() < name.len() {
         return false;
     }
-    for _ in 0..MAX_DECODINGS {
-        match decoded(&key) {
-            Cow::Owned(bytes) => key = bytes,
-            Cow::Borrowed(_) => break,
-        }
-    }
-    // A library may take these bytes for white space.
-    for byte in &mut key {
-        if !byte.is_ascii_graphic() || *byte == b'+' {
-            *byte = b' ';
-        }
-    }
-    key.trim_ascii() == name.as_bytes()
+    // A library may take other bytes for white space.
+    let key = decoded(key);
+    let key = decoded(&key);
+    let visible = key
+        .iter()
+        .filter(|byte| byte.is_ascii_graphic() && **byte != b'+');
+    visible.eq(name.as_bytes())
 }
 
 /// The decoded value of the member with this name. `None` without one, with several, or with more
@@ -156,6 +145,7 @@ mod tests {
             ("Divvy=1", false),
             ("a=divvy", false),
             ("a%3Ddivvy=1", false),
+            ("div%20vy+=1", true),
             ("%6divvy=1", false),
             ("", false),
         ] {

@@ -63,10 +63,17 @@ impl Registry {
 
     /// Adds an entry behind those of the same header.
     fn own_entry(&mut self, header: &str, form: EntryForm, name: Box<str>) {
+        let header_length = header.len();
         let header = self.names.header(header);
         let last = self.shared.iter().rposition(|entry| entry.header == header);
         let place = last.map_or(self.shared.len(), |last| last.saturating_add(1));
-        self.shared.insert(place, OwnEntry { header, form, name });
+        let entry = OwnEntry {
+            header,
+            form,
+            name,
+            header_length,
+        };
+        self.shared.insert(place, entry);
     }
 
     /// Whether divvy writes this label.

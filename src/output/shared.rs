@@ -25,8 +25,8 @@ pub(super) fn change<'p>(
     {
         let mut edit = Edit::default();
         edit.keep(entries, request, outcome);
-        for (index, entry) in entries.iter().enumerate() {
-            if !edit.kept.contains(&index) {
+        for (index, entry) in (0..u32::BITS).zip(entries) {
+            if edit.kept >> index & 1 == 0 {
                 text.clear();
                 write_value(policy, outcome, entry, text);
                 has_room &= edit.write(entry, text);
@@ -78,8 +78,8 @@ struct Edit {
     line: Vec<u8>,
     /// Whether it differs from what arrived.
     is_changed: bool,
-    /// Entries of an earlier divvy filter of the chain that stay, by index.
-    kept: Vec<usize>,
+    /// The bits of those entries of an earlier divvy filter of the chain that stay.
+    kept: u32,
 }
 
 impl Edit {
@@ -92,14 +92,14 @@ impl Edit {
             && !(outcome.decisions.is_empty() && outcome.forwarded.is_empty());
         for line in request.lines(first.header) {
             for part in line.split(|byte| *byte == separator) {
-                if let Some(index) = entries.iter().position(|entry| is_entry(part, entry)) {
+                let mut numbered = (0..u32::BITS).zip(entries);
+                if let Some((index, entry)) = numbered.find(|(_, entry)| is_entry(part, entry)) {
                     let environment = request.environment();
-                    let name = entries.get(index).map_or("", |entry| &entry.name);
-                    if replaces || !environment.is_written_before(name) {
+                    if replaces || !environment.is_written_before(&entry.name) {
                         self.is_changed = true;
                         continue;
                     }
-                    self.kept.push(index);
+                    self.kept |= 1 << index;
                 }
                 if !self.line.is_empty() {
                     self.line.push(separator);

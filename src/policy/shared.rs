@@ -12,6 +12,8 @@ pub struct OwnEntry {
     pub form: EntryForm,
     /// `<header>;<key>`, also for later divvy filters of the chain. No header has a name with `;`.
     pub name: Box<str>,
+    /// Length of the name of the header in bytes.
+    pub header_length: usize,
 }
 
 /// The form of the entries of a header.
@@ -24,20 +26,14 @@ pub enum EntryForm {
 }
 
 impl OwnEntry {
-    /// The names of its header and of its key.
-    // Inlined, the search is in a dozen places.
-    #[inline(never)]
-    pub fn parts(&self) -> (&str, &str) {
-        self.name.split_once(';').unwrap_or_default()
-    }
-
     /// The name of its header.
     pub fn header_name(&self) -> &str {
-        self.parts().0
+        self.name.get(..self.header_length).unwrap_or_default()
     }
 
     /// Its key.
     pub fn key(&self) -> &str {
-        self.parts().1
+        let begin = self.header_length.saturating_add(1);
+        self.name.get(begin..).unwrap_or_default()
     }
 }

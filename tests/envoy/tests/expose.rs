@@ -105,6 +105,102 @@ async fn the_identity_header_has_a_given_identity_that_a_decision_needed() -> Re
     Ok(())
 }
 
+/// As a platform labels its traffic.
+#[tokio::test]
+async fn the_version_is_a_label_beside_the_labels_of_others() -> Result<()> {
+    let label = json!({"expose": {"label": {"header": "X-Traffic-Label", "key": "version"}},
+        "match": [{"path": {"prefix": "/echo"}}]});
+    let edge = Edge::start(&configuration(&[rollout_with(
+        "shop",
+        all_users_get("v2"),
+        label,
+    )]))
+    .await?;
+    for (sent, shop, elsewhere) in [
+        (&[][..], "version=v2", ""),
+        (
+            &["env=gray;tenant=7"],
+            "env=gray;tenant=7;version=v2",
+            "env=gray;tenant=7",
+        ),
+        (
+            &["version=v9;env=gray; version =v8;x"],
+            "env=gray;x;version=v2",
+            "env=gray;x",
+        ),
+        (
+            &["env=gray", "version=v9", "tenant=7"],
+            "env=gray;tenant=7;version=v2",
+            "env=gray;tenant=7",
+        ),
+        (
+            &["env=gray", "tenant=7"],
+            "env=gray;tenant=7;version=v2",
+            "env=gray|tenant=7",
+        ),
+    ] {
+        let headers: Vec<_> = sent.iter().map(|line| ("x-traffic-label", *line)).collect();
+        for (path, expected) in [("/echo", shop), ("/?echo=1", elsewhere)] {
+            let answer = edge.client.get_with(path, &headers).await?;
+            assert_eq!(
+                upstream(&answer, "x-traffic-label")?,
+                expected,
+                "{path} {sent:?}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// One name for the header that clients send and the header that the upstream receives.
+#[tokio::test]
+async fn an_identity_from_header_query_or_cookie_goes_on_under_the_name_of_the_header() -> Result<()>
+{
+    let sources = json!([{"header": "x-gray-id"}, {"query": "grayid"}, {"cookie": "gray"}]);
+    let headers = json!({"route": "x-divvy-route", "identity": "X-Gray-Id"});
+    let edge = Edge::start(&with(
+        configuration(&[rollout_with(
+            "shop",
+            canary(50.0),
+            json!({"match": [{"path": {"prefix": "/echo"}}]}),
+        )]),
+        json!({"identity": sources, "headers": headers, "ignoreIdentities": ["null"]}),
+    ))
+    .await?;
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+    let cases: [(&str, Headers<'_>, &str); 8] = [
+        ("/echo", &[("x-gray-id", "alice")], "alice"),
+        ("/echo?grayid=bob", &[], "bob"),
+        ("/echo", &[("cookie", "gray=carol")], "carol"),
+        ("/echo?grayid=bob", &[("x-gray-id", "alice")], "alice"),
+        ("/echo?grayid=bob", &[("x-gray-id", "null")], "bob"),
+        ("/echo", &[("x-gray-id", "a"), ("x-gray-id", "b")], ""),
+        ("/echo", &[], ""),
+        // No rollout matches, so none was looked for.
+        ("/?echo=1", &[("x-gray-id", "null")], "null"),
+    ];
+    for (path, headers, identity) in cases {
+        let answer = edge.client.get_with(path, headers).await?;
+        assert_eq!(
+            upstream(&answer, "x-gray-id")?,
+            identity,
+            "{path} {headers:?}"
+        );
+        // The same user has the same version, whichever source names it.
+        if !identity.is_empty() && path.starts_with("/echo") {
+            let by_header = edge
+                .client
+                .get_with("/echo", &[("x-gray-id", identity)])
+                .await?;
+            assert_eq!(
+                answer.header("x-shop-version"),
+                by_header.header("x-shop-version")
+            );
+        }
+    }
+    Ok(())
+}
+
 /// The random numbers are real, so the bounds are six standard deviations away: one run in
 /// 500 million fails.
 #[tokio::test]

@@ -8,6 +8,8 @@
 //! | `weighted.rs` | weighted versions, identities of single rollouts, conditions of `match`, certificates |
 //! | `headers.rs` | what is written for upstreams, clients and logs |
 //! | `expose.rs` | headers of single rollouts, identities, levels of metrics |
+//! | `baggage.rs` | an assignment that applications forward as baggage |
+//! | `traces.rs` | exported spans |
 //! | `forged.rs` | reserved headers sent by clients |
 //! | `failing.rs` | what users get when something is wrong |
 //! | `spoofing/` | every header and cookie that clients can forge, in twelve ways |
@@ -29,6 +31,7 @@
 //! | `lab/` | the lab itself |
 
 mod alternatives;
+mod baggage;
 mod bytes;
 mod cases;
 mod chain;
@@ -52,12 +55,14 @@ mod reference;
 mod reload;
 mod rendered;
 mod responses;
+mod server;
 mod setup;
 mod shipped;
 mod spoofing;
 mod start;
 mod tokens;
 mod top;
+mod traces;
 mod two_filters;
 mod vectors;
 mod verdicts;
