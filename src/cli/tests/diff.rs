@@ -37,6 +37,11 @@ fn test(weights: [u32; 3], traffic: u32) -> Value {
     json!({"abTest": {"split": split, "traffic": traffic}})
 }
 
+fn weighted(weights: [u32; 3]) -> Value {
+    let arms = test(weights, 100)["abTest"]["split"].clone();
+    json!({"weighted": arms})
+}
+
 /// Old and new rollout, and the minimum percentage of users who must change version, computed by
 /// hand.
 fn pairs() -> Vec<(Value, Value, f64)> {
@@ -77,6 +82,18 @@ fn pairs() -> Vec<(Value, Value, f64)> {
             with(test([1, 1, 2], 100), json!({"salt": "new"})),
             0.0,
         ),
+        (of(weighted([2, 1, 1])), of(weighted([2, 1, 5])), 37.5),
+        (of(weighted([1, 1, 2])), of(weighted([1, 1, 0])), 50.0),
+        (of(weighted([1, 1, 2])), of(weighted([10, 10, 20])), 0.0),
+        (of(test([1, 1, 2], 100)), of(weighted([1, 1, 2])), 0.0),
+        (
+            of(weighted([1, 1, 2])),
+            with(
+                weighted([1, 1, 2]),
+                json!({"identity": [{"cookie": "session"}]}),
+            ),
+            0.0,
+        ),
         (of(canary("b", 50.0)), of(test([1, 1, 0], 100)), 0.0),
         (of(green("a")), of(green("b")), 100.0),
         (of(green("b")), of(canary("b", 25.0)), 75.0),
@@ -101,7 +118,10 @@ fn enumerated(config: &Value, users: usize) -> Vec<String> {
     let policy = config::parse(config.to_string().as_bytes()).unwrap();
     let one = |nth: usize| {
         let user = format!("user-{nth}");
-        let request = Request::from_headers(&policy.names, [(&b"x-user-id"[..], user.as_bytes())]);
+        let session = format!("session={user}");
+        let headers = [("x-user-id", &user), ("cookie", &session)];
+        let headers = headers.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        let request = Request::from_headers(&policy.names, headers);
         let decided = decide::decide(&policy, &request).decisions;
         policy.rollouts[0]
             .version(decided[0].version)
@@ -117,7 +137,12 @@ fn reassigns(old: &Value, new: &Value) -> bool {
     let salts = [old, new].map(|rollout| rollout.get("salt").unwrap_or(&rollout["name"]));
     let kinds = [old, new].map(|rollout| {
         let strategy = rollout["strategy"].as_object().unwrap();
-        strategy.keys().next().unwrap()
+        // The hash of both is the same.
+        strategy
+            .keys()
+            .next()
+            .unwrap()
+            .replace("weighted", "abTest")
     });
     salts[0] != salts[1] || (kinds[0] != kinds[1] && kinds[0] != "blueGreen")
 }
@@ -340,4 +365,25 @@ fn notes_name_every_change_that_affects_users() {
         let shown = text(&divvy(&["diff", "--users", "10", before, after]));
         assert!(shown.contains(note), "{shown}");
     }
+}
+
+#[test]
+fn another_identity_of_a_rollout_and_other_conditions_are_noted() {
+    let of = |more: Value| config_of(rollout(&weighted([80, 15, 5]), &more));
+    let old = of(json!({"match": [{"when": {"header": "x-tenant", "exact": "acme"}}]}));
+    let new = of(json!({
+        "match": [{"when": {"header": "x-tenant", "in": ["acme", "globex"]}}],
+        "identity": [{"cookie": "session"}],
+    }));
+    let files = [&old, &new].map(|config| file(".json", &config.to_string()));
+    let [before, after] = [0, 1].map(|nth: usize| files[nth].to_str().unwrap());
+    let report = json(&["diff", "--users", "1000", before, after]);
+    let change = &report["rollouts"][0];
+    // The requests of the users meet the condition of each side.
+    assert_eq!(change["movedPercent"], 0.0, "{report:#}");
+    let notes = [
+        "identity: changed, so a user with another identity is another user",
+        "match: changed",
+    ];
+    assert_eq!(change["notes"], json!(notes), "{report:#}");
 }

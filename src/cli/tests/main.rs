@@ -15,6 +15,7 @@ mod page;
 mod promote;
 mod render;
 mod schema;
+mod selections;
 mod simulate;
 mod warnings;
 mod writer;

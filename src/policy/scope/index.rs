@@ -1,7 +1,8 @@
 //! The index of all rollouts' scopes: the time of a lookup does not grow with their number.
 //!
-//! Hosts, exact paths and path prefixes are looked up in maps. Methods, and the other operators
-//! on paths, are compared one by one, among the scopes of the request's host.
+//! Hosts, exact paths, path prefixes and, for scopes without these paths, the values of a header
+//! are looked up in maps. Methods, the other operators on paths and the other conditions are
+//! evaluated one by one, among the scopes of the request's host.
 
 use std::borrow::Cow;
 
@@ -9,7 +10,7 @@ use super::Scope;
 use super::host::{self, HostPattern};
 use crate::condition::Matcher;
 use crate::decision::RolloutId;
-use crate::request::{Request, byte_map::ByteMap};
+use crate::request::{HeaderId, Request, byte_map::ByteMap};
 
 /// Maximum number of pairs of a host and a path of one scope that get map entries; the paths of
 /// a larger scope are compared one by one.
@@ -34,6 +35,8 @@ struct Paths {
     prefix: ByteMap<Vec<usize>>,
     /// Scopes for any path or with another operator on it: still to be compared.
     others: Vec<usize>,
+    /// As `others`, of scopes that need one of these values of a header.
+    headers: Vec<(HeaderId, ByteMap<Vec<usize>>)>,
 }
 
 impl ScopeIndex {
@@ -110,6 +113,13 @@ impl ScopeIndex {
         for number in &paths.others {
             self.take(*number, true, request, found);
         }
+        for (header, numbers) in &paths.headers {
+            for line in request.lines(*header) {
+                for number in numbers.get(line).into_iter().flatten() {
+                    self.take(*number, true, request, found);
+                }
+            }
+        }
         let Some(path) = request.path() else { return };
         for number in paths.exact.get(path).into_iter().flatten() {
             self.take(*number, false, request, found);
@@ -169,7 +179,10 @@ impl ScopeIndex {
 
 impl Paths {
     fn is_empty(&self) -> bool {
-        self.others.is_empty() && self.exact.is_empty() && self.prefix.is_empty()
+        self.others.is_empty()
+            && self.headers.is_empty()
+            && self.exact.is_empty()
+            && self.prefix.is_empty()
     }
 
     fn add(&mut self, scope: &Scope, number: usize) {
@@ -182,10 +195,28 @@ impl Paths {
                 (&mut self.exact, paths.keys().collect())
             }
             Some(Matcher::PathPrefix(prefix)) => (&mut self.prefix, vec![prefix]),
-            _ => return self.others.push(number),
+            _ => match scope.header_values() {
+                Some((header, values)) if pairs(values.len()) <= MAX_PAIRS => {
+                    (self.values_of(header), values)
+                }
+                _ => return self.others.push(number),
+            },
         };
         for path in paths {
             table.get_or_insert_with(path, Vec::new).push(number);
+        }
+    }
+
+    fn values_of(&mut self, header: HeaderId) -> &mut ByteMap<Vec<usize>> {
+        let known = self.headers.iter().position(|(id, _)| *id == header);
+        let place = known.unwrap_or(self.headers.len());
+        if known.is_none() {
+            self.headers.push((header, ByteMap::default()));
+        }
+        match self.headers.get_mut(place) {
+            Some((_, values)) => values,
+            // Not reached: it was added above.
+            None => &mut self.exact,
         }
     }
 }
@@ -198,7 +229,7 @@ mod tests {
 
     /// A scope written as `host path method condition`; a star stands for any. `~x` is a path that
     /// contains x, and a path that ends with a star is a prefix. The condition is a header that is
-    /// present.
+    /// present, or one of some values of it: `x-a=1,2`.
     fn scope(text: &str, names: &mut Names) -> Scope {
         let [host, path, method, when] = text.split(' ').collect::<Vec<_>>().try_into().unwrap();
         let bytes = |text: &str| -> Box<[u8]> { text.as_bytes().into() };
@@ -222,13 +253,19 @@ mod tests {
                 vec![bytes(method)]
             },
             when: (when != "*").then(|| {
-                let header = Source::Header(names.header(when));
-                Condition::Leaf(header, Matcher::Present(true))
+                let (header, values) = when.split_once('=').unwrap_or((when, ""));
+                let header = Source::Header(names.header(header));
+                let test = match values.split(',').collect::<Vec<_>>()[..] {
+                    [""] => Matcher::Present(true),
+                    [one] => Matcher::Exact(bytes(one)),
+                    ref many => Matcher::In(many.iter().map(|value| value.as_bytes()).collect()),
+                };
+                Condition::Leaf(header, test)
             }),
         }
     }
 
-    const SCOPES: [&str; 21] = [
+    const SCOPES: [&str; 27] = [
         "* * * *",
         "a.example * * *",
         "*.example * * *",
@@ -250,6 +287,12 @@ mod tests {
         "* * * x-a",
         "a.example /shop* * x-a",
         "*.example ~art GET x-a",
+        "* * * x-a=1",
+        "* * * x-a=2,3",
+        "a.example * GET x-a=3",
+        "* /shop* * x-a=1,2",
+        "*.example ~art * x-b=2",
+        "* * POST x-b=1,3",
     ];
 
     const HOSTS: [&str; 8] = [
@@ -287,18 +330,22 @@ mod tests {
             index.add(RolloutId(number), vec![scope.clone()]);
         }
         // A rollout without scopes, and one with two that overlap.
-        index.add(RolloutId(21), vec![]);
+        index.add(RolloutId(27), vec![]);
         index.add(
-            RolloutId(22),
-            vec![scopes[5].clone(), scopes[7].clone(), scopes[18].clone()],
+            RolloutId(28),
+            [5, 7, 18, 21]
+                .map(|number: usize| scopes[number].clone())
+                .to_vec(),
         );
         let mut hits = 0;
         for (host, path) in HOSTS.iter().flat_map(|host| PATHS.map(|path| (host, path))) {
-            for (method, header) in [
-                ("GET", "x-a"),
-                ("POST", "x-b"),
-                ("PUT", "x-a"),
-                ("GET", "x-b"),
+            for (method, header, value) in [
+                ("GET", "x-a", "1"),
+                ("POST", "x-b", "1"),
+                ("PUT", "x-a", "2"),
+                ("GET", "x-b", "2"),
+                ("GET", "x-a", "3"),
+                ("GET", "x-a", "4"),
             ] {
                 let request = Request::from_headers(
                     &names,
@@ -306,14 +353,15 @@ mod tests {
                         (&b":authority"[..], host.as_bytes()),
                         (b":path", path.as_bytes()),
                         (b":method", method.as_bytes()),
-                        (header.as_bytes(), b""),
+                        (header.as_bytes(), b"other"),
+                        (header.as_bytes(), value.as_bytes()),
                     ],
                 );
                 let contained = |n: usize| scopes[n].contains(&request);
-                let meant: Vec<_> = (0..23)
+                let meant: Vec<_> = (0..29)
                     .filter(|n| match n {
-                        21 => true,
-                        22 => contained(5) || contained(7) || contained(18),
+                        27 => true,
+                        28 => [5, 7, 18, 21].into_iter().any(contained),
                         n => contained(*n),
                     })
                     .map(|n| RolloutId(u16::try_from(n).unwrap()))
@@ -321,7 +369,7 @@ mod tests {
                 assert_eq!(
                     index.find(&request).to_vec(),
                     meant,
-                    "{host} {path} {method} {header}"
+                    "{host} {path} {method} {header} {value}"
                 );
                 hits += meant.len();
             }

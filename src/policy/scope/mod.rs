@@ -9,8 +9,8 @@ mod index;
 pub use host::HostPattern;
 pub use index::ScopeIndex;
 
-use crate::condition::{Condition, Matcher, with_request_only};
-use crate::request::Request;
+use crate::condition::{Condition, Matcher, Source, with_request_only};
+use crate::request::{HeaderId, Request};
 
 /// An entry of a rollout's `match`; all its parts must match.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +50,17 @@ impl Scope {
     pub fn condition_holds(&self, request: &Request<'_>) -> bool {
         let when = self.when.as_ref();
         when.is_none_or(|when| with_request_only(request, |context| when.holds(context)))
+    }
+
+    /// The header and its values of which a request must have one.
+    fn header_values(&self) -> Option<(HeaderId, Vec<&[u8]>)> {
+        match self.when.as_ref()? {
+            Condition::Leaf(Source::Header(id), Matcher::Exact(value)) => Some((*id, vec![value])),
+            Condition::Leaf(Source::Header(id), Matcher::In(values)) => {
+                Some((*id, values.keys().collect()))
+            }
+            _ => None,
+        }
     }
 
     /// Whether the method is one of the entry.

@@ -300,8 +300,16 @@ fn kind(place: &str) -> String {
         if index { "*" } else { segment }
     });
     let mut kind = segments.collect::<Vec<_>>().join("/") + "/";
-    // All conditions are of one kind.
-    kind = kind.replace("/identity/*/mint/when/", "/rollouts/*/rules/*/when/");
+    // All conditions, arms and identity sources are of one kind each.
+    for (place, same) in [
+        ("/rollouts/*/identity/", "/identity/"),
+        ("/identity/*/mint/when/", "/rollouts/*/rules/*/when/"),
+        ("/match/*/when/", "/rules/*/when/"),
+        ("/rules/*/split/", "/strategy/abTest/split/"),
+        ("/strategy/weighted/", "/strategy/abTest/split/"),
+    ] {
+        kind = kind.replace(place, same);
+    }
     for nested in ["/all/*/", "/any/*/", "/not/", "/concat/*/"] {
         kind = kind.replace(nested, "/");
     }

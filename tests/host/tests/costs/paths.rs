@@ -57,7 +57,53 @@ pub fn paths() -> Vec<Case> {
             with(|c| c["rollouts"][0]["strategy"] = json!({"blueGreen": {"active": "v2"}})),
             user(),
         ),
+        path(
+            "weighted, three versions",
+            with(|c| {
+                c["rollouts"][0]["strategy"] = json!({"weighted": [
+                    {"version": "v1", "weight": 80}, {"version": "v2", "weight": 15},
+                    {"version": "v3", "weight": 5},
+                ]});
+                let versions = c["rollouts"][0]["versions"].as_array_mut().unwrap();
+                versions.push(json!({"name": "v3"}));
+            }),
+            user(),
+        ),
         path("rule", canary(), user().header("x-canary", "true")),
+        path(
+            "rule with split",
+            with(|c| {
+                let rule = c["rollouts"][0]["rules"][0].as_object_mut().unwrap();
+                rule.remove("use");
+                let arms = json!([{"version": "v1", "weight": 1}, {"version": "v2", "weight": 1}]);
+                rule.insert("split".to_owned(), arms);
+            }),
+            user().header("x-canary", "true"),
+        ),
+        path(
+            "identity of the rollout",
+            with(|c| c["rollouts"][0]["identity"] = json!([{"header": "x-user-id"}])),
+            user(),
+        ),
+        path(
+            "match with a condition on a header",
+            with(|c| {
+                let when = json!({"header": "x-user-id", "present": true});
+                c["rollouts"][0]["match"] = json!([{"when": when}]);
+            }),
+            user(),
+        ),
+        path(
+            "match with a condition on the peer",
+            with(|c| {
+                let when = json!({"peer": true, "prefix": "spiffe://td/"});
+                c["rollouts"][0]["match"] = json!([{"when": when}]);
+            }),
+            user().property(
+                &["connection", "uri_san_peer_certificate"],
+                "spiffe://td/ns/a/sa/b",
+            ),
+        ),
         path(
             "rule with a regular expression on 120 bytes, no match",
             with(|c| {

@@ -17,9 +17,18 @@ enum By {
     HostsBelow,
     Path,
     HostAndPath,
+    HostAndCookie,
+    Header,
 }
 
-const BYS: [By; 4] = [By::Host, By::HostsBelow, By::Path, By::HostAndPath];
+const BYS: [By; 6] = [
+    By::Host,
+    By::HostsBelow,
+    By::Path,
+    By::HostAndPath,
+    By::HostAndCookie,
+    By::Header,
+];
 
 impl By {
     fn scope(self, nth: usize) -> Value {
@@ -30,21 +39,26 @@ impl By {
             By::HostsBelow => json!({"hosts": [format!("*.{host}")]}),
             By::Path => json!({"path": path}),
             By::HostAndPath => json!({"hosts": ["shop.example.com", host], "path": path}),
+            By::HostAndCookie => {
+                json!({"hosts": [host], "when": {"cookie": "tenant", "exact": format!("t{nth}")}})
+            }
+            By::Header => json!({"when": {"header": "x-tenant", "in": [format!("t{nth}"), host]}}),
         }
     }
 
     fn request(self, nth: usize) -> Exchange {
         let mut exchange = Exchange::get(&format!("/service-{nth}/cart?q{nth}=x"));
         let host = match self {
-            By::Host | By::HostAndPath => format!("shop-{nth}.example.com"),
+            By::Host | By::HostAndPath | By::HostAndCookie => format!("shop-{nth}.example.com"),
             By::HostsBelow => format!("eu.shop-{nth}.example.com"),
-            By::Path => "shop.example.com".to_owned(),
+            By::Path | By::Header => "shop.example.com".to_owned(),
         };
         exchange.request.replace(":authority", host);
         exchange
             .header(&format!("x-user-{nth}"), "yes")
             .header("x-user-id", "user-1")
-            .header("cookie", format!("a=b; c{nth}=x; z=y"))
+            .header("x-tenant", format!("t{nth}"))
+            .header("cookie", format!("a=b; c{nth}=x; tenant=t{nth}; z=y"))
     }
 }
 
