@@ -39,6 +39,52 @@ pub async fn the_api_server_accepts_every_file(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
+/// The messages of `istioctl analyze` about the applied objects, around which are Services and pods of these versions.
+pub async fn findings(lab: &Lab, versions: &[&str]) -> Result<Vec<Value>> {
+    let around = around(versions);
+    for namespace in ["shop", "default"] {
+        let label = [
+            "label",
+            "namespace",
+            namespace,
+            "istio-injection=enabled",
+            "--overwrite",
+        ];
+        lab.cluster.run(&label).await?;
+    }
+    lab.cluster.apply(&around).await?;
+    let messages = lab.cluster.analyze().await;
+    for namespace in ["istio-system", "shop"] {
+        let kinds = [
+            "delete",
+            "-n",
+            namespace,
+            "pods,services",
+            "--all",
+            "--force",
+            "--grace-period=0",
+        ];
+        lab.cluster.run(&kinds).await?;
+    }
+    Ok(serde_json::from_str(&messages?)?)
+}
+
+/// The gateway, and the services of the shop with these versions.
+fn around(versions: &[&str]) -> Vec<Value> {
+    let gateway = json!({"app": "istio-ingressgateway", "istio": "ingressgateway"});
+    let mut around = vec![
+        service("istio-system", "istio-ingressgateway", 80),
+        pod("istio-system", gateway),
+    ];
+    for app in ["checkout", "payments"] {
+        around.push(service("shop", app, 8080));
+        for version in versions {
+            around.push(pod("shop", json!({"app": app, "version": version})));
+        }
+    }
+    around
+}
+
 /// A Pod object, which no kubelet runs here.
 fn pod(namespace: &str, labels: Value) -> Value {
     let name = labels["app"].as_str().unwrap_or_default();
@@ -60,22 +106,6 @@ fn service(namespace: &str, name: &str, port: u16) -> Value {
 }
 
 pub async fn istioctl_analyze_finds_nothing_in_any_overlay(lab: &Lab) -> Result<()> {
-    let gateway = json!({"app": "istio-ingressgateway", "istio": "ingressgateway"});
-    let mut around = vec![
-        service("istio-system", "istio-ingressgateway", 80),
-        pod("istio-system", gateway),
-    ];
-    for app in ["checkout", "payments"] {
-        around.push(service("shop", app, 8080));
-        for version in ["v1", "v2", "v3"] {
-            around.push(pod("shop", json!({"app": app, "version": version})));
-        }
-    }
-    for namespace in ["shop", "default"] {
-        let label = ["label", "namespace", namespace, "istio-injection=enabled"];
-        lab.cluster.run(&label).await?;
-    }
-    lab.cluster.apply(&around).await?;
     let mut found = Vec::new();
     for overlay in OVERLAYS {
         lab.cluster.clear().await?;
@@ -83,25 +113,12 @@ pub async fn istioctl_analyze_finds_nothing_in_any_overlay(lab: &Lab) -> Result<
         lab.cluster
             .apply_folder(&folder.join("overlays").join(overlay))
             .await?;
-        let messages = lab.cluster.analyze().await?;
-        let messages: Vec<Value> = serde_json::from_str(&messages)?;
+        let messages = findings(lab, &["v1", "v2", "v3"]).await?;
         found.extend(
             messages
                 .iter()
                 .map(|message| format!("{overlay}: {message}")),
         );
-    }
-    for namespace in ["istio-system", "shop"] {
-        let kinds = [
-            "delete",
-            "-n",
-            namespace,
-            "pods,services",
-            "--all",
-            "--force",
-            "--grace-period=0",
-        ];
-        lab.cluster.run(&kinds).await?;
     }
     ensure!(found.is_empty(), "{}", found.join("\n"));
     Ok(())

@@ -19,6 +19,7 @@ mod files;
 mod mesh;
 mod migrating;
 mod overlays;
+mod rendered;
 mod two_plugins;
 
 /// The lab, started by the first test.
@@ -89,6 +90,8 @@ fn main() -> ExitCode {
             examples::a_traffic_extension_works_like_a_wasm_plugin,
             examples::a_claim_of_a_verified_token_is_the_identity,
             examples::routes_of_the_gateway_api_work_with_divvy,
+            rendered::the_resources_of_a_gateway_split_and_have_no_findings,
+            rendered::the_resources_of_callers_split_in_their_sidecars,
             changing::no_request_fails_during_flips_under_load_with_an_agent,
             changing::no_request_fails_during_flips_under_load_without_an_agent,
             changing::a_verdict_survives_a_new_configuration_with_an_agent,

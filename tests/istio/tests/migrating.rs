@@ -19,13 +19,13 @@ use serde_json::{Value, json};
 const PAYMENTS: &str = "payments.shop.svc.cluster.local";
 
 /// The application of the checkout, which calls payments through its sidecar.
-struct Caller {
+pub struct Caller {
     _proxy: Proxy,
     sidecar: SocketAddr,
 }
 
 impl Caller {
-    async fn start(lab: &Lab, port: u16) -> Result<Caller> {
+    pub async fn start(lab: &Lab, port: u16) -> Result<Caller> {
         // Addresses of other tests on this machine have the same ports.
         let own = "127.0.0.4";
         let egress = json!({
@@ -46,7 +46,7 @@ impl Caller {
     }
 
     /// Status and version of a call.
-    async fn call(&self, path: &str, headers: &[(&str, &str)]) -> Result<(u16, String)> {
+    pub async fn call(&self, path: &str, headers: &[(&str, &str)]) -> Result<(u16, String)> {
         let mut all = vec![("host", PAYMENTS)];
         all.extend_from_slice(headers);
         let answer = Http1::new(self.sidecar).get_with(path, &all).await?;

@@ -1,5 +1,6 @@
 //! Headers that only divvy writes and that clients can send nevertheless, because they are not removed early.
 
+use divvy::output;
 use divvy::policy::{HeaderRole, Policy};
 use divvy::request::HeaderId;
 use serde_json::Value;
@@ -114,8 +115,7 @@ pub fn stripped_early(policy: &Policy) -> Vec<String> {
                 .written_headers
                 .contains(&(HeaderRole::Assignment, id))
     };
-    let headers = policy.reserved_headers.iter();
-    let headers = headers.filter(|header| !header.is_input && !is_kept(header.id));
+    let headers = output::stripped(policy).filter(|header| !is_kept(header.id));
     headers.map(|header| header.name.to_string()).collect()
 }
 
