@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::common::{json_with, root};
+use crate::common::{divvy, file, json_with, root, text};
 use divvy_cli::source::tree::YamlVersion;
 use divvy_cli::source::{Content, read_all};
 use serde_json::{Value, json};
@@ -81,4 +81,116 @@ fn every_built_overlay_passes_the_strict_check() {
         overlays += 1;
     }
     assert!(overlays >= 5, "{overlays}");
+}
+
+/// What `divvy render istio` writes for a WasmPlugin, from its configuration and its place.
+fn rendered(plugin: &Value) -> Vec<Value> {
+    let config = file(".json", &plugin["spec"]["pluginConfig"].to_string());
+    let labels = plugin["spec"]["selector"]["matchLabels"]
+        .as_object()
+        .unwrap();
+    let (key, value) = labels.iter().next().unwrap();
+    let selector = format!("{key}={}", value.as_str().unwrap());
+    let name = plugin["metadata"]["name"].as_str().unwrap();
+    let at = match (&*selector, plugin["spec"]["match"][0]["mode"].as_str()) {
+        ("istio=ingressgateway", _) => "gateway",
+        (_, Some("SERVER")) => "service",
+        _ => "callers",
+    };
+    let words = [
+        "render",
+        "istio",
+        config.to_str().unwrap(),
+        "--at",
+        at,
+        "--selector",
+        &selector,
+    ];
+    let names = ["--namespace", "shop", "--gateway", "shop", "--name", name];
+    // The gateway of the shipped files serves the checkout.
+    let rollouts = plugin["spec"]["pluginConfig"]["rollouts"]
+        .as_array()
+        .unwrap()
+        .iter();
+    let service = |rollout: &Value| {
+        format!(
+            "{}=checkout.shop.svc.cluster.local",
+            rollout["name"].as_str().unwrap()
+        )
+    };
+    let services: Vec<_> = rollouts.map(service).collect();
+    let services = services
+        .iter()
+        .filter(|_| at == "gateway")
+        .flat_map(|service| ["--service", service]);
+    let words = words
+        .into_iter()
+        .chain(names)
+        .chain(services)
+        .collect::<Vec<_>>();
+    let output = text(&divvy(&words));
+    resources(&file(".yaml", &output))
+}
+
+/// The patches of EnvoyFilters: their listeners, with what they set and the headers that they remove.
+fn patches(resources: &[Value]) -> Vec<(Value, Value, Vec<Value>)> {
+    let filters = resources.iter().filter(|one| one["kind"] == "EnvoyFilter");
+    let all =
+        filters.flat_map(|filter| filter["spec"]["configPatches"].as_array().unwrap().clone());
+    let all = all.map(|mut patch| {
+        let config = &mut patch["patch"]["value"]["typed_config"];
+        let place = "/early_header_mutation_extensions/0/typed_config/mutations";
+        let removed = config.pointer_mut(place).unwrap().take();
+        let removed = removed.as_array().unwrap().clone();
+        (patch["match"]["context"].clone(), patch, removed)
+    });
+    all.collect()
+}
+
+/// The shipped files are one plugin with several overlays, and written by hand. They have what `render` writes.
+#[test]
+fn every_overlay_has_the_resources_that_render_writes_for_its_plugins() {
+    let mut compared = 0;
+    for folder in fs::read_dir(root().join("istio/overlays")).unwrap() {
+        let folder = folder.unwrap().path();
+        let built = build(&folder);
+        let shipped_patches = patches(&built);
+        for plugin in built.iter().filter(|one| one["kind"] == "WasmPlugin") {
+            let rendered = rendered(plugin);
+            for resource in &rendered {
+                if resource["kind"] == "EnvoyFilter" {
+                    continue;
+                }
+                let same = |one: &&Value| {
+                    one["kind"] == resource["kind"] && one["metadata"] == resource["metadata"]
+                };
+                match built.iter().find(same) {
+                    Some(shipped) => {
+                        assert_eq!(shipped, resource, "{}", folder.display());
+                        compared += 1;
+                    }
+                    // Sidecars log what the mesh says.
+                    None => assert_eq!(
+                        resource["kind"],
+                        "Telemetry",
+                        "{}: {resource:#}",
+                        folder.display()
+                    ),
+                }
+            }
+            for (context, patch, removed) in patches(&rendered) {
+                let mut shipped = shipped_patches.iter();
+                let (_, other, kept) = shipped.find(|(known, ..)| *known == context).unwrap();
+                assert_eq!(*other, patch, "{}", folder.display());
+                // Those of other overlays too.
+                assert!(
+                    removed.iter().all(|header| kept.contains(header)),
+                    "{}: {removed:?}",
+                    folder.display()
+                );
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared >= 25, "{compared}");
 }

@@ -103,6 +103,11 @@ fn resource_name(rollout: &str) -> String {
     name.trim_end_matches(['-', '.']).to_owned()
 }
 
+/// The name of a service by its host.
+fn first_label(host: &str) -> String {
+    host.split('.').next().unwrap_or(host).to_owned()
+}
+
 /// The subset of a target: a DNS label.
 fn subset(target: &str) -> String {
     let lower = target.to_ascii_lowercase();
@@ -152,7 +157,7 @@ pub(super) fn destination_rules(args: &IstioArgs, services: &[Service]) -> Vec<C
                 Some(known) => known,
                 None => {
                     rules.push(SubsetRule {
-                        name: resource_name(&service.rollout.name),
+                        name: first_label(&host),
                         host,
                         subsets: Vec::new(),
                     });
@@ -218,7 +223,7 @@ pub(super) fn virtual_services(
             Place::Gateway => args.gateway.iter().cloned().collect(),
             _ => vec!["mesh".to_owned()],
         };
-        let name = resource_name(&first.rollout.name);
+        let name = first_label(&first.host);
         let names = (&*name, &*args.namespace);
         let resource = virtual_service(names, &first.hosts, &gateways, writer.routes);
         all.push((ROUTES.to_owned(), resource));
