@@ -56,18 +56,22 @@ build: $(WASM) ## build the filter: target/divvy.wasm
 
 # Cargo checks for changes itself; this list saves the call and keeps the modification time of the
 # file. The toolchain does not trigger a rebuild. The command line is not part of the filter.
-SOURCES := $(shell find src -path src/cli -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print) Cargo.toml Cargo.lock rust-toolchain.toml
+SOURCES := $(shell find src -path src/cli -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print) $(wildcard src/wasm/optimize/*) Cargo.toml Cargo.lock rust-toolchain.toml
 
 # Reproducible bytes: the paths in panic messages do not contain local folders. The stack ends 64 KiB
 # before the end of its MiB, so addresses of the data behind it are one byte shorter.
 WASM_FLAGS = target.$(WASM_TARGET).rustflags = [ \
   "--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo", "-Clink-arg=-zstack-size=983040"]
 
+# In bytes. Without Binaryen, on platforms for which there is no wheel, the module is larger.
+WASM_LIMIT = $$(test -d target/binaryen && echo 720000 || echo 800000)
+
 $(WASM): $(SOURCES) | toolchain
 	cargo build $(LOCKED) --package divvy --lib --release --target $(WASM_TARGET) --config '$(WASM_FLAGS)'
 	cargo build $(LOCKED) --package divvy-slim
 	@mkdir -p $(@D)
-	$(CARGO_TARGET)/debug/divvy-slim $(CARGO_TARGET)/$(WASM_TARGET)/release/divvy.wasm $@
+	@python3 src/wasm/optimize/optimize.py $(CARGO_TARGET)/$(WASM_TARGET)/release/divvy.wasm $(@:.wasm=.optimized)
+	$(CARGO_TARGET)/debug/divvy-slim $(@:.wasm=.optimized) $@ --limit $(WASM_LIMIT)
 
 install: toolchain ## install the command line divvy to ~/.cargo/bin, or to PREFIX=/path
 	cargo install --locked --path src/cli $(if $(PREFIX),--root '$(PREFIX)')
