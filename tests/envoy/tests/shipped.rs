@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use divvy::config;
+use divvy::{config, output};
 use divvy_lab::plugin::from_yaml_or_json;
 use divvy_lab::workspace_root;
 use serde_json::{Value, json};
@@ -83,10 +83,7 @@ fn removed_early(file: &str) -> Result<BTreeSet<String>> {
 fn written(configuration: &Value) -> Result<BTreeSet<String>> {
     let policy = config::parse(configuration.to_string().as_bytes());
     let policy = policy.map_err(|errors| anyhow::anyhow!("{errors}"))?;
-    let headers = policy
-        .reserved_headers
-        .iter()
-        .map(|header| header.name.to_string());
+    let headers = output::stripped(&policy).map(|header| header.name.to_string());
     let trusts = configuration["trust"].is_object();
     Ok(headers
         .filter(|name| !(trusts && name == "x-divvy-assignment"))
