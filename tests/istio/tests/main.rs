@@ -11,6 +11,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::OnceCell;
 
 mod changing;
+mod converting;
 mod demo;
 mod edge;
 mod examples;
@@ -85,6 +86,8 @@ fn main() -> ExitCode {
             mesh::payments_follow_the_decision_of_the_gateway_about_the_checkout,
             migrating::weights_of_a_mesh_service_become_a_canary_in_the_sidecars_of_its_callers,
             migrating::three_weighted_destinations_become_a_version_for_each_user,
+            converting::virtual_services_answer_alike_before_and_after,
+            converting::http_routes_answer_alike_before_and_after,
             examples::a_mirror_copies_requests_of_stable_users_and_its_responses_are_ignored,
             examples::one_route_with_cluster_header_serves_every_version,
             examples::a_traffic_extension_works_like_a_wasm_plugin,

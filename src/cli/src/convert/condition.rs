@@ -129,6 +129,18 @@ pub fn header(name: &str, test: &TextTest) -> ManifestNode {
     }
 }
 
+/// Why a condition about a header is not exact, if it is not.
+pub fn approximation(name: &str, test: &TextTest) -> Option<&'static str> {
+    let TextTest::Regex(pattern) = test else {
+        return None;
+    };
+    let is_of_cookie = name.eq_ignore_ascii_case("cookie") && cookie_of(pattern).is_some();
+    let allows_space = pattern.contains(' ') || pattern.contains(r"\s");
+    (is_of_cookie && !allows_space).then_some(
+        "the expression finds no cookie behind a space, as browsers send the second one: the condition finds all",
+    )
+}
+
 /// Name and value of the cookie that an expression over the whole header looks for, such as
 /// `^(.*?;)?(user=jason)(;.*)?$`.
 fn cookie_of(pattern: &str) -> Option<(String, String)> {

@@ -49,6 +49,12 @@ fn entry(origin: Origin<'_>, path: &str, node: &SourceNode) -> RouteEntry {
             | "runtime_fraction" => {}
             "headers" => {
                 for test in list(node, "headers") {
+                    let pattern = text(test, &["string_match", "safe_regex", "regex"]);
+                    let pattern = TextTest::regex(pattern);
+                    if let Some(reason) = condition::approximation(text(test, &["name"]), &pattern)
+                    {
+                        origin.note((node, path), "headers", Loss::Approximate, reason);
+                    }
                     match header(test) {
                         Ok(test) => add(&mut entry, test),
                         Err(reason) => route_only.push(("headers", reason)),

@@ -62,6 +62,14 @@ pub fn entry(resource: &Resource<'_>, path: &str, node: &SourceNode) -> RouteEnt
                 .extend(field.value.text().map(str::to_owned)),
             key @ ("headers" | "queryParams") => {
                 for test in list(node, key) {
+                    let is_regex = text(test, &["type"]) == "RegularExpression";
+                    let pattern = TextTest::regex(text(test, &["value"]));
+                    let name = text(test, &["name"]);
+                    let reason = condition::approximation(name, &pattern);
+                    if let Some(reason) = reason.filter(|_| is_regex && key == "headers") {
+                        let origin = resource.origin;
+                        origin.note((node, path), key, Loss::Approximate, reason);
+                    }
                     match named_test(key, test) {
                         Ok(test) => entry.conditions.push(test),
                         Err(reason) => route_only.push((&field.key, reason)),

@@ -249,6 +249,9 @@ pub fn entry(resource: &Resource<'_>, path: &str, node: &SourceNode) -> RouteEnt
                 Err(reason) => route_only(scope, "authority", &reason),
             },
             key @ ("headers" | "withoutHeaders" | "queryParams") => {
+                if key != "queryParams" {
+                    approximations(resource, path, value);
+                }
                 let known = named_tests(key, value);
                 match known {
                     Ok(tests) => entry.conditions.extend(tests),
@@ -271,6 +274,21 @@ pub fn path_refusal(test: &ManifestNode) -> Option<String> {
         condition = condition.with(&entry.key, entry.value.clone());
     }
     condition::refusal(&condition)
+}
+
+/// Notes tests of headers that are not exact.
+fn approximations(resource: &Resource<'_>, path: &str, node: &SourceNode) {
+    for entry in node.entries() {
+        let test = string_match(&entry.value);
+        if let Some(reason) = test
+            .ok()
+            .and_then(|test| condition::approximation(&entry.key, &test))
+        {
+            resource
+                .origin
+                .note((node, path), &entry.key, Loss::Approximate, reason);
+        }
+    }
 }
 
 /// The conditions of `headers`, `withoutHeaders` or `queryParams`.
