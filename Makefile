@@ -40,7 +40,7 @@ FUZZ_TARGETS := $(basename $(notdir $(wildcard tests/fuzz/src/bin/*.rs)))
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help build install image push lab test-istio run-istio envoy run check run-func-e demo run-built check-built tour-built test test-fast bless $(PARTS) test-matrix test-demo soak \
+.PHONY: help build install image push lab test-istio samples run-istio envoy run check run-func-e demo run-built check-built tour-built test test-fast bless $(PARTS) test-matrix test-demo soak \
   bench probes guardrail-table fuzz build-fuzz ci fmt clean toolchain
 
 help: ## print this list
@@ -203,6 +203,16 @@ test-istio: $(IMAGE_LAYOUT)/index.json $(LAB)/ready $(NEEDS_ENVOY) ## tests of t
 run-istio: $(IMAGE_LAYOUT)/index.json $(LAB)/ready $(NEEDS_ENVOY) ## start the shop on a real Istio, for kubectl; Ctrl-C stops it
 	cargo build $(LOCKED) --package divvy-istio-tests
 	@exec env $(WITH_ENVOY) $(CARGO_TARGET)/debug/divvy-istio-demo
+
+# Their samples, in the modules of Go.
+SAMPLES := istio.io/istio@v0.0.0-20260827124520-eed52ebb66ad github.com/argoproj/argo-rollouts@v1.9.0 \
+  github.com/fluxcd/flagger@v1.36.1 sigs.k8s.io/gateway-api@v1.6.3
+
+samples: ## convert all samples of Istio, Argo Rollouts, Flagger and the Gateway API; prints counts
+	@command -v go >/dev/null || { echo 'make: Go is missing, which downloads the samples: install 1.26 or newer' >&2; exit 1; }
+	@folders=$$(cd tests/istio && for module in $(SAMPLES); do \
+	  GOFLAGS=-mod=mod GOTOOLCHAIN=local go mod download -json $$module | sed -n 's/.*"Dir": "\(.*\)".*/\1/p'; done | paste -sd : -) && \
+	  DIVVY_SAMPLES="$$folders" cargo test $(LOCKED) --quiet --package divvy-cli --test cli -- --ignored --nocapture every_sample
 
 test-matrix: toolchain ## make test-envoy on every supported Envoy version
 	@.ci/parts $(MATRIX:%=test-envoy-%)

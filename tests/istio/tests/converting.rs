@@ -216,9 +216,15 @@ fn service_entry(host: &str, upstreams: &[Upstream]) -> Value {
     let name = host.split('.').next().unwrap_or_default();
     let own = name.rsplit('-').next().unwrap_or_default();
     let has_own = upstreams.iter().any(|upstream| upstream.version() == own);
+    // A service without subsets in the sources has one version.
+    let own = match (has_own, name) {
+        (true, _) => Some(own),
+        (false, "files") => Some("v1"),
+        (false, _) => None,
+    };
     let versions = upstreams
         .iter()
-        .filter(|upstream| !has_own || upstream.version() == own);
+        .filter(|upstream| own.is_none_or(|own| upstream.version() == own));
     let endpoints = versions.map(|upstream| {
         json!({
             "address": upstream.addr().ip().to_string(),

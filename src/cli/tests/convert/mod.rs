@@ -3,6 +3,7 @@
 //! `DIVVY_BLESS=1` writes the expected files. The first line of a source may name arguments: `# args: --random`.
 
 mod hostile;
+mod samples;
 
 use std::fs;
 use std::path::{Path, PathBuf};
