@@ -31,6 +31,12 @@ IMAGE_LAYOUT := target/image
 LAB := target/istio
 LAB_BIN := $(LAB)/bin
 
+# Prometheus and promtool, for the fleet tests.
+FLEET := target/fleet
+FLEET_BIN := $(or $(PROMETHEUS_BIN),$(FLEET)/bin)
+WITH_PROMETHEUS = PROMETHEUS_BIN='$(abspath $(FLEET_BIN))'
+FLEET_PARTS := test-fleet-rules test-fleet-dashboard test-fleet-live
+
 PARTS := test-format test-lints test-lints-wasm test-lints-fuzz test-unit test-cli test-host test-bench test-envoy
 
 # Builds with instrumentation for fuzzing have a folder of their own.
@@ -40,7 +46,7 @@ FUZZ_TARGETS := $(basename $(notdir $(wildcard tests/fuzz/src/bin/*.rs)))
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help build install image push lab test-istio samples run-istio envoy run check run-func-e demo run-built check-built tour-built test test-fast bless $(PARTS) test-matrix test-demo soak \
+.PHONY: help build install image push lab test-istio samples run-istio envoy run check run-func-e demo run-built check-built tour-built test test-fast bless test-fleet $(FLEET_PARTS) $(PARTS) test-matrix test-demo soak \
   bench probes guardrail-table fuzz build-fuzz ci fmt clean toolchain
 
 help: ## print this list
@@ -136,7 +142,8 @@ test-fast: toolchain ## unit and native filter tests, less than a minute
 	cargo test $(QUIET) $(LOCKED) --package divvy --lib --test core
 
 bless: $(WASM) ## rewrite all committed tables that tests compare with
-	DIVVY_BLESS=1 $(TEST) --test cli --test host -- schema:: render::shipped costs:: thousand::
+	python3 istio/grafana/dashboard.py
+	DIVVY_BLESS=1 $(TEST) --test cli --test host --test fleet -- schema:: render::shipped costs:: thousand:: rules::the_manifest
 
 test-format: toolchain ## check the formatting
 	cargo fmt --all --check
@@ -199,6 +206,35 @@ $(LAB_BIN)/crane: tests/istio/go.mod
 
 test-istio: $(IMAGE_LAYOUT)/index.json $(LAB)/ready $(NEEDS_ENVOY) ## tests of the files of istio/ on a real Istio
 	$(WITH_ENVOY) $(TEST) --test istio
+
+# Programs that watch and drive many proxies: one part for each of them.
+test-fleet: toolchain ## tests of the rules and the dashboard, with a real Prometheus and Grafana's types
+	@.ci/parts $(FLEET_PARTS)
+
+test-fleet-rules: $(FLEET_BIN)/prometheus ## promtool tests of the rules, and of these tests by changed rules
+	cd istio/prometheus && '$(abspath $(FLEET_BIN))/promtool' check rules rules.yaml
+	cd istio/prometheus && '$(abspath $(FLEET_BIN))/promtool' test rules rules-test.yaml
+	python3 tests/fleet/mutate.py $(FLEET_BIN)/promtool
+	$(TEST) --test fleet -- rules::
+
+test-fleet-dashboard: ## decode the dashboard with Grafana's types: needs Go
+	@command -v go >/dev/null || { echo 'make: Go is missing, which builds the types of Grafana: install 1.26 or newer' >&2; exit 1; }
+	python3 istio/grafana/dashboard.py $(FLEET)/divvy.json
+	cmp istio/grafana/divvy.json $(FLEET)/divvy.json
+	cd tests/fleet/dashboard && test -z "$$(gofmt -l .)" && GOFLAGS=-mod=readonly GOTOOLCHAIN=local go test .
+
+test-fleet-live: $(WASM) $(NEEDS_ENVOY) $(FLEET_BIN)/prometheus ## alerts and dashboard on real proxies
+	$(WITH_ENVOY) $(WITH_PROMETHEUS) $(TEST) --test fleet -- live::
+
+# From Debian's package, which is only unpacked. Elsewhere install Prometheus and set PROMETHEUS_BIN to the
+# folder of prometheus and promtool.
+$(FLEET)/bin/prometheus:
+	@command -v dpkg >/dev/null && command -v apt-get >/dev/null || \
+	  { echo 'make: install Prometheus, and set PROMETHEUS_BIN to the folder with prometheus and promtool' >&2; exit 1; }
+	@mkdir -p $(FLEET)/package $(@D)
+	cd $(FLEET)/package && apt-get download prometheus && dpkg -x prometheus_*.deb .
+	@mv $(FLEET)/package/usr/bin/promtool $(FLEET)/package/usr/bin/prometheus $(@D)/
+	@rm -rf $(FLEET)/package
 
 run-istio: $(IMAGE_LAYOUT)/index.json $(LAB)/ready $(NEEDS_ENVOY) ## start the shop on a real Istio, for kubectl; Ctrl-C stops it
 	cargo build $(LOCKED) --package divvy-istio-tests
