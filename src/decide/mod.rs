@@ -333,6 +333,8 @@ fn rule_step(
     (holds, chosen): (bool, Option<VersionId>),
 ) -> TraceStep {
     let identity = || context.visitor.any_identity();
+    let percent = rule.percent.as_ref();
+    let admits_none = percent.is_some_and(|gate| gate.constant() == Some(false));
     let result = match chosen.and_then(|version| rollout.version(version)) {
         Some(version) => {
             let name = &version.name;
@@ -346,8 +348,8 @@ fn rule_step(
             format!("matches: {name}{split}")
         }
         None if !holds => "does not match".to_owned(),
-        None if rule.needs_identity() && identity().is_none() => {
-            let percent = rule.percent.as_ref();
+        // Asks for the identity only if the decision did.
+        None if !admits_none && rule.needs_identity() && identity().is_none() => {
             let field = match percent.filter(|gate| gate.constant().is_none()) {
                 Some(_) => "percent",
                 None => "split",
