@@ -108,15 +108,18 @@ pub fn decide_traced<'a>(
     let upstream = UpstreamDecisions::new(request, policy.inheritance.as_ref(), earlier);
     let mut decisions = Decisions::with_capacity(found.len());
     let mut memories = Vec::new();
-    let mut own_visitors = OwnVisitors::default();
+    let own_visitors = if policy.features.own_identities {
+        OwnVisitors::new(policy, &found, request)
+    } else {
+        OwnVisitors::default()
+    };
     for id in found.iter().copied() {
         let Some(rollout) = policy.rollout(id) else {
             continue;
         };
-        let own = policy.own_visitor(rollout, request);
         let context = EvaluationContext {
             request,
-            visitor: own.as_ref().unwrap_or(&visitor),
+            visitor: own_visitors.get(id).unwrap_or(&visitor),
             decisions: &decisions,
             upstream: &upstream,
         };
@@ -124,7 +127,6 @@ pub fn decide_traced<'a>(
         let (decision, memory) = decide_one(id, rollout, &context, trace);
         decisions.push(decision);
         memories.extend(memory.map(|memory| (id, memory)));
-        own_visitors.extend(own.map(|own| (id, own)));
     }
     let is_preflight = request.is_preflight();
     let mirror = if policy.features.mirrors && !is_routed && !is_preflight {

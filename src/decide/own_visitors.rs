@@ -3,22 +3,43 @@
 
 use crate::decision::RolloutId;
 use crate::identity::{Identity, Visitor};
+use crate::policy::Policy;
+use crate::request::Request;
 
-/// The visitors of the rollouts with identity sources of their own.
+/// The visitors of the matching rollouts with identity sources of their own.
 #[derive(Default)]
 pub(super) struct OwnVisitors<'a, 'r>(Vec<(RolloutId, Visitor<'a, 'r>)>);
 
 impl<'a, 'r> OwnVisitors<'a, 'r> {
-    pub(super) fn extend(&mut self, own: Option<(RolloutId, Visitor<'a, 'r>)>) {
-        self.0.extend(own);
+    #[cold]
+    #[inline(never)]
+    pub(super) fn new(policy: &'a Policy, found: &[RolloutId], request: &'a Request<'r>) -> Self {
+        let own = found.iter().filter_map(|id| {
+            let rollout = policy.rollout(*id)?;
+            Some((*id, policy.own_visitor(rollout, request)?))
+        });
+        Self(own.collect())
     }
 
     pub(super) fn get(&self, id: RolloutId) -> Option<&Visitor<'a, 'r>> {
+        // Few configurations have any.
+        if self.0.is_empty() {
+            return None;
+        }
         let mut all = self.0.iter();
         all.find(|(rollout, _)| *rollout == id).map(|(_, own)| own)
     }
 
     pub(super) fn into_identities(self) -> Vec<(RolloutId, Identity<'a>)> {
+        if self.0.is_empty() {
+            return Vec::new();
+        }
+        self.identities()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn identities(self) -> Vec<(RolloutId, Identity<'a>)> {
         let all = self.0.into_iter();
         all.filter_map(|(rollout, own)| Some((rollout, own.into_identity()?)))
             .collect()
