@@ -3,6 +3,7 @@
 //! Nothing here decides: versions, shares, verdicts and configuration errors come from the
 //! `divvy` crate, compiled natively.
 
+pub mod admission;
 pub mod check;
 pub mod convert;
 pub mod diff;
@@ -74,6 +75,8 @@ pub enum Verb {
     Render(render::RenderArgs),
     /// Shows traffic, shares and guardrails of running proxies
     Top(top::TopArgs),
+    /// Answers the Kubernetes API server: refuses objects with invalid configurations
+    Admission(admission::AdmissionArgs),
     /// Prints completions for a shell
     Completions {
         /// The shell
@@ -121,6 +124,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Verb::Init(args) => init::run(args, cli.output),
         Verb::Render(args) => render::run(args, cli.output),
         Verb::Top(args) => top::run(args, cli.output),
+        Verb::Admission(args) => admission::run(args, cli.output),
         Verb::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "divvy", &mut io::stdout());
             Ok(ExitCode::SUCCESS)

@@ -66,6 +66,14 @@ pub fn millis(text: &str) -> Result<f64, String> {
         .ok_or_else(|| format!("is not a number above 0 and at most {MAX_MILLIS}"))
 }
 
+/// Time between a signal and the end of a server.
+pub fn drain(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    let fits = time <= Duration::from_mins(10);
+    fits.then_some(time)
+        .ok_or_else(|| "is not a time from 0s to 10m".to_owned())
+}
+
 /// Time between two updates.
 pub fn interval(text: &str) -> Result<Duration, String> {
     let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;

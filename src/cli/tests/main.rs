@@ -1,5 +1,6 @@
 //! The command line, in one binary.
 
+mod admission;
 mod check;
 mod common;
 mod convert;

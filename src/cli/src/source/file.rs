@@ -46,7 +46,8 @@ pub enum Content {
 }
 
 impl SourceFile {
-    pub(super) fn new(name: String, text: String, given: Given) -> Self {
+    /// A file with this text.
+    pub fn new(name: String, text: String, given: Given) -> Self {
         // The filter refuses a byte order mark in JSON; YAML may have one.
         let is_json = is_json(&name);
         let text = match text.strip_prefix('\u{feff}') {

@@ -72,7 +72,9 @@ pub(super) fn find(all: &[Examined], surroundings: &Surroundings, found: &mut Ve
     for one in all {
         if let Carrier::Envoy(plugin) = &one.found.carrier {
             extension(one, plugin, surroundings, found);
-            wasm_file(one, plugin, found);
+            if !surroundings.is_remote {
+                wasm_file(one, plugin, found);
+            }
         }
     }
 }

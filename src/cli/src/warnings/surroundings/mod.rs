@@ -33,6 +33,8 @@ pub struct Surroundings {
     pub merges_slashes: bool,
     /// Kinds of resources that split traffic in another way, such as `VirtualService reviews`.
     pub other_splits: Vec<(usize, String)>,
+    /// Whether the configuration is that of another machine: files that it names are not looked for.
+    pub is_remote: bool,
 }
 
 /// A route.
