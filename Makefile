@@ -46,7 +46,7 @@ FUZZ_TARGETS := $(basename $(notdir $(wildcard tests/fuzz/src/bin/*.rs)))
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help build install image push lab test-istio samples run-istio envoy run check run-func-e demo run-built check-built tour-built test test-fast bless test-fleet $(FLEET_PARTS) $(PARTS) test-matrix test-demo soak \
+.PHONY: help build install image push image-cli push-cli lab test-istio samples run-istio envoy run check run-func-e demo run-built check-built tour-built test test-fast bless test-fleet $(FLEET_PARTS) $(PARTS) test-matrix test-demo soak \
   bench probes guardrail-table fuzz build-fuzz ci fmt clean toolchain
 
 help: ## print this list
@@ -101,6 +101,18 @@ $(IMAGE_LAYOUT)/index.json: $(WASM) istio/image.py LICENSE Cargo.toml
 push: $(IMAGE_LAYOUT)/index.json $(LAB_BIN)/crane ## push the image: make push IMAGE=host/repository:tag
 	@[ -n '$(IMAGE)' ] || { echo 'make: IMAGE is missing: make push IMAGE=host/repository:tag' >&2; exit 1; }
 	@$(LAB_BIN)/crane push $(IMAGE_LAYOUT) '$(IMAGE)'
+
+# Static, so that it is the only program in its image. Needs libc.a: libc6-dev on Debian, glibc-static on Fedora.
+STATIC_TARGET := $(shell uname -m)-unknown-linux-gnu
+
+image-cli: toolchain ## build an OCI image of the command line: target/image-cli (on Linux)
+	cargo build $(LOCKED) --package divvy-cli --release --target $(STATIC_TARGET) \
+	  --config 'target.$(STATIC_TARGET).rustflags = ["-Ctarget-feature=+crt-static"]'
+	@python3 istio/image.py --command $(CARGO_TARGET)/$(STATIC_TARGET)/release/divvy LICENSE '$(VERSION)' target/image-cli
+
+push-cli: image-cli $(LAB_BIN)/crane ## push that image: make push-cli IMAGE=host/repository:tag
+	@[ -n '$(IMAGE)' ] || { echo 'make: IMAGE is missing: make push-cli IMAGE=host/repository:tag' >&2; exit 1; }
+	@$(LAB_BIN)/crane push target/image-cli '$(IMAGE)'
 
 envoy: $(FETCHED_ENVOY) ## fetch the pinned Envoy
 

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Writes an OCI image layout with the filter in it: image.py FILTER LICENSE VERSION FOLDER
 
+With --command before them, the first file is the command line, which runs when the image does.
+
 No Docker engine takes part, and the same filter always gives the same bytes: no times, no users,
 and a gzip whose blocks are stored, since what a compressor makes depends on its version. Prints
 the digest, by which a WasmPlugin can name the image for good.
@@ -10,6 +12,7 @@ import hashlib
 import io
 import json
 import pathlib
+import platform
 import struct
 import sys
 import tarfile
@@ -25,9 +28,9 @@ def archive(files):
     """A tar of these files, in this order."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, content in files:
+        for name, mode, content in files:
             entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(content), 0o644
+            entry.size, entry.mode = len(content), mode
             tar.addfile(entry, io.BytesIO(content))
     return buffer.getvalue()
 
@@ -64,28 +67,40 @@ class Layout:
         return {"mediaType": media, "digest": f"sha256:{digest}", "size": len(content)}
 
 
+def filter_image(content):
+    """The filter: name and mode of its file, and the configuration of the image."""
+    # Istio's agent looks for this name.
+    files = [("plugin.wasm", 0o644, content)]
+    about = "Splits traffic between versions of a service, as a proxy-wasm filter in Envoy and Istio"
+    return files, about, {"architecture": "wasm", "os": "wasi", "config": {}}
+
+
+def command_image(content):
+    """The command line, which is static: the image has no other file that it needs."""
+    machines = {"x86_64": "amd64", "aarch64": "arm64"}
+    settings = {"Entrypoint": ["/divvy"], "User": "65532:65532"}
+    config = {"architecture": machines[platform.machine()], "os": "linux", "config": settings}
+    about = "Checks divvy configurations, and answers the Kubernetes API server about them"
+    return [("divvy", 0o755, content)], about, config
+
+
 def main():
-    wasm, license_file, version, folder = sys.argv[1:]
-    files = [
-        # Istio's agent looks for this name.
-        ("plugin.wasm", pathlib.Path(wasm).read_bytes()),
-        ("LICENSE", pathlib.Path(license_file).read_bytes()),
-    ]
+    arguments = sys.argv[1:]
+    is_command = arguments[0] == "--command"
+    program, license_file, version, folder = arguments[is_command:]
+    image_of = command_image if is_command else filter_image
+    files, about, config = image_of(pathlib.Path(program).read_bytes())
+    files.append(("LICENSE", 0o644, pathlib.Path(license_file).read_bytes()))
     annotations = {
         "org.opencontainers.image.title": "divvy",
-        "org.opencontainers.image.description": "Splits traffic between versions of a service,"
-        " as a proxy-wasm filter in Envoy and Istio",
+        "org.opencontainers.image.description": about,
         "org.opencontainers.image.licenses": "Apache-2.0",
         "org.opencontainers.image.version": version,
     }
     tar = archive(files)
     layout = Layout(folder)
-    config = {
-        "architecture": "wasm",
-        "os": "wasi",
-        "config": {},
-        "rootfs": {"type": "layers", "diff_ids": ["sha256:" + hashlib.sha256(tar).hexdigest()]},
-    }
+    layers = ["sha256:" + hashlib.sha256(tar).hexdigest()]
+    config["rootfs"] = {"type": "layers", "diff_ids": layers}
     manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,

@@ -5,8 +5,18 @@ use std::process::Command;
 
 use crate::common::{divvy, json, root, text};
 
-const VERBS: [&str; 10] = [
-    "init", "check", "explain", "diff", "simulate", "convert", "promote", "render", "schema", "top",
+const VERBS: [&str; 11] = [
+    "init",
+    "check",
+    "explain",
+    "diff",
+    "simulate",
+    "convert",
+    "promote",
+    "render",
+    "schema",
+    "top",
+    "admission",
 ];
 /// Verbs of verbs.
 const INNER: [&str; 3] = ["render plugin", "render envoy", "render istio"];
@@ -28,8 +38,11 @@ fn the_examples_of_every_help_text_work() {
     for verb in VERBS.into_iter().chain(INNER) {
         let examples = examples(verb);
         assert!(!examples.is_empty(), "{verb}");
-        // The examples of top need proxies.
-        for example in examples.iter().filter(|_| verb != "top") {
+        // The examples of top need proxies, those of admission end with a signal.
+        for example in examples
+            .iter()
+            .filter(|_| !["top", "admission"].contains(&verb))
+        {
             let command = example.replace("target/", &format!("{}/", scratch.path().display()));
             let mut shell = Command::new("sh");
             shell

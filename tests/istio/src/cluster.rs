@@ -67,6 +67,11 @@ impl Cluster {
         Ok(output)
     }
 
+    /// What `kubectl` prints, also if it fails.
+    pub async fn output(&self, arguments: &[&str]) -> Result<Output> {
+        self.execute("kubectl", arguments).await
+    }
+
     /// The output of `kubectl`; an error contains its standard error.
     pub async fn run(&self, arguments: &[&str]) -> Result<String> {
         let output = self.execute("kubectl", arguments).await?;

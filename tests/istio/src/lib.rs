@@ -15,6 +15,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 pub mod cluster;
+pub mod command;
 pub mod files;
 pub mod lab;
 pub mod programs;

@@ -5,11 +5,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Result;
+use divvy_istio_tests::command;
 use divvy_istio_tests::lab::{Lab, end_everything, signalled};
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::OnceCell;
 
+mod admission;
 mod changing;
 mod converting;
 mod demo;
@@ -56,6 +58,9 @@ macro_rules! tests {
 }
 
 fn main() -> ExitCode {
+    if command::is_meant() {
+        return divvy_cli::main();
+    }
     let mut arguments = Arguments::from_args();
     // All tests use the namespaces of the shipped files.
     arguments.test_threads = Some(1);
@@ -114,6 +119,7 @@ fn main() -> ExitCode {
             files::the_image_is_reproducible,
             files::an_image_can_be_pulled_by_digest,
             files::dropping_a_proxy_ends_its_envoy,
+            admission::kubectl_is_refused_with_the_message_of_check,
             demo::the_demo_serves_the_shop_and_ends_all_its_processes,
         ]
     );

@@ -1,6 +1,6 @@
 //! Requests that no API server sends.
 
-use std::thread;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -227,32 +227,30 @@ fn clients_that_send_no_request_do_not_keep_others_waiting() {
 fn requests_above_the_limit_wait_for_their_turn() {
     let server = Server::start(&[]);
     let body = review(&plugin(&canary(20))).to_string();
+    let length = body.len();
+    let head = format!("POST /check HTTP/1.1\r\nhost: a\r\n{JSON}content-length: {length}\r\n\r\n");
     // Bodies of which the last byte is missing.
     let mut slow: Vec<Client> = (0..16)
         .map(|_| {
             let mut client = server.connect().unwrap();
-            let head = format!(
-                "POST /check HTTP/1.1\r\nhost: a\r\n{JSON}content-length: {}\r\n\r\n",
-                body.len()
-            );
             client.send(head.as_bytes()).unwrap();
-            client.send(&body.as_bytes()[..body.len() - 1]).unwrap();
+            client.send(&body.as_bytes()[..length - 1]).unwrap();
             client
         })
         .collect();
-    let waiting = thread::scope(|scope| {
-        let waiting = scope.spawn(|| server.ask(&plugin(&canary(20))));
-        // Probes have no turn to wait for.
-        let mut client = server.connect().unwrap();
-        assert_eq!(client.request("GET", "/healthz", "", b"").status, 200);
-        assert!(!waiting.is_finished());
-        for client in &mut slow {
-            client.send(&body.as_bytes()[body.len() - 1..]).unwrap();
-            assert_eq!(client.receive().unwrap().status, 200);
-        }
-        waiting.join().unwrap()
-    });
-    assert_eq!(waiting["allowed"], true);
+    let mut waiting = server.connect().unwrap();
+    waiting
+        .send(&[head.as_bytes(), body.as_bytes()].concat())
+        .unwrap();
+    // Probes have no turn to wait for.
+    let mut probe = server.connect().unwrap();
+    assert_eq!(probe.request("GET", "/healthz", "", b"").status, 200);
+    assert!(waiting.is_silent_for(Duration::from_millis(500)));
+    for client in &mut slow {
+        client.send(&body.as_bytes()[body.len() - 1..]).unwrap();
+        assert_eq!(client.receive().unwrap().status, 200);
+    }
+    assert_eq!(waiting.receive().unwrap().status, 200);
 }
 
 #[test]

@@ -196,6 +196,15 @@ impl Client {
         self.request("POST", "/check", "content-type: application/json\r\n", body)
     }
 
+    /// Whether the server sends nothing for this time.
+    pub fn is_silent_for(&mut self, time: Duration) -> bool {
+        let socket = &self.stream.sock;
+        socket.set_read_timeout(Some(time)).unwrap();
+        let read = self.stream.read(&mut [0]);
+        self.stream.sock.set_read_timeout(Some(PATIENCE)).unwrap();
+        read.is_err()
+    }
+
     /// The response in the answer to a review.
     pub fn review(&mut self, review: &Value) -> Value {
         let response = self.post(review.to_string().as_bytes());

@@ -190,13 +190,15 @@ fn one_connection_carries_200_admissions_per_second() {
     let mut client = server.connect().unwrap();
     let review = review(&plugin(&canary(20)));
     // Other tests share the processors, so the best of a few rounds counts.
-    let rates = (0..10).map(|_| {
+    let mut rates = (0..10).map(|_| {
         let start = Instant::now();
         for _ in 0..ADMISSIONS {
             assert_eq!(client.review(&review)["allowed"], true);
         }
         f64::from(ADMISSIONS) / start.elapsed().as_secs_f64()
     });
-    let best = rates.take_while(|rate| *rate < 200.0).count();
-    assert!(best < 10, "no round reached 200 admissions per second");
+    assert!(
+        rates.any(|rate| rate >= 200.0),
+        "no round reached 200 admissions per second"
+    );
 }
