@@ -241,7 +241,7 @@ fn the_place_decides_pods_direction_and_routes() {
         let plugin = &resources(&output, "WasmPlugin")[0];
         assert_eq!(
             plugin["metadata"],
-            json!({"name": name, "namespace": namespace})
+            json!({"name": name, "namespace": namespace, "labels": {"divvy": "configuration"}})
         );
         assert_eq!(plugin["spec"]["match"], json!([{"mode": mode}]));
         let strip = &resources(&output, "EnvoyFilter")[0];
