@@ -2,7 +2,7 @@
 # The certificate of the admission server without cert-manager: makes an authority and a certificate for DAYS
 # (default 365), stores the certificate in the Secret that server.yaml mounts, and the authority in the webhook.
 #
-# Run it after `kubectl apply -k istio/admission`, and again before the certificate expires: the server uses the new
+# Run it after `kubectl apply -k istio/admission/base`, and again before the certificate expires: the server uses the new
 # one without a restart. The key of the authority is not kept. Needs kubectl and openssl 1.1.1 or newer.
 set -eu
 

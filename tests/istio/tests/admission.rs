@@ -107,7 +107,7 @@ impl<'l> Webhook<'l> {
         fs::create_dir_all(&folder)?;
         let [port] = free_ports()?;
         let webhook = Webhook { lab, folder, port };
-        let files = workspace_root().join("istio/admission");
+        let files = workspace_root().join("istio/admission/base");
         lab.cluster.apply_folder(&files).await?;
         webhook.certify().await?;
         // No pod runs here. The API server connects to what this Service names, with the name of the real one.
