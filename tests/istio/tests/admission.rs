@@ -311,7 +311,7 @@ pub async fn kubectl_is_refused_with_the_message_of_check(lab: &Lab) -> Result<(
     );
 
     let files = workspace_root()
-        .join("istio/admission")
+        .join("istio/admission/base")
         .display()
         .to_string();
     lab.cluster
