@@ -117,13 +117,12 @@ fn virtual_host(
                     ));
                 }
             }
-            for key in ["runtime_key"] {
-                let place = ["match", "runtime_fraction"];
-                if let Some(at) = source.at(&place).filter(|at| at.get(key).is_some()) {
-                    let path = format!("{title}: routes[{index}].match.runtime_fraction");
-                    let reason = "divvy reads no runtime keys: the weight is the one of the file";
-                    own.origin.note((at, &path), key, Loss::Approximate, reason);
-                }
+            let fraction = source.at(&["match", "runtime_fraction"]);
+            if let Some(at) = fraction.filter(|at| at.get("runtime_key").is_some()) {
+                let path = format!("{title}: routes[{index}].match.runtime_fraction");
+                let reason = "divvy reads no runtime keys: the weight is the one of the file";
+                let own = own.origin;
+                own.note((at, &path), "runtime_key", Loss::Approximate, reason);
             }
         }
         index = members.iter().max().copied().unwrap_or(index) + 1;

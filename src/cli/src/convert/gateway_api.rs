@@ -175,14 +175,16 @@ fn destination(backend: &SourceNode) -> RouteDestination {
     }
 }
 
+/// Index of a rule of the source, its variant, and the matches of the new rule.
+type NewRule<'p> = (usize, Option<&'p RouteVariant>, Vec<Option<ManifestNode>>);
+
 /// The new rules: for each version of a rule, its matches with the route header.
 fn new_rules(
     rules: &[SourceNode],
     matches: &[MatchOfRule<'_>],
     parts: &[RoutePart],
 ) -> Vec<ManifestNode> {
-    // Each with the matches that it has.
-    let mut new: Vec<(usize, Option<&RouteVariant>, Vec<Option<ManifestNode>>)> = Vec::new();
+    let mut new: Vec<NewRule<'_>> = Vec::new();
     for part in parts {
         let (route, variant) = match part {
             RoutePart::Unchanged(route) => (*route, None),
