@@ -335,5 +335,5 @@ fn every_shipped_configuration_and_every_example_of_a_page_passes() {
             }
         }
     }
-    assert!(checked > 5, "{checked}");
+    assert!(checked >= 5, "{checked}");
 }
