@@ -37,7 +37,7 @@ impl Position {
 }
 
 /// Share of all positions in parts per million: 0 to 1,000,000.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Share(pub(super) u32);
 
 impl Share {

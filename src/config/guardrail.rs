@@ -60,6 +60,7 @@ pub(super) fn compile(
         patience,
         on_breach,
         recover_after: recover_after.flatten(),
+        evidence: raw.evidence.unwrap_or(true),
     })
 }
 
@@ -131,8 +132,11 @@ fn on_breach(at: Path<'_>, raw: Option<&str>, ramps: bool) -> OnBreach {
         None | Some("rollback") => OnBreach::Rollback,
         Some("observe") => OnBreach::Observe,
         Some("freeze") if ramps => OnBreach::Freeze,
-        Some("freeze") => {
-            at.error("freeze needs a canary with steps or ramp: write rollback or observe");
+        Some("stepBack") if ramps => OnBreach::StepBack,
+        Some(kind @ ("freeze" | "stepBack")) => {
+            at.error(format_args!(
+                "{kind} needs a canary with steps or ramp: write rollback or observe"
+            ));
             OnBreach::Rollback
         }
         Some(other) => {

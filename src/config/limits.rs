@@ -88,7 +88,7 @@ pub const MAX_AGE: RangeInclusive<Duration> = SECOND..=Duration::from_hours(400 
 /// The values of `metrics`.
 pub const METRICS: [&str; 3] = ["responses", "requests", "off"];
 /// The values of `onBreach`.
-pub const ON_BREACH: [&str; 3] = ["rollback", "freeze", "observe"];
+pub const ON_BREACH: [&str; 4] = ["rollback", "freeze", "stepBack", "observe"];
 /// The values of `days` in a pause.
 pub const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 /// The types of a token claim; an identity cannot be a list.

@@ -326,6 +326,7 @@ specs! {
         "patience" => patience: Option<&'t str>,
         "onBreach" => on_breach: Option<&'t str>,
         "recoverAfter" => recover_after: Option<&'t str>,
+        "evidence" => evidence: Option<bool>,
     }
 
     struct ErrorLimitSpec<'t> {

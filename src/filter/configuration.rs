@@ -315,18 +315,29 @@ impl<H: Host> Configuration<H> {
         self.late.get(index)
     }
 
-    /// Names and values of a rollout's gauges: the share of each version, and the standing
-    /// of those that are guarded.
+    /// Names and values of a rollout's gauges: the share of each version, the standing of those
+    /// that are guarded, and whether a step waits for evidence.
     fn gauges_of(&self, id: RolloutId) -> Vec<(String, u64)> {
         let Some(rollout) = self.active.policy.rollout(id) else {
             return Vec::new();
         };
-        let names = rollout.versions.iter().map(|version| &*version.name);
-        let weights = names.filter(|_| rollout.metrics > Metrics::Off);
-        let weights = weights.map(|name| output::weight_series(&rollout.name, name));
-        let guarded = rollout.plan.iter().flat_map(|plan| plan.guarded());
-        let states = guarded.map(|(_, name)| output::guardrail_series(&rollout.name, name));
-        weights.chain(states).zip(self.values_of(id)).collect()
+        let mut gauges = Vec::new();
+        let mut values = self.values_of(id).into_iter();
+        let mut add = |name| gauges.extend(values.next().map(|value| (name, value)));
+        if rollout.metrics > Metrics::Off {
+            for version in &rollout.versions {
+                add(output::weight_series(&rollout.name, &version.name));
+            }
+        }
+        if let Some(plan) = &rollout.plan {
+            for (_, name) in plan.guarded() {
+                add(output::guardrail_series(&rollout.name, name));
+            }
+            if plan.waits() {
+                add(output::waiting_series(&rollout.name));
+            }
+        }
+        gauges
     }
 
     /// Values of a rollout's gauges, in the same order.
@@ -343,6 +354,8 @@ impl<H: Host> Configuration<H> {
             let state = self.watch.state(id);
             let standing = |arm| guardrail::standing(plan, state.as_deref(), arm);
             values.extend(plan.guarded().map(|(arm, _)| standing(arm).gauge()));
+            let is_waiting = guardrail::is_waiting(plan, state.as_deref());
+            values.extend(plan.waits().then_some(u64::from(is_waiting)));
         }
         values
     }

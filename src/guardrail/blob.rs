@@ -3,14 +3,18 @@
 //! Decoding is total: bytes in another layout are not a state. Another version of divvy in the
 //! same process may have written them.
 
+use super::progress::StepCounts;
+use super::ramp::{CurrentStep, MAX_STEPS};
 use super::revision::{LimitCounts, MAX_LIMITS, MAX_REVISIONS, RevisionState, VersionCounts};
 use super::version::{Phase, VersionState, Windows};
-use super::window::Window;
+use super::window::{Counts, Window};
 use super::wire::{BlobReader, BlobWriter};
 use crate::bucket::Share;
 
 /// Number of the layout. States in another layout are discarded, with their verdicts.
-const LAYOUT: u64 = 2;
+const LAYOUT: u64 = 3;
+/// The layout before, which has no steps. Its states are read, so that verdicts outlive an update.
+const WITHOUT_STEPS: u64 = 2;
 /// Maximum number of versions of a revision: those of a rollout, and as many removed ones with a
 /// verdict.
 const MAX_VERSIONS: usize = 64;
@@ -77,6 +81,8 @@ fn encode_all(revisions: &[RevisionState]) -> Vec<u8> {
                 to.optional(counted.windows.slow_since);
                 counted.windows.errors.encode(&mut to);
                 counted.windows.latencies.encode(&mut to);
+                counted.windows.step.errors.encode(&mut to);
+                counted.windows.step.latencies.encode(&mut to);
             }
         }
     }
@@ -95,9 +101,12 @@ fn encode_version(version: &VersionState, to: &mut BlobWriter) {
     encode_phase(version.phase, to);
     to.number(u64::from(version.trips));
     to.number(u64::from(version.attempt));
-    to.optional(version.pace.map(|(_, since)| since));
-    let weight = version.pace.map_or(0, |(weight, _)| weight.ppm());
-    to.number(u64::from(weight));
+    to.optional(version.progress.map(|progress| progress.since));
+    let progress = version.progress.unwrap_or_default();
+    to.number(u64::from(progress.weight.ppm()));
+    to.length(progress.step);
+    to.number(u64::from(progress.held));
+    to.number(u64::from(version.waiting));
 }
 
 fn encode_phase(phase: Phase, to: &mut BlobWriter) {
@@ -115,16 +124,20 @@ fn encode_phase(phase: Phase, to: &mut BlobWriter) {
 /// Decodes revisions. `None`: the bytes are not a state in this layout.
 pub(super) fn decode(bytes: &[u8]) -> Option<Vec<RevisionState>> {
     let from = &mut BlobReader::new(bytes);
-    if from.number()? != LAYOUT {
+    let layout = from.number()?;
+    if layout != LAYOUT && layout != WITHOUT_STEPS {
         return None;
     }
+    let has_steps = layout == LAYOUT;
     let revisions = decode_list(from, MAX_REVISIONS, |from| {
         let (revision, seen) = (from.number()?, from.number()?);
-        let versions = decode_list(from, MAX_VERSIONS, decode_version)?;
+        let versions = decode_list(from, MAX_VERSIONS, |from| decode_version(from, has_steps))?;
         let counts = decode_list(from, MAX_LIMITS, |from| {
             Some(LimitCounts {
                 limits: from.number()?,
-                versions: decode_list(from, MAX_VERSIONS, |from| decode_counts(&versions, from))?,
+                versions: decode_list(from, MAX_VERSIONS, |from| {
+                    decode_counts(&versions, from, has_steps)
+                })?,
             })
         })?;
         Some(RevisionState {
@@ -146,7 +159,7 @@ fn decode_list<'a, T>(
     (0..length).map(|_| decode(from)).collect()
 }
 
-fn decode_version(from: &mut BlobReader<'_>) -> Option<VersionState> {
+fn decode_version(from: &mut BlobReader<'_>, has_steps: bool) -> Option<VersionState> {
     let name = from.number()?;
     let kind = from.number()?;
     let weight = Share::from_ppm(from.small()?);
@@ -161,17 +174,35 @@ fn decode_version(from: &mut BlobReader<'_>) -> Option<VersionState> {
     let (trips, attempt) = (from.small()?, from.small()?);
     let since = from.optional()?;
     let weight = Share::from_ppm(from.small()?);
+    // Before there were steps, only a ramp that was held back had a progress.
+    let (mut step, mut held, mut waiting) = (0, true, false);
+    if has_steps {
+        step = from.length(MAX_STEPS)?;
+        held = from.number()? == 1;
+        waiting = from.number()? == 1;
+    }
+    let progress = since.map(|since| CurrentStep {
+        step,
+        weight,
+        since,
+        held,
+    });
     Some(VersionState {
         name,
         phase,
         trips,
         attempt,
-        pace: since.map(|since| (weight, since)),
+        progress,
+        waiting,
         windows: Windows::default(),
     })
 }
 
-fn decode_counts(versions: &[VersionState], from: &mut BlobReader<'_>) -> Option<VersionCounts> {
+fn decode_counts(
+    versions: &[VersionState],
+    from: &mut BlobReader<'_>,
+    has_steps: bool,
+) -> Option<VersionCounts> {
     Some(VersionCounts {
         name: versions.get(from.length(MAX_VERSIONS)?)?.name,
         attempt: from.small()?,
@@ -179,6 +210,14 @@ fn decode_counts(versions: &[VersionState], from: &mut BlobReader<'_>) -> Option
             slow_since: from.optional()?,
             errors: Window::decode(from)?,
             latencies: Window::decode(from)?,
+            step: if has_steps {
+                StepCounts {
+                    errors: Counts::decode(from)?,
+                    latencies: Counts::decode(from)?,
+                }
+            } else {
+                StepCounts::default()
+            },
         },
     })
 }

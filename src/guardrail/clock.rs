@@ -84,7 +84,7 @@ impl RevisionState {
         let Some(ramp) = &plan.ramp else { return };
         for (arm, _) in plan.arms().skip(1) {
             let weight = self.weight(plan, arm, before);
-            let Some(version) = self.version_mut(plan, arm) else {
+            let Some(version) = self.version(plan, arm) else {
                 continue;
             };
             // After a freeze or a rollback the ramp continues from a lower weight anyway.
@@ -93,7 +93,8 @@ impl RevisionState {
                 Phase::Frozen { .. } | Phase::RolledBack { .. }
             );
             if weight < ramp.scheduled(now) && !held {
-                version.pace = Some((weight, now));
+                let progress = ramp.thawed(weight, version.progress, now);
+                self.resume(plan, progress, now);
                 let kind = TransitionKind::HeldBack { weight };
                 transitions.push(Transition { arm, kind });
             }
@@ -108,7 +109,9 @@ impl RevisionState {
         }
         for version in &mut self.versions {
             version.windows.slow_since = None;
-            version.pace = version.pace.map(|(weight, since)| (weight, shift(since)));
+            if let Some(progress) = &mut version.progress {
+                progress.since = shift(progress.since);
+            }
             match &mut version.phase {
                 Phase::Healthy => {}
                 Phase::Observed { until } => *until = shift(*until),

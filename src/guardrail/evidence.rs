@@ -47,14 +47,19 @@ impl Tally {
         f64::from(self.bad) / f64::from(self.all.max(1))
     }
 
+    /// Whether the observed share is above `limit`.
+    pub fn exceeds(self, limit: f64) -> bool {
+        f64::from(self.bad) > limit.max(MIN_LIMIT) * f64::from(self.all)
+    }
+
     /// Evidence that the true share is above `limit`; 0 if the observed share is not.
     pub fn above(self, limit: f64) -> f64 {
-        let limit = limit.max(MIN_LIMIT);
         // The common case, without logarithms.
-        if f64::from(self.bad) <= limit * f64::from(self.all) {
-            return 0.0;
+        if self.exceeds(limit) {
+            self.against(limit)
+        } else {
+            0.0
         }
-        self.against(limit)
     }
 
     /// Evidence that the true share is not `limit`.

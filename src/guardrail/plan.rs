@@ -31,6 +31,17 @@ pub struct Guardrail {
     pub on_breach: OnBreach,
     /// Time after which a version is tried again; `None`: only with a new revision.
     pub recover_after: Option<Duration>,
+    /// Whether a step of a ramp waits for evidence.
+    pub evidence: bool,
+}
+
+impl Guardrail {
+    /// Length of the longest window; a minute without a limit that has one.
+    pub(super) fn window(&self) -> Duration {
+        let errors = self.errors.map(|limit| limit.window);
+        let latency = self.latency.map(|limit| limit.window);
+        errors.max(latency).unwrap_or(Duration::from_mins(1))
+    }
 }
 
 impl Default for Guardrail {
@@ -44,6 +55,7 @@ impl Default for Guardrail {
             patience: Some(PATIENCE),
             on_breach: OnBreach::Rollback,
             recover_after: None,
+            evidence: true,
         }
     }
 }
@@ -81,6 +93,8 @@ pub enum OnBreach {
     Rollback,
     /// The ramp stops.
     Freeze,
+    /// The ramp goes back by one step, or to stable from its first step.
+    StepBack,
     /// A line in the log only.
     Observe,
 }
@@ -159,8 +173,20 @@ impl Plan {
     }
 
     /// Whether there are limits.
-    pub fn is_guarded(&self) -> bool {
-        self.guardrail != Guardrail::default()
+    pub const fn is_guarded(&self) -> bool {
+        let Guardrail {
+            errors,
+            latency,
+            consecutive_errors,
+            ..
+        } = &self.guardrail;
+        errors.is_some() || latency.is_some() || consecutive_errors.is_some()
+    }
+
+    /// Whether the steps of the ramp wait for evidence.
+    pub fn waits(&self) -> bool {
+        let observes = self.guardrail.on_breach == OnBreach::Observe;
+        self.guardrail.evidence && !observes && self.ramp.is_some() && self.is_guarded()
     }
 
     /// Whether a limit compares versions with stable, so that requests to stable are counted.

@@ -79,6 +79,20 @@ pub struct Ramp {
     pauses: Pauses,
 }
 
+/// Step at which a ramp is in this process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct CurrentStep {
+    /// Index of the step.
+    pub step: usize,
+    /// Its weight: a new configuration of the same revision may have other steps.
+    pub weight: Share,
+    /// Its begin in this process, in milliseconds since the Unix epoch.
+    pub since: u64,
+    /// Behind the schedule because of a freeze, a rollback or a change of the clock, and not only
+    /// for want of evidence.
+    pub held: bool,
+}
+
 /// Begin of a step that does not begin.
 const NEVER: u64 = u64::MAX;
 
@@ -167,19 +181,92 @@ impl Ramp {
         self.weight(self.step(now))
     }
 
-    /// Weight of a ramp that continued from `weight` at the time `since`: that step and the ones
-    /// after it last their whole duration from then on. Never above the scheduled weight.
-    pub fn paced(&self, weight: Share, since: u64, now: u64) -> Share {
+    /// Weight of a ramp that continues by the clock: its step and the ones after it last their
+    /// whole duration. Never above the scheduled weight.
+    pub(super) fn paced(&self, progress: &CurrentStep, now: u64) -> Share {
         let Some(scheduled) = self.step(now) else {
             return Share::NONE;
         };
-        let walked = self.walk(self.resumed(weight), since, now);
+        let walked = self.walk(self.resumed(progress), progress.since, now);
         self.weight(Some(walked.min(scheduled)))
     }
 
-    /// Weight of the first step, from which a recovery starts.
-    pub fn first(&self) -> Share {
-        self.weight(Some(0))
+    /// Weight of a ramp that stays at its step until there is evidence. Never above the scheduled
+    /// weight.
+    pub(super) fn awaited(&self, progress: &CurrentStep, now: u64) -> Share {
+        self.weight(self.reached(progress, now))
+    }
+
+    /// Step of a ramp that stays at its step until there is evidence, but passes gates; `None`
+    /// before the first.
+    pub(super) fn reached(&self, progress: &CurrentStep, now: u64) -> Option<usize> {
+        let scheduled = self.step(now)?;
+        let mut step = self.resumed(progress);
+        // A person passed them, but not for a process that was held back.
+        while !progress.held && step < scheduled && self.is_gate(step) {
+            step = step.saturating_add(1);
+        }
+        Some(step.min(scheduled))
+    }
+
+    fn is_gate(&self, step: usize) -> bool {
+        let step = self.steps.get(step);
+        step.is_some_and(|step| matches!(step.until, Until::Gate(_)))
+    }
+
+    /// The first step, from which a recovery starts.
+    pub(super) fn first(&self, now: u64) -> CurrentStep {
+        self.progress(0, now, true)
+    }
+
+    /// The step at which the ramp continues with this weight.
+    pub(super) fn thawed(
+        &self,
+        weight: Share,
+        before: Option<CurrentStep>,
+        now: u64,
+    ) -> CurrentStep {
+        let step = before.map_or(0, |before| before.step);
+        let progress = CurrentStep {
+            step,
+            weight,
+            ..CurrentStep::default()
+        };
+        self.progress(self.resumed(&progress), now, true)
+    }
+
+    /// The last step with a smaller weight, to which a ramp goes back.
+    pub(super) fn below(&self, weight: Share, now: u64) -> Option<CurrentStep> {
+        let step = self.steps.iter().rposition(|step| step.weight < weight)?;
+        Some(self.progress(step, now, true))
+    }
+
+    /// The beginning of a step at `since`.
+    pub(super) fn progress(&self, step: usize, since: u64, held: bool) -> CurrentStep {
+        CurrentStep {
+            step,
+            weight: self.weight(Some(step)),
+            since,
+            held,
+        }
+    }
+
+    /// Scheduled begin of a step.
+    pub(super) fn begin(&self, step: usize) -> u64 {
+        self.begins.get(step).copied().unwrap_or(NEVER)
+    }
+
+    /// Duration of a step, unlimited for a gate.
+    pub(super) fn hold(&self, step: usize) -> Duration {
+        match self.steps.get(step).map(|step| step.until) {
+            Some(Until::Hold(hold)) => hold,
+            _ => Duration::MAX,
+        }
+    }
+
+    /// The first time from `now` on at which a step can begin.
+    pub(super) fn next_begin(&self, now: u64) -> u64 {
+        self.pauses.after(now)
     }
 
     /// Weight of the last step.
@@ -187,13 +274,13 @@ impl Ramp {
         self.weight(self.steps.len().checked_sub(1))
     }
 
-    fn weight(&self, step: Option<usize>) -> Share {
+    pub(super) fn weight(&self, step: Option<usize>) -> Share {
         step.and_then(|step| self.steps.get(step))
             .map_or(Share::NONE, |step| step.weight)
     }
 
     /// Step by the clock; `None` before the first.
-    fn step(&self, now: u64) -> Option<usize> {
+    pub(super) fn step(&self, now: u64) -> Option<usize> {
         let now = now.min(NEVER.saturating_sub(1));
         self.begins
             .partition_point(|begin| *begin <= now)
@@ -212,252 +299,21 @@ impl Ramp {
         last
     }
 
-    /// Step from which a ramp continues at this weight. A weight, not an index, because a new
-    /// configuration may have other steps in the same revision.
-    fn resumed(&self, weight: Share) -> usize {
-        let steps = || self.steps.iter().enumerate();
-        let same = steps().find(|(_, step)| step.weight == weight);
-        let below = || steps().rfind(|(_, step)| step.weight < weight);
-        same.or_else(below).map_or(0, |(index, _)| index)
+    /// Step from which a ramp continues. If the configuration now has other steps, the one with
+    /// the same weight or the last one below it.
+    fn resumed(&self, progress: &CurrentStep) -> usize {
+        let has = |step: &Step| step.weight == progress.weight;
+        if self.steps.get(progress.step).is_some_and(has) {
+            return progress.step;
+        }
+        let same = self.steps.iter().position(has);
+        let below = || {
+            let mut steps = self.steps.iter();
+            steps.rposition(|step| step.weight < progress.weight)
+        };
+        same.or_else(below).unwrap_or_default()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::pauses::{self, Pause};
-    use super::*;
-
-    const MINUTE: u64 = 60_000;
-    const START: u64 = 1_800_000_000_000; // a Friday, 08:00
-
-    fn percent(percent: f64) -> Share {
-        Share::from_percent(percent).unwrap()
-    }
-
-    fn held(weight: f64, minutes: u64) -> Step {
-        Step {
-            weight: percent(weight),
-            until: Until::Hold(Duration::from_mins(minutes)),
-        }
-    }
-
-    fn gate(weight: f64) -> Step {
-        passed(weight, None)
-    }
-
-    fn passed(weight: f64, passed: Option<u64>) -> Step {
-        Step {
-            weight: percent(weight),
-            until: Until::Gate(passed),
-        }
-    }
-
-    fn ramp(steps: &[Step]) -> Ramp {
-        Ramp::new(START, steps.to_vec(), Pauses::default()).unwrap()
-    }
-
-    #[test]
-    fn the_clock_determines_the_weight() {
-        let steady = ramp(&[held(1.0, 10), held(25.0, 60), held(100.0, 1)]);
-        let gated = ramp(&[held(1.0, 10), gate(25.0), gate(100.0)]);
-        for (name, ramp, now, weight) in [
-            ("long before", &steady, 0, 0.0),
-            ("just before", &steady, START - 1, 0.0),
-            ("at start", &steady, START, 1.0),
-            ("within step 0", &steady, START + 10 * MINUTE - 1, 1.0),
-            ("step 1 begins", &steady, START + 10 * MINUTE, 25.0),
-            ("step 1 ends", &steady, START + 70 * MINUTE - 1, 25.0),
-            ("the last step", &steady, START + 70 * MINUTE, 100.0),
-            ("forever", &steady, u64::MAX, 100.0),
-            ("a gate", &gated, START + 10 * MINUTE, 25.0),
-            ("waits", &gated, u64::MAX, 25.0),
-        ] {
-            assert_eq!(ramp.scheduled(now), percent(weight), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_delayed_ramp_takes_whole_steps_and_never_exceeds_the_scheduled_weight() {
-        let steady = ramp(&[held(5.0, 10), held(10.0, 10), held(50.0, 10), gate(100.0)]);
-        let late = START + 25 * MINUTE;
-        for (name, from, since, now, weight) in [
-            ("continues from 10 %", 10.0, late, late, 10.0),
-            (
-                "for the whole step",
-                10.0,
-                late,
-                late + 10 * MINUTE - 1,
-                10.0,
-            ),
-            ("then the next", 10.0, late, late + 10 * MINUTE, 50.0),
-            ("and the last", 10.0, late, late + 20 * MINUTE, 100.0),
-            ("restarts", 5.0, late, late, 5.0),
-            ("grows again", 5.0, late, late + 20 * MINUTE, 50.0),
-            ("before start", 5.0, START - MINUTE, START - 1, 0.0),
-            ("a clock slightly behind", 50.0, late, late - 1, 50.0),
-            ("ahead of the schedule", 100.0, START, START + MINUTE, 5.0),
-            ("steps changed: below", 30.0, late, late, 10.0),
-            ("steps changed: first", 1.0, late, late, 5.0),
-        ] {
-            assert_eq!(
-                steady.paced(percent(from), since, now),
-                percent(weight),
-                "{name}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_gate_that_is_passed_begins_the_next_step_at_that_instant() {
-        let noon = START + 180 * MINUTE;
-        let steps = |at| ramp(&[held(1.0, 10), passed(25.0, at), held(50.0, 60), gate(100.0)]);
-        let open = steps(Some(noon));
-        for (name, ramp, now, weight) in [
-            ("its step begins", &open, START + 10 * MINUTE, 25.0),
-            ("before", &open, noon - 1, 25.0),
-            ("at the instant", &open, noon, 50.0),
-            (
-                "later steps count from it",
-                &open,
-                noon + 60 * MINUTE - 1,
-                50.0,
-            ),
-            ("to the end", &open, noon + 60 * MINUTE, 100.0),
-            ("in advance: not yet", &steps(Some(START)), START, 1.0),
-            (
-                "in advance: no step",
-                &steps(Some(START)),
-                START + 10 * MINUTE,
-                50.0,
-            ),
-            ("not passed", &steps(None), u64::MAX, 25.0),
-        ] {
-            assert_eq!(ramp.scheduled(now), percent(weight), "{name}");
-        }
-        // A delayed ramp goes through it without a stop.
-        let late = noon + 90 * MINUTE;
-        for (minutes, weight) in [(0, 1.0), (9, 1.0), (10, 50.0), (69, 50.0), (70, 100.0)] {
-            let now = late + minutes * MINUTE;
-            assert_eq!(
-                open.paced(percent(1.0), late, now),
-                percent(weight),
-                "{minutes}"
-            );
-        }
-    }
-
-    #[test]
-    fn no_step_begins_in_a_pause_and_holds_go_on_counting() {
-        // START is a Friday, 08:00.
-        let night = Pause {
-            days: Pause::EVERY_DAY,
-            from: 18 * 60,
-            to: 8 * 60,
-        };
-        let weekend = Pause {
-            days: 0b110_0000,
-            from: 0,
-            to: pauses::DAY,
-        };
-        let pauses = Pauses::new(vec![night, weekend]).unwrap();
-        let monday = START + 3 * 24 * 60 * MINUTE;
-        let steps = [
-            held(5.0, 60),
-            held(10.0, 10 * 60),
-            passed(50.0, Some(monday)),
-            gate(100.0),
-        ];
-        let ramp = |start| Ramp::new(start, steps.to_vec(), pauses.clone()).unwrap();
-        for (name, start, now, weight) in [
-            ("start at the end of a pause", START, START, 5.0),
-            ("start in a pause", START - MINUTE, START - 1, 0.0),
-            ("it begins at its end", START - MINUTE, START, 5.0),
-            ("in the day", START, START + 60 * MINUTE, 10.0),
-            (
-                "the hold ends at 19:00",
-                START,
-                START + 20 * 60 * MINUTE,
-                10.0,
-            ),
-            ("nor on Saturday", START, START + 30 * 60 * MINUTE, 10.0),
-            ("a gate on Monday: both begin", START, monday, 100.0),
-            ("just before", START, monday - 1, 10.0),
-        ] {
-            assert_eq!(ramp(start).scheduled(now), percent(weight), "{name}");
-        }
-        let late = START + 12 * 60 * MINUTE;
-        let paced = ramp(START).paced(percent(5.0), late, late + 60 * MINUTE);
-        assert_eq!(paced, percent(5.0), "a delayed ramp pauses as well");
-    }
-
-    #[test]
-    fn no_user_leaves_the_canary_while_it_grows() {
-        let even = Even {
-            from: percent(5.0),
-            by: percent(7.0),
-            to: percent(50.0),
-            every: Duration::from_mins(2),
-            then: Some(Share::ALL),
-        };
-        let ramp = Ramp::new(START, even.steps().unwrap(), Pauses::default()).unwrap();
-        for weight_at in [
-            &(|now| ramp.scheduled(now)) as &dyn Fn(u64) -> Share,
-            &|now| ramp.paced(percent(12.0), START + 9 * MINUTE, now),
-        ] {
-            let instants = (START + 9 * MINUTE..START + 60 * MINUTE).step_by(1_000);
-            let weights: Vec<_> = instants.map(weight_at).collect();
-            assert!(weights.is_sorted());
-            assert_eq!(weights.last(), Some(&Share::ALL));
-        }
-    }
-
-    #[test]
-    fn the_short_form_expands_to_steps() {
-        let even = |from, by, to, then: Option<f64>| Even {
-            from: percent(from),
-            by: percent(by),
-            to: percent(to),
-            every: Duration::from_mins(2),
-            then: then.map(percent),
-        };
-        for (even, steps) in [
-            (
-                even(5.0, 20.0, 50.0, Some(100.0)),
-                vec![
-                    held(5.0, 2),
-                    held(25.0, 2),
-                    held(45.0, 2),
-                    held(50.0, 2),
-                    gate(100.0),
-                ],
-            ),
-            (
-                even(5.0, 5.0, 10.0, None),
-                vec![held(5.0, 2), held(10.0, 2)],
-            ),
-            (even(5.0, 5.0, 5.0, Some(5.0)), vec![held(5.0, 2)]),
-        ] {
-            assert_eq!(even.steps(), Ok(steps), "{even:?}");
-        }
-        for (even, flaw) in [
-            (even(5.0, 0.0, 10.0, None), Flaw::NoStride),
-            (even(5.0, 1.0, 4.0, None), Flaw::Backwards),
-            (even(5.0, 1.0, 10.0, Some(9.0)), Flaw::FallsBack),
-            (even(0.0, 0.0001, 50.0, None), Flaw::TooMany),
-        ] {
-            assert_eq!(even.steps(), Err(flaw), "{even:?}");
-        }
-    }
-
-    #[test]
-    fn invalid_steps_are_refused() {
-        for (steps, flaw) in [
-            (vec![], Flaw::Empty),
-            (vec![held(5.0, 1), held(4.0, 1)], Flaw::Shrinks(1)),
-            (vec![held(5.0, 0)], Flaw::NoHold(0)),
-            (vec![held(5.0, 1); MAX_STEPS + 1], Flaw::TooMany),
-        ] {
-            assert_eq!(Ramp::new(START, steps, Pauses::default()), Err(flaw));
-        }
-    }
-}
+mod tests;

@@ -81,9 +81,10 @@ impl RevisionState {
             return Share::NONE;
         };
         let version = self.version(plan, arm);
-        let weight = match version.and_then(|version| version.pace) {
-            Some((weight, since)) => ramp.paced(weight, since, now),
-            None => ramp.scheduled(now),
+        let weight = match version.and_then(|version| version.progress) {
+            Some(progress) if plan.waits() => ramp.awaited(&progress, now),
+            Some(progress) if progress.held => ramp.paced(&progress, now),
+            _ => ramp.scheduled(now),
         };
         match version.map(|version| version.phase_by(plan)) {
             // A rollback affects the users at the time of the trip, and no others.

@@ -34,8 +34,8 @@ use super::blob;
 use super::clock::ClockChange;
 use super::evidence::Tally;
 use super::local::Local;
-use super::plan::{Arm, Plan};
-use super::ramp::Ramp;
+use super::plan::{Arm, OnBreach, Plan};
+use super::ramp::CurrentStep;
 use super::revision::{LimitCounts, MAX_LIMITS, MAX_REVISIONS, RevisionState};
 use super::transition::{Transition, TransitionKind};
 use super::units::millis;
@@ -78,6 +78,12 @@ pub fn weight(plan: &Plan, state: Option<&State>, arm: Arm, now: u64) -> Share {
         Some(state) => state.weight(plan, arm, now),
         None => scheduled().unwrap_or(Share::NONE),
     }
+}
+
+/// Whether the ramp of a rollout waits for evidence; not if there is no state.
+pub fn is_waiting(plan: &Plan, state: Option<&State>) -> bool {
+    let version = state.and_then(|state| state.own.version(plan, Arm::RAMPED));
+    plan.waits() && version.is_some_and(|version| version.waiting)
 }
 
 /// Verdict on a version; healthy if there is no state.
@@ -163,9 +169,9 @@ impl State {
         if current {
             for (arm, _) in plan.arms().skip(1) {
                 let before = self.judged(plan, arm);
-                if let Some(transition) = self.judge(plan, local, arm, now) {
-                    transitions.push(transition);
-                }
+                transitions.extend(self.judge(plan, local, arm, now));
+                let kind = self.own.advance(plan, now);
+                transitions.extend(kind.map(|kind| Transition { arm, kind }));
                 changed |= self.judged(plan, arm) != before;
             }
         }
@@ -210,13 +216,20 @@ impl State {
                 let lengths = SlotLengths::of(limit.window);
                 version.windows.latencies.add(lengths, now, &latencies);
             }
+            if plan.waits() {
+                let step = &mut version.windows.step;
+                step.errors.add(&errors);
+                step.latencies.add(&latencies);
+            }
         }
     }
 
     fn judge(&mut self, plan: &Plan, local: &Local, arm: Arm, now: u64) -> Option<Transition> {
         let breach = self.breach(plan, local, arm, now);
         let weight = self.weight(plan, arm, now);
+        let ramp = plan.ramp.as_ref();
         let version = self.own.version_mut(plan, arm)?;
+        let progress = version.progress;
         let kind = match version.phase_by(plan) {
             Phase::Healthy => version.trip(plan, breach?, weight, now)?,
             Phase::Observed { until } => match breach {
@@ -230,15 +243,28 @@ impl State {
                     TransitionKind::Settled
                 }
             },
-            Phase::Frozen { weight, until } => {
-                version.retry(until, now)?;
-                version.pace = Some((weight, now));
-                TransitionKind::Thawed { weight }
-            }
+            Phase::Frozen { weight, until } => match breach {
+                Some(cause) => version.trip(plan, cause, weight, now)?,
+                None => {
+                    version.retry(until, now)?;
+                    if let Some(ramp) = ramp {
+                        let progress = ramp.thawed(weight, progress, now);
+                        self.own.resume(plan, progress, now);
+                    }
+                    TransitionKind::Thawed { weight }
+                }
+            },
             Phase::RolledBack { until, .. } => {
+                // The first step does not begin in a pause.
+                if ramp.is_some_and(|ramp| ramp.next_begin(now) > now) {
+                    return None;
+                }
                 version.retry(until, now)?;
-                let weight = plan.ramp.as_ref().map(Ramp::first);
-                version.pace = weight.map(|weight| (weight, now));
+                let first = ramp.map(|ramp| ramp.first(now));
+                if let Some(progress) = first {
+                    self.own.resume(plan, progress, now);
+                }
+                let weight = first.map(|progress| progress.weight);
                 TransitionKind::Recovered { weight }
             }
         };
@@ -246,9 +272,21 @@ impl State {
     }
 
     /// The part of a version that judging may change without a transition.
-    fn judged(&self, plan: &Plan, arm: Arm) -> Option<(Phase, Option<u64>)> {
+    fn judged(
+        &self,
+        plan: &Plan,
+        arm: Arm,
+    ) -> Option<(Phase, Option<u64>, Option<CurrentStep>, bool)> {
         let version = self.own.version(plan, arm)?;
-        Some((version.phase, version.windows.slow_since))
+        let VersionState {
+            phase, progress, ..
+        } = version;
+        Some((
+            *phase,
+            version.windows.slow_since,
+            *progress,
+            version.waiting,
+        ))
     }
 
     /// The limit that a version breaches.
@@ -256,16 +294,20 @@ impl State {
         let guardrail = &plan.guardrail;
         let min = guardrail.min_requests.max(1);
         let version = self.own.version(plan, arm)?;
-        if matches!(
-            version.phase_by(plan),
-            Phase::Frozen { .. } | Phase::RolledBack { .. }
-        ) {
-            return None;
-        }
+        let is_frozen = match version.phase_by(plan) {
+            Phase::RolledBack { .. } => return None,
+            Phase::Frozen { .. } if guardrail.on_breach != OnBreach::StepBack => return None,
+            phase => matches!(phase, Phase::Frozen { .. }),
+        };
         if let Some(failures) = guardrail.consecutive_errors
             && local.breaches_consecutive(plan, arm, version.attempt)
         {
             return Some(Cause::Consecutive { failures });
+        }
+        // At most one step back per window.
+        let since = version.progress.map_or(0, |progress| progress.since);
+        if is_frozen && now.saturating_sub(since) < millis(guardrail.window()) {
+            return None;
         }
         let stable = self.own.version(plan, Arm::STABLE);
         let failing = guardrail.errors.as_ref().and_then(|limit| {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::plan::{Arm, Plan};
+use super::progress::Lack;
 use super::units::AsConfigured;
 use super::verdict::Cause;
 use crate::bucket::Share;
@@ -31,6 +32,8 @@ pub enum TransitionKind {
     Frozen {
         /// The breached limit.
         cause: Cause,
+        /// Whether it first went back to this weight.
+        is_back: bool,
         /// The weight at which it stops.
         weight: Share,
         /// Time until the ramp continues; `None`: not in this revision.
@@ -58,6 +61,18 @@ pub enum TransitionKind {
         /// The weight from which the ramp continues.
         weight: Share,
     },
+    /// The next step of the ramp is due, but there is no evidence for the present one.
+    Waiting {
+        /// The weight at which it stays.
+        weight: Share,
+        /// What is missing.
+        lack: Lack,
+    },
+    /// A ramp that was behind its schedule has the scheduled weight again.
+    CaughtUp {
+        /// The weight.
+        weight: Share,
+    },
 }
 
 impl Transition {
@@ -75,6 +90,11 @@ impl Transition {
         Line {
             name: plan.name(self.arm),
             kind: &self.kind,
+            each: if plan.waits() {
+                "one step per window with evidence"
+            } else {
+                "one step per hold"
+            },
         }
     }
 }
@@ -82,6 +102,8 @@ impl Transition {
 struct Line<'a> {
     name: &'a str,
     kind: &'a TransitionKind,
+    /// How the ramp goes on.
+    each: &'static str,
 }
 
 impl fmt::Display for Line<'_> {
@@ -97,14 +119,16 @@ impl fmt::Display for Line<'_> {
             }
             TransitionKind::Frozen {
                 cause,
+                is_back,
                 weight,
                 retry_in,
             } => {
-                write!(
-                    f,
-                    "{name} is frozen at {}: {cause}; ",
-                    AsConfigured(*weight)
-                )?;
+                let verb = if *is_back {
+                    "goes back to"
+                } else {
+                    "is frozen at"
+                };
+                write!(f, "{name} {verb} {}: {cause}; ", AsConfigured(*weight))?;
                 match retry_in {
                     Some(retry_in) => write!(f, "it goes on in {}", AsConfigured(*retry_in)),
                     None => f.write_str("it stays so until the revision changes"),
@@ -123,16 +147,24 @@ impl fmt::Display for Line<'_> {
                 "{name} is tried again, from the first step, {}",
                 AsConfigured(*weight)
             ),
-            TransitionKind::Thawed { weight } => write!(
-                f,
-                "{name} goes on from {}, one step per hold",
-                AsConfigured(*weight)
-            ),
-            TransitionKind::HeldBack { weight } => write!(
-                f,
-                "{name} goes on from {}, one step per hold: the clock jumped ahead",
-                AsConfigured(*weight)
-            ),
+            TransitionKind::Thawed { weight } | TransitionKind::HeldBack { weight } => {
+                let jumped = matches!(self.kind, TransitionKind::HeldBack { .. });
+                let why = if jumped {
+                    ": the clock jumped ahead"
+                } else {
+                    ""
+                };
+                let (weight, each) = (AsConfigured(*weight), self.each);
+                write!(f, "{name} goes on from {weight}, {each}{why}")
+            }
+            TransitionKind::Waiting { weight, lack } => {
+                let weight = AsConfigured(*weight);
+                write!(f, "{name} waits at {weight} for evidence: {lack}")
+            }
+            TransitionKind::CaughtUp { weight } => {
+                let weight = AsConfigured(*weight);
+                write!(f, "{name} has the scheduled weight again, {weight}")
+            }
         }
     }
 }
@@ -178,6 +210,7 @@ mod tests {
                         max: Duration::from_millis(320),
                         quantile: 0.95,
                     },
+                    is_back: false,
                     weight: share(25.0),
                     retry_in: Some(Duration::from_secs(90)),
                 },

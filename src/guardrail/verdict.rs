@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::evidence::{self, ENOUGH, ENOUGH_COMPARED, Tally};
-use super::latency as buckets;
+use super::latency::{self as buckets, Dense};
 use super::plan::{ErrorLimit, LatencyLimit};
 use super::units::{AsConfigured, fraction};
 use super::window::{SlotLengths, Window};
@@ -109,6 +109,26 @@ impl fmt::Display for Cause {
     }
 }
 
+/// Evidence that a breach needs, against a fixed limit and against stable.
+#[derive(Clone, Copy)]
+pub(super) struct Bar {
+    fixed: f64,
+    compared: f64,
+}
+
+impl Bar {
+    /// For a verdict.
+    const VERDICT: Self = Self {
+        fixed: ENOUGH,
+        compared: ENOUGH_COMPARED,
+    };
+    /// Whatever was observed, without confidence.
+    pub(super) const OBSERVED: Self = Self {
+        fixed: 0.0,
+        compared: 0.0,
+    };
+}
+
 /// The breached limit on errors.
 pub(super) fn errors(
     limit: &ErrorLimit,
@@ -119,19 +139,31 @@ pub(super) fn errors(
 ) -> Option<Cause> {
     let lengths = SlotLengths::of(limit.window);
     let (lookback, tally) = version.shortest_with(lengths, now, min_requests)?;
+    // The same period, so that a common cause affects both sides.
+    let stable = || stable.map(|stable| stable.tally(lengths, now, lookback));
+    errors_of(limit, min_requests, tally, &stable, Bar::VERDICT)
+}
+
+/// The same, by counts.
+pub(super) fn errors_of(
+    limit: &ErrorLimit,
+    min_requests: u32,
+    tally: Tally,
+    stable: &dyn Fn() -> Option<Tally>,
+    bar: Bar,
+) -> Option<Cause> {
     if tally.bad == 0 {
         return None;
     }
     if let Some(max) = limit.max
-        && tally.above(fraction(max)) > ENOUGH
+        && tally.above(fraction(max)) > bar.fixed
     {
         return Some(Cause::Errors { tally, max });
     }
     let margin = limit.over_stable?;
-    // The same period, so that a common cause affects both sides.
-    let stable = stable?.tally(lengths, now, lookback);
+    let stable = stable()?;
     let enough = stable.all >= min_requests;
-    (enough && tally.above_other(stable, fraction(margin)) > ENOUGH_COMPARED).then_some(
+    (enough && tally.above_other(stable, fraction(margin)) > bar.compared).then_some(
         Cause::OverStable {
             tally,
             stable,
@@ -150,9 +182,24 @@ pub(super) fn latency(
 ) -> Option<Cause> {
     let lengths = SlotLengths::of(limit.window);
     let (lookback, tally) = version.shortest_with(lengths, now, min_requests)?;
+    let histograms = || {
+        let windows = [version, stable?];
+        Some(windows.map(|window| window.histogram(lengths, now, lookback)))
+    };
+    latency_of(limit, min_requests, tally, &histograms, Bar::VERDICT)
+}
+
+/// The same, by counts. `histograms`: those of the version and of stable.
+pub(super) fn latency_of(
+    limit: &LatencyLimit,
+    min_requests: u32,
+    tally: Tally,
+    histograms: &dyn Fn() -> Option<[Dense; 2]>,
+    bar: Bar,
+) -> Option<Cause> {
     let quantile = limit.quantile;
     if let Some(max) = limit.max
-        && tally.above(1.0 - quantile) > ENOUGH
+        && tally.above(1.0 - quantile) > bar.fixed
     {
         return Some(Cause::Slow {
             tally,
@@ -160,14 +207,13 @@ pub(super) fn latency(
             quantile,
         });
     }
-    let (times, stable) = (limit.times_stable?, stable?);
-    let version = version.histogram(lengths, now, lookback);
-    let stable = stable.histogram(lengths, now, lookback);
+    let times = limit.times_stable?;
+    let [version, stable] = histograms()?;
     if version.total() < min_requests || stable.total() < min_requests {
         return None;
     }
     let compared = evidence::slower(&version, &stable, quantile, buckets::shift(times))?;
-    (compared.evidence > ENOUGH_COMPARED).then_some(Cause::SlowerThanStable {
+    (compared.evidence > bar.compared).then_some(Cause::SlowerThanStable {
         tally: compared.tally,
         stable: buckets::upper_edge(compared.quantile),
         times,

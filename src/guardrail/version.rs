@@ -4,6 +4,8 @@
 use std::time::Duration;
 
 use super::plan::{Guardrail, OnBreach, Plan};
+use super::progress::StepCounts;
+use super::ramp::CurrentStep;
 use super::transition::TransitionKind;
 use super::units::millis;
 use super::verdict::Cause;
@@ -23,8 +25,10 @@ pub(super) struct VersionState {
     pub trips: u32,
     /// Incremented whenever the counts restart at zero.
     pub attempt: u32,
-    /// Weight and time from which the ramp continued after a freeze, rollback or clock change.
-    pub pace: Option<(Share, u64)>,
+    /// Step of the ramp in this process, if it waits for evidence or was held back.
+    pub progress: Option<CurrentStep>,
+    /// Whether the ramp is behind its schedule for want of evidence.
+    pub waiting: bool,
     pub windows: Windows,
 }
 
@@ -35,6 +39,8 @@ pub(super) struct Windows {
     pub slow_since: Option<u64>,
     pub errors: Window,
     pub latencies: Window,
+    /// Counts since the step of the ramp began.
+    pub step: StepCounts,
 }
 
 /// Verdict on a version.
@@ -62,7 +68,7 @@ pub(super) enum Phase {
 pub enum Standing {
     /// Within its limits, or only observed.
     Healthy,
-    /// The ramp stops.
+    /// The ramp stops or went back.
     Frozen,
     /// Stable serves the version's share.
     RolledBack,
@@ -82,7 +88,8 @@ impl VersionState {
     /// use at the same time.
     pub fn phase_by(&self, plan: &Plan) -> Phase {
         let on_breach = plan.guardrail.on_breach;
-        let can_freeze = on_breach == OnBreach::Freeze && plan.ramp.is_some();
+        let freezes = matches!(on_breach, OnBreach::Freeze | OnBreach::StepBack);
+        let can_freeze = freezes && plan.ramp.is_some();
         match self.phase {
             _ if !plan.is_guarded() => Phase::Healthy,
             Phase::Observed { .. } if on_breach != OnBreach::Observe => Phase::Healthy,
@@ -118,25 +125,37 @@ impl VersionState {
             after.saturating_mul(times).min(MAX_RECOVERY.max(after))
         });
         let until = retry_in.map(|retry_in| now.saturating_add(millis(retry_in)));
-        let (phase, kind) = match guardrail.on_breach {
+        let mut weight = weight;
+        let mut freezes = guardrail.on_breach == OnBreach::Freeze;
+        match guardrail.on_breach {
             // Another plan froze the version.
             OnBreach::Observe if matches!(self.phase, Phase::Frozen { .. }) => return None,
             OnBreach::Observe => {
                 self.phase = observed(plan, now);
                 return Some(TransitionKind::Observed { cause });
             }
-            OnBreach::Freeze => {
-                let kind = TransitionKind::Frozen {
-                    cause,
-                    weight,
-                    retry_in,
-                };
-                (Phase::Frozen { weight, until }, kind)
+            // Consecutive failures take all users.
+            OnBreach::StepBack if !matches!(cause, Cause::Consecutive { .. }) => {
+                let ramp = plan.ramp.as_ref();
+                if let Some(below) = ramp.and_then(|ramp| ramp.below(weight, now)) {
+                    self.progress = Some(below);
+                    weight = below.weight;
+                    freezes = true;
+                }
             }
-            OnBreach::Rollback => {
-                let kind = TransitionKind::RolledBack { cause, retry_in };
-                (Phase::RolledBack { weight, until }, kind)
-            }
+            OnBreach::StepBack | OnBreach::Freeze | OnBreach::Rollback => {}
+        }
+        let (phase, kind) = if freezes {
+            let kind = TransitionKind::Frozen {
+                cause,
+                is_back: guardrail.on_breach == OnBreach::StepBack,
+                weight,
+                retry_in,
+            };
+            (Phase::Frozen { weight, until }, kind)
+        } else {
+            let kind = TransitionKind::RolledBack { cause, retry_in };
+            (Phase::RolledBack { weight, until }, kind)
         };
         self.phase = phase;
         self.trips = self.trips.saturating_add(1);
@@ -164,11 +183,7 @@ impl VersionState {
 
 /// The phase after a breach that is only reported; it lasts for the longest window.
 pub(super) fn observed(plan: &Plan, now: u64) -> Phase {
-    let guardrail = &plan.guardrail;
-    let errors = guardrail.errors.map(|limit| limit.window);
-    let latency = guardrail.latency.map(|limit| limit.window);
-    let longest = errors.max(latency).unwrap_or(Duration::from_mins(1));
     Phase::Observed {
-        until: now.saturating_add(millis(longest)),
+        until: now.saturating_add(millis(plan.guardrail.window())),
     }
 }

@@ -32,6 +32,21 @@ impl Counts {
         self.tally = self.tally.plus(other.tally);
         self.histogram.add(&other.histogram);
     }
+
+    pub(super) fn encode(&self, to: &mut BlobWriter) {
+        to.number(u64::from(self.tally.all));
+        to.number(u64::from(self.tally.bad));
+        self.histogram.encode(to);
+    }
+
+    pub(super) fn decode(from: &mut BlobReader<'_>) -> Option<Self> {
+        let (all, bad) = (from.small()?, from.small()?);
+        let bad = bad.min(all);
+        Some(Self {
+            tally: Tally { bad, all },
+            histogram: Histogram::decode(from)?,
+        })
+    }
 }
 
 /// Lengths of a window's slots in milliseconds.
@@ -196,9 +211,7 @@ impl Window {
         for slot in &self.slots {
             to.number(u64::from(slot.coarse));
             to.number(slot.index);
-            to.number(u64::from(slot.counts.tally.all));
-            to.number(u64::from(slot.counts.tally.bad));
-            slot.counts.histogram.encode(to);
+            slot.counts.encode(to);
         }
     }
 
@@ -207,16 +220,11 @@ impl Window {
         for _ in 0..from.length(MAX_SLOTS)? {
             let coarse = from.number()? == 1;
             let index = from.number()?;
-            let (all, bad) = (from.small()?, from.small()?);
-            let tally = Tally {
-                bad: bad.min(all),
-                all,
-            };
-            let histogram = Histogram::decode(from)?;
+            let counts = Counts::decode(from)?;
             slots.push(Slot {
                 coarse,
                 index,
-                counts: Counts { tally, histogram },
+                counts,
             });
         }
         Some(Self { slots })

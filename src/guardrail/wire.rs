@@ -5,6 +5,8 @@
 pub(super) struct BlobWriter(Vec<u8>);
 
 impl BlobWriter {
+    // Called in many places, once per tick: small is better than fast.
+    #[inline(never)]
     pub(super) fn number(&mut self, mut number: u64) {
         loop {
             #[allow(clippy::cast_possible_truncation, reason = "seven bits")]
@@ -61,6 +63,7 @@ impl<'a> BlobReader<'a> {
         None
     }
 
+    #[inline(never)]
     pub(super) fn small(&mut self) -> Option<u32> {
         u32::try_from(self.number()?).ok()
     }

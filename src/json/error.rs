@@ -277,7 +277,18 @@ impl<'a> Path<'a> {
 
     /// Adds the error that a string is not one of a list of names.
     pub(crate) fn unknown_name<'n>(&self, name: &str, known: impl Iterator<Item = &'n str>) {
-        let known: Vec<_> = known.map(|known| shorten(&known, MAX_NAME_BYTES)).collect();
+        let mut names = Vec::new();
+        for known in known {
+            names.push(known);
+        }
+        self.not_one_of(name, &names);
+    }
+
+    /// Once in the module, not once per kind of list.
+    #[inline(never)]
+    fn not_one_of(&self, name: &str, known: &[&str]) {
+        let known = known.iter().map(|known| shorten(known, MAX_NAME_BYTES));
+        let known: Vec<_> = known.collect();
         let message = format!("{name:?} is not one of {}", known.join(", "));
         let name = shorten(&name, MAX_NAME_BYTES);
         self.error_of_kind(ErrorKind::UnknownName { name, known }, message);

@@ -11,7 +11,8 @@ use cookies::carry_minted;
 pub use cookies::{cookies, minted_cookie};
 pub use response::change_response;
 pub use series::{
-    duration_series, guardrail_series, request_series, response_series, series, weight_series,
+    duration_series, guardrail_series, request_series, response_series, series, waiting_series,
+    weight_series,
 };
 
 use crate::assignment::{write_decision, write_member};

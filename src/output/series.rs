@@ -45,6 +45,11 @@ pub fn guardrail_series(rollout: &str, version: &str) -> String {
     series(&place(rollout, version), "divvy_guardrail_state")
 }
 
+/// `divvy_step_waiting` of a rollout.
+pub fn waiting_series(rollout: &str) -> String {
+    series(&[("divvy_rollout", rollout)], "divvy_step_waiting")
+}
+
 const fn place<'a>(rollout: &'a str, version: &'a str) -> [(&'static str, &'a str); 2] {
     [("divvy_rollout", rollout), ("divvy_version", version)]
 }

@@ -5,7 +5,9 @@ mod heeding;
 mod lifecycle;
 mod merging;
 mod report;
+mod steps;
 mod verdicts;
+mod waiting;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -75,7 +77,12 @@ fn ramp() -> Ramp {
     Ramp::new(NOON, steps.to_vec(), Pauses::default()).unwrap()
 }
 
+/// A ramp by the clock alone.
 fn plan_with_ramp(guardrail: Guardrail) -> Rc<Plan> {
+    let guardrail = Guardrail {
+        evidence: false,
+        ..guardrail
+    };
     Rc::new(Plan::new("1", guardrail, Some(ramp()), "v1", ["v2"]))
 }
 

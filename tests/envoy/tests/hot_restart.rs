@@ -69,7 +69,7 @@ impl Standing {
 fn ramp(on_breach: &str) -> Value {
     let steps = json!([{"weight": 40, "hold": "1h"}, {"weight": 40}]);
     let canary = json!({"version": "v2", "start": "2026-01-01T00:00:00Z", "steps": steps});
-    let guardrail = json!({"consecutiveErrors": 3, "onBreach": on_breach});
+    let guardrail = json!({"consecutiveErrors": 3, "onBreach": on_breach, "evidence": false});
     let strategy = json!({"canary": canary});
     configuration(&[rollout_with(
         "checkout",

@@ -126,6 +126,17 @@ pub(super) fn of_rollout(before: Located<'_>, after: Located<'_>) -> Vec<String>
     for field in ["stable", "guardrail", "sticky", "expose", "metrics"] {
         notes.extend(changed(field, was.get(field), is.get(field)));
     }
+    // The schedule of a canary: its shares show one moment of it.
+    for field in ["start", "steps", "ramp", "passed", "pauses"] {
+        let of = |rollout: &'_ Value| rollout.pointer("/strategy/canary")?.get(field).cloned();
+        let [was, is] = [of(was), of(is)];
+        let note = match (&was, &is) {
+            (None, Some(is)) => Some(format!("{field}: is now {is}")),
+            (Some(_), None) => Some(format!("{field}: removed")),
+            _ => changed(field, was.as_ref(), is.as_ref()),
+        };
+        notes.extend(note);
+    }
     for field in ["match", "rules"] {
         if was.get(field) != is.get(field) {
             notes.push(format!("{field}: changed"));

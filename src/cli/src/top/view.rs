@@ -45,6 +45,8 @@ pub struct RolloutView {
     pub versions: BTreeMap<String, VersionView>,
     /// Requests by reason.
     pub reasons: BTreeMap<String, f64>,
+    /// Number of proxies in which a step of the ramp waits for evidence.
+    pub waiting: u32,
     /// Whether the rollout is part of a configuration. A proxy keeps the counts of a removed rollout until it
     /// restarts, and sets the shares of all its versions to 0.
     pub configured: bool,
@@ -108,6 +110,7 @@ impl FleetView {
         for scrape in scrapes {
             let earlier = before.and_then(|(_, all)| all.iter().find(|old| old.url == scrape.url));
             view.add(scrape, earlier);
+            view.add_waiting(scrape);
         }
         for rollout in view.rollouts.values_mut() {
             let all: f64 = rollout.versions.values().map(|one| one.requests).sum();
@@ -162,6 +165,12 @@ impl FleetView {
         }
     }
 
+    fn add_waiting(&mut self, scrape: &Scrape) {
+        for (labels, state) in scrape.series("divvy_step_waiting") {
+            self.rollout(labels).waiting += u32::from(*state > 0.0);
+        }
+    }
+
     fn rollout(&mut self, labels: &SeriesLabels) -> &mut RolloutView {
         let name = label(labels, "divvy_rollout");
         self.rollouts.entry(name).or_default()
@@ -203,6 +212,11 @@ impl FleetView {
             findings.push("proxies have different configurations".to_owned());
         }
         for (name, rollout) in &self.rollouts {
+            if rollout.waiting > 0 {
+                let (count, proxies) = (rollout.waiting, self.proxies.len());
+                let place = format!("in {count} of {proxies} proxies");
+                findings.push(format!("{name} waits for evidence {place}"));
+            }
             for (version, state) in &rollout.versions {
                 let states = [(state.frozen, "frozen"), (state.rolled_back, "rolled back")];
                 for (count, state) in states.into_iter().filter(|(count, _)| *count > 0) {
@@ -308,6 +322,10 @@ mod tests {
         let v2 = &view.rollouts["c"].versions["v2"];
         assert_eq!((v2.requests, v2.seen, v2.weight), (40.0, 25.0, Some(25.0)));
         assert_eq!(view.findings(), [""; 0]);
+        let waiting = Scrape::read("b", "divvy_step_waiting{divvy_rollout=\"c\"} 1\n");
+        let view = FleetView::new(&[scrape("a", 7, 1, 1), waiting], None);
+        let finding = "c waits for evidence in 1 of 2 proxies".to_owned();
+        assert!(view.findings().contains(&finding));
         let view = FleetView::new(&[scrape("a", 7, 1, 1), scrape("b", 8, 1, 0)], None);
         assert_eq!(
             view.findings(),

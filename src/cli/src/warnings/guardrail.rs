@@ -17,6 +17,7 @@ pub(super) fn find(policy: &Policy, raw: &Value, rps: Option<f64>, found: &mut V
     let shares = policy.shares(&Empty);
     let rollouts = each(raw, "", "rollouts");
     for (index, ((path, raw_rollout), shares)) in rollouts.iter().zip(shares).enumerate() {
+        found.extend(without_effect(path, raw_rollout));
         let Some(guardrail) = raw_rollout.get("guardrail") else {
             continue;
         };
@@ -53,6 +54,35 @@ pub(super) fn find(policy: &Policy, raw: &Value, rps: Option<f64>, found: &mut V
             found.push(Warning::new(Kind::TooFewRequests, path, message));
         }
     }
+}
+
+/// Fields of a ramp and of its evidence that have no effect.
+fn without_effect(path: &str, rollout: &Value) -> Vec<Warning> {
+    let mut found = Vec::new();
+    let mut add = |field: &str, message: &str| {
+        let path = format!("{path}.{field}");
+        found.push(Warning::new(Kind::NoEffect, path, message.to_owned()));
+    };
+    let canary = rollout.pointer("/strategy/canary");
+    let steps = canary.map(|canary| list(canary, "steps"));
+    let is_ramp = canary.is_some_and(|canary| canary.get("weight").is_none());
+    if rollout.pointer("/guardrail/evidence").is_some() {
+        let observes = rollout.pointer("/guardrail/onBreach") == Some(&Value::from("observe"));
+        if !is_ramp {
+            let message = "has no effect: only the steps of a canary wait for evidence";
+            add("guardrail.evidence", message);
+        } else if observes {
+            let message = "has no effect: with onBreach observe no step waits";
+            add("guardrail.evidence", message);
+        }
+    }
+    if let Some((last, steps)) = steps.and_then(|steps| steps.split_last())
+        && last.get("gate").is_some()
+    {
+        let field = format!("strategy.canary.steps[{}].gate", steps.len());
+        add(&field, "has no effect: the last step has no end");
+    }
+    found
 }
 
 /// Why no response counts for the guardrail of a rollout, and the field at which that is decided.

@@ -183,6 +183,22 @@ pub fn examples() -> Vec<Example> {
             vec![many(2, false)],
         ),
         (
+            Kind::NoEffect,
+            vec![guarded(
+                json!({"guardrail": {"errors": {"max": 1}, "evidence": false}}),
+            )],
+            vec![guarded(json!({}))],
+        ),
+        (
+            Kind::NoEffect,
+            vec![guarded(
+                json!({"strategy": {"canary": {"version": "v2", "start": "2030-01-01T00:00:00Z", "steps": [{"weight": 5, "gate": "qa"}, {"weight": 9, "gate": "end"}]}}}),
+            )],
+            vec![guarded(
+                json!({"strategy": {"canary": {"version": "v2", "start": "2030-01-01T00:00:00Z", "steps": [{"weight": 5, "gate": "qa"}, {"weight": 9}]}}}),
+            )],
+        ),
+        (
             Kind::TooFewRequests,
             vec![guarded(
                 json!({"guardrail": {"minRequests": 100_000, "errors": {"max": 1}}}),

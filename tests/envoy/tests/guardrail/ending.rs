@@ -104,7 +104,9 @@ async fn a_frozen_ramp_continues_step_by_step() -> Result<()> {
         2,
     )
     .await?;
-    let guardrail = json!({"consecutiveErrors": 3, "onBreach": "freeze", "recoverAfter": "3s"});
+    let guardrail = json!({
+        "consecutiveErrors": 3, "onBreach": "freeze", "recoverAfter": "3s", "evidence": false,
+    });
     let begin = now()? + 500;
     edge.put(&guarded(ramp(begin), guardrail)).await?;
     wait_until_all_workers_respond(&edge, &user, CANARY).await?;
@@ -146,7 +148,7 @@ async fn a_frozen_ramp_continues_step_by_step() -> Result<()> {
 #[tokio::test]
 async fn after_a_rollback_a_ramp_restarts_with_its_first_step() -> Result<()> {
     let user = canary_user()?;
-    let guardrail = json!({"consecutiveErrors": 3, "recoverAfter": "1s"});
+    let guardrail = json!({"consecutiveErrors": 3, "recoverAfter": "1s", "evidence": false});
     // By the clock it would have 100 %.
     let edge = start(&guarded(ramp(now()? - 3_600_000), guardrail), 2).await?;
     assert_eq!(weights(&edge).await?, [0, 1_000_000]);

@@ -11,6 +11,7 @@ mod hanging;
 mod lasting;
 mod load;
 mod ramps;
+mod steps;
 mod trapped;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -23,11 +23,11 @@ impl Environment for At {
 
 fn ramp(start: u64, steps: Value) -> Value {
     let strategy = json!({"canary": {"version": "v2", "start": instant(start), "steps": steps}});
-    guarded(strategy, json!({"errors": {"max": 1}}))
+    guarded(strategy, json!({"errors": {"max": 1}, "evidence": false}))
 }
 
 /// The share of v2 by the library at a time, in parts per million.
-fn share(policy: &Policy, at: u64) -> Result<u64> {
+pub(super) fn share(policy: &Policy, at: u64) -> Result<u64> {
     let rollout = policy.rollout(RolloutId(0)).context("a rollout")?;
     let share = rollout.ramp_share(RolloutId(0), Some(at), &At(at));
     Ok(u64::from(share.context("a share")?.ppm()))
@@ -35,7 +35,7 @@ fn share(policy: &Policy, at: u64) -> Result<u64> {
 
 /// Sends a request of a user and compares it with the library, at a time between two known ones.
 /// Returns the response if the share did not change between them.
-async fn ask(edge: &Edge, policy: &Policy, user: &str) -> Result<Option<String>> {
+pub(super) async fn ask(edge: &Edge, policy: &Policy, user: &str) -> Result<Option<String>> {
     let before = now()?;
     let answer = edge.get_as(user, "/").await?;
     let after = now()?;
@@ -123,7 +123,7 @@ async fn two_proxies_that_started_at_different_times_agree() -> Result<()> {
     let begin = now()?;
     let even = json!({"from": 5, "by": 5, "to": 100, "every": "1s"});
     let strategy = json!({"canary": {"version": "v2", "start": instant(begin), "ramp": even}});
-    let configuration = guarded(strategy, json!({"errors": {"max": 1}}));
+    let configuration = guarded(strategy, json!({"errors": {"max": 1}, "evidence": false}));
     let policy = policy(&configuration)?;
     let early = start(&configuration, 2).await?;
     let first = share(&policy, now()?)?;

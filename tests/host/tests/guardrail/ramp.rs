@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 
 use super::{MANY, MINUTE, SECOND, Worker, at_weight, guarded, ramp, standing, weight, with};
 
-fn ramping(guardrail: Value) -> Value {
+/// A ramp by the clock alone.
+fn ramping(mut guardrail: Value) -> Value {
+    guardrail["evidence"] = json!(false);
     with(guarded(guardrail), "strategy", ramp())
 }
 
@@ -54,7 +56,11 @@ fn schedules() -> [(Value, Table); 3] {
 #[test]
 fn the_clock_gives_the_same_weight_to_a_running_and_a_starting_proxy() {
     for (strategy, table) in schedules() {
-        let configuration = with(guarded(json!({"errors": {"max": 1}})), "strategy", strategy);
+        let configuration = with(
+            guarded(json!({"errors": {"max": 1}, "evidence": false})),
+            "strategy",
+            strategy,
+        );
         let process = Process::new();
         let mut always = Worker::new(&process, &configuration);
         for (at, percent) in table {
