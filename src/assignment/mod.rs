@@ -73,6 +73,14 @@ pub struct UpstreamDecisions<'a, 'r> {
     members: OnceCell<Vec<AssignmentMember>>,
 }
 
+/// The decisions in a member of `baggage`.
+#[cold]
+#[inline(never)]
+fn read_member(request: &Request<'_>, header: HeaderId, name: &str) -> Vec<AssignmentMember> {
+    let text = baggage::find(request.lines(header), name);
+    dictionary(&text.unwrap_or_default()).unwrap_or_default()
+}
+
 impl<'a, 'r> UpstreamDecisions<'a, 'r> {
     /// The upstream decisions of `request`; none without `inheritance` or an earlier filter.
     pub const fn new(
@@ -108,8 +116,7 @@ impl<'a, 'r> UpstreamDecisions<'a, 'r> {
                 return Vec::new();
             }
             if let Some(name) = member {
-                let text = baggage::find(self.request.lines(header), name);
-                return dictionary(&text.unwrap_or_default()).unwrap_or_default();
+                return read_member(self.request, header, name);
             }
             // Several lines are one list.
             let mut whole = first.to_vec();

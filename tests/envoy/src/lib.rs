@@ -2,7 +2,7 @@
 //!
 //! Loads the shipped files ([`bootstrap`], [`plugin`]), runs them on free ports in an Envoy that
 //! ends with its test ([`envoy`]), and provides clients ([`client`], [`metrics`]). The feature `jwt`
-//! adds signed tokens, `tls` certificates. Waiting is polling ([`eventually`]).
+//! adds signed tokens, `tls` certificates, `otlp` a collector of trace spans. Waiting is polling ([`eventually`]).
 //!
 //! ```no_run
 //! use divvy_lab::bootstrap::Bootstrap;
@@ -41,12 +41,15 @@ pub mod http3;
 #[cfg(feature = "jwt")]
 pub mod jwt;
 pub mod metrics;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 pub mod plugin;
 mod poll;
 pub mod process;
 mod push;
 mod raw;
 mod raw_http2;
+pub mod server;
 pub mod tally;
 #[cfg(feature = "tls")]
 pub mod tls;

@@ -3,7 +3,6 @@
 
 use std::net::SocketAddr;
 
-use crate::server::Server;
 use crate::setup::{
     PLUGIN, canary, configuration, rollout, rollout_with, seen_upstream, served_by, with,
 };
@@ -13,6 +12,7 @@ use divvy_lab::bootstrap::Bootstrap;
 use divvy_lab::client::{Http1, Response};
 use divvy_lab::envoy::{Binary, Envoy, Options};
 use divvy_lab::plugin::Plugin;
+use divvy_lab::server::Server;
 use divvy_lab::upstream::{Upstream, start_versions};
 use http_body_util::Full;
 use serde_json::{Value, json};

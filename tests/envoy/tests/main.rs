@@ -55,7 +55,6 @@ mod reference;
 mod reload;
 mod rendered;
 mod responses;
-mod server;
 mod setup;
 mod shipped;
 mod spoofing;

@@ -1,89 +1,15 @@
 //! Trace spans with the version, as envoy/tracing.yaml exports them, to a collector in the test.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
-use crate::server::Server;
 use crate::setup::{Edge, PATIENCE, Setup, canary, configuration, rollout, served_by};
 use anyhow::{Context as _, Result};
-use bytes::Bytes;
 use divvy_lab::bootstrap::Bootstrap;
+use divvy_lab::otlp::{Collector, Span};
 use divvy_lab::plugin::from_yaml_or_json;
 use divvy_lab::{eventually, workspace_root};
-use http_body_util::Full;
-use prost::Message;
 use serde_json::{Value, json};
 
-/// The part of an OTLP export that this test reads; numbers are those of the protocol.
-#[derive(Message)]
-struct Export {
-    #[prost(message, repeated, tag = "1")]
-    resources: Vec<ResourceSpans>,
-}
-
-#[derive(Message)]
-struct ResourceSpans {
-    #[prost(message, repeated, tag = "2")]
-    scopes: Vec<ScopeSpans>,
-}
-
-#[derive(Message)]
-struct ScopeSpans {
-    #[prost(message, repeated, tag = "2")]
-    spans: Vec<Span>,
-}
-
-/// One span.
-#[derive(Clone, Message)]
-struct Span {
-    #[prost(message, repeated, tag = "9")]
-    attributes: Vec<KeyValue>,
-}
-
-#[derive(Clone, Message)]
-struct KeyValue {
-    #[prost(string, tag = "1")]
-    key: String,
-    #[prost(message, optional, tag = "2")]
-    value: Option<AnyValue>,
-}
-
-#[derive(Clone, Message)]
-struct AnyValue {
-    #[prost(string, optional, tag = "1")]
-    text: Option<String>,
-}
-
-impl Span {
-    fn tag(&self, key: &str) -> Option<String> {
-        let found = self.attributes.iter().find(|pair| pair.key == key)?;
-        found.value.as_ref()?.text.clone()
-    }
-}
-
-type Spans = Arc<Mutex<Vec<Span>>>;
-
-/// A collector of OTLP over HTTP.
-async fn collector(spans: Spans) -> Result<Server> {
-    Server::start(move |request| {
-        let spans = Arc::clone(&spans);
-        async move {
-            if let Ok(export) = Export::decode(request.into_body()) {
-                let scopes = export
-                    .resources
-                    .into_iter()
-                    .flat_map(|resource| resource.scopes);
-                let new = scopes.flat_map(|scope| scope.spans);
-                let mut spans = spans.lock().unwrap_or_else(PoisonError::into_inner);
-                spans.extend(new);
-            }
-            hyper::Response::new(Full::new(Bytes::new()))
-        }
-    })
-    .await
-}
-
 /// Adds the shipped tracing, of all requests, with a second tag from a header that the route removes.
-fn trace(mut bootstrap: Bootstrap, collector: &Server) -> Result<Bootstrap> {
+fn trace(mut bootstrap: Bootstrap, collector: &Collector) -> Result<Bootstrap> {
     let shipped = std::fs::read_to_string(workspace_root().join("envoy/tracing.yaml"))?;
     let mut shipped: Value = serde_json::from_str(&from_yaml_or_json(&shipped)?)?;
     shipped["tracing"]["random_sampling"]["value"] = json!(100);
@@ -101,13 +27,12 @@ fn trace(mut bootstrap: Bootstrap, collector: &Server) -> Result<Bootstrap> {
     let clusters = json["static_resources"]["clusters"].as_array_mut();
     let cluster = shipped["clusters"][0].clone();
     clusters.context("clusters")?.push(cluster);
-    bootstrap.with_upstream("collector", collector.addr)
+    bootstrap.with_upstream("collector", collector.addr())
 }
 
 #[tokio::test]
 async fn an_exported_span_has_the_version() -> Result<()> {
-    let spans = Spans::default();
-    let collector = collector(Arc::clone(&spans)).await?;
+    let collector = Collector::start().await?;
     let edge: Edge = Setup::new(&configuration(&[rollout("checkout", canary(50.0))]))?
         .bootstrap(|bootstrap| trace(bootstrap, &collector))?
         .start()
@@ -130,8 +55,8 @@ async fn an_exported_span_has_the_version() -> Result<()> {
     });
     assert!(v1 > 0 && v2 > 0, "{v1} {v2}");
     let all = async || {
-        let spans = spans.lock().unwrap_or_else(PoisonError::into_inner);
-        (spans.len() >= expected.len()).then(|| spans.clone())
+        let spans = collector.spans();
+        (spans.len() >= expected.len()).then_some(spans)
     };
     let spans = eventually("a span of each request", PATIENCE, all).await?;
     for (user, assignment) in &expected {

@@ -23,6 +23,7 @@ mod mesh;
 mod migrating;
 mod overlays;
 mod rendered;
+mod traces;
 mod two_plugins;
 
 /// The lab, started by the first test.
@@ -114,6 +115,7 @@ fn main() -> ExitCode {
             failing::after_a_trap_requests_bypass_the_filter_under_fail_open,
             failing::after_a_trap_all_requests_are_refused_under_fail_close,
             failing::after_a_trap_the_filter_starts_again_under_fail_reload,
+            traces::an_exported_span_of_the_gateway_has_the_version,
             files::the_api_server_accepts_every_file,
             files::istioctl_analyze_finds_nothing_in_any_overlay,
             files::the_image_is_reproducible,

@@ -7,9 +7,10 @@ use serde_json::Value;
 
 use super::kind::Kind;
 use super::warning::{Warning, each};
-use crate::raw::text;
+use crate::raw::{list, text};
 
 pub(super) fn find(policy: &Policy, raw: &Value, found: &mut Vec<Warning>) {
+    never_written(raw, found);
     let mut layers: Vec<(&str, &str, Option<&Value>)> = Vec::new();
     for ((path, rollout), compiled) in each(raw, "", "rollouts").iter().zip(&policy.rollouts) {
         let identity = rollout.get("identity");
@@ -33,6 +34,22 @@ pub(super) fn find(policy: &Policy, raw: &Value, found: &mut Vec<Warning>) {
             found.push(Warning::new(Kind::LayerIdentities, path, message));
         }
         layers.push((layer.salt(), text(rollout, "name"), identity));
+    }
+}
+
+/// A header for the identity, and sources none of which has a value that a header carries.
+fn never_written(raw: &Value, found: &mut Vec<Warning>) {
+    if raw.pointer("/headers/identity").is_none() {
+        return;
+    }
+    let rollouts = list(raw, "rollouts").iter();
+    let lists = std::iter::once(raw).chain(rollouts);
+    let mut sources = lists.flat_map(|object| list(object, "identity"));
+    let carried = ["header", "cookie", "query", "jwtClaim"];
+    if !sources.any(|source| carried.iter().any(|field| source.get(field).is_some())) {
+        let message =
+            "has no effect: only identities from a header, cookie, query or jwtClaim are written";
+        found.push(Warning::new(Kind::NoEffect, "headers.identity", message));
     }
 }
 

@@ -40,6 +40,8 @@ pub enum Kind {
     NoDefaultRoute,
     /// A header of divvy that clients can send.
     NotStripped,
+    /// A header that divvy reads and that is removed early.
+    InputRemoved,
     /// A client that chooses its address.
     ClientAddress,
     /// A bootstrap without `stats_tags`.
@@ -60,7 +62,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order of CLI.md.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::RuleNeverDecides,
         Self::NeverMatches,
         Self::DottedHeader,
@@ -78,6 +80,7 @@ impl Kind {
         Self::RouteNotRead,
         Self::NoDefaultRoute,
         Self::NotStripped,
+        Self::InputRemoved,
         Self::ClientAddress,
         Self::NoStatsTags,
         Self::NoNode,

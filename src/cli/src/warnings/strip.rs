@@ -17,6 +17,7 @@ type WrittenHeader = (Option<HeaderRole>, String, String);
 
 pub(super) fn find(one: &Examined, surroundings: &Surroundings, found: &mut Vec<Warning>) {
     let headers = written(&one.policy, &one.raw);
+    let inputs = inputs(&one.policy, &one.raw);
     match &one.found.carrier {
         Carrier::Plain => {}
         Carrier::Envoy(plugin) => {
@@ -43,6 +44,7 @@ pub(super) fn find(one: &Examined, surroundings: &Surroundings, found: &mut Vec<
                 } else {
                     missing(headers, &manager.removes, place, found);
                 }
+                unwanted(&inputs, &manager.removes, place, found);
             }
         }
         Carrier::Workload(workload) => {
@@ -59,6 +61,7 @@ pub(super) fn find(one: &Examined, surroundings: &Surroundings, found: &mut Vec<
                 false => "early_header_mutation_extensions of the EnvoyFilter",
             };
             missing(headers.iter(), &removes, place, found);
+            unwanted(&inputs, &removes, place, found);
         }
     }
 }
@@ -81,6 +84,54 @@ fn missing<'h>(
             }
         }
     }
+}
+
+/// Warns of headers that divvy reads and that are removed before.
+fn unwanted(
+    inputs: &[(String, String)],
+    removes: &[String],
+    place: &str,
+    found: &mut Vec<Warning>,
+) {
+    for (path, header) in inputs {
+        if removes.contains(header) {
+            let message = format!(
+                "{header} never arrives with what others wrote: remove the line `remove: {header}` from {place}"
+            );
+            let warning = Warning::new(Kind::InputRemoved, path, message);
+            if !found.contains(&warning) {
+                found.push(warning);
+            }
+        }
+    }
+}
+
+/// The headers that divvy both reads and writes, with the paths of their names.
+fn inputs(policy: &Policy, raw: &Value) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    let identity = policy
+        .identity_input
+        .and_then(|id| policy.reserved_header(id));
+    all.extend(identity.map(|header| ("headers.identity".to_owned(), header.name.to_string())));
+    if policy.inheritance.is_some() && !reads_assignment(policy) {
+        all.push(("trust.from".to_owned(), "baggage".to_owned()));
+    }
+    for ((path, _), rollout) in each(raw, "", "rollouts").iter().zip(&policy.rollouts) {
+        let label = rollout
+            .expose
+            .as_ref()
+            .and_then(|expose| expose.label.as_deref());
+        let header = label.and_then(|label| label.split(';').next());
+        let path = format!("{path}.expose.label.header");
+        all.extend(header.map(|header| (path, header.to_owned())));
+    }
+    all
+}
+
+/// Whether decisions of other proxies are read from the assignment header.
+fn reads_assignment(policy: &Policy) -> bool {
+    let inheritance = policy.inheritance.as_ref();
+    inheritance.is_some_and(|inheritance| inheritance.member.is_none())
 }
 
 /// Whether an EnvoyFilter is for workloads of a plugin.
@@ -127,9 +178,11 @@ fn written(policy: &Policy, raw: &Value) -> Vec<WrittenHeader> {
     for (role, id) in &policy.written_headers {
         let field = match role {
             HeaderRole::Route => "route",
-            HeaderRole::Assignment if policy.inheritance.is_some() => continue,
+            // It is read there.
+            HeaderRole::Assignment if reads_assignment(policy) => continue,
             HeaderRole::Assignment => "assignment",
             HeaderRole::Mirror => "mirror",
+            HeaderRole::Identity if policy.identity_input.is_some() => continue,
             HeaderRole::Identity => "identity",
         };
         let is_written = raw.pointer(&format!("/headers/{field}")).is_some();

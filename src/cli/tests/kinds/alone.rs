@@ -6,6 +6,7 @@ use divvy_cli::warnings::Kind;
 use serde_json::{Value, json};
 
 pub fn examples() -> Vec<Example> {
+    let one_header = identity_header();
     let path = |value: &str| ruled(&[when(json!({"path": true, "prefix": value}))]);
     let scope = |value: Value| config(&json!({"match": [value]}));
     let guarded = |more: Value| {
@@ -152,6 +153,15 @@ pub fn examples() -> Vec<Example> {
             Kind::NoEffect,
             vec![scope(json!({"when": {"path": true, "present": true}}))],
             vec![scope(json!({"when": {"query": "a", "present": true}}))],
+        ),
+        (
+            Kind::NoEffect,
+            vec![changed(
+                one_header.clone(),
+                "/identity/0",
+                json!({"concat": [{"cookie": "a"}, {"cookie": "b"}]}),
+            )],
+            vec![one_header],
         ),
         (
             Kind::NoEffect,

@@ -40,6 +40,12 @@ pub fn examples() -> Vec<Example> {
         "x-divvy-mirror",
         "x-group",
     ];
+    let with = |name: &'static str| [&stripped[..], &[name]].concat();
+    let labelled = config(&json!({"expose": {"label": {"header": "X-Label", "key": "v"}}}));
+    let one_header = identity_header();
+    let mut carried = config(&json!({}));
+    carried["headers"] = json!({"baggage": "divvy"});
+    carried["trust"] = json!({"principals": ["spiffe://td/ns/a/sa/b"], "from": "baggage"});
     let web = json!({"name": "envoy.filters.http.grpc_web"});
     let order = |first: &Value, second: &Value| {
         manager(
@@ -166,6 +172,21 @@ pub fn examples() -> Vec<Example> {
             Kind::NotStripped,
             vec![plugin(&exposed, &json!({})), strip(&stripped[..3])],
             vec![plugin(&exposed, &json!({})), strip(&stripped)],
+        ),
+        (
+            Kind::InputRemoved,
+            vec![plugin(&labelled, &json!({})), strip(&with("x-label"))],
+            vec![plugin(&labelled, &json!({})), strip(&stripped)],
+        ),
+        (
+            Kind::InputRemoved,
+            vec![plugin(&one_header, &json!({})), strip(&with("x-user-id"))],
+            vec![plugin(&one_header, &json!({})), strip(&stripped)],
+        ),
+        (
+            Kind::InputRemoved,
+            vec![plugin(&carried, &json!({})), strip(&with("baggage"))],
+            vec![plugin(&carried, &json!({})), strip(&stripped)],
         ),
         (
             Kind::ClientAddress,

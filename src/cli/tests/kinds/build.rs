@@ -18,6 +18,13 @@ pub fn config(more: &Value) -> Value {
     json!({"identity": [{"header": "x-user-id"}], "rollouts": [rollout(more)]})
 }
 
+/// A configuration whose identity is in one header, in and out.
+pub fn identity_header() -> Value {
+    let mut config = config(&json!({}));
+    config["headers"] = json!({"identity": "x-user-id"});
+    config
+}
+
 /// A configuration with these rules and nothing else.
 pub fn ruled(rules: &[Value]) -> Value {
     let rules = rules.iter().enumerate().map(|(nth, rule)| {

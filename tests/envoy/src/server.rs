@@ -1,4 +1,4 @@
-//! A small HTTP/1.1 server of a test, for roles that the shop does not play.
+//! A small HTTP/1.1 server, for roles that the shop does not play.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
