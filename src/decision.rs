@@ -88,6 +88,8 @@ reasons! {
     Follow "follow" true
     /// The guardrail rolled the version back.
     RolledBack "rolled_back" false
+    /// Envoy could not send requests to the version.
+    Unreachable "unreachable" false
     /// Something failed on the request path.
     Error "error" false
 }

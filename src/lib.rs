@@ -16,7 +16,7 @@
 //! 6. `wasm`, on wasm32 only, is that host for proxy-wasm.
 //!
 //! Beside it, [`guardrail`] judges the [`response`]s of each version, holds back ramps and rolls
-//! bad versions back to stable.
+//! bad versions back to stable; [`unreachable`] finds versions that get no requests.
 //!
 //! All modules but `filter` and `wasm` are pure: no host calls, no clock, no randomness.
 //!
@@ -75,5 +75,6 @@ pub mod policy;
 pub mod request;
 pub mod response;
 pub mod strategy;
+pub mod unreachable;
 #[cfg(target_arch = "wasm32")]
 mod wasm;

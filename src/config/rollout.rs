@@ -113,9 +113,12 @@ fn compile_with(
     );
     let metrics = metrics(at.field("metrics"), raw.metrics);
     let complete = versions.complete;
+    let enabled = raw.enabled.unwrap_or(true);
     let rollout = Rollout {
         name: raw.name.into(),
-        enabled: raw.enabled.unwrap_or(true),
+        revision: revision.into(),
+        enabled,
+        watches_reach: enabled && routes && raw.unreachable.unwrap_or(true),
         metrics,
         stable: stable?,
         identity,

@@ -164,6 +164,7 @@ specs! {
         "strategy" => strategy: StrategySpec<'t>,
         "sticky" => sticky: Option<StickySpec<'t>>,
         "guardrail" => guardrail: Option<GuardrailSpec<'t>>,
+        "unreachable" => unreachable: Option<bool>,
         "mirror" => mirror: Option<MirrorSpec<'t>>,
         "expose" => expose: Option<ExposeSpec<'t>>,
     }

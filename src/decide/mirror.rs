@@ -6,7 +6,7 @@ use crate::policy::Policy;
 use crate::request::{HeaderId, Request};
 
 /// The mirror of the rollout that owns the route. None if that version serves the request
-/// itself or is rolled back, if nothing was decided, or for an upgrade.
+/// itself, is rolled back or unreachable, if nothing was decided, or for an upgrade.
 pub(super) fn mirrored<'v, 'a: 'v, 'r: 'a>(
     policy: &Policy,
     decisions: &[Decision],
@@ -26,6 +26,7 @@ pub(super) fn mirrored<'v, 'a: 'v, 'r: 'a>(
         || !copies_method
         || is_upgrade(request, mirror.upgrade)
         || rollout.is_rolled_back(owner.rollout, mirror.version, request.environment())
+        || rollout.is_unreachable(owner.rollout, mirror.version, request.environment())
     {
         return None;
     }

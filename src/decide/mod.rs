@@ -12,6 +12,8 @@
 //!    sticky cookie, `sticky`; its traffic, `not_enrolled`. Otherwise `split`, `active` or `follow`
 //! 5. a version that the guardrail has rolled back → stable, `rolled_back`; not if a rule
 //!    without `percent` or `split` forces it, because a person asks for that version on purpose
+//! 6. likewise a version that is unreachable → stable, `unreachable`; now and then one request
+//!    tries it
 //!
 //! A CORS preflight is decided without an identity and is not a visit: no cookie, copy or sample,
 //! and a decision that would count as an exposure has the reason `no_identity`.
@@ -22,6 +24,7 @@
 mod mirror;
 mod own_visitors;
 mod possible;
+mod reach;
 
 pub use possible::possible;
 
@@ -113,6 +116,7 @@ pub fn decide_traced<'a>(
     } else {
         OwnVisitors::default()
     };
+    let mut routed = is_routed;
     for id in found.iter().copied() {
         let Some(rollout) = policy.rollout(id) else {
             continue;
@@ -124,7 +128,9 @@ pub fn decide_traced<'a>(
             upstream: &upstream,
         };
         trace.begin(id);
-        let (decision, memory) = decide_one(id, rollout, &context, trace);
+        let routes = rollout.routes && !routed;
+        routed |= routes;
+        let (decision, memory) = decide_one(id, rollout, routes, &context, trace);
         decisions.push(decision);
         memories.extend(memory.map(|memory| (id, memory)));
     }
@@ -190,9 +196,11 @@ fn version_of_member(rollout: &Rollout, member: &AssignmentMember) -> Option<Ver
     rollout.version_of_name(member.version.as_ref()?)
 }
 
+/// `routes`: whether the rollout owns the route of the request.
 fn decide_one(
     id: RolloutId,
     rollout: &Rollout,
+    routes: bool,
     context: &EvaluationContext<'_, '_, '_>,
     trace: &mut impl Trace,
 ) -> (Decision, Option<Memory>) {
@@ -253,6 +261,10 @@ fn decide_one(
     }
     let decision = if rolled_back {
         decided(stable, Reason::RolledBack, false)
+    } else if rollout.is_unreachable(id, decision.version, context.request.environment())
+        && reach::is_kept_away(&decision, rollout, routes, context.request, trace)
+    {
+        decided(stable, Reason::Unreachable, false)
     } else {
         decision
     };

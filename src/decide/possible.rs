@@ -41,5 +41,8 @@ pub fn possible(policy: &Policy, rollout: &Rollout) -> Vec<(VersionId, Reason)> 
         .strategy
         .behaviour()
         .add_answers(&inputs, &mut answers);
+    if answers.iter().any(|(id, _)| rollout.watches(*id)) {
+        answers.push((stable, Reason::Unreachable));
+    }
     answers
 }

@@ -8,7 +8,7 @@ use super::host::{Exchange, HeaderLines, Host, Message, Refused};
 use crate::decide::{self, Outcome};
 use crate::decision::{Decisions, Reason};
 use crate::output::{self, HeaderChange};
-use crate::policy::Policy;
+use crate::policy::{HeaderRole, Policy};
 use crate::request::Request;
 
 /// Decisions for a request, after its headers have been changed.
@@ -17,6 +17,8 @@ pub(super) struct BegunRequest {
     pub decisions: Decisions,
     pub cookies: Vec<String>,
     pub is_preflight: bool,
+    /// Whether no earlier filter of the chain has chosen the route.
+    pub routes: bool,
 }
 
 /// Decides a request and changes its headers.
@@ -62,6 +64,8 @@ pub(super) fn assign<H: Host>(
             keep_minted(policy, &request, &outcome, exchange, &mut assigned.cookies);
         }
         assigned.is_preflight = outcome.is_preflight;
+        let kept = &outcome.kept;
+        assigned.routes = kept.is_empty() || policy.has_role(kept, HeaderRole::Route).is_none();
         assigned.decisions = outcome.decisions;
     } else {
         let outcome = decide::decide_unread(policy);

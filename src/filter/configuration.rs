@@ -1,5 +1,7 @@
 //! What a plugin and its requests share of one configuration.
 
+mod standings;
+
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -10,13 +12,14 @@ use super::gauges::Gauges;
 use super::host::{Host, MetricId};
 use super::marks::{self, Marks};
 use super::metrics;
+use super::reach::Reach;
 use super::vm::Vm;
 use super::watch::Watch;
 use crate::config::Errors;
 use crate::decision::Decision;
-use crate::guardrail::{self, Arm};
+use crate::guardrail::Arm;
 use crate::output;
-use crate::policy::{Metrics, RolloutId};
+use crate::policy::{Rollout, RolloutId};
 use crate::response::FinishedRequest;
 
 /// Seconds between two messages about a configuration that was accepted inert.
@@ -30,6 +33,7 @@ pub struct Configuration<H> {
     pub(super) vm: Rc<Vm<H>>,
     pub(super) active: ActivePolicy,
     pub(super) watch: Watch,
+    pub(super) reach: Reach,
     plugin: Box<str>,
     gauges: Rc<Gauges>,
     /// Digest of the configuration's bytes.
@@ -53,6 +57,8 @@ pub struct Configuration<H> {
     /// Rollouts whose gauges change without a new configuration: those that are watched,
     /// and those that follow them.
     moving: Vec<RolloutId>,
+    /// Whether some of them change by other causes than outages.
+    moves: bool,
     /// Values of their gauges that this VM set last.
     shown: Cell<Vec<Vec<u64>>>,
     /// Names of the reserved headers of requests and of responses, a line each, for later divvy
@@ -87,6 +93,8 @@ impl<H: Host> Configuration<H> {
         Self {
             full_baggage: metrics::full_baggage(&vm, plugin, &active.policy),
             watch: Watch::new(plugin, &active.policy),
+            reach: Reach::new(plugin, &active.policy),
+            moves: active.policy.rollouts.iter().any(|one| one.plan.is_some()),
             moving: active.policy.moving(),
             header_names: chain::header_names(&active.policy),
             plugin: plugin.into(),
@@ -112,6 +120,8 @@ impl<H: Host> Configuration<H> {
         Facts {
             host: &self.vm.host,
             watch: &self.watch,
+            reach: &self.reach,
+            policy: &self.active.policy,
         }
     }
 
@@ -127,7 +137,7 @@ impl<H: Host> Configuration<H> {
             self.gauges.claim(&self.vm.host, self.digest);
             self.outdated.set(true);
             self.hide_late();
-            self.watch.reload(&self.vm.host, &self.active.policy);
+            self.reload();
         }
         // Not at the first tick: if pushes come faster than ticks, nothing would be judged.
         if first {
@@ -136,10 +146,18 @@ impl<H: Host> Configuration<H> {
         }
     }
 
+    /// Reads what other VMs know.
+    fn reload(&self) {
+        let (host, policy) = (&self.vm.host, &self.active.policy);
+        self.watch.reload(host, policy);
+        self.reach.tick(host, policy);
+    }
+
     /// Makes the gauges show this configuration. Other VMs may have judged its rollouts
     /// since it was configured or last had requests, so their states are reloaded.
     pub(super) fn show_gauges(&self) {
-        self.watch.reload(&self.vm.host, &self.active.policy);
+        self.reload();
+        let _ = self.reach.take_changed();
         self.active.update_shares(&self.facts());
         self.outdated.set(false);
         self.hide_late();
@@ -173,6 +191,7 @@ impl<H: Host> Configuration<H> {
         }
         self.vm.plugins.set(marks::plugins(&self.vm.host));
         self.merge(|| self.is_in_charge());
+        self.reach.tick(&self.vm.host, &self.active.policy);
         if self.update_gauges() {
             self.show_late();
             self.show_changes();
@@ -225,15 +244,20 @@ impl<H: Host> Configuration<H> {
     }
 
     /// Sets the gauges whose values changed since the last tick: shares that grow, versions
-    /// that are rolled back.
+    /// that are rolled back or unreachable.
     fn show_changes(&self) {
-        if self.moving.is_empty() || self.outdated.get() {
+        let outages = self.reach.take_changed();
+        if !(outages || self.moves) || self.outdated.get() {
             return;
         }
         self.active.update_shares(&self.facts());
         let mut shown = self.shown.take();
         shown.resize(self.moving.len(), Vec::new());
         for (id, shown) in self.moving.iter().zip(&mut shown) {
+            let rollout = self.active.policy.rollout(*id);
+            if !outages && rollout.is_some_and(Rollout::moves_by_outages_alone) {
+                continue;
+            }
             if self.late(*id).is_some_and(|late| late.get() != Late::Shown) {
                 continue;
             }
@@ -313,51 +337,6 @@ impl<H: Host> Configuration<H> {
     fn late(&self, id: RolloutId) -> Option<&Cell<Late>> {
         let index = usize::from(id.0).checked_sub(DEFINED_AT_ONCE)?;
         self.late.get(index)
-    }
-
-    /// Names and values of a rollout's gauges: the share of each version, the standing of those
-    /// that are guarded, and whether a step waits for evidence.
-    fn gauges_of(&self, id: RolloutId) -> Vec<(String, u64)> {
-        let Some(rollout) = self.active.policy.rollout(id) else {
-            return Vec::new();
-        };
-        let mut gauges = Vec::new();
-        let mut values = self.values_of(id).into_iter();
-        let mut add = |name| gauges.extend(values.next().map(|value| (name, value)));
-        if rollout.metrics > Metrics::Off {
-            for version in &rollout.versions {
-                add(output::weight_series(&rollout.name, &version.name));
-            }
-        }
-        if let Some(plan) = &rollout.plan {
-            for (_, name) in plan.guarded() {
-                add(output::guardrail_series(&rollout.name, name));
-            }
-            if plan.waits() {
-                add(output::waiting_series(&rollout.name));
-            }
-        }
-        gauges
-    }
-
-    /// Values of a rollout's gauges, in the same order.
-    fn values_of(&self, id: RolloutId) -> Vec<u64> {
-        let mut values = Vec::new();
-        let Some(rollout) = self.active.policy.rollout(id) else {
-            return values;
-        };
-        if rollout.metrics > Metrics::Off {
-            let shares = self.active.shares(id).into_iter();
-            values.extend(shares.map(|(_, share)| u64::from(share)));
-        }
-        if let Some(plan) = &rollout.plan {
-            let state = self.watch.state(id);
-            let standing = |arm| guardrail::standing(plan, state.as_deref(), arm);
-            values.extend(plan.guarded().map(|(arm, _)| standing(arm).gauge()));
-            let is_waiting = guardrail::is_waiting(plan, state.as_deref());
-            values.extend(plan.waits().then_some(u64::from(is_waiting)));
-        }
-        values
     }
 
     /// Repeats the errors of a configuration that was accepted inert, in one VM per period.

@@ -5,15 +5,18 @@ use std::rc::Rc;
 
 use super::chain::ChainHeaders;
 use super::host::{Exchange, Host};
+use super::reach::Reach;
 use super::watch::Watch;
 use crate::guardrail::State;
-use crate::policy::RolloutId;
+use crate::policy::{Policy, RolloutId, VersionId};
 use crate::request::{Claim, Direction, Environment};
 
 /// Facts about the time and the rollouts, without a request.
 pub struct Facts<'a, H> {
     pub host: &'a H,
     pub watch: &'a Watch,
+    pub reach: &'a Reach,
+    pub policy: &'a Policy,
 }
 
 impl<H> fmt::Debug for Facts<'_, H> {
@@ -33,6 +36,15 @@ impl<H: Host> Environment for Facts<'_, H> {
 
     fn guardrail_state(&self, rollout: RolloutId) -> Option<Rc<State>> {
         self.watch.state(rollout)
+    }
+
+    fn is_unreachable(&self, rollout: RolloutId, version: VersionId) -> bool {
+        self.reach.is_down((rollout, version))
+    }
+
+    fn tries(&self, rollout: RolloutId, version: VersionId) -> bool {
+        let place = (rollout, version);
+        self.reach.tries(self.host, self.policy, place)
     }
 }
 
@@ -80,5 +92,13 @@ impl<H: Host, X: Exchange> Environment for RequestFacts<'_, H, X> {
 
     fn guardrail_state(&self, rollout: RolloutId) -> Option<Rc<State>> {
         self.facts.guardrail_state(rollout)
+    }
+
+    fn is_unreachable(&self, rollout: RolloutId, version: VersionId) -> bool {
+        self.facts.is_unreachable(rollout, version)
+    }
+
+    fn tries(&self, rollout: RolloutId, version: VersionId) -> bool {
+        self.facts.tries(rollout, version)
     }
 }

@@ -10,6 +10,7 @@
 //! - [`active`] is its policy with the series that it counts in;
 //! - [`watch`] counts outcomes, merges them with those of other VMs and judges them, [`waiting`] has
 //!   the open streams whose version may hang, [`judging`] what one request means to guardrails;
+//! - [`reach`] knows which versions are unreachable;
 //! - [`metrics`] defines series, [`gauges`] decides whose values they show;
 //! - [`marks`] remembers for the process which configurations were accepted;
 //! - [`facts`] answers what a decision asks beyond the request's headers;
@@ -27,6 +28,7 @@ mod marks;
 mod metrics;
 pub mod open_request;
 pub mod plugin;
+mod reach;
 mod response_start;
 pub mod vm;
 mod waiting;

@@ -14,6 +14,7 @@ use crate::cookies::ResponseRules;
 use crate::decision::Decisions;
 use crate::output;
 use crate::response::{FinishedRequest, GrpcStatus, ResponseClass, ResponseFlags};
+use crate::unreachable::Attempt;
 
 const NANOS_PER_MILLI: u64 = 1_000_000;
 
@@ -24,6 +25,10 @@ pub struct OpenRequest<H> {
     /// Values of `set-cookie` for the client.
     cookies: Vec<String>,
     is_preflight: bool,
+    /// Whether the decisions chose the route.
+    routes: bool,
+    /// Whether the request tries an unreachable version.
+    tries: bool,
     /// Whether responses are counted for one of the decisions.
     counted: bool,
     /// The decisions that guardrails judge.
@@ -54,6 +59,7 @@ impl<H: Host> OpenRequest<H> {
             decisions,
             cookies,
             is_preflight,
+            routes,
         } = assign(configuration, exchange);
         let active = &configuration.active;
         let tells = !active.policy.response_headers.is_empty();
@@ -80,6 +86,11 @@ impl<H: Host> OpenRequest<H> {
             }
         }
         let judged = !judging.is_empty();
+        let tries = configuration.reach.is_tried() && configuration.take_tried(&decisions);
+        // With `metrics: requests` or `off` the response matters to nothing else.
+        let reaches = routes
+            && configuration.reach.watches()
+            && (counted || judged || active.policy.watched_route(&decisions).is_some());
         let ends = if judged && end_of_stream {
             started.or_else(|| configuration.watch.next_beat())
         } else {
@@ -89,11 +100,13 @@ impl<H: Host> OpenRequest<H> {
             judging.wait(&configuration.watch, exchange.stream(), now);
         }
         // Built where it stays: it is expensive to move.
-        (counted || judged || tells || !cookies.is_empty()).then(|| Self {
+        (counted || judged || tells || reaches || !cookies.is_empty()).then(|| Self {
             configuration: Rc::clone(configuration),
             decisions,
             cookies,
             is_preflight,
+            routes: reaches,
+            tries,
             counted,
             judging,
             started,
@@ -172,6 +185,7 @@ impl<H: Host> OpenRequest<H> {
             let mut start = ResponseStart::read(exchange, lines.as_ref(), !self.judging.is_empty());
             start.latency = since(self.received);
             self.response = Some(start);
+            self.note_reach(exchange, &start);
             if !self.judging.is_empty() {
                 let waits = !end_of_stream && start.may_stall();
                 self.on_response_start(now, waits, exchange.stream());
@@ -184,10 +198,43 @@ impl<H: Host> OpenRequest<H> {
                 self.count(start.class());
             }
         }
+        if !starts && self.routes {
+            self.note_attempt(exchange, true);
+        }
         self.set_cookies(exchange, lines.as_ref());
         if !self.configuration.active.policy.response_headers.is_empty() {
             self.change_response(exchange);
         }
+    }
+
+    /// Notes whether the version got the request.
+    fn note_reach(&mut self, exchange: &impl Exchange, start: &ResponseStart) {
+        let unsent = start.may_be_unreached(!self.judging.is_empty());
+        let matters = unsent || self.tries || !self.configuration.reach.is_calm();
+        if matters && self.routes && start.code != 0 {
+            self.note_attempt(exchange, unsent);
+        }
+    }
+
+    /// Notes whether the version got the request; `unsent`: maybe not.
+    #[cold]
+    fn note_attempt(&mut self, exchange: &impl Exchange, unsent: bool) {
+        let configuration = &self.configuration;
+        let Some(place) = configuration.active.policy.watched_route(&self.decisions) else {
+            return;
+        };
+        let tries = std::mem::take(&mut self.tries);
+        let attempt = if unsent {
+            let flags = exchange.response_flags().unwrap_or_default();
+            // Who made a response without a flag matters only after others with one.
+            let is_calm = !tries && configuration.reach.is_calm();
+            Attempt::of(ResponseFlags(flags), || {
+                is_calm || is_from_upstream(exchange)
+            })
+        } else {
+            Attempt::Reached
+        };
+        configuration.note_attempt(place, tries, attempt);
     }
 
     /// Response trailers arrived. A filter nearer to the client may remove them later, as gRPC-Web
@@ -220,6 +267,9 @@ impl<H: Host> OpenRequest<H> {
     }
 
     fn end(&mut self, exchange: &impl Exchange, shows_disconnect: bool) {
+        if self.tries {
+            self.end_try();
+        }
         let judged = !self.judging.is_empty();
         let counts = self.counted && !self.is_counted;
         if !(counts || judged) {
@@ -258,6 +308,16 @@ impl<H: Host> OpenRequest<H> {
                 finished.lasted = since(self.body_since.filter(|_| self.received.is_some()));
             }
             self.judging.finish(&self.configuration, &finished);
+        }
+    }
+
+    /// The request tried a version and ended without an outcome.
+    #[cold]
+    fn end_try(&mut self) {
+        let configuration = &self.configuration;
+        let routed = configuration.active.policy.watched_route(&self.decisions);
+        if let Some(place) = routed.filter(|_| std::mem::take(&mut self.tries)) {
+            configuration.note_attempt(place, true, Attempt::Unknown);
         }
     }
 

@@ -138,11 +138,9 @@ impl<H: Host> Plugin<H> {
         self.earlier.push(before);
         self.flush_earlier();
         self.current.show_gauges();
-        self.vm.host.tick_every(if self.current.watch.is_empty() {
-            TICK
-        } else {
-            WATCH_TICK
-        });
+        let watches = !self.current.watch.is_empty() || self.current.reach.watches();
+        let interval = if watches { WATCH_TICK } else { TICK };
+        self.vm.host.tick_every(interval);
     }
 
     /// Merges the outcomes of requests that began with an earlier configuration, and drops

@@ -61,6 +61,12 @@ impl ResponseStart {
         may_stall(self.code, self.local, self.content)
     }
 
+    /// Whether Envoy may have made this response because it could not reach the version. `judged`:
+    /// `local` is known.
+    pub const fn may_be_unreached(&self, judged: bool) -> bool {
+        (self.code >= 400 && (self.local || !judged)) || (self.is_call() && self.local)
+    }
+
     /// The class, unless the flags of the stream determine it.
     pub const fn class(&self) -> ResponseClass {
         match self.grpc_status {

@@ -63,7 +63,7 @@ impl<T> Update<T> {
     /// `None` while a step remains, `Some(None)` if the value could not be written.
     pub fn step(
         &mut self,
-        shared: &mut impl SharedValue,
+        shared: &mut (impl SharedValue + ?Sized),
         change: impl FnOnce(Option<&[u8]>) -> Change<T>,
     ) -> Option<Option<T>> {
         let Some((read, Change { value, result })) = self.pending.take() else {
@@ -85,13 +85,32 @@ impl<T> Update<T> {
 /// Updates a shared value. `None` if it could not be written: the host refused, or other
 /// VMs were faster each time.
 pub fn update<T>(
-    shared: &mut impl SharedValue,
+    shared: &mut dyn SharedValue,
     mut change: impl FnMut(Option<&[u8]>) -> Change<T>,
 ) -> Option<T> {
+    let mut last = None;
+    let written = update_bytes(shared, &mut |bytes| {
+        let Change { value, result } = change(bytes);
+        last = Some(result);
+        value
+    });
+    last.filter(|_| written)
+}
+
+/// The same for all types of results, because it is large.
+#[inline(never)]
+fn update_bytes(
+    shared: &mut dyn SharedValue,
+    change: &mut dyn FnMut(Option<&[u8]>) -> Option<Vec<u8>>,
+) -> bool {
     let mut update = Update::default();
     loop {
-        if let Some(result) = update.step(shared, &mut change) {
-            return result;
+        let step = update.step(shared, |bytes| Change {
+            value: change(bytes),
+            result: (),
+        });
+        if let Some(done) = step {
+            return done.is_some();
         }
     }
 }

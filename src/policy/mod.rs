@@ -193,6 +193,15 @@ impl Policy {
         })
     }
 
+    /// The version that these decisions route the request to, if outages of it are looked for.
+    #[inline(never)]
+    pub fn watched_route(&self, decisions: &[Decision]) -> Option<(RolloutId, VersionId)> {
+        let owner = self.route_owner(decisions)?;
+        let rollout = self.rollout(owner.rollout)?;
+        let watched = rollout.watches(owner.version);
+        watched.then_some((owner.rollout, owner.version))
+    }
+
     /// The shares of all rollouts' versions in force, in the order of the rollouts.
     pub fn shares(&self, environment: &dyn Environment) -> Vec<Shares> {
         let mut all: Vec<Shares> = Vec::with_capacity(self.rollouts.len());
@@ -206,14 +215,14 @@ impl Policy {
         all
     }
 
-    /// The rollouts whose shares can change without a new configuration: those with a plan,
-    /// and those that follow them.
+    /// The rollouts whose shares can change without a new configuration: those with a plan or with
+    /// versions that can be unreachable, and those that follow them.
     pub fn moving(&self) -> Vec<RolloutId> {
         let mut moving: Vec<RolloutId> = Vec::new();
         for (id, rollout) in self.numbered() {
             let leader = rollout.strategy.behaviour().leader();
             let follows = leader.is_some_and(|leader| moving.binary_search(&leader).is_ok());
-            if rollout.plan.is_some() || follows {
+            if rollout.plan.is_some() || rollout.watches_reach || follows {
                 moving.push(id);
             }
         }

@@ -8,14 +8,19 @@ use crate::guardrail::{self, Arm, Plan, Standing};
 use crate::identity::IdentitySource;
 use crate::request::{Environment, HeaderId};
 use crate::strategy::{ShareInputs, Shares, Strategy, ramp_share};
+use crate::unreachable::outage_key;
 
 /// One decision about one service.
 #[derive(Clone, Debug)]
 pub struct Rollout {
     /// Its name, a key in the assignment.
     pub name: Box<str>,
+    /// Its revision.
+    pub revision: Box<str>,
     /// `false`: every user gets stable.
     pub enabled: bool,
+    /// Whether stable serves the users of a version that Envoy cannot reach.
+    pub watches_reach: bool,
     /// What is counted.
     pub metrics: Metrics,
     /// Its versions.
@@ -193,6 +198,44 @@ impl Rollout {
         guardrail::standing(plan, state.as_deref(), arm) == Standing::RolledBack
     }
 
+    /// Whether a version is unreachable.
+    pub fn is_unreachable(
+        &self,
+        id: RolloutId,
+        version: VersionId,
+        environment: &dyn Environment,
+    ) -> bool {
+        self.watches_reach && version != self.stable && environment.is_unreachable(id, version)
+    }
+
+    /// Whether only outages change its shares.
+    pub fn moves_by_outages_alone(&self) -> bool {
+        self.plan.is_none() && self.strategy.behaviour().leader().is_none()
+    }
+
+    /// Whether outages of a version are looked for.
+    pub fn watches(&self, version: VersionId) -> bool {
+        self.watches_reach && version != self.stable
+    }
+
+    /// Hash by which all workers know a version.
+    pub fn outage_key(&self, version: VersionId) -> Option<u64> {
+        let Version { name, target, .. } = self.version(version)?;
+        let target = target.as_deref().unwrap_or_default();
+        Some(outage_key([&self.name, &self.revision, name, target]))
+    }
+
+    /// The versions that have a standing of their own, with their arms in the guardrail.
+    pub fn standings(&self) -> impl Iterator<Item = (VersionId, &Version, Option<Arm>)> {
+        let guarded = self.plan.as_ref().is_some_and(Plan::is_guarded);
+        let numbered = (0..).map(VersionId).zip(&self.versions);
+        numbered.filter_map(move |(id, version)| {
+            let arm = self.arm(id).filter(|arm| guarded && *arm != Arm::STABLE);
+            let shown = self.metrics > Metrics::Off && self.watches(id);
+            (arm.is_some() || shown).then_some((id, version, arm))
+        })
+    }
+
     /// The share that the ramp of a canary has reached at `now`, in milliseconds since 1970.
     /// `None` without a ramp or a clock.
     pub fn ramp_share(
@@ -223,9 +266,11 @@ impl Rollout {
                 .shares(&ShareInputs { ramp, leader });
         }
         // Stable has the rest: its own arm, users who are not admitted, and those of versions
-        // that were rolled back.
+        // that were rolled back or are unreachable.
         shares.retain(|(version, _)| {
-            *version != self.stable && !self.is_rolled_back(id, *version, environment)
+            *version != self.stable
+                && !self.is_rolled_back(id, *version, environment)
+                && !self.is_unreachable(id, *version, environment)
         });
         let others = shares
             .iter()

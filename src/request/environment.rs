@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use std::rc::Rc;
 
 use super::claim::Claim;
-use crate::decision::RolloutId;
+use crate::decision::{RolloutId, VersionId};
 use crate::guardrail::State;
 
 /// Facts about a request that its headers do not contain. `None`: unknown.
@@ -54,6 +54,17 @@ pub trait Environment: Debug {
     /// Guardrail state of a rollout. `None`: no outcome has been recorded yet.
     fn guardrail_state(&self, _rollout: RolloutId) -> Option<Rc<State>> {
         None
+    }
+
+    /// Whether a version is known to be unreachable.
+    fn is_unreachable(&self, _rollout: RolloutId, _version: VersionId) -> bool {
+        false
+    }
+
+    /// Whether this request, which the rollout routes, tries a version that is unreachable: one
+    /// request does after each pause.
+    fn tries(&self, _rollout: RolloutId, _version: VersionId) -> bool {
+        false
     }
 }
 

@@ -62,6 +62,25 @@ impl ResponseFlags {
         self.is_client_disconnect() || self.has(Self::UPSTREAM_REQUEST_TIMEOUT.0)
     }
 
+    /// Whether Envoy had no host or no cluster to send the request to.
+    pub const fn says_no_host(self) -> bool {
+        self.has(Self::NO_HEALTHY_UPSTREAM.0 | Self::NO_CLUSTER_FOUND.0)
+    }
+
+    /// Whether a connection to the upstream failed.
+    pub const fn says_no_connection(self) -> bool {
+        self.has(Self::UPSTREAM_CONNECTION_FAILURE.0)
+    }
+
+    /// Whether the upstream ended a connection or a stream that there was.
+    pub const fn says_connected(self) -> bool {
+        self.has(
+            Self::UPSTREAM_CONNECTION_TERMINATION.0
+                | Self::UPSTREAM_REMOTE_RESET.0
+                | Self::UPSTREAM_PROTOCOL_ERROR.0,
+        )
+    }
+
     /// Whether the upstream failed or reset, and not by a timeout alone.
     pub const fn is_upstream_failure_without_timeout(self) -> bool {
         let timeout = Self::UPSTREAM_REQUEST_TIMEOUT.0;

@@ -52,7 +52,7 @@ impl Trace for Recorder {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceStep {
     /// `enabled`, `upstream`, `rule`, `identity`, `holdout`, `layer`, `sticky`, `traffic`,
-    /// `strategy` or `guardrail`.
+    /// `strategy`, `guardrail` or `unreachable`.
     pub name: &'static str,
     /// The result, in words.
     pub text: String,

@@ -27,4 +27,5 @@ mod people;
 mod series;
 mod single_errors;
 mod structure;
+mod unreachable;
 mod weighted;

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 400;
 
 /// Each module of the crate with the modules that it may use, all of which stand above it.
-const MODULES: [(&str, &str); 17] = [
+const MODULES: [(&str, &str); 18] = [
     ("bucket", ""),
     ("decision", ""),
     ("response", ""),
     ("guardrail", "bucket response"),
+    ("unreachable", "guardrail response"),
     ("json", ""),
     ("request", "decision guardrail"),
     ("assignment", "decision request"),
@@ -27,7 +28,7 @@ const MODULES: [(&str, &str); 17] = [
     ),
     (
         "policy",
-        "assignment bucket condition cookies decision guardrail identity request strategy",
+        "assignment bucket condition cookies decision guardrail identity request strategy unreachable",
     ),
     (
         "config",
@@ -43,7 +44,7 @@ const MODULES: [(&str, &str); 17] = [
     ),
     (
         "filter",
-        "config cookies decide decision guardrail output policy request response",
+        "config cookies decide decision guardrail output policy request response unreachable",
     ),
     ("wasm", "filter guardrail request response"),
 ];

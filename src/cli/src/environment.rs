@@ -4,7 +4,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::SystemTime;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use divvy::policy::{Policy, RolloutId, VersionId};
 use divvy::request::{Claim, Direction, Environment, serialize_pairs};
 use serde_json::Value;
 
@@ -23,6 +24,8 @@ pub struct GivenEnvironment {
     pub now: Option<u64>,
     /// 128 random bits.
     pub random: Option<[u8; 16]>,
+    /// Versions that the proxy cannot reach.
+    pub unreachable: Vec<(RolloutId, VersionId)>,
 }
 
 impl GivenEnvironment {
@@ -69,6 +72,10 @@ impl Environment for GivenEnvironment {
     fn now(&self) -> Option<u64> {
         self.now
     }
+
+    fn is_unreachable(&self, rollout: RolloutId, version: VersionId) -> bool {
+        self.unreachable.contains(&(rollout, version))
+    }
 }
 
 /// The bytes of a property in Envoy's format, which has no types. `None` for a value that
@@ -91,6 +98,29 @@ fn serialized(value: &Value) -> Option<Vec<u8>> {
         }
     };
     Some(serialize_pairs(&pairs?))
+}
+
+/// The versions of `--unreachable`: `VERSION` of each rollout that has it, or `ROLLOUT=VERSION`.
+pub fn unreachable(policy: &Policy, given: &[String]) -> Result<Vec<(RolloutId, VersionId)>> {
+    let mut all = Vec::new();
+    for text in given {
+        let (only, name) = match text.split_once('=') {
+            Some((rollout, version)) => (Some(rollout), version),
+            None => (None, text.as_str()),
+        };
+        let before = all.len();
+        for (id, rollout) in policy.numbered() {
+            if only.is_none_or(|only| *rollout.name == *only) {
+                let version = rollout.version_of_name(name);
+                all.extend(version.map(|version| (id, version)));
+            }
+        }
+        ensure!(
+            all.len() > before,
+            "{text:?} is not a version: write VERSION, or ROLLOUT=VERSION"
+        );
+    }
+    Ok(all)
 }
 
 /// The time of `--at` in milliseconds since 1970; the current time without it.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use divvy::decide::{self, Outcome};
-use divvy::policy::Policy;
+use divvy::policy::{Policy, RolloutId, VersionId};
 use divvy::request::Request;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rand_pcg::Pcg64Mcg;
@@ -169,6 +169,12 @@ impl RequestTemplate {
             }
             self.headers.push((name, value));
         }
+        self
+    }
+
+    /// The same requests in a proxy that cannot reach these versions.
+    pub fn without(mut self, unreachable: &[(RolloutId, VersionId)]) -> Self {
+        self.environment.unreachable = unreachable.to_vec();
         self
     }
 

@@ -251,7 +251,7 @@ fn the_report_names_new_removed_renamed_and_reassigned_rollouts() {
     );
     assert_eq!(
         notes[1],
-        "revision: changed, so sticky cookies and rollbacks no longer count"
+        "revision: changed, so sticky cookies, rollbacks and outages no longer count"
     );
 
     let table = text(&divvy(&[&args[..], &["--output", "markdown"]].concat()));

@@ -5,6 +5,7 @@ mod chain;
 mod memory;
 mod outcomes;
 mod shared;
+mod unreachable;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -283,10 +284,17 @@ fn strict_mode_refuses_an_invalid_first_configuration() {
 #[test]
 fn ticks_come_faster_where_versions_are_watched() {
     let host = MemoryHost::default();
-    configured(&host, &canary(5));
-    assert_eq!(host.interval.get(), Some(Duration::from_secs(5)));
-    configured(&host, &guarded());
-    assert_eq!(host.interval.get(), Some(Duration::from_secs(1)));
+    let mut config = canary(5);
+    for (field, value, seconds) in [
+        ("unreachable", json!(true), 1),
+        ("unreachable", json!(false), 5),
+        ("guardrail", json!({"consecutiveErrors": 3}), 1),
+    ] {
+        config["rollouts"][0][field] = value;
+        configured(&host, &config);
+        let expected = Duration::from_secs(seconds);
+        assert_eq!(host.interval.get(), Some(expected), "{field}");
+    }
 }
 
 #[test]

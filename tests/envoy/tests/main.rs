@@ -63,6 +63,7 @@ mod tokens;
 mod top;
 mod traces;
 mod two_filters;
+mod unreachable;
 mod vectors;
 mod verdicts;
 mod weighted;

@@ -133,7 +133,16 @@ impl Setup {
 
     /// Starts Envoy and the versions.
     pub async fn start(self) -> Result<Edge> {
-        let (bootstrap, upstreams) = start_versions(self.bootstrap).await?;
+        self.start_with(|_| Ok(())).await
+    }
+
+    /// The same, with a bootstrap that is changed once the clusters have their hosts.
+    pub async fn start_with(
+        self,
+        change: impl FnOnce(&mut Bootstrap) -> Result<()>,
+    ) -> Result<Edge> {
+        let (mut bootstrap, upstreams) = start_versions(self.bootstrap).await?;
+        change(&mut bootstrap)?;
         let bootstrap = bootstrap.with_plugin(self.plugin.clone());
         let envoy = Envoy::start(&Binary::find()?, &bootstrap, &self.options).await?;
         let addr = envoy.listener("edge").await?;

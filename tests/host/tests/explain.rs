@@ -29,6 +29,7 @@ fn ask(sent: &RandomRequest, minted: Option<[u8; 16]>) -> RequestInput {
             peer: sent.peer.map(str::to_owned),
             outbound: false,
             now: Some(NOW),
+            unreachable: Vec::new(),
             random: minted,
         },
     }

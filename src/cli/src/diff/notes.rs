@@ -110,7 +110,7 @@ pub(super) fn of_rollout(before: Located<'_>, after: Located<'_>) -> Vec<String>
         }
     }
     if text(was, "revision") != text(is, "revision") {
-        let note = "revision: changed, so sticky cookies and rollbacks no longer count";
+        let note = "revision: changed, so sticky cookies, rollbacks and outages no longer count";
         notes.push(note.to_owned());
     }
     if was.get("identity") != is.get("identity") {
@@ -123,7 +123,14 @@ pub(super) fn of_rollout(before: Located<'_>, after: Located<'_>) -> Vec<String>
         [_, Some(is)] => notes.push(is),
         _ => notes.push("mirror: removed, so nothing is copied any more".to_owned()),
     }
-    for field in ["stable", "guardrail", "sticky", "expose", "metrics"] {
+    for field in [
+        "stable",
+        "guardrail",
+        "unreachable",
+        "sticky",
+        "expose",
+        "metrics",
+    ] {
         notes.extend(changed(field, was.get(field), is.get(field)));
     }
     // The schedule of a canary: its shares show one moment of it.

@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 
 use anyhow::{Context as _, Result, bail};
+use divvy::policy::Policy;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::environment::{GivenEnvironment, time_or_now};
+use crate::environment::{GivenEnvironment, time_or_now, unreachable};
 
 /// Names in lower case and values.
 pub type HeaderList = Vec<(Vec<u8>, Vec<u8>)>;
@@ -68,7 +69,7 @@ impl RequestInput {
     }
 
     /// A line of `--batch`.
-    pub fn from_json(text: &str) -> Result<Self> {
+    pub fn from_json(text: &str, policy: &Policy) -> Result<Self> {
         let line: BatchLine = serde_json::from_str(text)?;
         let mut headers = Self::request_line(&line.request)?;
         let mut add = |name: &str, value: &str| {
@@ -102,6 +103,7 @@ impl RequestInput {
             outbound: line.outbound,
             now: line.at.map(|at| time_or_now(Some(&at))).transpose()?,
             random: line.random.as_deref().map(random).transpose()?,
+            unreachable: unreachable(policy, &line.unreachable)?,
         };
         Ok(Self {
             headers,
@@ -123,6 +125,8 @@ struct BatchLine {
     outbound: bool,
     at: Option<String>,
     random: Option<String>,
+    #[serde(default)]
+    unreachable: Vec<String>,
 }
 
 /// The bits of 32 hexadecimal digits.

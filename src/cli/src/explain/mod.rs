@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use serde_json::Value;
 
-use crate::environment::{GivenEnvironment, time_or_now};
+use crate::environment::{GivenEnvironment, time_or_now, unreachable};
 use crate::output::{Format, print_json};
 use crate::source::{self, ConfigArgs, LoadedConfig};
 pub use condition::ConditionReport;
@@ -31,12 +31,13 @@ pub use steps::{RolloutSteps, StepReport};
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Only a running proxy knows what a guardrail has rolled back, and the share of a canary that it
-holds back: here all versions count as healthy.
+holds back: here all versions count as healthy. --unreachable shows what happens if a cluster has no
+host.
 
 With --batch each input line is a request in JSON, and each output line is its explanation:
   {\"request\": \"GET https://shop.example/cart\", \"headers\": {\"x-user-id\": \"42\"}}
-Other fields are claims, sourceIp, peer, outbound, at and random; headers may also be a list of
-[name, value].
+Other fields are claims, sourceIp, peer, outbound, at, random and unreachable, a list; headers may
+also be a list of [name, value].
 
 Examples:
   divvy explain envoy/divvy.yaml --request 'GET /checkout' -H 'x-user-id: 42'
@@ -79,6 +80,9 @@ pub struct ExplainArgs {
         default_value = "00000000000000000000000000000000"
     )]
     pub random: String,
+    /// A version that the proxy cannot reach; may be repeated
+    #[arg(long, value_name = "VERSION|ROLLOUT=VERSION")]
+    pub unreachable: Vec<String>,
     /// Reads requests from a file of JSON lines, or from standard input for -
     #[arg(long, value_name = "FILE", conflicts_with_all = ["request", "header", "claims"])]
     pub batch: Option<PathBuf>,
@@ -94,6 +98,7 @@ pub fn run(args: &ExplainArgs, format: Format) -> Result<ExitCode> {
         outbound: args.outbound,
         now: Some(time_or_now(args.at.as_deref())?),
         random: Some(input::random(&args.random)?),
+        unreachable: unreachable(&config.policy, &args.unreachable)?,
     };
     if let Some(path) = &args.batch {
         explain_batch(&config, path, &environment)?;
@@ -129,12 +134,14 @@ fn explain_batch(config: &LoadedConfig, path: &Path, defaults: &GivenEnvironment
         if line.trim().is_empty() {
             continue;
         }
-        let input = RequestInput::from_json(&line);
+        let input = RequestInput::from_json(&line, &config.policy);
         let mut input = input.with_context(|| format!("{name}:{number}"))?;
         let environment = &mut input.environment;
         environment.now = environment.now.or(defaults.now);
         environment.random = environment.random.or(defaults.random);
         environment.source = environment.source.or(defaults.source);
+        let everywhere = defaults.unreachable.iter();
+        environment.unreachable.extend(everywhere);
         serde_json::to_writer(&mut out, &config.explain(&input, false))?;
         out.write_all(b"\n")?;
     }

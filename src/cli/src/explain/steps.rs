@@ -36,7 +36,7 @@ pub struct RolloutSteps {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct StepReport {
     /// `match`, `enabled`, `upstream`, `rule`, `identity`, `holdout`, `layer`, `sticky`, `traffic`,
-    /// `strategy` or `guardrail`.
+    /// `strategy`, `guardrail` or `unreachable`.
     pub step: &'static str,
     /// The result.
     pub text: String,

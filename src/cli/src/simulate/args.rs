@@ -41,6 +41,9 @@ pub struct SimulateArgs {
     /// Time of the decisions, for canaries that grow over time; now by default
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
+    /// A version that the proxy cannot reach; may be repeated
+    #[arg(long, value_name = "VERSION|ROLLOUT=VERSION")]
+    pub unreachable: Vec<String>,
     /// Simulates the guardrails under traffic
     #[arg(long)]
     pub guardrail: bool,

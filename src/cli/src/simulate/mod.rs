@@ -15,7 +15,7 @@ use divvy::policy::Policy;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use crate::environment::time_or_now;
+use crate::environment::{GivenEnvironment, time_or_now, unreachable};
 use crate::explain::input::{HeaderList, RequestInput};
 use crate::limits::{MAX_DECISIONS, MAX_REQUESTS, MAX_WORKER_SECONDS};
 use crate::output::{Format, exit_code, print_json};
@@ -49,7 +49,13 @@ pub fn run(args: &SimulateArgs, format: Format) -> Result<ExitCode> {
     refuse_endless(args, users.len(), policy)?;
 
     let mut progress = Progress::new(users.len() * policy.rollouts.len().max(1));
-    let sample = shares::sample(&config, &users, (now, &headers), || progress.tick());
+    let environment = GivenEnvironment {
+        unreachable: unreachable(policy, &args.unreachable)?,
+        ..GivenEnvironment::at(now)
+    };
+    let sample = shares::sample(&config, &users, (&environment, &headers), || {
+        progress.tick();
+    });
     let decisions = progress.done;
     progress.finish();
     let mut guardrails = Vec::new();
@@ -61,7 +67,7 @@ pub fn run(args: &SimulateArgs, format: Format) -> Result<ExitCode> {
     let report = SimulationReport {
         users: users.len(),
         decisions,
-        rollouts: sample.shares(&config, now),
+        rollouts: sample.shares(&config, &environment),
         overlaps: sample.overlaps(policy),
         guardrails,
     };

@@ -99,7 +99,7 @@ struct RolloutSample {
 pub fn sample(
     config: &LoadedConfig,
     users: &[String],
-    (now, headers): (u64, &HeaderList),
+    (environment, headers): (&GivenEnvironment, &HeaderList),
     mut tick: impl FnMut(),
 ) -> PopulationSample {
     let policy = &config.policy;
@@ -112,7 +112,9 @@ pub fn sample(
     // One request for all rollouts with the same `match`.
     let mut groups: Vec<(RequestTemplate, Vec<usize>)> = Vec::new();
     for (index, rollout) in config.rollouts().iter().enumerate() {
-        let template = RequestTemplate::new(&config.raw, rollout, Some(now)).with(headers);
+        let template = RequestTemplate::new(&config.raw, rollout, environment.now)
+            .with(headers)
+            .without(&environment.unreachable);
         rollouts[index].reasons = vec![BTreeMap::new(); policy.rollouts[index].versions.len()];
         match groups
             .iter_mut()
@@ -152,9 +154,13 @@ pub fn sample(
 
 impl PopulationSample {
     /// The shares of all rollouts.
-    pub fn shares(&self, config: &LoadedConfig, now: u64) -> Vec<RolloutShares> {
+    pub fn shares(
+        &self,
+        config: &LoadedConfig,
+        environment: &GivenEnvironment,
+    ) -> Vec<RolloutShares> {
         let policy = &config.policy;
-        let configured = policy.shares(&GivenEnvironment::at(now));
+        let configured = policy.shares(environment);
         let all = policy.rollouts.iter().zip(&self.rollouts).zip(configured);
         let all = all
             .enumerate()

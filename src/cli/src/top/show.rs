@@ -80,11 +80,13 @@ fn line(name: &str, version: &VersionView, style: Style) -> String {
         Some(rate) => format!("{rate:.1}"),
         None => format!("{:.0}", version.requests),
     };
-    let state = match (version.rolled_back, version.frozen) {
-        (0, 0) => String::new(),
-        (0, _) => format!("  {BAD}frozen{BAD:#}"),
-        _ => format!("  {BAD}rolled back{BAD:#}"),
-    };
+    let states = [
+        (version.rolled_back, "rolled back"),
+        (version.unreachable, "unreachable"),
+        (version.frozen, "frozen"),
+    ];
+    let state = states.into_iter().find(|(proxies, _)| *proxies > 0);
+    let state = state.map_or_else(String::new, |(_, state)| format!("  {BAD}{state}{BAD:#}"));
     format!(
         "  {style}{name:<20}{style:#} {:>8} {:>8}  {style}{bar}{style:#} {count:>9} \
          {alarm}{:>7}{alarm:#} {:>8} {:>8}{state}",

@@ -22,6 +22,8 @@ pub enum Kind {
     TooFewRequests,
     /// A guardrail whose versions get no requests that count.
     NeverJudges,
+    /// `unreachable` without effect.
+    NeverUnreachable,
     /// A rollout that never owns the route.
     RouteNeverOwned,
     /// An assignment header that servers refuse.
@@ -71,6 +73,7 @@ impl Kind {
         Self::SharedSalt,
         Self::TooFewRequests,
         Self::NeverJudges,
+        Self::NeverUnreachable,
         Self::RouteNeverOwned,
         Self::LongAssignment,
         Self::EmptyConfiguration,

@@ -19,6 +19,7 @@ mod scopes;
 mod strip;
 mod surroundings;
 mod trust;
+mod unreachable;
 mod warning;
 
 use divvy::policy::Policy;
@@ -62,6 +63,7 @@ pub fn find(one: &Examined, surroundings: &Surroundings, rps: Option<f64>) -> Ve
     identities::find(policy, raw, &mut found);
     salts::find(policy, raw, &mut found);
     guardrail::find(policy, raw, rps, &mut found);
+    unreachable::find(policy, raw, &mut found);
     owners::find(policy, raw, &mut found);
     assignment::find(policy, raw, &mut found);
     routes::find(one, surroundings, &mut found);

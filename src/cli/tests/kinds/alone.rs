@@ -17,6 +17,15 @@ pub fn examples() -> Vec<Example> {
             .extend(more.as_object().unwrap().clone());
         config(&fields)
     };
+    let unreachable = |more: Value| {
+        let mut fields = json!({"unreachable": true, "target": "{version}"});
+        fields
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        config(&fields)
+    };
+    let stays = json!({"blueGreen": {"active": "v1"}});
     let zero = json!({"canary": {"version": "v2", "weight": 0}});
     let rule = |percent: Option<u32>| {
         let mut rule = json!({"name": "r", "use": "v2", "when": {"header": "x", "present": true}});
@@ -241,6 +250,30 @@ pub fn examples() -> Vec<Example> {
             )],
             vec![guarded(
                 json!({"strategy": {"canary": {"version": "v2", "start": "2030-01-01T00:00:00Z", "steps": [{"weight": 0, "hold": "1h"}, {"weight": 9}]}}}),
+            )],
+        ),
+        (
+            Kind::NeverUnreachable,
+            vec![config(&json!({"unreachable": true}))],
+            vec![unreachable(json!({}))],
+        ),
+        (
+            Kind::NeverUnreachable,
+            vec![unreachable(json!({"enabled": false}))],
+            vec![unreachable(json!({"enabled": true}))],
+        ),
+        (
+            Kind::NeverUnreachable,
+            vec![unreachable(json!({"strategy": stays}))],
+            vec![unreachable(
+                json!({"strategy": stays, "mirror": {"version": "v2", "percent": 100}}),
+            )],
+        ),
+        (
+            Kind::NeverUnreachable,
+            vec![unreachable(json!({"strategy": stays, "rules": rule(None)}))],
+            vec![unreachable(
+                json!({"strategy": stays, "rules": rule(Some(50))}),
             )],
         ),
         (

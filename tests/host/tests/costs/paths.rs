@@ -130,6 +130,22 @@ pub fn paths() -> Vec<Case> {
             user(),
         ),
         path(
+            "metrics: requests, unreachable: false",
+            with(|c| {
+                c["rollouts"][0]["metrics"] = json!("requests");
+                c["rollouts"][0]["unreachable"] = json!(false);
+            }),
+            user(),
+        ),
+        path(
+            "metrics: off, unreachable: false",
+            with(|c| {
+                c["rollouts"][0]["metrics"] = json!("off");
+                c["rollouts"][0]["unreachable"] = json!(false);
+            }),
+            user(),
+        ),
+        path(
             "one canary, metrics: requests, no assignment header",
             with(|c| {
                 c["headers"] = json!({"route": "x-divvy-route"});
