@@ -73,7 +73,10 @@ impl Registry {
             name,
             header_length,
         };
-        self.shared.insert(place, entry);
+        self.shared.push(entry);
+        if let Some(behind) = self.shared.get_mut(place..) {
+            behind.rotate_right(1);
+        }
     }
 
     /// Whether divvy writes this label.

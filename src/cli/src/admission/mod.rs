@@ -21,7 +21,7 @@ use certificate::ServerCertificate;
 use clap::Args;
 use log::Log;
 use rustls::ServerConfig;
-use server::{Phase, Server};
+use server::{Server, ServerPhase};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -95,14 +95,14 @@ async fn serve(args: &AdmissionArgs, log: Log) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     log.line(&format!("listening on https://{}", listener.local_addr()?));
-    let (phase, observed) = watch::channel(Phase::Serving);
+    let (phase, observed) = watch::channel(ServerPhase::Serving);
     let refreshing = tokio::spawn(refresh(certificate, log));
     let server = Arc::new(Server::new(observed, log, args.strict));
     let running = tokio::spawn(server.run(listener, TlsAcceptor::from(Arc::new(config))));
     tokio::select! {
         _ = terminate.recv() => {
             log.line("SIGTERM: draining");
-            phase.send_replace(Phase::Draining);
+            phase.send_replace(ServerPhase::Draining);
             tokio::select! {
                 () = sleep(args.drain) => {}
                 _ = terminate.recv() => {}
@@ -112,7 +112,7 @@ async fn serve(args: &AdmissionArgs, log: Log) -> Result<()> {
         _ = interrupt.recv() => {}
     }
     log.line("ending");
-    phase.send_replace(Phase::Ending);
+    phase.send_replace(ServerPhase::Ending);
     running.await?;
     refreshing.abort();
     Ok(())

@@ -20,7 +20,7 @@ const MAX_LINE: usize = 1_000;
 
 /// The answer to a review.
 #[derive(Debug)]
-pub struct Answer {
+pub struct ReviewAnswer {
     /// The `AdmissionReview` with the response.
     pub body: Value,
     /// What was refused and why, for the log.
@@ -45,7 +45,7 @@ struct RequestHead {
 }
 
 /// Answers a review; an error says why the body is not one. With `is_strict`, warnings are errors.
-pub fn answer(body: &[u8], is_strict: bool) -> Result<Answer, String> {
+pub fn answer(body: &[u8], is_strict: bool) -> Result<ReviewAnswer, String> {
     let envelope: Envelope = serde_json::from_slice(body)
         .map_err(|error| format!("the body is not an AdmissionReview: {error}"))?;
     let Envelope {
@@ -104,18 +104,18 @@ pub fn answer(body: &[u8], is_strict: bool) -> Result<Answer, String> {
     Ok(refusal(&uid, &name, &errors, &warnings))
 }
 
-fn admission(uid: &str, warnings: &[String]) -> Answer {
-    Answer {
+fn admission(uid: &str, warnings: &[String]) -> ReviewAnswer {
+    ReviewAnswer {
         body: respond(json!({"uid": uid, "allowed": true}), warnings),
         refused: None,
     }
 }
 
-fn refusal(uid: &str, name: &str, errors: &[String], warnings: &[String]) -> Answer {
+fn refusal(uid: &str, name: &str, errors: &[String], warnings: &[String]) -> ReviewAnswer {
     let message = capped(errors, MAX_ERRORS, "errors").join("\n");
     let status = json!({"code": 422, "reason": "Invalid", "message": message});
     let response = json!({"uid": uid, "allowed": false, "status": status});
-    Answer {
+    ReviewAnswer {
         body: respond(response, warnings),
         refused: Some(format!("{name}: {}", message.replace('\n', "; "))),
     }

@@ -21,7 +21,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::log::Log;
-use super::review::{self, Answer};
+use super::review::{self, ReviewAnswer};
 
 /// Maximum size of a request body in bytes. The API server accepts objects of 3 MiB.
 const MAX_BODY: usize = 8 << 20;
@@ -42,7 +42,7 @@ const END: Duration = Duration::from_secs(30);
 
 /// The state of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum ServerPhase {
     /// Answers everything.
     Serving,
     /// Also, but is not ready: the endpoints of its Service are being removed.
@@ -54,7 +54,7 @@ pub enum Phase {
 /// What all connections share.
 #[derive(Debug)]
 pub struct Server {
-    phase: watch::Receiver<Phase>,
+    phase: watch::Receiver<ServerPhase>,
     log: Log,
     is_strict: bool,
     /// Permits for bodies in memory.
@@ -68,7 +68,7 @@ pub struct Server {
 
 impl Server {
     /// A server that rejects warnings too if `is_strict`.
-    pub fn new(phase: watch::Receiver<Phase>, log: Log, is_strict: bool) -> Self {
+    pub fn new(phase: watch::Receiver<ServerPhase>, log: Log, is_strict: bool) -> Self {
         let processors = std::thread::available_parallelism();
         Self {
             phase,
@@ -81,7 +81,7 @@ impl Server {
         }
     }
 
-    /// Accepts connections until the phase is [`Phase::Ending`], then waits for running requests.
+    /// Accepts connections until the phase is [`ServerPhase::Ending`], then waits for running requests.
     pub async fn run(self: Arc<Self>, listener: TcpListener, acceptor: TlsAcceptor) {
         let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
         let mut ending = pin!(until_ending(self.phase.clone()));
@@ -167,7 +167,7 @@ impl Server {
         match request.uri().path() {
             "/healthz" if is_read => text(StatusCode::OK, "ok\n"),
             "/readyz" if is_read => match *self.phase.borrow() {
-                Phase::Serving => text(StatusCode::OK, "ok\n"),
+                ServerPhase::Serving => text(StatusCode::OK, "ok\n"),
                 _ => text(StatusCode::SERVICE_UNAVAILABLE, "the server is ending\n"),
             },
             "/check" if request.method() == Method::POST => {
@@ -217,7 +217,7 @@ impl Server {
             review::answer(&body, is_strict)
         });
         match answer.await {
-            Ok(Ok(Answer { body, refused })) => {
+            Ok(Ok(ReviewAnswer { body, refused })) => {
                 if let Some(refused) = refused {
                     self.log.line(&format!("refused {refused}"));
                 }
@@ -235,9 +235,9 @@ impl Server {
     }
 }
 
-/// Waits for [`Phase::Ending`].
-async fn until_ending(mut phase: watch::Receiver<Phase>) {
-    let _ = phase.wait_for(|phase| *phase == Phase::Ending).await;
+/// Waits for [`ServerPhase::Ending`].
+async fn until_ending(mut phase: watch::Receiver<ServerPhase>) {
+    let _ = phase.wait_for(|phase| *phase == ServerPhase::Ending).await;
 }
 
 /// Waits for a permit.

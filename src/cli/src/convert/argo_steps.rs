@@ -4,7 +4,7 @@ use super::argo::number;
 use super::condition::{self, string_match};
 use super::duration::duration;
 use super::input::{list, text};
-use super::note::{Loss, Origin};
+use super::note::{Loss, ResourceOrigin};
 use crate::manifest::{ManifestNode, object, texts};
 use crate::source::tree::SourceNode;
 
@@ -20,7 +20,7 @@ pub struct CanarySteps {
 }
 
 /// Reads the steps of a canary.
-pub fn read(origin: Origin<'_>, path: &str, canary: &SourceNode) -> CanarySteps {
+pub fn read(origin: ResourceOrigin<'_>, path: &str, canary: &SourceNode) -> CanarySteps {
     let mut reader = StepReader {
         origin,
         found: CanarySteps::default(),
@@ -45,7 +45,7 @@ fn weight(weight: f64) -> ManifestNode {
 }
 
 struct StepReader<'s> {
-    origin: Origin<'s>,
+    origin: ResourceOrigin<'s>,
     found: CanarySteps,
     weight: f64,
     /// Whether a pause followed the weight.

@@ -4,20 +4,20 @@ use super::condition::{self, TextTest};
 use super::envoy::route_of;
 use super::input::{list, text};
 use super::istio::path_refusal;
-use super::note::{Loss, Origin};
+use super::note::{Loss, ResourceOrigin};
 use super::route::{RouteEntry, SplitRoute};
 use crate::manifest::{ManifestNode, object};
 use crate::source::tree::{SourceNode, YamlVersion};
 
 /// A route without its destinations.
-pub fn route(origin: Origin<'_>, path: &str, node: &SourceNode) -> SplitRoute {
+pub fn route(origin: ResourceOrigin<'_>, path: &str, node: &SourceNode) -> SplitRoute {
     let entry = node
         .get("match")
         .map(|tests| entry(origin, &format!("{path}.match"), tests));
     route_of(vec![entry.unwrap_or_default()], node)
 }
 
-fn entry(origin: Origin<'_>, path: &str, node: &SourceNode) -> RouteEntry {
+fn entry(origin: ResourceOrigin<'_>, path: &str, node: &SourceNode) -> RouteEntry {
     let mut entry = RouteEntry::default();
     let ignores_case = text(node, &["case_sensitive"]) == "false";
     let mut route_only: Vec<(&str, String)> = Vec::new();

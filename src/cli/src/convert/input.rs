@@ -1,6 +1,6 @@
 //! The resources of all files: those of Kubernetes, also in lists, and Envoy's configurations.
 
-use super::note::{ConversionNote, Loss, NoteLog, Origin};
+use super::note::{ConversionNote, Loss, NoteLog, ResourceOrigin};
 use crate::source::tree::SourceNode;
 use crate::source::{Content, LineIndex, SourceDocument, SourceSet};
 
@@ -8,7 +8,7 @@ use crate::source::{Content, LineIndex, SourceDocument, SourceSet};
 #[derive(Clone, Copy, Debug)]
 pub struct Resource<'s> {
     /// Where it was found.
-    pub origin: Origin<'s>,
+    pub origin: ResourceOrigin<'s>,
     /// Its `kind`; empty for a document that is not a Kubernetes resource.
     pub kind: &'s str,
     /// Its `apiVersion`.
@@ -27,7 +27,7 @@ impl<'s> Resource<'s> {
     where
         's: 'l,
     {
-        let origin = Origin { log, ..self.origin };
+        let origin = ResourceOrigin { log, ..self.origin };
         Resource { origin, ..*self }
     }
 
@@ -87,7 +87,7 @@ pub fn resources<'s>(files: &'s [ReadFile<'s>], log: &'s NoteLog) -> Vec<Resourc
     let mut found = Vec::new();
     for file in files {
         for document in &file.documents {
-            let origin = Origin {
+            let origin = ResourceOrigin {
                 file: file.name,
                 lines: &file.lines,
                 offsets: &document.offsets,
@@ -99,7 +99,7 @@ pub fn resources<'s>(files: &'s [ReadFile<'s>], log: &'s NoteLog) -> Vec<Resourc
     found
 }
 
-fn add<'s>(origin: Origin<'s>, node: &'s SourceNode, found: &mut Vec<Resource<'s>>) {
+fn add<'s>(origin: ResourceOrigin<'s>, node: &'s SourceNode, found: &mut Vec<Resource<'s>>) {
     let api_version = text(node, &["apiVersion"]);
     let kind = match api_version {
         "" => "",

@@ -5,7 +5,7 @@ use super::condition::{self, TextTest, string_match};
 use super::group::{RouteList, RoutePart, RouteVariant, group};
 use super::input::{Resource, list, text, texts, whole};
 use super::note::{Loss, NoteLog};
-use super::route::{RouteDestination, RouteEntry, RouteScope, SplitRoute};
+use super::route::{RouteDestination, RouteEntry, ScopeTests, SplitRoute};
 use super::{Converted, ROUTE_HEADER, manifest_of, with_spec_field};
 use crate::manifest::istio::with_headers;
 use crate::manifest::{ManifestEntry, ManifestNode, list as nodes, object, texts as text_list};
@@ -203,7 +203,7 @@ fn destinations(node: &SourceNode) -> Vec<RouteDestination> {
 pub fn entry(resource: &Resource<'_>, path: &str, node: &SourceNode) -> RouteEntry {
     let mut entry = RouteEntry::default();
     let origin = resource.origin;
-    let route_only = |scope: &mut RouteScope, key: &str, reason: &str| {
+    let route_only = |scope: &mut ScopeTests, key: &str, reason: &str| {
         let reason = format!("only the route tests it: {reason}");
         origin.note((node, path), key, Loss::LeftInPlace, reason);
         let value = node.get(key).map(manifest_of);

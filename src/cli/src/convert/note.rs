@@ -73,7 +73,7 @@ impl NoteLog {
 
 /// Where a resource was found: adds notes about its fields.
 #[derive(Clone, Copy, Debug)]
-pub struct Origin<'s> {
+pub struct ResourceOrigin<'s> {
     /// Path of the file.
     pub file: &'s str,
     /// Lines of the file.
@@ -84,7 +84,7 @@ pub struct Origin<'s> {
     pub log: &'s NoteLog,
 }
 
-impl Origin<'_> {
+impl ResourceOrigin<'_> {
     /// The line of an offset in the document.
     pub fn line(&self, offset: usize) -> usize {
         self.lines.position(self.offsets.in_file(offset)).0

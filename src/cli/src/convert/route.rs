@@ -30,14 +30,14 @@ pub struct SplitRoute {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouteEntry {
     /// Which requests, by host, path and method.
-    pub scope: RouteScope,
+    pub scope: ScopeTests,
     /// Conditions on headers and query parameters.
     pub conditions: Vec<ManifestNode>,
 }
 
 /// The tests of a match that have a field in a rollout's `match`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RouteScope {
+pub struct ScopeTests {
     /// Hosts in place of those around the route.
     pub hosts: Vec<String>,
     /// The operator on the path; `None` for every path.
@@ -74,8 +74,8 @@ impl SplitRoute {
     }
 
     /// The scopes of its matches, each once.
-    pub fn scopes(&self) -> Vec<&RouteScope> {
-        let mut scopes: Vec<&RouteScope> = Vec::new();
+    pub fn scopes(&self) -> Vec<&ScopeTests> {
+        let mut scopes: Vec<&ScopeTests> = Vec::new();
         for entry in &self.entries {
             if !scopes.contains(&&entry.scope) {
                 scopes.push(&entry.scope);
@@ -98,7 +98,7 @@ impl SplitRoute {
     }
 
     /// The condition on requests of one scope; `None` if every request of it matches.
-    fn condition_in(&self, scope: &RouteScope) -> Option<ManifestNode> {
+    fn condition_in(&self, scope: &ScopeTests) -> Option<ManifestNode> {
         let entries = self.entries.iter().filter(|entry| entry.scope == *scope);
         let conditions: Option<Vec<_>> =
             entries.map(|entry| all(entry.conditions.clone())).collect();
@@ -131,7 +131,7 @@ impl SplitRoute {
     }
 }
 
-impl RouteScope {
+impl ScopeTests {
     fn entry(&self, hosts: &[String], when: Option<ManifestNode>) -> ManifestNode {
         let hosts = match self.hosts.as_slice() {
             [] => hosts,

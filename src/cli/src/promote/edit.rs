@@ -4,7 +4,7 @@
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
-use super::gates::Gate;
+use super::gates::OpenGate;
 use crate::manifest::json::quoted;
 use crate::manifest::yaml::scalar;
 use crate::source::tree::{SourceEntry, SourceNode, YamlVersion};
@@ -27,7 +27,7 @@ struct Insertion {
 pub(super) fn pass(
     file: &SourceFile,
     found: &FoundConfig,
-    gate: &Gate,
+    gate: &OpenGate,
     at: &str,
 ) -> Result<Edited> {
     let tree = found.tree.as_ref().context("it is not YAML or JSON")?;
@@ -36,7 +36,7 @@ pub(super) fn pass(
         .get(gate.index)
         .and_then(|rollout| rollout.at(&["strategy", "canary"]));
     let canary = canary.context("it has no canary there")?;
-    let place = Place {
+    let place = PlacesInFile {
         text: &file.text,
         found,
     };
@@ -59,12 +59,12 @@ pub(super) fn pass(
 }
 
 /// Finds places in a file.
-struct Place<'f> {
+struct PlacesInFile<'f> {
     text: &'f str,
     found: &'f FoundConfig,
 }
 
-impl Place<'_> {
+impl PlacesInFile<'_> {
     fn in_file(&self, offset: usize) -> usize {
         self.found.offsets.in_file(offset)
     }
@@ -105,7 +105,7 @@ impl Place<'_> {
     }
 
     /// Adds `passed` behind `steps`.
-    fn entry(&self, canary: &SourceNode, gate: &Gate, at: &str) -> Option<Insertion> {
+    fn entry(&self, canary: &SourceNode, gate: &OpenGate, at: &str) -> Option<Insertion> {
         let steps = canary.entries().iter().find(|entry| entry.key == "steps")?;
         let is_json = self.from(steps.start)?.starts_with('"');
         let entry = passed(is_json, &format!("[{}]", element(is_json, gate, at)));
@@ -127,7 +127,7 @@ impl Place<'_> {
     }
 
     /// Adds an element to the list.
-    fn element(&self, list: &SourceNode, gate: &Gate, at: &str) -> Option<Insertion> {
+    fn element(&self, list: &SourceNode, gate: &OpenGate, at: &str) -> Option<Insertion> {
         let is_json = |node: &SourceNode| {
             let mut keys = node.entries().iter().map(|entry: &SourceEntry| entry.start);
             keys.next()
@@ -166,7 +166,7 @@ fn passed(is_json: bool, list: &str) -> String {
     }
 }
 
-fn element(is_json: bool, gate: &Gate, at: &str) -> String {
+fn element(is_json: bool, gate: &OpenGate, at: &str) -> String {
     let at = quoted(at);
     match is_json {
         true => format!("{{\"gate\": {}, \"at\": {at}}}", quoted(&gate.name)),
@@ -175,7 +175,13 @@ fn element(is_json: bool, gate: &Gate, at: &str) -> String {
 }
 
 /// An error if the new text has anything else than the added gate.
-fn verify(file: &SourceFile, found: &FoundConfig, new: &str, gate: &Gate, at: &str) -> Result<()> {
+fn verify(
+    file: &SourceFile,
+    found: &FoundConfig,
+    new: &str,
+    gate: &OpenGate,
+    at: &str,
+) -> Result<()> {
     let changed = SourceFile {
         text: new.to_owned(),
         ..file.clone()
@@ -244,7 +250,7 @@ fn differences(old: &Value, new: &Value) -> usize {
 }
 
 /// The configuration with the gate.
-fn expected(bytes: &[u8], gate: &Gate, at: &str) -> Result<Value> {
+fn expected(bytes: &[u8], gate: &OpenGate, at: &str) -> Result<Value> {
     let mut config: Value = serde_json::from_slice(bytes)?;
     let canary = config.pointer_mut(&format!("/rollouts/{}/strategy/canary", gate.index));
     let canary = canary.and_then(Value::as_object_mut).context("no canary")?;

@@ -7,7 +7,7 @@ use crate::raw::{list, text};
 
 /// A gate that is to be passed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Gate {
+pub(super) struct OpenGate {
     /// Index of its rollout.
     pub index: usize,
     /// Name of its rollout.
@@ -32,7 +32,11 @@ fn gates(rollout: &Value) -> Vec<(&str, Option<&str>)> {
 }
 
 /// The gate that the arguments name, in a valid configuration.
-pub(super) fn choose(config: &Value, rollout: Option<&str>, gate: Option<&str>) -> Result<Gate> {
+pub(super) fn choose(
+    config: &Value,
+    rollout: Option<&str>,
+    gate: Option<&str>,
+) -> Result<OpenGate> {
     let rollouts = list(config, "rollouts");
     let all: Vec<_> = rollouts
         .iter()
@@ -89,7 +93,7 @@ pub(super) fn choose(config: &Value, rollout: Option<&str>, gate: Option<&str>) 
         None => gates.iter().find(|(_, passed)| passed.is_none()),
     };
     match (chosen, gate) {
-        (Some((name, None)), _) => Ok(Gate {
+        (Some((name, None)), _) => Ok(OpenGate {
             index: *index,
             rollout: rollout.to_owned(),
             name: (*name).to_owned(),

@@ -18,7 +18,7 @@ use crate::output::{Format, print_json};
 use crate::place::write_atomically;
 use crate::source::LoadedConfig;
 use edit::Edited;
-use gates::Gate;
+use gates::OpenGate;
 
 /// Arguments of `divvy promote`.
 #[derive(Args, Debug)]
@@ -86,7 +86,7 @@ pub fn run(args: &PromoteArgs, format: Format) -> Result<ExitCode> {
         write_atomically(&path, &format!("{mark}{}", edited.new))?;
     }
     let mut out = anstream::stdout().lock();
-    let Gate { rollout, name, .. } = &gate;
+    let OpenGate { rollout, name, .. } = &gate;
     if format == Format::Json {
         let report = json!({
             "file": source.name, "rollout": rollout, "gate": name, "at": at, "diff": diff,

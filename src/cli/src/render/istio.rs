@@ -36,7 +36,7 @@ pub struct IstioArgs {
     pub input: InputArgs,
     /// Where divvy runs
     #[arg(long, value_enum, default_value_t)]
-    pub at: Place,
+    pub at: MeshPlace,
     /// The Gateway object that clients use, as NAME or NAMESPACE/NAME; required at a gateway
     #[arg(long, value_name = "NAME", value_parser = gateway)]
     pub gateway: Option<String>,
@@ -71,7 +71,7 @@ pub struct IstioArgs {
 
 /// Where divvy runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Place {
+pub enum MeshPlace {
     /// In a gateway
     #[default]
     Gateway,
@@ -131,7 +131,7 @@ fn text(args: &IstioArgs) -> Result<String> {
     let input = args.input.load()?;
     let selector = match (&args.selector, args.at) {
         (Some(selector), _) => selector.clone(),
-        (None, Place::Gateway) => ("istio".to_owned(), "ingressgateway".to_owned()),
+        (None, MeshPlace::Gateway) => ("istio".to_owned(), "ingressgateway".to_owned()),
         (None, _) => bail!(
             "--selector is required: the label of the pods whose sidecars run divvy, such as app=checkout"
         ),
@@ -140,7 +140,7 @@ fn text(args: &IstioArgs) -> Result<String> {
         plugin(args, &input, &selector)?,
         strip(args, &input, &selector)?,
     ];
-    if args.at != Place::Service {
+    if args.at != MeshPlace::Service {
         let services = services::of(args, &input)?;
         documents.extend(routes(args, &input, &services)?);
     }
@@ -153,9 +153,9 @@ fn text(args: &IstioArgs) -> Result<String> {
 impl IstioArgs {
     fn plugin_name(&self) -> &str {
         let default = match self.at {
-            Place::Gateway => "divvy",
-            Place::Callers => "divvy-outbound",
-            Place::Service => "divvy-inbound",
+            MeshPlace::Gateway => "divvy",
+            MeshPlace::Callers => "divvy-outbound",
+            MeshPlace::Service => "divvy-inbound",
         };
         self.name.as_deref().unwrap_or(default)
     }
@@ -163,8 +163,8 @@ impl IstioArgs {
     /// The namespace of the pods with divvy.
     fn own_namespace(&self) -> &str {
         match self.at {
-            Place::Gateway => &self.gateway_namespace,
-            Place::Callers | Place::Service => &self.namespace,
+            MeshPlace::Gateway => &self.gateway_namespace,
+            MeshPlace::Callers | MeshPlace::Service => &self.namespace,
         }
     }
 }
@@ -182,11 +182,11 @@ fn plugin(args: &IstioArgs, input: &Input, selector: &(String, String)) -> Resul
             namespace => args.own_namespace(),
             selector => labels(selector),
             requests => comment(match args.at {
-                Place::Gateway => "Requests from outside the mesh. For plugins, a gateway is a client of the mesh.",
-                Place::Callers => "Requests of the application beside the sidecar.",
-                Place::Service => "Requests to the application beside the sidecar.",
+                MeshPlace::Gateway => "Requests from outside the mesh. For plugins, a gateway is a client of the mesh.",
+                MeshPlace::Callers => "Requests of the application beside the sidecar.",
+                MeshPlace::Service => "Requests to the application beside the sidecar.",
             }),
-            mode => if args.at == Place::Service { "SERVER" } else { "CLIENT" },
+            mode => if args.at == MeshPlace::Service { "SERVER" } else { "CLIENT" },
             url => format!("oci://{}", args.image),
             configuration => lines(input.lines(4)),
         },
@@ -201,11 +201,11 @@ fn strip(args: &IstioArgs, input: &Input, selector: &(String, String)) -> Result
             namespace => args.own_namespace(),
             selector => labels(selector),
             listener => match args.at {
-                Place::Gateway => "GATEWAY",
-                Place::Callers => "SIDECAR_OUTBOUND",
-                Place::Service => "SIDECAR_INBOUND",
+                MeshPlace::Gateway => "GATEWAY",
+                MeshPlace::Callers => "SIDECAR_OUTBOUND",
+                MeshPlace::Service => "SIDECAR_INBOUND",
             },
-            is_edge => args.at == Place::Gateway,
+            is_edge => args.at == MeshPlace::Gateway,
             stripped => texts(&input.stripped()),
         },
     )

@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 
 use super::input::Input;
-use super::istio::{IstioArgs, Place};
+use super::istio::{IstioArgs, MeshPlace};
 use super::routed::{self, PathOperand, RouteScope, Routed, escaped};
 use crate::manifest::istio::{destination, destination_rule, route, virtual_service, with_headers};
 use crate::manifest::{ManifestNode, list, object};
@@ -44,7 +44,7 @@ pub(super) fn of(args: &IstioArgs, input: &Input) -> Result<Vec<Service>> {
             names.join(", ")
         );
     }
-    if args.at == Place::Gateway && args.gateway.is_none() && !rollouts.is_empty() {
+    if args.at == MeshPlace::Gateway && args.gateway.is_none() && !rollouts.is_empty() {
         bail!("--gateway is required: the name of the Gateway object that clients use");
     }
     let mut all: Vec<Service> = Vec::new();
@@ -66,7 +66,7 @@ pub(super) fn of(args: &IstioArgs, input: &Input) -> Result<Vec<Service>> {
             }
         };
         let hosts = match args.at {
-            Place::Gateway => client_hosts(&rollout.scopes),
+            MeshPlace::Gateway => client_hosts(&rollout.scopes),
             _ => vec![host.clone()],
         };
         all.push(Service {
@@ -220,7 +220,7 @@ pub(super) fn virtual_services(
             .routes
             .push(route("stable", Vec::new(), route_header, stable));
         let gateways: Vec<String> = match args.at {
-            Place::Gateway => args.gateway.iter().cloned().collect(),
+            MeshPlace::Gateway => args.gateway.iter().cloned().collect(),
             _ => vec!["mesh".to_owned()],
         };
         let name = first_label(&first.host);

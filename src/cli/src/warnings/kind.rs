@@ -64,7 +64,7 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds, in the order of CLI.md.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::RuleNeverDecides,
         Self::NeverMatches,
         Self::DottedHeader,

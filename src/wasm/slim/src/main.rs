@@ -24,7 +24,7 @@ struct Args {
     /// The deployable module
     output: PathBuf,
     /// Maximum size of the deployable module: every proxy downloads and compiles it
-    #[arg(long, value_name = "BYTES", default_value_t = 730_000)]
+    #[arg(long, value_name = "BYTES", default_value_t = 720_000)]
     limit: usize,
 }
 
