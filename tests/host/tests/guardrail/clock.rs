@@ -11,10 +11,11 @@ use super::{
     ramp, standing, weight, with,
 };
 
+/// A ramp by the clock alone.
 fn ramping() -> Value {
     let guardrail = json!({
         "errors": {"max": 1}, "latency": {"quantile": 0.95, "max": "320ms"},
-        "consecutiveErrors": 10, "recoverAfter": "10m",
+        "consecutiveErrors": 10, "recoverAfter": "10m", "evidence": false,
     });
     with(guarded(guardrail), "strategy", ramp())
 }
