@@ -2,7 +2,7 @@
 
     python3 tests/fleet/mutate.py PROMTOOL [STEP]
 
-Makes every STEP-th change (default 4; 1 makes all of them, in eight minutes on two cores), and prints
+Makes every STEP-th change (default 4, in two minutes on two cores; 1 makes all of them, in eight), and prints
 those that no test noticed. Exit code 1 if these are more than one in twenty, or if a test fails without
 a change.
 """
