@@ -113,6 +113,26 @@ fn a_label_of_the_version_stands_beside_the_labels_of_others() {
 }
 
 #[test]
+fn labels_of_several_headers_are_written_into_their_own() {
+    let labelled = |(name, header, key): (&str, &str, &str)| {
+        let label = json!({"expose": {"label": {"header": header, "key": key}}});
+        let mut rollout = rollout(&canary(100.0), &label);
+        rollout["name"] = json!(name);
+        rollout
+    };
+    let rollouts = [
+        ("a", "x-one", "a"),
+        ("b", "x-two", "b"),
+        ("c", "x-one", "c"),
+    ];
+    let policy = policy(&json!({"rollouts": rollouts.map(labelled)}));
+    for (header, expected) in [("x-one", "k=1;a=v2;c=v2"), ("x-two", "k=1;b=v2")] {
+        let seen = upstream(&policy, header, &[(header, "k=1")]);
+        assert_eq!(seen.as_deref(), Some(expected));
+    }
+}
+
+#[test]
 fn labels_are_only_touched_where_there_is_something_to_say() {
     let scoped = json!({
         "match": [{"path": {"prefix": "/shop"}}],
