@@ -11,7 +11,14 @@ use divvy_istio_tests::shop::Shop;
 use divvy_lab::workspace_root;
 use serde_json::{Value, json};
 
-const OVERLAYS: [&str; 5] = ["edge", "blue-green", "ab-test", "mesh", "mesh-weighted"];
+const OVERLAYS: [&str; 6] = [
+    "edge",
+    "blue-green",
+    "ab-test",
+    "mesh",
+    "mesh-weighted",
+    "outlier-detection",
+];
 
 pub async fn the_api_server_accepts_every_file(lab: &Lab) -> Result<()> {
     lab.cluster.clear().await?;

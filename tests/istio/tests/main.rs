@@ -88,6 +88,7 @@ fn main() -> ExitCode {
             two_plugins::two_plugins_of_one_gateway_agree_in_both_orders,
             overlays::changing_the_active_version_moves_all_users,
             overlays::an_ab_test_gives_each_user_an_arm_and_each_visitor_an_identity,
+            overlays::stable_serves_the_users_of_a_version_without_healthy_hosts,
             mesh::a_gateway_does_not_trust_its_clients_as_a_workload,
             mesh::payments_follow_the_decision_of_the_gateway_about_the_checkout,
             migrating::weights_of_a_mesh_service_become_a_canary_in_the_sidecars_of_its_callers,

@@ -1,9 +1,13 @@
-//! The overlays `blue-green` and `ab-test`.
+//! The overlays `blue-green`, `ab-test` and `outlier-detection`.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use divvy_istio_tests::PATIENCE;
 use divvy_istio_tests::lab::Lab;
 use divvy_istio_tests::shop::{Shop, served_by};
 use divvy_istio_tests::users::expected;
+use divvy_lab::client::Response;
+use divvy_lab::eventually;
+use divvy_lab::upstream::Behaviour;
 use serde_json::json;
 
 pub async fn changing_the_active_version_moves_all_users(lab: &Lab) -> Result<()> {
@@ -71,5 +75,43 @@ pub async fn an_ab_test_gives_each_user_an_arm_and_each_visitor_an_identity(
         "the identity is permanent"
     );
     assert_eq!(served_by(&again), served_by(&page));
+    Ok(())
+}
+
+pub async fn stable_serves_the_users_of_a_version_without_healthy_hosts(lab: &Lab) -> Result<()> {
+    let shop = Shop::open(lab, "overlays/outlier-detection").await?;
+    let configuration = shop.configuration().await?;
+    let of_v2 = |user: &String| {
+        let route = expected(&configuration, user).ok();
+        route.is_some_and(|(_, route)| route.as_deref() == Some("v2"))
+    };
+    let user = (0..100).map(|user| format!("user-{user}")).find(of_v2);
+    let user = user.context("a user of v2")?;
+    let headers = [("x-user-id", user.as_str())];
+    shop.until_version("v2", &headers).await?;
+
+    let v2 = &shop.checkout.versions[1];
+    v2.behave(Behaviour {
+        error_percent: 100.0,
+        ..Behaviour::default()
+    });
+    let is_unreachable = |answer: &Response| {
+        let assignment = answer.header("x-divvy-version");
+        assignment == Some("checkout=v1;reason=unreachable") && answer.status == 200
+    };
+    shop.until("stable for v2", &headers, is_unreachable)
+        .await?;
+    let share = [("divvy_rollout", "checkout"), ("divvy_version", "v2")];
+    // The gauges are set with the next tick.
+    eventually("the gauges", PATIENCE, async || {
+        let metrics = shop.proxy.prometheus().await.ok()?;
+        let state = metrics.get("divvy_guardrail_state", &share);
+        let weight = metrics.get("divvy_weight_ppm", &share);
+        ((state, weight) == (Some(3.0), Some(0.0))).then_some(())
+    })
+    .await?;
+
+    v2.behave(Behaviour::default());
+    shop.until_version("v2", &headers).await?;
     Ok(())
 }
