@@ -53,7 +53,11 @@ pub fn check<'a>(policy: &'a Policy, request: &'a Request<'_>) -> Outcome<'a> {
     }
     for (rollout, identity) in &outcome.own_identities {
         assert_ne!(identity.origin, Origin::Minted);
-        assert!(policy.rollout(*rollout).is_some_and(|own| own.identity.is_some()));
+        assert!(
+            policy
+                .rollout(*rollout)
+                .is_some_and(|own| own.identity.is_some())
+        );
     }
     check_route(policy, &outcome.decisions);
     check_assignment(policy, &outcome.decisions);
@@ -180,7 +184,11 @@ fn check_request_changes(policy: &Policy, request: &Request<'_>, outcome: &Outco
             assert!(value.starts_with(pair.as_bytes()), "{minted}");
             return;
         }
-        if policy.own_entries.iter().any(|entry| entry.header_name() == name) {
+        if policy
+            .own_entries
+            .iter()
+            .any(|entry| entry.header_name() == name)
+        {
             shared_changes.push(change_of(change));
             return;
         }
@@ -200,7 +208,10 @@ fn check_request_changes(policy: &Policy, request: &Request<'_>, outcome: &Outco
         let kept = header.is_input && outcome.kept.contains(&header.id);
         assert!(times == 1 || !present || kept, "{} is left", header.name);
     }
-    for entries in policy.own_entries.chunk_by(|one, next| one.header == next.header) {
+    for entries in policy
+        .own_entries
+        .chunk_by(|one, next| one.header == next.header)
+    {
         let name = entries[0].header_name();
         let changes = shared_changes.iter().filter(|(header, _)| *header == name);
         let changes: Vec<_> = changes.map(|(_, value)| value.as_deref()).collect();
@@ -243,7 +254,10 @@ fn check_shared(entries: &[OwnEntry], request: &Request<'_>, changes: &[Option<&
     };
     let parts = |line: &[u8]| -> Vec<Vec<u8>> {
         let parts = line.split(|byte| *byte == separator);
-        parts.filter(|part| !own(part)).map(|part| part.trim_ascii().to_vec()).collect()
+        parts
+            .filter(|part| !own(part))
+            .map(|part| part.trim_ascii().to_vec())
+            .collect()
     };
     let filled = |parts: Vec<Vec<u8>>| -> Vec<Vec<u8>> {
         parts.into_iter().filter(|part| !part.is_empty()).collect()
