@@ -271,6 +271,9 @@ impl Random {
                     json!({"header": "x-label", "key": self.pick(&["v", "w"])});
             }
         }
+        if self.one_in(4) {
+            rollout["unreachable"] = json!(self.one_in(2));
+        }
         rollout
     }
 
