@@ -97,12 +97,12 @@ pub fn update<T>(
     last.filter(|_| written)
 }
 
+/// Makes the new value from the stored one; `None`: it stays.
+type ChangeBytes<'c> = dyn FnMut(Option<&[u8]>) -> Option<Vec<u8>> + 'c;
+
 /// The same for all types of results, because it is large.
 #[inline(never)]
-fn update_bytes(
-    shared: &mut dyn SharedValue,
-    change: &mut dyn FnMut(Option<&[u8]>) -> Option<Vec<u8>>,
-) -> bool {
+fn update_bytes(shared: &mut dyn SharedValue, change: &mut ChangeBytes<'_>) -> bool {
     let mut update = Update::default();
     loop {
         let step = update.step(shared, |bytes| Change {

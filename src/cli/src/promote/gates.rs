@@ -16,8 +16,11 @@ pub(super) struct OpenGate {
     pub name: String,
 }
 
+/// Name of a gate and when it was passed.
+type NamedGate<'c> = (&'c str, Option<&'c str>);
+
 /// The gates of a rollout's steps, in their order, each with the instant at which it was passed.
-fn gates(rollout: &Value) -> Vec<(&str, Option<&str>)> {
+fn gates(rollout: &Value) -> Vec<NamedGate<'_>> {
     let Some(canary) = rollout.pointer("/strategy/canary") else {
         return Vec::new();
     };
@@ -43,11 +46,11 @@ pub(super) fn choose(
         .enumerate()
         .map(|(index, raw)| (index, text(raw, "name"), gates(raw)))
         .collect();
-    let names = |wanted: &dyn Fn(&[(&str, Option<&str>)]) -> bool| {
+    let names = |wanted: &dyn Fn(&[NamedGate<'_>]) -> bool| {
         let names = all.iter().filter(|(.., gates)| wanted(gates));
         names.map(|(_, name, _)| *name).collect::<Vec<_>>()
     };
-    let waits = |gates: &[(&str, Option<&str>)]| gates.iter().any(|(_, passed)| passed.is_none());
+    let waits = |gates: &[NamedGate<'_>]| gates.iter().any(|(_, passed)| passed.is_none());
     let rollout = match rollout {
         Some(name) if all.iter().all(|(_, known, _)| *known != name) => {
             bail!(
@@ -58,7 +61,7 @@ pub(super) fn choose(
         Some(name) => name,
         None => {
             // A gate that only one rollout has names that rollout too.
-            let fits = |gates: &[(&str, Option<&str>)]| match gate {
+            let fits = |gates: &[NamedGate<'_>]| match gate {
                 Some(gate) => gates.iter().any(|(name, _)| *name == gate),
                 None => waits(gates),
             };
