@@ -221,3 +221,68 @@ fn decode_counts(
         },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A state of the layout before steps: v2 was thawed at 25 %, and 3 of its 40 requests failed.
+    fn without_steps() -> Vec<u8> {
+        let mut to = BlobWriter::default();
+        let (revision, seen, name, since) = (7, 1_000_000, 99, 900_000);
+        for number in [WITHOUT_STEPS, 1, revision, seen, 1, name] {
+            to.number(number);
+        }
+        encode_phase(Phase::Healthy, &mut to);
+        let (trips, attempt) = (1, 2);
+        for number in [trips, attempt] {
+            to.number(number);
+        }
+        to.optional(Some(since));
+        to.number(250_000);
+        // One set of limits with counts of the first version, in one slot of the errors.
+        let (limits, version) = (5, 0);
+        for number in [1, limits, 1, version, attempt] {
+            to.number(number);
+        }
+        to.optional(None);
+        for number in [1, 0, 30, 40, 3, 0, 0] {
+            to.number(number);
+        }
+        to.into_bytes()
+    }
+
+    #[test]
+    fn a_state_of_the_layout_before_is_read_with_its_verdicts_and_counts() {
+        let revisions = decode(&without_steps()).unwrap();
+        let [revision] = revisions.as_slice() else {
+            panic!("{revisions:?}");
+        };
+        let version = &revision.versions[0];
+        assert_eq!((version.trips, version.attempt), (1, 2));
+        let progress = version.progress.unwrap();
+        assert_eq!((progress.weight.ppm(), progress.since), (250_000, 900_000));
+        assert!(progress.held, "only a ramp that was held back had one");
+        let windows = &revision.counts[0].versions[0].windows;
+        assert_ne!(windows.errors, Window::default());
+        assert_eq!(windows.step, StepCounts::default());
+        // It is written in the present layout.
+        assert_eq!(decode(&encode(revisions.clone())), Some(revisions));
+    }
+
+    #[test]
+    fn a_state_in_an_unknown_layout_or_cut_off_is_not_a_state() {
+        let old = without_steps();
+        let new = encode(decode(&old).unwrap());
+        for bytes in [old, new] {
+            for end in 0..bytes.len() {
+                assert_eq!(decode(&bytes[..end]), None, "{end}");
+            }
+            for layout in [0, 1, 4, 0x7f] {
+                let mut other = bytes.clone();
+                other[0] = layout;
+                assert_eq!(decode(&other), None, "{layout}");
+            }
+        }
+    }
+}
