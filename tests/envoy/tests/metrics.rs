@@ -200,6 +200,7 @@ async fn the_series_of_a_rollout_exist_before_the_first_request() -> Result<()> 
         ["v1", "error"],
         ["v1", "no_identity"],
         ["v1", "split"],
+        ["v1", "unreachable"],
         ["v2", "split"],
         ["v3", "rule"],
     ];
@@ -238,6 +239,7 @@ async fn the_series_of_a_rollout_exist_before_the_first_request() -> Result<()> 
     let expected = [
         "divvy_config_hash",
         "divvy_config_inert",
+        "divvy_guardrail_state",
         "divvy_request_duration_ms_bucket",
         "divvy_request_duration_ms_count",
         "divvy_request_duration_ms_sum",
