@@ -30,7 +30,7 @@ pub struct Step {
 pub enum Until {
     /// After this duration.
     Hold(Duration),
-    /// When somebody passes it: at this time in milliseconds since the Unix epoch. `None`: not yet.
+    /// Instant at which it is passed, in milliseconds since the Unix epoch. `None`: not yet.
     Gate(Option<u64>),
 }
 

@@ -1,6 +1,6 @@
 //! Weighted: every user gets one of several versions, stable among them if it is listed.
 //!
-//! Must not depend on other strategies. It differs from an A/B test: nobody is kept out, a random
+//! Must not depend on other strategies. It differs from an A/B test: no user is kept out, a random
 //! identity is enough, and a user whose version has no share any more gets another one.
 
 use super::choice::{

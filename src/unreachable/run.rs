@@ -122,7 +122,7 @@ mod tests {
         assert_eq!(Attempt::of(retried, || false), Attempt::NoConnection);
         // UC, UR, UPE: there was a connection.
         assert_eq!([6, 4, 23].map(|bit| of(bit, false)), [Attempt::Reached; 3]);
-        // UT, UO, a rate limit: nobody knows whether the version was reached.
+        // UT, UO, a rate limit: it is unknown whether the version was reached.
         assert_eq!([2, 7, 11].map(|bit| of(bit, false)), [Attempt::Unknown; 3]);
         let none = ResponseFlags(0);
         assert_eq!(Attempt::of(none, || true), Attempt::Reached);

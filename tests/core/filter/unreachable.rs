@@ -452,7 +452,11 @@ fn a_host_that_refuses_shared_data_keeps_what_is_known() {
     worker.tick_after(1);
     assert_eq!(worker.serve(Answer::None), AWAY);
     worker.tick_after(4);
-    assert_eq!(worker.serve(Answer::None), AWAY, "nobody can take the turn");
+    assert_eq!(
+        worker.serve(Answer::None),
+        AWAY,
+        "no worker can take the turn"
+    );
     host.refuses_shared_data.set(false);
     worker.tick_after(0);
     assert_eq!(worker.serve(Answer::Of("200")), ACTIVE);

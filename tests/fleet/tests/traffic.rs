@@ -19,7 +19,7 @@ pub enum Users {
     OneOfMany,
     /// One user sends all requests.
     One,
-    /// Nobody has an identity.
+    /// No request has an identity.
     Anonymous,
 }
 

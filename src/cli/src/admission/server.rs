@@ -154,7 +154,7 @@ impl Server {
         drop((ended, permit));
     }
 
-    /// Logs a failed connection, one per second: anybody can cause them.
+    /// Logs a failed connection, one per second: every client can cause them.
     fn connection_failed(&self, reason: &str) {
         let second = self.started.elapsed().as_secs() + 1;
         if self.logged.swap(second, Ordering::Relaxed) != second {

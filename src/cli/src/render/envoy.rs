@@ -52,7 +52,7 @@ pub struct EnvoyArgs {
     /// Address on which clients connect; the port alone is on 127.0.0.1
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:10000", value_parser = endpoint)]
     pub listen: Endpoint,
-    /// Address of the admin interface: whoever reaches it can stop the proxy
+    /// Address of the admin interface: every client that reaches it can stop the proxy
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9901", value_parser = endpoint)]
     pub admin: Endpoint,
     /// Address of a target, as v1=10.0.0.1:8080; without it, 127.0.0.1 with the ports from 9101
