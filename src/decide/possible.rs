@@ -37,10 +37,20 @@ pub fn possible(policy: &Policy, rollout: &Rollout) -> Vec<(VersionId, Reason)> 
         is_sticky: rollout.sticky.is_some(),
         inherits,
     };
-    rollout
-        .strategy
-        .behaviour()
-        .add_answers(&inputs, &mut answers);
+    let strategy = rollout.strategy.behaviour();
+    let mut chosen = Vec::new();
+    strategy.add_answers(&inputs, &mut chosen);
+    // A CORS preflight has no identity, and what a strategy chooses without one gets this reason.
+    let needs_none = strategy.needed_identity().is_none();
+    let without_identity = |(version, reason): &(VersionId, Reason)| match reason {
+        Reason::Sticky => true,
+        // A ramp that has reached 100 % needs none either.
+        Reason::Split => needs_none || strategy.ramped_version() == Some(*version),
+        _ => false,
+    };
+    let preflights = chosen.iter().filter(|answer| without_identity(answer));
+    answers.extend(preflights.map(|(version, _)| (*version, Reason::NoIdentity)));
+    answers.append(&mut chosen);
     if answers.iter().any(|(id, _)| rollout.watches(*id)) {
         answers.push((stable, Reason::Unreachable));
     }

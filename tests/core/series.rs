@@ -78,6 +78,11 @@ fn the_possible_answers_of_a_rollout_are_exactly_those_that_occur() {
                 .collect();
             requests.push(vec![]);
             requests.push(vec![(b"x-test", b"")]);
+            requests.push(vec![
+                (b":method", b"OPTIONS"),
+                (b"origin", b"https://a.example"),
+                (b"access-control-request-method", b"GET"),
+            ]);
             for headers in requests {
                 let request = Request::from_headers(&policy.names, headers);
                 let decision = decide(&policy, &request).decisions[1];

@@ -61,6 +61,11 @@ RICH_REQUESTS = [
     ],
 ]
 
+PREFLIGHT = [
+    (b":method", b"OPTIONS"),
+    (b"origin", b"https://a.example"),
+    (b"access-control-request-method", b"GET"),
+]
 SEMVER = [">=2.3", ">=2.3.0-beta, <3", "v1", "=1.2.3+build", "<2,>1", "1.2.3.4"]
 VERSIONS = ["2.3", "v2.3.0-beta.1", "1.0.0+build", "3"]
 OPERATORS = [
@@ -103,6 +108,7 @@ def main(folder):
         for case in group["cases"]
     ]
     requests += [(0, headers) for headers in RICH_REQUESTS]
+    requests += [(number, PREFLIGHT) for number in range(len(groups) + 1)]
     configs = [rich] + [group["config"] for group in groups]
     broken = json.loads((CASES / "broken.json").read_text())
     seeds = {
