@@ -46,7 +46,7 @@ FUZZ_TARGETS := $(basename $(notdir $(wildcard tests/fuzz/src/bin/*.rs)))
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help build install image push image-cli push-cli lab test-istio samples run-istio envoy run check run-func-e demo run-built check-built tour-built test test-fast bless test-fleet $(FLEET_PARTS) $(PARTS) test-matrix test-demo soak \
+.PHONY: help build install image push image-cli push-cli lab test-istio samples run-istio envoy run check run-func-e demo run-built check-built tour-built test test-fast bless test-fleet $(FLEET_PARTS) test-fleet-pods $(PARTS) test-matrix test-demo soak \
   bench probes guardrail-table fuzz build-fuzz ci fmt clean toolchain
 
 help: ## print this list
@@ -195,13 +195,16 @@ test-envoy: $(WASM) $(NEEDS_ENVOY) ## tests of the built filter in a real Envoy
 
 lab: $(LAB)/ready ## build a whole Istio in target/istio: needs Go 1.26, takes minutes
 
+# Flagger ends with an error if the API server has no version, which Kubernetes links into a release.
+KUBERNETES_VERSION := $(foreach value,gitVersion=v1.36.3 gitMajor=1 gitMinor=36,-X k8s.io/component-base/version.$(value))
+
 # Files of the Istio and Gateway API modules that are not part of their programs.
 $(LAB)/ready: tests/istio/go.mod tests/istio/go.sum
 	@command -v go >/dev/null || { echo 'make: Go is missing, which builds Istio: install 1.26 or newer' >&2; exit 1; }
 	@go version | awk '{ split(substr($$3, 3), v, "."); exit !(v[1] > 1 || v[2] >= 26) }' || \
 	  { echo "make: Istio needs Go 1.26 or newer, this is $$(go version)" >&2; exit 1; }
 	@mkdir -p $(LAB_BIN)
-	cd tests/istio && GOFLAGS=-mod=readonly GOTOOLCHAIN=local go build -buildvcs=false -ldflags='-s -w' -o '$(abspath $(LAB_BIN))/' tool
+	cd tests/istio && GOFLAGS=-mod=readonly GOTOOLCHAIN=local go build -buildvcs=false -ldflags='-s -w $(KUBERNETES_VERSION)' -o '$(abspath $(LAB_BIN))/' tool
 	@mv $(LAB_BIN)/server $(LAB_BIN)/etcd
 	@cd tests/istio && istio=$$(go list -m -f '{{.Dir}}' istio.io/istio) && \
 	  gateway=$$(go list -m -f '{{.Dir}}' sigs.k8s.io/gateway-api) && cd '$(abspath $(LAB))' && \
@@ -237,6 +240,9 @@ test-fleet-dashboard: ## decode the dashboard with Grafana's types: needs Go
 
 test-fleet-live: $(WASM) $(NEEDS_ENVOY) $(FLEET_BIN)/prometheus ## alerts and dashboard on real proxies
 	$(WITH_ENVOY) $(WITH_PROMETHEUS) $(TEST) --test fleet -- live::
+
+test-fleet-pods: $(IMAGE_LAYOUT)/index.json $(LAB)/ready $(NEEDS_ENVOY) ## the lab with pods itself: needs root
+	$(WITH_ENVOY) $(TEST) --test pods -- lab::
 
 # From Debian's package, which is only unpacked. Elsewhere install Prometheus and set PROMETHEUS_BIN to the
 # folder of prometheus and promtool.

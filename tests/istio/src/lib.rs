@@ -1,9 +1,10 @@
 //! A real Istio on this machine, without containers, to test the files of `istio/`.
 //!
-//! All tests share one [`lab::Lab`]: etcd, the Kubernetes API server, istiod and a registry with the
+//! The tests of a program share one [`lab::Lab`]: etcd, the Kubernetes API server, istiod and a registry with the
 //! image. Each test starts its own proxies ([`proxy::Proxy`]): pilot-agent, which pulls the image
 //! and runs Envoy, or an Envoy that connects to istiod. Upstreams of `divvy_lab` replace pods, and
-//! `ServiceEntry` objects make them known.
+//! `ServiceEntry` objects make them known. [`pods::Pods`] is a lab whose Deployments have pods: it adds the
+//! controller manager, and simulates the scheduler and the kubelet. It needs root.
 //!
 //! Tests run one after the other, because the shipped files name their namespaces. `make lab`
 //! builds the programs; nothing here needs Go.
@@ -17,7 +18,10 @@ use anyhow::{Result, ensure};
 pub mod cluster;
 pub mod command;
 pub mod files;
+pub mod harness;
 pub mod lab;
+pub mod namespace;
+pub mod pods;
 pub mod programs;
 pub mod proxy;
 pub mod shop;

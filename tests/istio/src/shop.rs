@@ -10,7 +10,9 @@ use divvy_lab::upstream::Upstream;
 use serde_json::{Value, json};
 
 use crate::files::{Edit, prepared};
+use crate::harness::Common as _;
 use crate::lab::Lab;
+use crate::pods::Pods;
 use crate::proxy::{Options, Proxy};
 use crate::{PATIENCE, free_ports};
 
@@ -66,7 +68,7 @@ impl Service {
 pub struct Shop<'a> {
     /// The lab.
     pub lab: &'a Lab,
-    /// The upstreams.
+    /// The upstreams; none if pods answer.
     pub checkout: Service,
     /// The gateway.
     pub proxy: Proxy,
@@ -90,8 +92,28 @@ impl Shop<'_> {
         edits: &[Edit],
         options: Options,
     ) -> Result<Shop<'a>> {
-        lab.cluster.clear().await?;
         let checkout = Service::start("checkout").await?;
+        Shop::opened(lab, overlay, edits, options, checkout).await
+    }
+
+    /// The same without upstreams: the pods of Deployments and Services that a test applies answer.
+    pub async fn over_pods<'a>(pods: &'a Pods, overlay: &str, edits: &[Edit]) -> Result<Shop<'a>> {
+        pods.clear().await?;
+        let checkout = Service {
+            name: "checkout",
+            versions: Vec::new(),
+        };
+        Shop::opened(pods.lab(), overlay, edits, Options::gateway(), checkout).await
+    }
+
+    async fn opened<'a>(
+        lab: &'a Lab,
+        overlay: &str,
+        edits: &[Edit],
+        options: Options,
+        checkout: Service,
+    ) -> Result<Shop<'a>> {
+        lab.cluster.clear().await?;
         let [port] = free_ports()?;
         let image = lab.image();
         let mut all = vec![
@@ -100,7 +122,9 @@ impl Shop<'_> {
         ];
         all.extend_from_slice(edits);
         let folder = prepared(lab, &all)?;
-        lab.cluster.apply(&[checkout.entry()]).await?;
+        if !checkout.versions.is_empty() {
+            lab.cluster.apply(&[checkout.entry()]).await?;
+        }
         let overlay = folder.join(overlay);
         lab.cluster.apply_folder(&overlay).await?;
         let proxy = Proxy::start(lab, &options).await?;

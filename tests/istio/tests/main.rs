@@ -2,14 +2,9 @@
 //! last one.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use anyhow::Result;
-use divvy_istio_tests::command;
-use divvy_istio_tests::lab::{Lab, end_everything, signalled};
-use libtest_mimic::{Arguments, Failed, Trial};
-use tokio::runtime::{Handle, Runtime};
-use tokio::sync::OnceCell;
+use divvy_istio_tests::lab::Lab;
+use divvy_istio_tests::{command, harness, trials};
 
 mod admission;
 mod changing;
@@ -26,111 +21,57 @@ mod rendered;
 mod traces;
 mod two_plugins;
 
-/// The lab, started by the first test.
-#[derive(Default)]
-struct Shared(OnceCell<Result<Lab, String>>);
-
-impl Shared {
-    async fn lab(&self) -> Result<&Lab, Failed> {
-        let start = || async { Lab::start().await.map_err(|error| format!("{error:?}")) };
-        let lab = self.0.get_or_init(start).await;
-        lab.as_ref().map_err(|error| Failed::from(error.clone()))
-    }
-}
-
-/// The tests with these functions.
-macro_rules! tests {
-    ($context:expr, [$($module:ident :: $test:ident),* $(,)?]) => {
-        vec![$({
-            let (handle, shared): (Handle, Arc<Shared>) = $context;
-            Trial::test(concat!(stringify!($module), "::", stringify!($test)), move || {
-                handle.block_on(async {
-                    let lab = shared.lab().await?;
-                    let outcome: Result<()> = $module::$test(lab).await;
-                    outcome.map_err(|error| {
-                        lab.keep();
-                        let logs = lab.dir().display();
-                        Failed::from(format!("{error:#}\nlogs: {logs}"))
-                    })
-                })
-            })
-        }),*]
-    };
-}
-
 fn main() -> ExitCode {
     if command::is_meant() {
         return divvy_cli::main();
     }
-    let mut arguments = Arguments::from_args();
-    // All tests use the namespaces of the shipped files.
-    arguments.test_threads = Some(1);
-    let runtime = match Runtime::new() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("no runtime: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    runtime.spawn(async {
-        let _ = signalled().await;
-        end_everything();
-        std::process::exit(130);
-    });
-    let shared = Arc::new(Shared::default());
-    let context = || (runtime.handle().clone(), Arc::clone(&shared));
-    let trials = tests!(
-        context(),
-        [
-            edge::a_thousand_users_get_the_version_that_the_library_computes,
-            edge::a_forged_route_header_has_no_effect,
-            edge::the_mesh_configuration_gives_metrics_their_labels,
-            two_plugins::two_plugins_of_one_gateway_agree_in_both_orders,
-            overlays::changing_the_active_version_moves_all_users,
-            overlays::an_ab_test_gives_each_user_an_arm_and_each_visitor_an_identity,
-            overlays::stable_serves_the_users_of_a_version_without_healthy_hosts,
-            mesh::a_gateway_does_not_trust_its_clients_as_a_workload,
-            mesh::payments_follow_the_decision_of_the_gateway_about_the_checkout,
-            migrating::weights_of_a_mesh_service_become_a_canary_in_the_sidecars_of_its_callers,
-            migrating::three_weighted_destinations_become_a_version_for_each_user,
-            converting::virtual_services_answer_alike_before_and_after,
-            converting::http_routes_answer_alike_before_and_after,
-            examples::a_mirror_copies_requests_of_stable_users_and_its_responses_are_ignored,
-            examples::one_route_with_cluster_header_serves_every_version,
-            examples::a_traffic_extension_works_like_a_wasm_plugin,
-            examples::a_claim_of_a_verified_token_is_the_identity,
-            examples::routes_of_the_gateway_api_work_with_divvy,
-            rendered::the_resources_of_a_gateway_split_and_have_no_findings,
-            rendered::the_resources_of_callers_split_in_their_sidecars,
-            changing::no_request_fails_during_flips_under_load_with_an_agent,
-            changing::no_request_fails_during_flips_under_load_without_an_agent,
-            changing::a_verdict_survives_a_new_configuration_with_an_agent,
-            changing::a_verdict_survives_a_new_configuration_without_an_agent,
-            changing::an_invalid_configuration_leaves_the_running_one_in_place,
-            failing::a_new_pod_without_the_image_follows_the_fail_strategy,
-            failing::a_running_pod_with_an_absent_image_follows_the_fail_strategy,
-            failing::without_the_registry_running_pods_decide_and_accept_changes,
-            failing::without_istiod_running_pods_decide,
-            failing::an_invalid_configuration_fails_no_request_under_any_fail_strategy,
-            failing::with_strict_a_new_pod_with_an_invalid_configuration_refuses_all_requests,
-            failing::after_a_trap_requests_bypass_the_filter_under_fail_open,
-            failing::after_a_trap_all_requests_are_refused_under_fail_close,
-            failing::after_a_trap_the_filter_starts_again_under_fail_reload,
-            traces::an_exported_span_of_the_gateway_has_the_version,
-            files::the_api_server_accepts_every_file,
-            files::istioctl_analyze_finds_nothing_in_any_overlay,
-            files::the_image_is_reproducible,
-            files::an_image_can_be_pulled_by_digest,
-            files::dropping_a_proxy_ends_its_envoy,
-            admission::kubectl_is_refused_with_the_message_of_check,
-            demo::the_demo_serves_the_shop_and_ends_all_its_processes,
-        ]
-    );
-    let conclusion = libtest_mimic::run(&arguments, trials);
-    drop(shared);
-    if conclusion.has_failed() {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    }
+    harness::run::<Lab>(|shared| {
+        trials!(
+            shared,
+            [
+                edge::a_thousand_users_get_the_version_that_the_library_computes,
+                edge::a_forged_route_header_has_no_effect,
+                edge::the_mesh_configuration_gives_metrics_their_labels,
+                two_plugins::two_plugins_of_one_gateway_agree_in_both_orders,
+                overlays::changing_the_active_version_moves_all_users,
+                overlays::an_ab_test_gives_each_user_an_arm_and_each_visitor_an_identity,
+                overlays::stable_serves_the_users_of_a_version_without_healthy_hosts,
+                mesh::a_gateway_does_not_trust_its_clients_as_a_workload,
+                mesh::payments_follow_the_decision_of_the_gateway_about_the_checkout,
+                migrating::weights_of_a_mesh_service_become_a_canary_in_the_sidecars_of_its_callers,
+                migrating::three_weighted_destinations_become_a_version_for_each_user,
+                converting::virtual_services_answer_alike_before_and_after,
+                converting::http_routes_answer_alike_before_and_after,
+                examples::a_mirror_copies_requests_of_stable_users_and_its_responses_are_ignored,
+                examples::one_route_with_cluster_header_serves_every_version,
+                examples::a_traffic_extension_works_like_a_wasm_plugin,
+                examples::a_claim_of_a_verified_token_is_the_identity,
+                examples::routes_of_the_gateway_api_work_with_divvy,
+                rendered::the_resources_of_a_gateway_split_and_have_no_findings,
+                rendered::the_resources_of_callers_split_in_their_sidecars,
+                changing::no_request_fails_during_flips_under_load_with_an_agent,
+                changing::no_request_fails_during_flips_under_load_without_an_agent,
+                changing::a_verdict_survives_a_new_configuration_with_an_agent,
+                changing::a_verdict_survives_a_new_configuration_without_an_agent,
+                changing::an_invalid_configuration_leaves_the_running_one_in_place,
+                failing::a_new_pod_without_the_image_follows_the_fail_strategy,
+                failing::a_running_pod_with_an_absent_image_follows_the_fail_strategy,
+                failing::without_the_registry_running_pods_decide_and_accept_changes,
+                failing::without_istiod_running_pods_decide,
+                failing::an_invalid_configuration_fails_no_request_under_any_fail_strategy,
+                failing::with_strict_a_new_pod_with_an_invalid_configuration_refuses_all_requests,
+                failing::after_a_trap_requests_bypass_the_filter_under_fail_open,
+                failing::after_a_trap_all_requests_are_refused_under_fail_close,
+                failing::after_a_trap_the_filter_starts_again_under_fail_reload,
+                traces::an_exported_span_of_the_gateway_has_the_version,
+                files::the_api_server_accepts_every_file,
+                files::istioctl_analyze_finds_nothing_in_any_overlay,
+                files::the_image_is_reproducible,
+                files::an_image_can_be_pulled_by_digest,
+                files::dropping_a_proxy_ends_its_envoy,
+                admission::kubectl_is_refused_with_the_message_of_check,
+                demo::the_demo_serves_the_shop_and_ends_all_its_processes,
+            ]
+        )
+    })
 }
