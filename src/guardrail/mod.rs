@@ -71,7 +71,7 @@ mod wire;
 pub use local::Local;
 pub use pauses::{Pause, Pauses};
 pub use plan::{Arm, ErrorLimit, Guardrail, LatencyLimit, OnBreach, Plan};
-pub use ramp::{Even, Ramp, Step, Until};
+pub use ramp::{Even, Ramp, ScheduledStep, Step, Until};
 pub use state::{State, Ticked, is_waiting, standing, weight};
 pub use transition::Transition;
 pub use version::Standing;

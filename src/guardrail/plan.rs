@@ -225,6 +225,11 @@ impl Plan {
         longest.saturating_mul(STRETCH)
     }
 
+    /// Ramp of the canary.
+    pub const fn ramp(&self) -> Option<&Ramp> {
+        self.ramp.as_ref()
+    }
+
     /// Share of the ramp's last step.
     pub fn last_share(&self) -> Option<Share> {
         self.ramp.as_ref().map(Ramp::last)

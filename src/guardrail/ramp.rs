@@ -93,6 +93,17 @@ pub(super) struct CurrentStep {
     pub held: bool,
 }
 
+/// A step with its begin by the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScheduledStep {
+    /// The step.
+    pub step: Step,
+    /// Its begin in milliseconds since the Unix epoch. `None` behind a gate that is not passed.
+    pub begin: Option<u64>,
+    /// Whether it begins at the end of a pause that contains the end of the step before.
+    pub is_delayed: bool,
+}
+
 /// Begin of a step that does not begin.
 const NEVER: u64 = u64::MAX;
 
@@ -134,12 +145,15 @@ impl Even {
 impl Step {
     /// Begin of the next step if this one began at `begin`; [`NEVER`] at a gate that is not passed.
     fn end(self, begin: u64, pauses: &Pauses) -> u64 {
-        let end = match self.until {
-            Until::Hold(hold) => begin.saturating_add(millis(hold)),
-            Until::Gate(Some(passed)) => begin.max(passed),
-            Until::Gate(None) => return NEVER,
-        };
-        pauses.after(end)
+        let end = self.end_without_pauses(begin);
+        end.map_or(NEVER, |end| pauses.after(end))
+    }
+
+    fn end_without_pauses(self, begin: u64) -> Option<u64> {
+        match self.until {
+            Until::Hold(hold) => Some(begin.saturating_add(millis(hold))),
+            Until::Gate(passed) => Some(begin.max(passed?)),
+        }
     }
 }
 
@@ -173,6 +187,22 @@ impl Ramp {
             steps: steps.into_boxed_slice(),
             begins: begins.into_boxed_slice(),
             pauses,
+        })
+    }
+
+    /// All steps with their begins by the clock.
+    pub fn schedule(&self) -> impl Iterator<Item = ScheduledStep> {
+        let mut end = self.begins.first().copied();
+        let steps = self.steps.iter().zip(&self.begins);
+        steps.map(move |(step, begin)| {
+            let begin = Some(*begin).filter(|begin| *begin != NEVER);
+            let is_delayed = begin != end && begin.is_some();
+            end = begin.and_then(|begin| step.end_without_pauses(begin));
+            ScheduledStep {
+                step: *step,
+                begin,
+                is_delayed,
+            }
         })
     }
 
@@ -280,7 +310,7 @@ impl Ramp {
     }
 
     /// Step by the clock; `None` before the first.
-    pub(super) fn step(&self, now: u64) -> Option<usize> {
+    pub fn step(&self, now: u64) -> Option<usize> {
         let now = now.min(NEVER.saturating_sub(1));
         self.begins
             .partition_point(|begin| *begin <= now)

@@ -177,6 +177,35 @@ fn no_step_begins_in_a_pause_and_holds_go_on_counting() {
 }
 
 #[test]
+fn the_schedule_has_the_begin_of_each_step() {
+    let night = Pause {
+        days: Pause::EVERY_DAY,
+        from: 18 * 60,
+        to: 8 * 60,
+    };
+    let pauses = Pauses::new(vec![night]).unwrap();
+    let steps = [
+        held(1.0, 60),
+        held(5.0, 10 * 60),
+        passed(25.0, Some(START)),
+        gate(50.0),
+        gate(100.0),
+    ];
+    let ramp = Ramp::new(START, steps.to_vec(), pauses).unwrap();
+    let day = START + 24 * 60 * MINUTE;
+    let expected = [
+        (Some(START), false),
+        (Some(START + 60 * MINUTE), false),
+        (Some(day), true),
+        (Some(day), false),
+        (None, false),
+    ];
+    let schedule = ramp.schedule().map(|step| (step.begin, step.is_delayed));
+    assert_eq!(schedule.collect::<Vec<_>>(), expected);
+    assert!(ramp.schedule().map(|step| step.step).eq(steps));
+}
+
+#[test]
 fn no_user_leaves_the_canary_while_it_grows() {
     let even = Even {
         from: percent(5.0),

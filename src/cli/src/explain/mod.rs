@@ -6,6 +6,7 @@ mod condition;
 mod explanation;
 mod identity;
 pub mod input;
+mod schedule;
 mod show;
 mod steps;
 
@@ -25,6 +26,7 @@ pub use condition::ConditionReport;
 pub use explanation::{DecisionReport, Explanation, HeaderEdits};
 pub use identity::{IdentityReport, OwnIdentityReport};
 use input::RequestInput;
+pub use schedule::StepSchedule;
 pub use steps::{RolloutSteps, StepReport};
 
 /// Arguments of `divvy explain`.

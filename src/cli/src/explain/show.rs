@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use super::condition::ConditionReport;
 use super::explanation::{Explanation, HeaderEdits};
 use super::identity::IdentityReport;
+use super::schedule;
 use super::steps::RolloutSteps;
 use crate::palette::{BAD, BOLD, GOOD};
 
@@ -80,6 +81,11 @@ fn steps(rollout: &RolloutSteps, out: &mut impl Write) -> io::Result<()> {
         if let Some(report) = &step.condition {
             condition(report, 4, out)?;
         }
+    }
+    let mut title = "schedule";
+    for line in schedule::lines(&rollout.schedule) {
+        writeln!(out, "  {title:<10} {line}")?;
+        title = "";
     }
     Ok(())
 }

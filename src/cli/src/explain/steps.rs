@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::condition::ConditionReport;
+use super::schedule::{self, StepSchedule};
 use crate::raw::list;
 use crate::source::LoadedConfig;
 
@@ -30,6 +31,10 @@ pub struct RolloutSteps {
     pub reason: Option<&'static str>,
     /// The steps, up to the one that decides.
     pub steps: Vec<StepReport>,
+    /// The schedule of a canary that grows over time, if the rollout decides. A guardrail can hold
+    /// a proxy back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub schedule: Vec<StepSchedule>,
 }
 
 /// One step of a decision.
@@ -74,6 +79,9 @@ pub(super) fn all(
             version: version.map(|version| version.name.to_string()),
             reason: decision.map(|decision| decision.reason.name()),
             steps,
+            schedule: decision.map_or_else(Vec::new, |_| {
+                schedule::of(rollout.plan.as_ref(), raw, request.now())
+            }),
         }
     });
     steps.collect()

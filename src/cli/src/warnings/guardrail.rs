@@ -3,6 +3,7 @@
 use divvy::bucket::Share;
 use divvy::decide;
 use divvy::decision::Reason;
+use divvy::guardrail::{Plan, Until};
 use divvy::policy::Policy;
 use divvy::request::Empty;
 use serde_json::Value;
@@ -33,6 +34,7 @@ pub(super) fn find(policy: &Policy, raw: &Value, rps: Option<f64>, found: &mut V
         let (Some(rps), Some(plan)) = (rps, &rollout.plan) else {
             continue;
         };
+        found.extend(late_steps(path, raw_rollout, plan, rps));
         let others = shares.iter();
         let others = others.filter(|(version, _)| *version != rollout.stable);
         let largest = others.map(|(_, share)| *share).max();
@@ -54,6 +56,39 @@ pub(super) fn find(policy: &Policy, raw: &Value, rps: Option<f64>, found: &mut V
             found.push(Warning::new(Kind::TooFewRequests, path, message));
         }
     }
+}
+
+/// The first step that lasts longer than its `hold`, because the canary gets too few requests in it.
+fn late_steps(path: &str, rollout: &Value, plan: &Plan, rps: f64) -> Option<Warning> {
+    let ramp = plan.ramp().filter(|_| plan.waits())?;
+    let needed = plan.min_requests();
+    let steps: Vec<_> = ramp.schedule().map(|step| step.step).collect();
+    let (_, left) = steps.split_last()?;
+    let mut late = left.iter().enumerate().filter_map(|(index, step)| {
+        let Until::Hold(hold) = step.until else {
+            return None;
+        };
+        let seen = rps * percent(step.weight) / 100.0 * hold.as_secs_f64();
+        (step.weight > Share::NONE && seen < f64::from(needed)).then_some((index, step, hold, seen))
+    });
+    let (index, step, hold, seen) = late.next()?;
+    let others = match late.count() {
+        0 => String::new(),
+        1 => "; so does a later step".to_owned(),
+        more => format!("; so do {more} later steps"),
+    };
+    let field = match rollout.pointer("/strategy/canary/steps") {
+        Some(_) => format!("steps[{index}].hold"),
+        None => "ramp.every".to_owned(),
+    };
+    let message = format!(
+        "the step of {} % lasts longer than {}: it needs {needed} requests, but at {rps} requests per \
+         second the canary gets {seen:.1} in that time{others}",
+        percent(step.weight),
+        humantime::format_duration(hold),
+    );
+    let path = format!("{path}.strategy.canary.{field}");
+    Some(Warning::new(Kind::TooFewRequests, path, message))
 }
 
 /// Fields of a ramp and of its evidence that have no effect.
