@@ -49,10 +49,9 @@ fn build(folder: &Path) -> Vec<Value> {
     for one in list("patches") {
         for change in resources(&folder.join(one["path"].as_str().unwrap())) {
             let same = |resource: &&mut Value| {
-                ["kind", "metadata"].iter().all(|key| match *key {
-                    "kind" => resource["kind"] == change["kind"],
-                    _ => resource["metadata"]["name"] == change["metadata"]["name"],
-                })
+                ["/kind", "/metadata/name", "/metadata/namespace"]
+                    .iter()
+                    .all(|place| resource.pointer(place) == change.pointer(place))
             };
             patch(built.iter_mut().find(same).unwrap(), &change);
         }

@@ -1,5 +1,6 @@
-//! The overlay `mesh`: the gateway decides about the checkout, and payments follow over mutual TLS.
-//! The test acts as the checkout's application, which forwards the assignment.
+//! The overlays `mesh` and `mesh-baggage`: the gateway decides about the checkout, and payments follow
+//! over mutual TLS. The test acts as the checkout's application, which forwards the assignment, or the
+//! baggage alone.
 
 use std::net::SocketAddr;
 
@@ -27,13 +28,15 @@ struct Pod {
 
 struct Mesh<'a> {
     shop: Shop<'a>,
+    /// The header that the application forwards.
+    forwarded: &'static str,
     authority: Authority,
     pods: Vec<Pod>,
     payments: Service,
 }
 
 impl Mesh<'_> {
-    async fn open(lab: &Lab) -> Result<Mesh<'_>> {
+    async fn open<'l>(lab: &'l Lab, overlay: &str, forwarded: &'static str) -> Result<Mesh<'l>> {
         let authority = Authority::new()?;
         let gateway = authority.issue(GATEWAY)?;
         // Istio does this by itself for pods with injected sidecars.
@@ -41,7 +44,7 @@ impl Mesh<'_> {
         let mutual = format!("{host}  trafficPolicy: {{tls: {{mode: ISTIO_MUTUAL}}}}\n");
         let shop = Shop::open_with(
             lab,
-            "overlays/mesh",
+            overlay,
             &[Edit::replace(host, &mutual)],
             Options::gateway().with_certificate(&gateway, &authority),
         )
@@ -59,6 +62,7 @@ impl Mesh<'_> {
         lab.cluster.apply(&[entry, strict]).await?;
         let mut mesh = Mesh {
             shop,
+            forwarded,
             authority,
             pods: Vec::new(),
             payments,
@@ -136,9 +140,10 @@ impl Mesh<'_> {
         );
         let assignment = value("x-divvy-assignment");
         let pod = &self.pods[usize::from(version == "v2")];
-        let forwarded: Vec<_> = assignment
+        let forwarded = value(self.forwarded);
+        let forwarded: Vec<_> = forwarded
             .iter()
-            .map(|value| ("x-divvy-assignment", value.as_str()))
+            .map(|value| (self.forwarded, value.as_str()))
             .collect();
         let paid = self.pay(pod, &forwarded).await?;
         Ok((version, assignment, paid))
@@ -157,7 +162,7 @@ impl Mesh<'_> {
 pub async fn payments_follow_the_decision_of_the_gateway_about_the_checkout(
     lab: &Lab,
 ) -> Result<()> {
-    let mut mesh = Mesh::open(lab).await?;
+    let mut mesh = Mesh::open(lab, "overlays/mesh", "x-divvy-assignment").await?;
     let mut on_v2 = 0;
     for user in 0..60 {
         let user = format!("user-{user}");
@@ -200,6 +205,42 @@ pub async fn payments_follow_the_decision_of_the_gateway_about_the_checkout(
         assert_eq!((checkout.as_str(), assignment), ("v2", None));
         assert_eq!(payments, "v1");
     }
+    Ok(())
+}
+
+pub async fn applications_that_forward_baggage_alone_carry_the_decision_on(
+    lab: &Lab,
+) -> Result<()> {
+    let mesh = Mesh::open(lab, "overlays/mesh-baggage", "baggage").await?;
+    let mut on_v2 = 0;
+    for user in 0..40 {
+        let user = format!("user-{user}");
+        let (checkout, assignment, payments) = mesh.journey(&[("x-user-id", &user)]).await?;
+        let expected = format!("checkout={checkout};reason=split");
+        assert_eq!(assignment, Some(expected), "{user}");
+        assert_eq!(payments, checkout, "{user}");
+        on_v2 += u32::from(checkout == "v2");
+    }
+    ensure!((1..40).contains(&on_v2), "{on_v2} of 40 users on v2");
+
+    // The gateway removes the member of a client and leaves the others.
+    let member = "divvy=checkout%3Dv2%3Breason%3Dsplit";
+    let forged = format!("tenant=7,{member}");
+    let headers = [("baggage", forged.as_str())];
+    let answer = mesh
+        .shop
+        .client()
+        .get_with("/checkout?echo", &headers)
+        .await?;
+    assert_eq!(served_by(&answer), "v1");
+    let seen = answer.json()?["headers"].to_string();
+    ensure!(seen.contains("tenant=7"), "{seen}");
+    ensure!(!seen.contains(member), "{seen}");
+    // What the application itself forwards is trusted, under this name only.
+    let pod = &mesh.pods[0];
+    assert_eq!(mesh.pay(pod, &[("baggage", member)]).await?, "v2");
+    let assignment = [("x-divvy-assignment", "checkout=v2;reason=split")];
+    assert_eq!(mesh.pay(pod, &assignment).await?, "v1");
     Ok(())
 }
 

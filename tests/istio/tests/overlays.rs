@@ -1,14 +1,19 @@
-//! The overlays `blue-green`, `ab-test` and `outlier-detection`.
+//! The overlays `blue-green`, `ab-test`, `outlier-detection` and `steps`.
 
-use anyhow::{Context, Result};
+use std::ffi::OsString;
+use std::fs;
+
+use anyhow::{Context, Result, ensure};
 use divvy_istio_tests::PATIENCE;
+use divvy_istio_tests::command;
 use divvy_istio_tests::lab::Lab;
 use divvy_istio_tests::shop::{Shop, served_by};
 use divvy_istio_tests::users::expected;
 use divvy_lab::client::Response;
-use divvy_lab::eventually;
+use divvy_lab::plugin::from_yaml_or_json;
 use divvy_lab::upstream::Behaviour;
-use serde_json::json;
+use divvy_lab::{eventually, workspace_root};
+use serde_json::{Value, json};
 
 pub async fn changing_the_active_version_moves_all_users(lab: &Lab) -> Result<()> {
     let shop = Shop::open(lab, "overlays/blue-green").await?;
@@ -113,5 +118,58 @@ pub async fn stable_serves_the_users_of_a_version_without_healthy_hosts(lab: &La
 
     v2.behave(Behaviour::default());
     shop.until_version("v2", &headers).await?;
+    Ok(())
+}
+
+/// The versions of these users, with the reason.
+async fn versions(shop: &Shop<'_>, users: u32) -> Result<Vec<String>> {
+    let client = shop.client();
+    let mut versions = Vec::new();
+    for user in 0..users {
+        let user = format!("user-{user}");
+        let answer = client
+            .get_with("/checkout", &[("x-user-id", &user)])
+            .await?;
+        let decision = answer.header("x-divvy-version").unwrap_or_default();
+        versions.push(decision.to_owned());
+    }
+    Ok(versions)
+}
+
+pub async fn a_step_with_a_gate_lasts_until_divvy_promote_passes_it(lab: &Lab) -> Result<()> {
+    let shop = Shop::open(lab, "overlays/steps").await?;
+    let before = versions(&shop, 200).await?;
+    let v2 = "checkout=v2;reason=split";
+    let count = before.iter().filter(|version| *version == v2).count();
+    // 20 % of 200, plus or minus four standard errors.
+    ensure!((18..=62).contains(&count), "{count} of 200 users on v2");
+    let share = [("divvy_rollout", "checkout"), ("divvy_version", "v2")];
+    eventually("the share", PATIENCE, async || {
+        let metrics = shop.proxy.prometheus().await.ok()?;
+        (metrics.get("divvy_weight_ppm", &share) == Some(200_000.0)).then_some(())
+    })
+    .await?;
+
+    // As a pipeline does it: promote the file, and apply it.
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("divvy.yaml");
+    fs::copy(
+        workspace_root().join("istio/overlays/steps/divvy.yaml"),
+        &file,
+    )?;
+    // In a working hour, since no step begins in a pause.
+    let words = ["--gate", "qa", "--at", "2026-01-07T12:00:00Z"];
+    let mut arguments = vec![OsString::from("promote"), file.clone().into()];
+    arguments.extend(words.map(OsString::from));
+    let status = command::divvy(&arguments)?.status()?;
+    ensure!(status.success(), "divvy promote: {status}");
+    let text = fs::read_to_string(&file)?;
+    let plugin: Value = serde_json::from_str(&from_yaml_or_json(&text)?)?;
+    shop.configure(&plugin["spec"]["pluginConfig"]).await?;
+    eventually("v2 for all users", PATIENCE, async || {
+        let after = versions(&shop, 200).await.ok()?;
+        after.iter().all(|version| version == v2).then_some(())
+    })
+    .await?;
     Ok(())
 }

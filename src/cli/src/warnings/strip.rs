@@ -156,12 +156,12 @@ fn applies(strip: &Strip, plugin: &Workload) -> bool {
         && (selects(&filter.labels, &plugin.labels) || selects(&plugin.labels, &filter.labels))
 }
 
-/// The headers that have to be removed from requests of clients before a filter or route reads them. With `trust` the
-/// assignment may come from another proxy: divvy itself keeps or removes it. A header of the identity that clients may
-/// send stays too.
+/// The headers that have to be removed from requests of clients before a filter or route reads them. With `trust` from
+/// the assignment it may come from another proxy: divvy itself keeps or removes it. A header of the identity that
+/// clients may send stays too.
 pub fn stripped_early(policy: &Policy) -> Vec<String> {
     let is_kept = |id: HeaderId| {
-        policy.inheritance.is_some()
+        reads_assignment(policy)
             && policy
                 .written_headers
                 .contains(&(HeaderRole::Assignment, id))

@@ -186,6 +186,15 @@ fn exactly_the_headers_that_only_divvy_writes_are_removed_early() {
             &[],
             "x-divvy-assignment",
         ),
+        // Another header has the decisions of others.
+        (
+            config(
+                json!({"trust": {"principals": ["spiffe://a/*"], "from": "baggage"},
+                "headers": {"route": "x-divvy-route", "assignment": "x-divvy-assignment", "baggage": "divvy"}}),
+            ),
+            &[],
+            "",
+        ),
     ] {
         let mut expected: BTreeSet<&str> = defaults.iter().chain(added).copied().collect();
         expected.remove(kept);
