@@ -66,11 +66,11 @@ impl<C: Common> Shared<C> {
 /// The trials of test functions `module::test`, in this order.
 #[macro_export]
 macro_rules! trials {
-    ($shared:expr, [$($module:ident :: $test:ident),* $(,)?]) => {
+    ($shared:expr, [$($test:path),* $(,)?]) => {
         vec![$({
             let shared = $shared.clone();
-            libtest_mimic::Trial::test(concat!(stringify!($module), "::", stringify!($test)), move || {
-                shared.run(async |common| $module::$test(common).await)
+            libtest_mimic::Trial::test(stringify!($test), move || {
+                shared.run(async |common| $test(common).await)
             })
         }),*]
     };

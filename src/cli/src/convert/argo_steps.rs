@@ -147,7 +147,8 @@ impl StepReader<'_> {
             conditions.push(condition);
         }
         let name = text(value, &["name"]);
-        if let Some(condition) = condition::all(conditions) {
+        // Argo writes one match of the route for each.
+        if let Some(condition) = condition::any(conditions) {
             self.found.rules.push((name.to_owned(), condition));
             note(
                 Loss::Approximate,

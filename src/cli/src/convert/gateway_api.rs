@@ -14,7 +14,7 @@ use crate::manifest::{ManifestNode, json, list as nodes, object, texts as text_l
 use crate::source::tree::SourceNode;
 
 /// Maximum number of rules of a route.
-const MAX_RULES: usize = 16;
+pub const MAX_RULES: usize = 16;
 
 /// A match with its rule.
 struct MatchOfRule<'s> {
@@ -267,7 +267,7 @@ fn new_rule(
 }
 
 /// A match with a test of the route header.
-fn with_header(tests: ManifestNode, value: &str) -> ManifestNode {
+pub fn with_header(tests: ManifestNode, value: &str) -> ManifestNode {
     let test = object([
         ("type", "Exact".into()),
         ("name", ROUTE_HEADER.into()),

@@ -3,35 +3,47 @@
 use super::Converted;
 use super::condition::{self, TextTest, escaped};
 use super::draft::{RolloutDraft, part_name, percent, rollout_name, unique};
-use super::input::{Resource, list, text};
+use super::input::{Resource, list, text, whole};
 use super::note::Loss;
 use crate::manifest::{ManifestNode, object};
 use crate::source::tree::SourceNode;
 
 /// The prefix of the annotations.
-const PREFIX: &str = "nginx.ingress.kubernetes.io/";
+pub const PREFIX: &str = "nginx.ingress.kubernetes.io/";
 
 /// A backend for a host and a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct IngressPath {
-    host: String,
-    path: String,
-    kind: String,
-    service: String,
+pub struct IngressPath {
+    /// The host; empty for all.
+    pub host: String,
+    /// The path, `/` if there is none.
+    pub path: String,
+    /// Its `pathType`.
+    pub kind: String,
+    /// Name of the service.
+    pub service: String,
+    /// Number of its port, if it is not a name.
+    pub port: Option<ManifestNode>,
+}
+
+/// Whether the Ingress is the canary of another one.
+pub fn is_canary(resource: &Resource<'_>) -> bool {
+    annotation(resource, "canary") == "true"
+}
+
+/// Whether an Ingress may be the main one of a canary.
+pub fn is_main_of(main: &Resource<'_>, canary: &Resource<'_>) -> bool {
+    main.kind == "Ingress" && main.namespace == canary.namespace && !is_canary(main)
 }
 
 /// Converts an Ingress if it is a canary.
 pub fn canary(resource: &Resource<'_>, all: &[Resource<'_>], converted: &mut Converted) -> bool {
-    if annotation(resource, "canary") != "true" {
+    if !is_canary(resource) {
         return false;
     }
     let others: Vec<&Resource<'_>> = all
         .iter()
-        .filter(|other| {
-            other.kind == "Ingress"
-                && other.namespace == resource.namespace
-                && annotation(other, "canary") != "true"
-        })
+        .filter(|other| is_main_of(other, resource))
         .collect();
     let title = resource.title();
     let origin = resource.origin;
@@ -90,7 +102,7 @@ pub fn canary(resource: &Resource<'_>, all: &[Resource<'_>], converted: &mut Con
 }
 
 /// The value of an annotation.
-fn annotation<'s>(resource: &Resource<'s>, name: &str) -> &'s str {
+pub fn annotation<'s>(resource: &Resource<'s>, name: &str) -> &'s str {
     text(
         resource.node,
         &["metadata", "annotations", &format!("{PREFIX}{name}")],
@@ -110,7 +122,8 @@ fn note(resource: &Resource<'_>, name: &str, loss: Loss, reason: &str) {
     );
 }
 
-fn paths(resource: &Resource<'_>) -> Vec<IngressPath> {
+/// All hosts and paths of an Ingress, with its default backend.
+pub fn paths(resource: &Resource<'_>) -> Vec<IngressPath> {
     let spec = resource.node.get("spec").unwrap_or(resource.node);
     let service = |backend: Option<&SourceNode>| {
         // The second is the form before networking.k8s.io/v1.
@@ -119,6 +132,14 @@ fn paths(resource: &Resource<'_>) -> Vec<IngressPath> {
             name if name.is_empty() => of(&["serviceName"]),
             name => name,
         }
+    };
+    let port = |backend: Option<&SourceNode>| {
+        let ports = [&["service", "port", "number"][..], &["servicePort"][..]];
+        let mut ports = ports
+            .iter()
+            .map(|path| backend.and_then(|backend| backend.at(path)));
+        let number = ports.find_map(|port| whole(port));
+        number.map(ManifestNode::from)
     };
     let mut found = Vec::new();
     for rule in list(spec, "rules") {
@@ -133,6 +154,7 @@ fn paths(resource: &Resource<'_>) -> Vec<IngressPath> {
                 },
                 kind: text(path, &["pathType"]).to_owned(),
                 service: service(path.get("backend")),
+                port: port(path.get("backend")),
             });
         }
     }
@@ -143,6 +165,7 @@ fn paths(resource: &Resource<'_>) -> Vec<IngressPath> {
                 path: "/".to_owned(),
                 kind: "Prefix".to_owned(),
                 service: service(Some(backend)),
+                port: port(Some(backend)),
             });
         }
     }
@@ -302,7 +325,6 @@ fn others_of(resource: &Resource<'_>) {
                     "users keep a version by their identity, not by the cookie of a pod",
                 )
             }
-            "rewrite-target" => note(resource, name, Loss::LeftInPlace, "belongs to the routes"),
             _ => note(
                 resource,
                 name,
@@ -311,13 +333,4 @@ fn others_of(resource: &Resource<'_>) {
             ),
         }
     }
-    let node = resource.node.get("spec").unwrap_or(resource.node);
-    let reason =
-        "an Ingress has no routes by header: write routes of Envoy, Istio or the Gateway API";
-    resource.origin.note(
-        (node, &resource.title()),
-        "rules",
-        Loss::LeftInPlace,
-        reason,
-    );
 }

@@ -19,6 +19,7 @@ mod gateway_api;
 mod gateway_match;
 mod group;
 mod ingress;
+mod ingress_routes;
 mod input;
 mod istio;
 pub mod note;
@@ -195,6 +196,7 @@ pub fn convert(files: &[PathBuf], choices: &Choices) -> Result<ConvertReport> {
         let is_read = release_of(resource, &resources, choices, &mut converted);
         converted.sources += usize::from(is_read);
     }
+    ingress_routes::http_routes(&resources, &mut converted);
     converted.sort();
     converted.separate(&log);
     if converted.sources == 0 && log.is_empty() {
