@@ -1,4 +1,5 @@
-//! The structure of `src/`: sizes of files, names of types, dependencies between modules.
+//! The structure of the sources: sizes of files; of `src/` also names of types and dependencies
+//! between modules.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -56,8 +57,13 @@ struct Source {
     code: String,
 }
 
+/// The sources of the filter and of the command line.
 fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    sources_in("src")
+}
+
+fn sources_in(folder: &str) -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut folders = vec![root.clone()];
     let mut sources = Vec::new();
     while let Some(folder) = folders.pop() {
@@ -99,7 +105,7 @@ fn word(text: &str) -> &str {
 
 #[test]
 fn every_file_is_short_and_begins_with_what_it_is() {
-    for source in sources() {
+    for source in ["src", "tests", "envoy"].into_iter().flat_map(sources_in) {
         let (path, text) = (source.path.display(), &source.text);
         assert!(text.starts_with("//!"), "{path} does not begin with //!");
         let lines = text.lines().count();

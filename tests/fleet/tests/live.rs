@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use divvy_fleet_tests::compressed::HOUR;
@@ -21,7 +21,7 @@ use crate::proxies::{Proxy, configuration, rollout};
 use crate::traffic::{Traffic, Users};
 
 const PICTURE: &str = "envoy/docs/dashboard.svg";
-/// Until all causes have their alerts. The longest one takes 35 s after its cause.
+/// Until all causes have their alerts. The longest one takes 60 s after its cause.
 const ALERT_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// One cause each, and the requests per second and proxy.
@@ -73,10 +73,33 @@ fn edge(weight: u32) -> Value {
     ])
 }
 
-/// One that recovers from a rollback, and one that is slow.
+/// A rollout that recovers from a rollback, and one that is slow.
 fn other() -> Value {
+    configuration(&blinking_and_slow())
+}
+
+/// The same with a version that has no cluster, and a ramp that began a moment ago and waits for requests.
+fn other_with_lost_and_waiting() -> Value {
+    let start = SystemTime::now() + Duration::from_secs(1);
+    let start = humantime::format_rfc3339_millis(start).to_string();
+    let steps = json!([{"weight": 50, "hold": "1s"}, {"weight": 100}]);
+    let guardrail =
+        json!({"guardrail": {"minRequests": 100_000, "errors": {"max": 5, "window": "10s"}}});
+    let mut lost = rollout("lost", "v2", json!({"weight": 50}), &json!({}));
+    lost["versions"][1]["target"] = json!("missing");
+    lost["versions"][0]["target"] = json!("v1");
+    if let Some(lost) = lost.as_object_mut() {
+        lost.remove("target");
+    }
+    let [blinking, slow] = blinking_and_slow();
+    let ramp = json!({"start": start, "steps": steps});
+    let waiting = rollout("waiting", "v2", ramp, &guardrail);
+    configuration(&[blinking, slow, lost, waiting])
+}
+
+fn blinking_and_slow() -> [Value; 2] {
     let guardrail = json!({"minRequests": 5, "consecutiveErrors": 5, "recoverAfter": "4s", "errors": {"max": 50, "window": "10s"}});
-    configuration(&[
+    [
         rollout("slow", "v2", json!({"weight": 50}), &json!({})),
         rollout(
             "blinking",
@@ -84,7 +107,7 @@ fn other() -> Value {
             json!({"weight": 50}),
             &json!({"guardrail": guardrail}),
         ),
-    ])
+    ]
 }
 
 fn small(path: &str) -> Value {
@@ -106,7 +129,7 @@ async fn a_user_of_stable(proxy: &Proxy) -> Result<u64> {
 }
 
 /// The alert of each cause. `DivvyDecisionErrors` has none: no request makes Envoy refuse a call.
-const EXPECTED: [&str; 18] = [
+const EXPECTED: [&str; 20] = [
     "DivvyConfigDisagreement",
     "DivvyConfigRefused b",
     "DivvyErrorBudgetBurn 1h failing v3",
@@ -121,6 +144,8 @@ const EXPECTED: [&str; 18] = [
     "DivvySilent f",
     "DivvySplitSkew skewed v1",
     "DivvySplitSkew skewed v2",
+    "DivvyStepWaiting waiting",
+    "DivvyUnreachable lost v2",
     "DivvyVersionFailsMore failing v3",
     "DivvyVersionSlower slow v2",
     "DivvyVersionWithoutUsers lonely v2",
@@ -211,6 +236,9 @@ async fn alerts_are_silent_for_an_hour_and_each_fires_once_for_its_cause() -> Re
     }
     let refused = b.push(&json!({"rollouts": [{"name": "steady"}]})).await?;
     ensure!(matches!(refused, Push::Refused { .. }), "{refused:?}");
+    c.put(&other_with_lost_and_waiting()).await?;
+    let _lost = Traffic::start(c.address, "/lost", 20, one);
+    let _waiting = Traffic::start(c.address, "/waiting", 20, one);
     c.behave("v2", 0.0, 80);
     c.behave("v3", 100.0, 0);
     d.put(&small("other")).await?;
