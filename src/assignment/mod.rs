@@ -112,7 +112,7 @@ impl<'a, 'r> UpstreamDecisions<'a, 'r> {
                 return Vec::new();
             };
             // After the header, because it costs a host call.
-            if trust.is_some_and(|trust| !trust.holds(self.request.environment())) {
+            if trust.is_some_and(|trust| !trust.holds(self.request)) {
                 return Vec::new();
             }
             if let Some(name) = member {

@@ -1,6 +1,6 @@
 //! The senders whose assignment is inherited.
 
-use crate::request::{Direction, Environment};
+use crate::request::{Direction, Request};
 
 /// The senders whose assignment is inherited.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,18 +22,19 @@ pub enum Principal {
 
 impl Trust {
     /// Whether the sender of the request is trusted.
-    pub fn holds(&self, environment: &dyn Environment) -> bool {
+    pub fn holds(&self, request: &Request<'_>) -> bool {
         if !self.principals.is_empty()
-            && let Some(peer) = environment.peer_uri_san()
+            && let Some(peer) = request.peer()
             && self
                 .principals
                 .iter()
-                .any(|principal| principal.matches(&peer))
+                .any(|principal| principal.matches(peer))
         {
             return true;
         }
         // An inbound listener, or one without a direction, would trust every client.
-        self.workload && environment.listener_direction() == Some(Direction::Outbound)
+        let direction = || request.environment().listener_direction();
+        self.workload && direction() == Some(Direction::Outbound)
     }
 }
 
@@ -60,6 +61,7 @@ impl Principal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::{Environment, Names};
 
     #[derive(Debug)]
     struct Peer(&'static str, Direction);
@@ -72,6 +74,12 @@ mod tests {
         fn listener_direction(&self) -> Option<Direction> {
             Some(self.1)
         }
+    }
+
+    fn holds(trust: &Trust, environment: &Peer) -> bool {
+        let names = Names::default();
+        let request = Request::from_headers(&names, []);
+        trust.holds(&request.with_environment(environment))
     }
 
     #[test]
@@ -92,7 +100,7 @@ mod tests {
                 workload: false,
             };
             assert_eq!(
-                trust.holds(&Peer(peer, Direction::Outbound)),
+                holds(&trust, &Peer(peer, Direction::Outbound)),
                 trusted,
                 "{principal:?} {peer}"
             );
@@ -127,10 +135,14 @@ mod tests {
             (Direction::Inbound, false),
             (Direction::Outbound, true),
         ] {
-            assert_eq!(trust.holds(&Peer("", direction)), trusted, "{direction:?}");
+            assert_eq!(
+                holds(&trust, &Peer("", direction)),
+                trusted,
+                "{direction:?}"
+            );
         }
         assert!(
-            !Trust::default().holds(&Peer("", Direction::Outbound)),
+            !holds(&Trust::default(), &Peer("", Direction::Outbound)),
             "no sender by default"
         );
     }

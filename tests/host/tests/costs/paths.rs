@@ -26,6 +26,11 @@ pub fn paths() -> Vec<Case> {
         exchange,
     };
     let user = || from_user(CANARY_USER);
+    let from_peer = || {
+        let peer = ["connection", "uri_san_peer_certificate"];
+        let from_peer = user().property(&peer, "spiffe://td/ns/a/sa/b");
+        from_peer.header("x-divvy-assignment", "checkout=v2;reason=split")
+    };
     vec![
         path("empty configuration", json!({}), user()),
         path(
@@ -201,11 +206,16 @@ pub fn paths() -> Vec<Case> {
         path(
             "trust, a decision of the peer",
             with(|c| c["trust"] = json!({"principals": ["spiffe://td/ns/a/sa/b"]})),
-            {
-                let peer = ["connection", "uri_san_peer_certificate"];
-                let from_peer = user().property(&peer, "spiffe://td/ns/a/sa/b");
-                from_peer.header("x-divvy-assignment", "checkout=v2;reason=split")
-            },
+            from_peer(),
+        ),
+        path(
+            "trust, and a condition on the peer",
+            with(|c| {
+                c["trust"] = json!({"principals": ["spiffe://td/ns/a/sa/b"]});
+                let when = json!({"peer": true, "prefix": "spiffe://td/"});
+                c["rollouts"][0]["match"] = json!([{"when": when}]);
+            }),
+            from_peer(),
         ),
         path(
             "expose to the service",
