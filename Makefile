@@ -35,6 +35,8 @@ LAB_BIN := $(LAB)/bin
 FLEET := target/fleet
 FLEET_BIN := $(or $(PROMETHEUS_BIN),$(FLEET)/bin)
 WITH_PROMETHEUS = PROMETHEUS_BIN='$(abspath $(FLEET_BIN))'
+ARGO := target/argo
+GO_STATIC := GOFLAGS=-mod=readonly GOTOOLCHAIN=local CGO_ENABLED=0 go
 FLEET_PARTS := test-fleet-rules test-fleet-dashboard test-fleet-live
 
 PARTS := test-format test-lints test-lints-wasm test-lints-fuzz test-unit test-cli test-host test-bench test-envoy
@@ -46,7 +48,7 @@ FUZZ_TARGETS := $(basename $(notdir $(wildcard tests/fuzz/src/bin/*.rs)))
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help build install image push image-cli push-cli lab test-istio samples run-istio envoy run check run-func-e demo run-built check-built tour-built test test-fast bless test-fleet $(FLEET_PARTS) test-fleet-pods $(PARTS) test-matrix test-demo soak \
+.PHONY: help build install image push image-cli push-cli lab test-istio samples run-istio envoy run check run-func-e demo run-built check-built tour-built test test-fast bless test-fleet $(FLEET_PARTS) test-fleet-pods test-fleet-argo argo-plugin argo-controller $(PARTS) test-matrix test-demo soak \
   bench probes guardrail-table fuzz build-fuzz ci fmt clean toolchain
 
 help: ## print this list
@@ -243,6 +245,24 @@ test-fleet-live: $(WASM) $(NEEDS_ENVOY) $(FLEET_BIN)/prometheus ## alerts and da
 
 test-fleet-pods: $(IMAGE_LAYOUT)/index.json $(LAB)/ready $(NEEDS_ENVOY) ## the lab with pods itself: needs root
 	$(WITH_ENVOY) $(TEST) --test pods -- lab::
+
+# A static program: Argo's controller starts it in an image without libraries. The same source gives the same sha256.
+argo-plugin: ## test and build the plugin for Argo Rollouts; prints its sha256
+	@command -v go >/dev/null || { echo 'make: Go is missing, which builds the plugin: install 1.26 or newer' >&2; exit 1; }
+	cd istio/argo && test -z "$$(gofmt -l .)" && $(GO_STATIC) vet . && $(GO_STATIC) test . && \
+	  $(GO_STATIC) build -trimpath -buildvcs=false -ldflags='-s -w -buildid=' -o '$(abspath $(ARGO))/divvy-argo' .
+	@cd $(ARGO) && sha256sum divvy-argo
+
+# The controller of Argo Rollouts, for the tests.
+argo-controller: $(ARGO)/rollouts-controller
+$(ARGO)/rollouts-controller: tests/fleet/argo/go.mod tests/fleet/argo/go.sum
+	@mkdir -p $(@D)
+	cd tests/fleet/argo && $(GO_STATIC) build -buildvcs=false -ldflags='-s -w' -o '$(abspath $@)' github.com/argoproj/argo-rollouts/cmd/rollouts-controller
+	@cd tests/fleet/argo && argo=$$(go list -m -f '{{.Dir}}' github.com/argoproj/argo-rollouts) && \
+	  awk 'FNR == 1 { print "---" } { print }' "$$argo"/manifests/crds/*-crd.yaml >'$(abspath $(@D))/crds.yaml'
+
+test-fleet-argo: $(IMAGE_LAYOUT)/index.json $(LAB)/ready $(NEEDS_ENVOY) $(FLEET_BIN)/prometheus argo-controller argo-plugin ## Argo Rollouts with the plugin: needs root
+	$(WITH_ENVOY) $(WITH_PROMETHEUS) $(TEST) --test pods -- argo::
 
 # From Debian's package, which is only unpacked. Elsewhere install Prometheus and set PROMETHEUS_BIN to the
 # folder of prometheus and promtool.

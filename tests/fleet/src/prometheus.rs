@@ -69,6 +69,7 @@ pub struct Prometheus {
     // Drop order: the process before its directory.
     process: Process,
     client: Http1,
+    address: SocketAddr,
     dir: TempDir,
 }
 
@@ -101,6 +102,7 @@ impl Prometheus {
         let prometheus = Prometheus {
             process: Process::start(command).context("cannot start Prometheus")?,
             client: Http1::new(address),
+            address,
             dir,
         };
         eventually("Prometheus to be ready", START_TIMEOUT, async || {
@@ -110,6 +112,12 @@ impl Prometheus {
         .await
         .with_context(|| prometheus.process.lines(0, |_| true).join("\n"))?;
         Ok(prometheus)
+    }
+
+    /// The address of its API.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Scrapes these proxies: address, job and instance of each.

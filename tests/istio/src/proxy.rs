@@ -282,6 +282,15 @@ impl Proxy {
         (complaints.map(str::to_owned).collect(), next)
     }
 
+    /// Stops the agent, which cuts Envoy off from istiod, or lets it continue.
+    pub fn cut_off(&self, yes: bool) -> Result<()> {
+        let signal = if yes { "-STOP" } else { "-CONT" };
+        let pid = self.part.process().pid().to_string();
+        let status = Command::new("kill").args([signal, &pid]).status()?;
+        anyhow::ensure!(status.success(), "kill {signal} {pid}: {status}");
+        Ok(())
+    }
+
     /// Waits for its unexpected end, which is an error.
     pub async fn wait_for_exit(&self) -> Result<()> {
         self.part.process().wait_for_exit().await;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use divvy_istio_tests::pods::Pods;
 use divvy_istio_tests::{harness, namespace, trials};
 
+mod argo;
 mod lab;
 
 fn main() -> ExitCode {
@@ -15,7 +16,12 @@ fn main() -> ExitCode {
     harness::run::<Pods>(|shared| {
         trials!(
             shared,
-            [lab::a_canary_gets_its_share_of_users_on_the_pods_of_two_deployments]
+            [
+                lab::a_canary_gets_its_share_of_users_on_the_pods_of_two_deployments,
+                argo::a_release_adds_users_step_by_step_and_fails_no_request,
+                argo::a_bad_build_is_withdrawn_and_the_next_one_starts_clean,
+                argo::a_proxy_without_the_weight_halts_the_release_until_the_repair,
+            ]
         )
     })
 }
