@@ -331,7 +331,7 @@ $(CARGO_FUZZ): | toolchain
 	cargo install --locked --root '$(patsubst %/bin/,%,$(dir $@))' --version $(CARGO_FUZZ_VERSION) cargo-fuzz
 
 ci: ## everything that has to pass before a change lands
-	@.ci/parts build test-demo test-demo-$(OLDEST) $(PARTS) test-istio test-envoy-$(OLDEST) fuzz
+	@.ci/parts build test-demo test-demo-$(OLDEST) $(PARTS) test-istio samples test-envoy-$(OLDEST) fuzz
 
 fmt: toolchain ## format all code
 	cargo fmt --all

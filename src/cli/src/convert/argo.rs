@@ -152,7 +152,7 @@ fn draft(
     let taken = converted.names();
     RolloutDraft {
         comment: super::origin_of(resource),
-        release: Some(super::place_of(resource)),
+        place: super::place_of(resource),
         name: unique(&rollout_name(resource.name), |name| taken.contains(name)),
         versions: vec![stable.to_owned(), other.to_owned()],
         stable: stable.to_owned(),

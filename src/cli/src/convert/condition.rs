@@ -43,6 +43,21 @@ impl TextTest {
         }
     }
 
+    /// Whether the empty text passes.
+    pub fn accepts_empty(&self) -> bool {
+        match self {
+            Self::Exact(text) | Self::Prefix(text) | Self::Suffix(text) | Self::Contains(text) => {
+                text.is_empty()
+            }
+            Self::Regex(pattern) => {
+                let mut parser = regex_syntax::ParserBuilder::new();
+                let parsed = parser.unicode(false).utf8(false).build().parse(pattern);
+                parsed.is_ok_and(|parsed| parsed.properties().minimum_len() == Some(0))
+            }
+            Self::Present => true,
+        }
+    }
+
     /// The entries of a condition about a source, such as `{header: x, exact: a}`.
     pub fn about(&self, source: &str, name: ManifestNode) -> ManifestNode {
         let (operator, operand) = self.operator();
@@ -183,6 +198,18 @@ pub fn not(condition: ManifestNode) -> ManifestNode {
     object([("not", condition)])
 }
 
+/// The condition of Istio's `withoutHeaders`. Istio compares a missing header as an empty one, unless every value
+/// matches.
+pub fn without_header(name: &str, given: &SourceNode, test: &TextTest) -> ManifestNode {
+    let opposite = not(header(name, test));
+    let regex = given.get("regex").and_then(SourceNode::text);
+    let is_absence = given.entries().is_empty() || regex == Some("*");
+    if is_absence || !test.accepts_empty() {
+        return opposite;
+    }
+    object([("all", list([header(name, &TextTest::Present), opposite]))])
+}
+
 /// A condition that holds if all of these hold; `None` without any.
 pub fn all(conditions: Vec<ManifestNode>) -> Option<ManifestNode> {
     combined("all", conditions)
@@ -228,7 +255,35 @@ pub fn string_match(node: &SourceNode) -> Result<TextTest, String> {
         "exact" => Ok(TextTest::Exact(text.to_owned())),
         "prefix" => Ok(TextTest::Prefix(text.to_owned())),
         "suffix" => Ok(TextTest::Suffix(text.to_owned())),
+        // Istio's word for every value.
+        "regex" if text == "*" => Ok(TextTest::Present),
         "regex" => Ok(TextTest::regex(text)),
         other => Err(format!("{other} is not exact, prefix or regex")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TextTest;
+
+    #[test]
+    fn the_empty_text_passes_some_tests() {
+        for (pattern, expected) in [
+            (".*", true),
+            ("(out)?", true),
+            ("a*|b", true),
+            ("^$", true),
+            ("out", false),
+            ("a+", false),
+            (r"\w{1,3}", false),
+            ("(", false),
+        ] {
+            assert_eq!(
+                TextTest::regex(pattern).accepts_empty(),
+                expected,
+                "{pattern}"
+            );
+        }
+        assert!(!TextTest::Prefix("a".to_owned()).accepts_empty());
     }
 }

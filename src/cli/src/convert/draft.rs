@@ -27,8 +27,8 @@ pub struct RolloutDraft {
     pub mirror: Option<ManifestNode>,
     /// The routes that it was made of.
     pub link: RouteLink,
-    /// File, line and name of a release without routes.
-    pub release: Option<(String, usize, String)>,
+    /// File, line and name of its source.
+    pub place: (String, usize, String),
 }
 
 /// The routes that a rollout was made of, for releases that change their weights.
@@ -59,12 +59,40 @@ impl Default for RolloutDraft {
             guardrail: None,
             mirror: None,
             link: RouteLink::default(),
-            release: None,
+            place: (String::new(), 0, String::new()),
         }
     }
 }
 
 impl RolloutDraft {
+    /// Whether only the first of both chooses routes, since each request of this one is also of the other one.
+    pub fn is_behind(&self, other: &Self) -> bool {
+        other.scopes.is_empty() || self.scopes == other.scopes
+    }
+
+    /// Whether both decide in the same way.
+    pub fn decides_as(&self, other: &Self) -> bool {
+        let of = |draft: &Self| {
+            let Self {
+                versions,
+                stable,
+                rules,
+                strategy,
+                guardrail,
+                mirror,
+                ..
+            } = draft;
+            let parts = (
+                versions.clone(),
+                stable.clone(),
+                rules.clone(),
+                strategy.clone(),
+            );
+            (parts, guardrail.clone(), mirror.clone())
+        };
+        of(self) == of(other)
+    }
+
     fn node(&self) -> ManifestNode {
         let versions = self.versions.iter();
         let versions = versions.map(|name| object([("name", (&**name).into())]));

@@ -144,6 +144,11 @@ fn virtual_host(
         namespace: resource.namespace,
         name,
         origin: &format!("{title}, {}:{}", origin.file, origin.line(host.start)),
+        place: (
+            origin.file.to_owned(),
+            origin.line(host.start),
+            title.clone(),
+        ),
         by_precedence: false,
     };
     let taken = converted.names();

@@ -28,7 +28,7 @@ pub fn canary(resource: &Resource<'_>, choices: &Choices, converted: &mut Conver
     let taken = converted.names();
     let mut draft = RolloutDraft {
         comment: super::origin_of(resource),
-        release: Some(super::place_of(resource)),
+        place: super::place_of(resource),
         name: unique(&rollout_name(resource.name), |name| taken.contains(name)),
         scopes: scope(resource, spec, target, choices),
         versions: vec![stable.clone(), version.clone()],

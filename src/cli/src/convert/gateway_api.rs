@@ -3,6 +3,8 @@
 //! The order of the rules does not decide which one takes a request, but how specific its matches are. So each match
 //! is a route of its own here, the most specific first.
 
+use std::cmp::Reverse;
+
 use super::choice::Choices;
 use super::gateway_match::{self, Precedence};
 use super::group::{Grouped, RouteList, RoutePart, RouteVariant, group};
@@ -20,6 +22,7 @@ pub const MAX_RULES: usize = 16;
 struct MatchOfRule<'s> {
     rule: usize,
     node: Option<&'s SourceNode>,
+    precedence: Precedence,
 }
 
 /// Converts an HTTPRoute or GRPCRoute.
@@ -29,7 +32,7 @@ pub fn route<'s>(resource: &Resource<'s>, choices: &Choices, converted: &mut Con
     };
     let title = resource.title();
     let rules = list(spec, "rules");
-    let mut all: Vec<(Precedence, MatchOfRule<'s>, SplitRoute)> = Vec::new();
+    let mut all: Vec<(MatchOfRule<'s>, SplitRoute)> = Vec::new();
     for (index, rule) in rules.iter().enumerate() {
         let path = format!("{title}: rules[{index}]");
         let base = rule_route(rule, index);
@@ -41,13 +44,14 @@ pub fn route<'s>(resource: &Resource<'s>, choices: &Choices, converted: &mut Con
             let one = MatchOfRule {
                 rule: index,
                 node: found,
+                precedence,
             };
             let route = SplitRoute {
                 entries: vec![entry],
                 notes,
                 ..base.clone()
             };
-            all.push((precedence, one, route));
+            all.push((one, route));
         };
         if matches.is_empty() {
             add(None, RouteEntry::default(), Vec::new());
@@ -60,9 +64,9 @@ pub fn route<'s>(resource: &Resource<'s>, choices: &Choices, converted: &mut Con
         }
     }
     // Stable: of equal ones the first counts.
-    all.sort_by(|(one, ..), (two, ..)| two.cmp(one));
-    let routes: Vec<SplitRoute> = all.iter().map(|(_, _, route)| route.clone()).collect();
-    let matches: Vec<MatchOfRule<'_>> = all.into_iter().map(|(_, one, _)| one).collect();
+    all.sort_by_key(|(one, _)| Reverse(one.precedence));
+    let routes: Vec<SplitRoute> = all.iter().map(|(_, route)| route.clone()).collect();
+    let matches: Vec<MatchOfRule<'_>> = all.into_iter().map(|(one, _)| one).collect();
     let hosts: Vec<String> = texts(spec, "hostnames");
     let given = RouteList {
         routes: &routes,
@@ -71,6 +75,7 @@ pub fn route<'s>(resource: &Resource<'s>, choices: &Choices, converted: &mut Con
         namespace: resource.namespace,
         name: resource.name,
         origin: &super::origin_of(resource),
+        place: super::place_of(resource),
         by_precedence: true,
     };
     let taken = converted.names();
@@ -190,13 +195,22 @@ fn new_rules(
             RoutePart::Unchanged(route) => (*route, None),
             RoutePart::Variant(variant) => (variant.route, Some(variant)),
         };
-        let MatchOfRule { rule, node } = &matches[route];
+        let MatchOfRule { rule, node, .. } = &matches[route];
         let tests = node.map(manifest_of);
         let value = variant.and_then(|variant| variant.value.as_deref());
         let tests = match value {
             Some(value) => Some(with_header(tests.unwrap_or_else(|| object([])), value)),
             None => tests,
         };
+        let more = match variant {
+            None => outranking(route, matches, parts),
+            Some(_) => Vec::new(),
+        };
+        let more = more.into_iter().map(|value| {
+            let tests = node.map_or_else(|| object([]), manifest_of);
+            Some(with_header(tests, value))
+        });
+        let tests: Vec<_> = std::iter::once(tests).chain(more).collect();
         let is_same = |other: Option<&RouteVariant>| match (variant, other) {
             (None, None) => true,
             (Some(one), Some(two)) => {
@@ -212,8 +226,8 @@ fn new_rules(
             .iter_mut()
             .find(|(known, other, _)| known == rule && is_same(*other))
         {
-            Some((_, _, all)) => all.push(tests),
-            None => new.push((*rule, variant, vec![tests])),
+            Some((_, _, all)) => all.extend(tests),
+            None => new.push((*rule, variant, tests)),
         }
     }
     let new = new.into_iter().map(|(rule, variant, tests)| {
@@ -227,6 +241,30 @@ fn new_rules(
         new_rule(&rules[rule], tests, backend)
     });
     new.collect()
+}
+
+/// The route header values of matches that would be more specific than an unchanged one in front of them: it needs
+/// the header too.
+fn outranking<'p>(
+    unchanged: usize,
+    matches: &[MatchOfRule<'_>],
+    parts: &'p [RoutePart],
+) -> Vec<&'p str> {
+    let variants = || {
+        parts.iter().filter_map(|part| match part {
+            RoutePart::Variant(variant) => Some((variant.route, variant.value.as_deref()?)),
+            RoutePart::Unchanged(_) => None,
+        })
+    };
+    let mut values: Vec<&str> = Vec::new();
+    for (route, value) in variants() {
+        let outranks = matches[route].precedence.with_header() > matches[unchanged].precedence;
+        let has_own = variants().any(|own| own == (unchanged, value));
+        if route > unchanged && outranks && !has_own && !values.contains(&value) {
+            values.push(value);
+        }
+    }
+    values
 }
 
 fn new_rule(

@@ -20,6 +20,14 @@ pub struct Precedence {
 }
 
 impl Precedence {
+    /// With one more header.
+    pub fn with_header(self) -> Self {
+        Self {
+            headers: self.headers.saturating_add(1),
+            ..self
+        }
+    }
+
     /// Of a match of this kind of route.
     pub fn of(kind: &str, node: &SourceNode) -> Self {
         let headers = list(node, "headers").len();

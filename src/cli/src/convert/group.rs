@@ -48,6 +48,8 @@ pub struct RouteList<'r> {
     pub name: &'r str,
     /// Where they come from, for comments.
     pub origin: &'r str,
+    /// File, line and name of the resource.
+    pub place: (String, usize, String),
     /// Whether the most specific match counts, as in the Gateway API, and not the first.
     pub by_precedence: bool,
 }
@@ -187,6 +189,7 @@ impl Grouped {
         self.names.insert(name.clone());
         let draft = RolloutDraft {
             comment: given.origin.to_owned(),
+            place: given.place.clone(),
             name,
             scopes: routes[last].match_entries(given.hosts),
             versions: names.all.iter().map(|(_, name)| name.clone()).collect(),

@@ -84,6 +84,7 @@ pub fn canary(resource: &Resource<'_>, all: &[Resource<'_>], converted: &mut Con
         let scopes: Vec<_> = paths.iter().map(|path| scope(resource, path)).collect();
         let draft = RolloutDraft {
             comment: super::origin_of(resource),
+            place: super::place_of(resource),
             name: unique(&rollout_name(resource.name), |name| taken.contains(name)),
             scopes: match scopes.iter().any(ManifestNode::is_empty) {
                 true => Vec::new(),

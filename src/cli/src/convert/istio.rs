@@ -33,6 +33,7 @@ pub fn virtual_service(resource: &Resource<'_>, choices: &Choices, converted: &m
         namespace: resource.namespace,
         name: resource.name,
         origin: &super::origin_of(resource),
+        place: super::place_of(resource),
         by_precedence: false,
     };
     let taken = converted.names();
@@ -298,7 +299,7 @@ fn named_tests(field: &str, node: &SourceNode) -> Result<Vec<ManifestNode>, Stri
         let test = string_match(&entry.value)?;
         let condition = match field {
             "queryParams" => test.about("query", name.as_str().into()),
-            "withoutHeaders" => condition::not(condition::header(name, &test)),
+            "withoutHeaders" => condition::without_header(name, &entry.value, &test),
             _ => condition::header(name, &test),
         };
         match condition::refusal(&condition) {

@@ -123,28 +123,42 @@ impl Converted {
         });
     }
 
-    /// Removes releases that match every request behind another rollout that does: only the first would choose routes.
+    /// Joins rollouts for the same requests that decide alike, and notes the others: only the first of them chooses
+    /// routes. Releases without routes are then left out.
     fn separate(&mut self, log: &NoteLog) {
-        let mut first: Option<String> = None;
-        self.rollouts.retain(|draft| {
-            let known = first.clone().filter(|_| draft.scopes.is_empty());
-            if draft.scopes.is_empty() {
-                first.get_or_insert_with(|| draft.name.clone());
-            }
-            let (Some(known), Some((file, line, title))) = (known, &draft.release) else {
-                return true;
+        let mut kept: Vec<RolloutDraft> = Vec::new();
+        for draft in std::mem::take(&mut self.rollouts) {
+            let Some(first) = kept.iter_mut().find(|first| draft.is_behind(first)) else {
+                kept.push(draft);
+                continue;
             };
+            if draft.scopes == first.scopes && draft.decides_as(first) {
+                first.comment = format!("{}\n{}", first.comment, draft.comment);
+                continue;
+            }
+            let (file, line, field) = draft.place.clone();
+            let has_routes = !draft.link.kind.is_empty();
+            let reason = format!(
+                "rollout {} has the same requests and chooses their routes: convert them apart{}",
+                first.name,
+                if has_routes {
+                    ""
+                } else {
+                    ", or give the routes of both"
+                }
+            );
             log.add(ConversionNote {
-                file: file.clone(),
-                line: *line,
-                field: title.clone(),
+                file,
+                line,
+                field,
                 loss: Loss::Impossible,
-                reason: format!(
-                    "matches every request, and so does rollout {known}: convert them apart, or give the routes of both"
-                ),
+                reason,
             });
-            false
-        });
+            if has_routes {
+                kept.push(draft);
+            }
+        }
+        self.rollouts = kept;
     }
 
     /// Notes what the rollouts lose, and the routes that stay as they are.

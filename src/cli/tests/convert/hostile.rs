@@ -35,6 +35,66 @@ fn bombs_and_depth_are_refused() {
     ends("", "nothing");
 }
 
+/// `apiVersion`, `kind`, and the fields that lead to what is converted.
+const SOURCES: [(&str, &str, &str); 6] = [
+    (
+        "networking.istio.io/v1",
+        "VirtualService",
+        "spec: {hosts: [a], http: @}",
+    ),
+    (
+        "argoproj.io/v1alpha1",
+        "Rollout",
+        "spec: {strategy: {canary: {steps: @}}}",
+    ),
+    (
+        "flagger.app/v1beta1",
+        "Canary",
+        "spec: {analysis: {interval: 1m, stepWeights: @, metrics: @}}",
+    ),
+    ("networking.k8s.io/v1", "Ingress", "spec: {rules: @}"),
+    (
+        "gateway.networking.k8s.io/v1",
+        "HTTPRoute",
+        "spec: {rules: @}",
+    ),
+    (
+        "gateway.networking.k8s.io/v1",
+        "GRPCRoute",
+        "spec: {rules: @}",
+    ),
+];
+
+#[test]
+fn hostile_parts_of_each_source_do_not_crash() {
+    let bomb = format!(
+        "[&a [{0}], &b [{1}], &c [{2}], *c]",
+        "x, ".repeat(999),
+        "*a, ".repeat(999),
+        "*b, ".repeat(999)
+    );
+    let deep = format!("{}{}", "[{a: ".repeat(400), "}]".repeat(400));
+    let huge = "9".repeat(5000);
+    let wide = format!(
+        "[{}]",
+        "{route: [{weight: 1e308}, {weight: -9223372036854775809}]}, ".repeat(500)
+    );
+    let binary = "!!binary \"//79\"".to_owned();
+    let loops = "&a [*a]".to_owned();
+    for part in [&bomb, &deep, &huge, &wide, &binary, &loops] {
+        for (version, kind, fields) in SOURCES {
+            let fields = fields.replacen('@', part, 1).replace('@', "[]");
+            let whole = format!(
+                "apiVersion: {version}\nkind: {kind}\nmetadata: {{name: a, annotations: {{nginx.ingress.kubernetes.io/canary: \"true\"}}}}\n{fields}\n"
+            );
+            ends(&whole, kind);
+            ends(&whole[..whole.len() / 2], kind);
+        }
+        let clusters = format!("virtual_hosts: [{{name: a, domains: [\"*\"], routes: {part}}}]\n");
+        ends(&clusters, "Envoy");
+    }
+}
+
 #[test]
 fn many_routes_end_in_time() {
     let route = "    - match: [{headers: {x-a: {exact: a}}}]\n      route: [{destination: {host: a, subset: v1}, weight: 1}, {destination: {host: a, subset: v2}, weight: 1}]\n";

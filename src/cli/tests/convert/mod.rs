@@ -230,3 +230,22 @@ fn lists_folders_and_standard_input_are_read() {
     assert_eq!(nothing.status.code(), Some(2));
     assert!(complaint(&nothing).contains("no resource that divvy convert reads"));
 }
+
+#[test]
+fn two_splits_of_the_same_requests_are_reported() {
+    let service = |name: &str, weight: u32| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: {name}, namespace: shop}}\n\
+             spec: {{hosts: [a.example.com], gateways: [{name}], http: [{{route: [{{destination: {{host: v1}}, weight: \
+             {weight}}}, {{destination: {{host: v2}}, weight: 10}}]}}]}}\n"
+        )
+    };
+    let both = format!("{}---\n{}", service("one", 90), service("two", 40));
+    let output = divvy_with(&both, &["convert", "--random", "-"]);
+    assert_eq!(output.status.code(), Some(2));
+    let message = complaint(&output);
+    assert!(
+        message.contains("VirtualService shop/two: impossible: rollout one has the same requests"),
+        "{message}"
+    );
+}

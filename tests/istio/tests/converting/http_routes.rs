@@ -68,6 +68,14 @@ const HTTP_ROUTES: &[(&str, &[Row])] = &[
             ),
         ],
     ),
+    (
+        "query-only",
+        &[
+            ("GET", "docs.example.com", "/docs", &[], true),
+            ("GET", "docs.example.com", "/docs/a?old=1", &[], false),
+            ("GET", "docs.example.com", "/docs?old=2", &[], true),
+        ],
+    ),
 ];
 
 pub async fn http_routes_answer_alike_before_and_after(lab: &Lab) -> Result<()> {

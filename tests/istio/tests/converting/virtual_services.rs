@@ -83,6 +83,22 @@ const VIRTUAL_SERVICES: &[(&str, &[Row])] = &[
             ("GET", "ratings.example.com", "/ratings/1", &[], false),
         ],
     ),
+    (
+        "without-headers",
+        &[
+            ("GET", "audit.example.com", "/", &[], false),
+            ("GET", "audit.example.com", "/", &[("x-opt", "in")], true),
+            ("GET", "audit.example.com", "/", &[("x-opt", "out")], false),
+            ("GET", "internal.example.com", "/", &[], true),
+            (
+                "GET",
+                "internal.example.com",
+                "/",
+                &[("x-internal", "1")],
+                false,
+            ),
+        ],
+    ),
 ];
 
 pub async fn virtual_services_answer_alike_before_and_after(lab: &Lab) -> Result<()> {
