@@ -71,7 +71,7 @@ pub enum Verb {
     Schema(schema::SchemaArgs),
     /// Writes a first configuration, from flags or answers
     Init(init::InitArgs),
-    /// Produces what Envoy or Istio needs around a configuration
+    /// Produces what Envoy, Istio or Envoy Gateway needs around a configuration
     Render(render::RenderArgs),
     /// Shows traffic, shares and guardrails of running proxies
     Top(top::TopArgs),

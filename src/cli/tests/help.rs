@@ -19,7 +19,12 @@ const VERBS: [&str; 11] = [
     "admission",
 ];
 /// Verbs of verbs.
-const INNER: [&str; 3] = ["render plugin", "render envoy", "render istio"];
+const INNER: [&str; 4] = [
+    "render plugin",
+    "render envoy",
+    "render istio",
+    "render envoy-gateway",
+];
 
 /// The commands below `Examples:`, each in one line.
 fn examples(verb: &str) -> Vec<String> {

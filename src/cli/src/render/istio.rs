@@ -82,7 +82,7 @@ pub enum MeshPlace {
 }
 
 /// A name of Kubernetes: lower-case letters, digits, dots and dashes.
-fn label(text: &str) -> Result<String, String> {
+pub(super) fn label(text: &str) -> Result<String, String> {
     let is_edge = |byte: Option<&u8>| {
         byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
     };
@@ -99,7 +99,7 @@ fn label(text: &str) -> Result<String, String> {
     }
 }
 
-fn gateway(text: &str) -> Result<String, String> {
+pub(super) fn gateway(text: &str) -> Result<String, String> {
     match text.split_once('/') {
         Some((namespace, name)) => Ok(format!("{}/{}", label(namespace)?, label(name)?)),
         None => label(text),

@@ -1,6 +1,8 @@
-//! `divvy render`: everything that Envoy or Istio needs around a configuration.
+//! `divvy render`: everything that Envoy, Istio or Envoy Gateway needs around a configuration.
 
 mod envoy;
+mod gateway;
+mod gateway_routes;
 mod input;
 mod istio;
 mod plugin;
@@ -20,7 +22,8 @@ use crate::output::Format;
 Examples:
   divvy render plugin envoy/divvy.yaml
   divvy render envoy envoy/divvy.yaml
-  divvy render istio --gateway shop envoy/divvy.yaml")]
+  divvy render istio --gateway shop envoy/divvy.yaml
+  divvy render envoy-gateway --gateway shop envoy/divvy.yaml")]
 pub struct RenderArgs {
     /// What to produce.
     #[command(subcommand)]
@@ -36,6 +39,8 @@ pub enum Rendering {
     Envoy(envoy::EnvoyArgs),
     /// Resources of Istio: WasmPlugin, EnvoyFilter, VirtualService, DestinationRule, Telemetry
     Istio(istio::IstioArgs),
+    /// Resources of Envoy Gateway: EnvoyExtensionPolicy, ClientTrafficPolicy, EnvoyProxy, HTTPRoute
+    EnvoyGateway(gateway::EnvoyGatewayArgs),
 }
 
 /// Runs the verb.
@@ -49,6 +54,7 @@ pub fn run(args: &RenderArgs, format: Format) -> Result<ExitCode> {
         Rendering::Plugin(args) => plugin::run(args)?,
         Rendering::Envoy(args) => envoy::run(args)?,
         Rendering::Istio(args) => istio::run(args)?,
+        Rendering::EnvoyGateway(args) => gateway::run(args)?,
     }
     Ok(ExitCode::SUCCESS)
 }

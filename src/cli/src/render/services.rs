@@ -98,7 +98,7 @@ fn client_hosts(scopes: &[RouteScope]) -> Vec<String> {
 }
 
 /// The name of a rollout as one of Kubernetes, which has no underscores.
-fn resource_name(rollout: &str) -> String {
+pub(super) fn resource_name(rollout: &str) -> String {
     let name = rollout.replace('_', "-");
     name.trim_end_matches(['-', '.']).to_owned()
 }

@@ -134,10 +134,13 @@ fn reads_assignment(policy: &Policy) -> bool {
     inheritance.is_some_and(|inheritance| inheritance.member.is_none())
 }
 
-/// Whether an EnvoyFilter is for workloads of a plugin.
+/// Whether an EnvoyFilter or ClientTrafficPolicy is for workloads of a plugin.
 fn applies(strip: &Strip, plugin: &Workload) -> bool {
     let filter = &strip.workload;
+    // A policy on routes: their Gateway is not known here, and may be in another namespace.
+    let is_of_routes = plugin.targets.iter().all(|(_, kind)| kind != "Gateway");
     let same_namespace = filter.namespace == plugin.namespace
+        || (filter.is_envoy_gateway && is_of_routes)
         || filter.namespace.is_empty()
         || plugin.namespace.is_empty()
         || (filter.namespace == "istio-system" && filter.labels.is_empty());
@@ -145,6 +148,7 @@ fn applies(strip: &Strip, plugin: &Workload) -> bool {
         labels.iter().all(|label| of.contains(label))
     };
     let same_targets = filter.targets.is_empty()
+        || (filter.is_envoy_gateway && is_of_routes)
         || plugin.targets.is_empty()
         || filter
             .targets

@@ -8,7 +8,7 @@ use super::{KINDS, config, rendered, rollout};
 use crate::common::{divvy, file, text};
 
 /// The resources of a kind in an output.
-fn resources(output: &str, kind: &str) -> Vec<Value> {
+pub(super) fn resources(output: &str, kind: &str) -> Vec<Value> {
     let output = file(".yaml", output);
     let set = read_all(&[output.to_path_buf()]).unwrap();
     let Content::Documents(documents) = set.files[0].content() else {
@@ -31,7 +31,7 @@ fn routes(service: &Value) -> Vec<Value> {
     routes.collect()
 }
 
-fn render(configuration: &Value, args: &[&str]) -> String {
+pub(super) fn render(configuration: &Value, args: &[&str]) -> String {
     let input = file(".json", &configuration.to_string());
     text(&divvy(&[args, &[input.to_str().unwrap()]].concat()))
 }

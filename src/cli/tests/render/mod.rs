@@ -1,5 +1,6 @@
 //! `divvy render`: the shipped files, all configurations of the tables, and mistakes.
 
+mod envoy_gateway;
 mod files;
 mod istio;
 mod shipped;
@@ -14,7 +15,7 @@ use crate::common::{complaint, divvy, file, json_with, text};
 /// A file of another machine: `check` does not look for it.
 const WASM: &str = "/etc/none/divvy.wasm";
 /// Arguments of each kind of output; the configuration follows.
-const KINDS: [&[&str]; 5] = [
+const KINDS: [&[&str]; 6] = [
     &["render", "plugin", "--wasm", WASM],
     &["render", "envoy", "--wasm", WASM],
     &["render", "istio", "--gateway", "shop"],
@@ -34,6 +35,7 @@ const KINDS: [&[&str]; 5] = [
         "--selector",
         "app=checkout",
     ],
+    &["render", "envoy-gateway", "--gateway", "shop"],
 ];
 
 /// The output for a configuration in a file.
@@ -66,7 +68,14 @@ fn removed(text: &str) -> BTreeSet<&str> {
     let lines = text
         .lines()
         .filter_map(|line| line.trim().strip_prefix("- remove: "));
-    lines.collect()
+    // Those of a ClientTrafficPolicy are a list.
+    let list = text
+        .split_once("      remove:\n")
+        .map_or("", |(_, list)| list);
+    let list = list
+        .lines()
+        .map_while(|line| line.strip_prefix("        - "));
+    lines.chain(list).collect()
 }
 
 #[test]
@@ -113,14 +122,14 @@ fn the_configuration_in_every_output_is_that_of_the_input() {
     let mut compared = 0;
     for configuration in configurations {
         let input = file(".json", &configuration.to_string());
-        for kind in [KINDS[0], KINDS[4]] {
+        for kind in [KINDS[0], KINDS[4], KINDS[5]] {
             let output = file(".yaml", &rendered(kind, input.to_str().unwrap()));
             let read = LoadedConfig::read(&output, None).unwrap();
             assert_eq!(read.raw, configuration, "{kind:?}");
             compared += 1;
         }
     }
-    assert!(compared > 200, "{compared}");
+    assert!(compared > 300, "{compared}");
 }
 
 #[test]
@@ -268,6 +277,64 @@ fn mistakes_have_messages() {
             &plain,
             &["render", "envoy", "--bootstrap", "../a"],
             "is not the name of a file beside plugin.yaml",
+        ),
+        (&plain, &["render", "envoy-gateway"], "--gateway <NAME>"),
+        (
+            &plain,
+            &[
+                "render",
+                "envoy-gateway",
+                "--gateway",
+                "a",
+                "--backend",
+                "v3=a",
+            ],
+            "--backend v3: is not a target of this configuration; it has v1, v2",
+        ),
+        (
+            &plain,
+            &[
+                "render",
+                "envoy-gateway",
+                "--gateway",
+                "a",
+                "--backend",
+                "v2=a:0",
+            ],
+            "is not TARGET=NAME:PORT",
+        ),
+        (
+            &plain,
+            &[
+                "render",
+                "envoy-gateway",
+                "--gateway",
+                "a",
+                "--wasm-url",
+                "divvy.wasm",
+            ],
+            "is not an address with http:// or https://",
+        ),
+        (
+            &plain,
+            &[
+                "render",
+                "envoy-gateway",
+                "--gateway",
+                "a",
+                "--wasm-url",
+                "http://a",
+                "--wasm-sha256",
+                "0",
+            ],
+            "is not a SHA-256 checksum of 64 hexadecimal digits",
+        ),
+        (
+            &config(
+                json!({"rollouts": [rollout("a", json!({"versions": [{"name": "v1", "target": "***"}, {"name": "v2"}]}))]}),
+            ),
+            &["render", "envoy-gateway", "--gateway", "a"],
+            "the target \"***\" is not the name of a Service: name it with --backend '***=NAME'",
         ),
         (
             &plain,

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::common::{complaint, divvy_in, root};
 
 /// The command of each file, in the root of the repository.
-const SHIPPED: [(&str, &str); 2] = [
+const SHIPPED: [(&str, &str); 3] = [
     (
         "envoy/edge.yaml",
         "render envoy envoy/divvy.yaml --wasm target/divvy.wasm --into envoy --bootstrap edge.yaml --force",
@@ -15,16 +15,18 @@ const SHIPPED: [(&str, &str); 2] = [
         "envoy/plugin.yaml",
         "render plugin envoy/divvy.yaml --wasm target/divvy.wasm --into envoy/plugin.yaml",
     ),
+    (
+        "envoy/gateway/divvy.yaml",
+        "render envoy-gateway envoy/gateway/config.yaml --gateway shop --namespace shop --into envoy/gateway/divvy.yaml",
+    ),
 ];
 
 /// A folder with the configurations of the repository alone.
 fn copy(scratch: &Path) {
-    fs::create_dir_all(scratch.join("envoy")).unwrap();
-    fs::copy(
-        root().join("envoy/divvy.yaml"),
-        scratch.join("envoy/divvy.yaml"),
-    )
-    .unwrap();
+    fs::create_dir_all(scratch.join("envoy/gateway")).unwrap();
+    for file in ["envoy/divvy.yaml", "envoy/gateway/config.yaml"] {
+        fs::copy(root().join(file), scratch.join(file)).unwrap();
+    }
 }
 
 #[test]
