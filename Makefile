@@ -37,7 +37,7 @@ FLEET_BIN := $(or $(PROMETHEUS_BIN),$(FLEET)/bin)
 WITH_PROMETHEUS = PROMETHEUS_BIN='$(abspath $(FLEET_BIN))'
 ARGO := target/argo
 GO_STATIC := GOFLAGS=-mod=readonly GOTOOLCHAIN=local CGO_ENABLED=0 go
-FLEET_PARTS := test-fleet-rules test-fleet-dashboard test-fleet-live
+FLEET_PARTS := test-fleet-rules test-fleet-dashboard test-fleet-live test-fleet-gateway
 
 PARTS := test-format test-lints test-lints-wasm test-lints-fuzz test-unit test-cli test-host test-bench test-envoy
 
@@ -263,6 +263,14 @@ $(ARGO)/rollouts-controller: tests/fleet/argo/go.mod tests/fleet/argo/go.sum
 
 test-fleet-argo: $(IMAGE_LAYOUT)/index.json $(LAB)/ready $(NEEDS_ENVOY) $(FLEET_BIN)/prometheus argo-controller argo-plugin ## Argo Rollouts with the plugin: needs root
 	$(WITH_ENVOY) $(WITH_PROMETHEUS) $(TEST) --test pods -- argo::
+
+test-fleet-gateway: $(IMAGE_LAYOUT)/index.json $(LAB_BIN)/crane $(NEEDS_ENVOY) $(FLEET)/bin/envoy-gateway ## envoy/gateway on a real Envoy Gateway: needs root
+	$(WITH_ENVOY) $(TEST) --test gateway
+
+$(FLEET)/bin/envoy-gateway: tests/fleet/gateway/go.mod tests/fleet/gateway/go.sum
+	@command -v go >/dev/null || { echo 'make: Go is missing, which builds Envoy Gateway: install 1.26 or newer' >&2; exit 1; }
+	@mkdir -p $(@D)
+	cd tests/fleet/gateway && GOFLAGS=-mod=readonly GOTOOLCHAIN=local go build -buildvcs=false -ldflags='-s -w' -o '$(abspath $@)' github.com/envoyproxy/gateway/cmd/envoy-gateway
 
 # From Debian's package, which is only unpacked. Elsewhere install Prometheus and set PROMETHEUS_BIN to the
 # folder of prometheus and promtool.
