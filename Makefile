@@ -240,8 +240,8 @@ test-fleet-dashboard: ## decode the dashboard with Grafana's types: needs Go
 	cmp istio/grafana/divvy.json $(FLEET)/divvy.json
 	cd tests/fleet/dashboard && test -z "$$(gofmt -l .)" && GOFLAGS=-mod=readonly GOTOOLCHAIN=local go test .
 
-test-fleet-live: $(WASM) $(NEEDS_ENVOY) $(FLEET_BIN)/prometheus ## alerts and dashboard on real proxies
-	$(WITH_ENVOY) $(WITH_PROMETHEUS) $(TEST) --test fleet -- live::
+test-fleet-live: $(WASM) $(NEEDS_ENVOY) $(FLEET_BIN)/prometheus ## alerts, dashboard and divvy top on real proxies
+	$(WITH_ENVOY) $(WITH_PROMETHEUS) $(TEST) --test fleet -- live:: top::
 
 test-fleet-pods: $(IMAGE_LAYOUT)/index.json $(LAB)/ready $(NEEDS_ENVOY) ## the lab with pods itself: needs root
 	$(WITH_ENVOY) $(TEST) --test pods -- lab::

@@ -14,6 +14,7 @@ mod inputs;
 mod kinds;
 mod overlays;
 mod page;
+mod pods;
 mod promote;
 mod render;
 mod schema;

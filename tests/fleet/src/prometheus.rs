@@ -68,8 +68,8 @@ pub fn now() -> f64 {
 pub struct Prometheus {
     // Drop order: the process before its directory.
     process: Process,
-    client: Http1,
     address: SocketAddr,
+    client: Http1,
     dir: TempDir,
 }
 
@@ -101,8 +101,8 @@ impl Prometheus {
             .arg(format!("--query.lookback-delta={LOOKBACK}"));
         let prometheus = Prometheus {
             process: Process::start(command).context("cannot start Prometheus")?,
-            client: Http1::new(address),
             address,
+            client: Http1::new(address),
             dir,
         };
         eventually("Prometheus to be ready", START_TIMEOUT, async || {

@@ -4,4 +4,5 @@ mod alerts;
 mod live;
 mod proxies;
 mod rules;
+mod top;
 mod traffic;

@@ -1,19 +1,39 @@
 //! The proxies as text for a terminal.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use anstyle::Style;
 
-use super::view::{FleetView, RolloutView, VersionView};
+use super::view::{FleetView, ProxyView, RolloutView, VersionView};
 use crate::palette::{BAD, BOLD, DIM, GOOD, version as version_style};
 
 /// Width of a bar for all requests.
 const BAR: usize = 20;
+/// Maximum number of proxies that are listed one by one, if they are as they should be.
+const LISTED: usize = 10;
 
 /// The view as lines with colours.
 pub fn text(view: &FleetView) -> String {
     let mut out = String::new();
-    for proxy in &view.proxies {
+    let all = view.proxies.len();
+    let good = |proxy: &&ProxyView| proxy.error.is_none() && !proxy.inert && proxy.hash.is_some();
+    if all > LISTED {
+        let good: Vec<_> = view.proxies.iter().filter(good).collect();
+        let hashes = good.iter().filter_map(|proxy| proxy.hash.as_ref());
+        for hash in hashes.collect::<BTreeSet<_>>() {
+            let same = good
+                .iter()
+                .filter(|proxy| proxy.hash.as_ref() == Some(hash));
+            let count = same.count();
+            let _ = writeln!(
+                out,
+                "{GOOD}configuration {hash}{GOOD:#}  {DIM}{count} of {all} proxies{DIM:#}"
+            );
+        }
+    }
+    let listed = view.proxies.iter();
+    for proxy in listed.filter(|proxy| all <= LISTED || !good(proxy)) {
         let (style, state) = match (&proxy.error, &proxy.hash) {
             (Some(_), _) => (BAD, "does not answer".to_owned()),
             (None, None) if proxy.untagged => (BAD, "stats_tags are missing".to_owned()),

@@ -1,4 +1,7 @@
-//! The metrics of several proxies together, and their growth since the last scrape.
+//! The metrics of several proxies together, and their growth since the last scrape or in a window.
+
+mod differences;
+mod findings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -6,29 +9,34 @@ use std::time::Duration;
 use divvy::response::ResponseClass;
 use serde::Serialize;
 
+use super::prometheus::FleetSample;
 use super::scrape::{Scrape, SeriesLabels};
 
 /// The proxies and their rollouts.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub struct FleetView {
     /// In the order of the arguments.
     pub proxies: Vec<ProxyView>,
-    /// Whether all proxies that answered have the same configuration.
+    /// Whether all proxies that answered have the same configuration; in a Prometheus, those of each job.
     pub agree: bool,
+    /// Alerts that fire in Prometheus.
+    pub alerts: Vec<String>,
     /// By name.
     pub rollouts: BTreeMap<String, RolloutView>,
-    /// Seconds since the last scrape; `None` for counts since the proxies started.
+    /// Seconds since the last scrape, or those of the window; `None` for counts since the proxies started.
     pub seconds: Option<f64>,
 }
 
 /// One proxy.
 #[derive(Debug, Serialize)]
 pub struct ProxyView {
-    /// URL of its metrics.
+    /// URL of its metrics, or its name in Prometheus.
     pub url: String,
+    /// Its scrape job, empty for a proxy given by address.
+    pub job: String,
     /// Error instead of metrics.
     pub error: Option<String>,
-    /// Fingerprint of its configuration in hexadecimal.
+    /// Fingerprint of its configuration in hexadecimal; several, joined by `+`, if it has several plugins.
     pub hash: Option<String>,
     /// Whether it has no valid configuration.
     pub inert: bool,
@@ -47,6 +55,8 @@ pub struct RolloutView {
     pub reasons: BTreeMap<String, f64>,
     /// Number of proxies in which a step of the ramp waits for evidence.
     pub waiting: u32,
+    /// The names of these proxies.
+    pub waiting_in: Vec<String>,
     /// Whether the rollout is part of a configuration. A proxy keeps the counts of a removed rollout until it
     /// restarts, and sets the shares of all its versions to 0.
     pub configured: bool,
@@ -75,9 +85,10 @@ pub struct VersionView {
     pub rolled_back: u32,
     /// Number of proxies that cannot reach it.
     pub unreachable: u32,
-    /// Shares in percent, one for each proxy.
-    #[serde(skip)]
-    weights: Vec<f64>,
+    /// Names of the proxies by state: `frozen`, `rolled back`, `unreachable`.
+    pub held_in: BTreeMap<&'static str, Vec<String>>,
+    /// Shares in percent by name of the proxy.
+    pub weights: Vec<(String, f64)>,
     /// Cumulative counts of durations by the bits of the upper bounds.
     #[serde(skip)]
     buckets: BTreeMap<u64, f64>,
@@ -98,42 +109,64 @@ impl VersionView {
 impl FleetView {
     /// The counts of these scrapes, or their growth since earlier scrapes.
     pub fn new(scrapes: &[Scrape], before: Option<(Duration, &[Scrape])>) -> Self {
-        let proxies: Vec<_> = scrapes.iter().map(ProxyView::new).collect();
-        // A sum of two hashes cannot be compared.
-        let comparable = proxies.iter().filter(|proxy| !proxy.hot_restart);
-        let hashes = comparable.filter_map(|proxy| proxy.hash.as_ref());
-        let agree = hashes.collect::<BTreeSet<_>>().len() <= 1;
-        let mut view = Self {
-            proxies,
-            agree,
-            rollouts: BTreeMap::new(),
-            seconds: before.map(|(time, _)| time.as_secs_f64()),
-        };
+        let mut view = Self::of_proxies(scrapes);
+        view.seconds = before.map(|(time, _)| time.as_secs_f64());
         for scrape in scrapes {
             let earlier = before.and_then(|(_, all)| all.iter().find(|old| old.url == scrape.url));
-            view.add(scrape, earlier);
-            view.add_waiting(scrape);
+            view.add_counters(scrape, earlier);
         }
-        for rollout in view.rollouts.values_mut() {
-            let all: f64 = rollout.versions.values().map(|one| one.requests).sum();
-            let weights = rollout.versions.values().flat_map(|one| &one.weights);
-            let mut weights = weights.peekable();
-            // With `metrics: off` there are no shares.
-            rollout.configured = weights.peek().is_none() || weights.any(|weight| *weight > 0.0);
-            for version in rollout.versions.values_mut() {
-                let weights = &version.weights;
-                let mean = || weights.iter().sum::<f64>() / weights.len() as f64;
-                version.weight = (!weights.is_empty()).then(mean);
-                version.seen = 100.0 * version.requests / all.max(1.0);
-                version.rate = view.seconds.map(|seconds| version.requests / seconds);
-                version.p50 = quantile(&version.buckets, 0.5);
-                version.p95 = quantile(&version.buckets, 0.95);
-            }
+        view.finish();
+        view
+    }
+
+    /// The gauges of the proxies of a Prometheus and the growth of their counters.
+    pub fn of_fleet(sample: FleetSample) -> Self {
+        let mut view = Self::of_proxies(&sample.proxies);
+        view.seconds = Some(sample.window.as_secs_f64());
+        view.alerts = sample.alerts;
+        for total in &sample.totals {
+            view.add_counters(total, None);
+        }
+        view.finish();
+        view
+    }
+
+    fn of_proxies(scrapes: &[Scrape]) -> Self {
+        let mut view = Self {
+            proxies: scrapes.iter().map(ProxyView::new).collect(),
+            ..Self::default()
+        };
+        view.agree = view.configurations().values().all(|all| all.len() <= 1);
+        for scrape in scrapes {
+            view.add_gauges(scrape);
+            view.add_waiting(scrape);
         }
         view
     }
 
-    fn add(&mut self, scrape: &Scrape, earlier: Option<&Scrape>) {
+    fn finish(&mut self) {
+        let seconds = self.seconds;
+        for rollout in self.rollouts.values_mut() {
+            let all: f64 = rollout.versions.values().map(|one| one.requests).sum();
+            let weights = rollout.versions.values().flat_map(|one| &one.weights);
+            let mut weights = weights.peekable();
+            // With `metrics: off` there are no shares.
+            rollout.configured =
+                weights.peek().is_none() || weights.any(|(_, weight)| *weight > 0.0);
+            for version in rollout.versions.values_mut() {
+                let weights = &version.weights;
+                let mean =
+                    || weights.iter().map(|(_, weight)| weight).sum::<f64>() / weights.len() as f64;
+                version.weight = (!weights.is_empty()).then(mean);
+                version.seen = 100.0 * version.requests / all.max(1.0);
+                version.rate = seconds.map(|seconds| version.requests / seconds);
+                version.p50 = quantile(&version.buckets, 0.5);
+                version.p95 = quantile(&version.buckets, 0.95);
+            }
+        }
+    }
+
+    fn add_counters(&mut self, scrape: &Scrape, earlier: Option<&Scrape>) {
         for (labels, value) in grown(scrape, earlier, "divvy_requests_total") {
             self.version(labels).requests += value;
             let reasons = &mut self.rollout(labels).reasons;
@@ -149,13 +182,19 @@ impl FleetView {
             let buckets = &mut self.version(labels).buckets;
             *buckets.entry(bound.to_bits()).or_default() += value;
         }
+    }
+
+    fn add_gauges(&mut self, scrape: &Scrape) {
         let two = if in_hot_restart(scrape) { 2.0 } else { 1.0 };
         for (labels, value) in scrape.series("divvy_weight_ppm") {
-            self.version(labels).weights.push(value / two / 1e4);
+            let weight = (scrape.url.clone(), value / two / 1e4);
+            self.version(labels).weights.push(weight);
         }
+        let weights = scrape.series("divvy_weight_ppm");
+        let without_users = weights.filter(|(_, weight)| *weight == 0.0);
+        let without_users: BTreeSet<_> = without_users.map(|(labels, _)| labels).collect();
         for (labels, state) in scrape.series("divvy_guardrail_state") {
-            let mut weights = scrape.series("divvy_weight_ppm");
-            let no_users = weights.any(|(of, weight)| of == labels && *weight == 0.0);
+            let no_users = without_users.contains(labels);
             let version = self.version(labels);
             // The sum of two processes does not tell frozen from rolled back; the weight does.
             let (unreachable, rolled_back) = match two {
@@ -165,15 +204,28 @@ impl FleetView {
                     (unreachable, *state > 0.0 && no_users && !unreachable)
                 }
             };
-            version.unreachable += u32::from(unreachable);
-            version.rolled_back += u32::from(rolled_back);
-            version.frozen += u32::from(*state > 0.0 && !rolled_back && !unreachable);
+            let frozen = *state > 0.0 && !rolled_back && !unreachable;
+            for (count, holds, name) in [
+                (&mut version.unreachable, unreachable, "unreachable"),
+                (&mut version.rolled_back, rolled_back, "rolled back"),
+                (&mut version.frozen, frozen, "frozen"),
+            ] {
+                if holds {
+                    *count += 1;
+                    let proxies = version.held_in.entry(name).or_default();
+                    proxies.push(scrape.url.clone());
+                }
+            }
         }
     }
 
     fn add_waiting(&mut self, scrape: &Scrape) {
         for (labels, state) in scrape.series("divvy_step_waiting") {
-            self.rollout(labels).waiting += u32::from(*state > 0.0);
+            if *state > 0.0 {
+                let rollout = self.rollout(labels);
+                rollout.waiting += 1;
+                rollout.waiting_in.push(scrape.url.clone());
+            }
         }
     }
 
@@ -186,68 +238,23 @@ impl FleetView {
         let versions = &mut self.rollout(labels).versions;
         versions.entry(label(labels, "divvy_version")).or_default()
     }
-
-    /// Problems that need attention.
-    pub fn findings(&self) -> Vec<String> {
-        let mut findings = Vec::new();
-        for proxy in &self.proxies {
-            if let Some(error) = &proxy.error {
-                findings.push(format!("{} does not answer: {error}", proxy.url));
-            } else if proxy.untagged {
-                findings.push(format!(
-                    "{} has labels inside the names of divvy's metrics: its Envoy needs the stats_tags of \
-                     envoy/edge.yaml",
-                    proxy.url
-                ));
-            } else if proxy.hash.is_none() {
-                findings.push(format!("{} has no divvy metrics", proxy.url));
-            } else if proxy.inert {
-                findings.push(format!(
-                    "{} has no valid configuration and serves stable",
-                    proxy.url
-                ));
-            }
-            if proxy.hot_restart {
-                findings.push(format!(
-                    "{} is in a hot restart: its gauges are sums of two processes",
-                    proxy.url
-                ));
-            }
-        }
-        if !self.agree {
-            findings.push("proxies have different configurations".to_owned());
-        }
-        for (name, rollout) in &self.rollouts {
-            if rollout.waiting > 0 {
-                let (count, proxies) = (rollout.waiting, self.proxies.len());
-                let place = format!("in {count} of {proxies} proxies");
-                findings.push(format!("{name} waits for evidence {place}"));
-            }
-            for (version, state) in &rollout.versions {
-                let states = [
-                    (state.frozen, "frozen"),
-                    (state.rolled_back, "rolled back"),
-                    (state.unreachable, "unreachable"),
-                ];
-                for (count, state) in states.into_iter().filter(|(count, _)| *count > 0) {
-                    let proxies = self.proxies.len();
-                    let place = format!("in {count} of {proxies} proxies");
-                    findings.push(format!("{name} {version} is {state} {place}"));
-                }
-            }
-        }
-        findings
-    }
 }
 
 impl ProxyView {
     fn new(scrape: &Scrape) -> Self {
-        let hash = scrape.single("divvy_config_hash");
+        let mut hashes: Vec<_> = scrape.series("divvy_config_hash").collect();
+        hashes.sort_by_key(|(labels, _)| labels);
+        let hashes = hashes.into_iter();
+        let hashes = hashes.map(|(_, hash)| format!("{:08x}", *hash as u32));
+        let hashes: Vec<_> = hashes.collect();
         Self {
             url: scrape.url.clone(),
             error: scrape.error.clone(),
-            hash: hash.map(|hash| format!("{:08x}", hash as u32)),
-            inert: scrape.single("divvy_config_inert") >= Some(1.0),
+            job: scrape.group.clone(),
+            hash: (!hashes.is_empty()).then(|| hashes.join("+")),
+            inert: scrape
+                .series("divvy_config_inert")
+                .any(|(_, inert)| *inert >= 1.0),
             untagged: scrape.is_untagged(),
             hot_restart: in_hot_restart(scrape),
         }
@@ -260,7 +267,10 @@ fn in_hot_restart(scrape: &Scrape) -> bool {
     for (labels, weight) in scrape.series("divvy_weight_ppm") {
         *sums.entry(label(labels, "divvy_rollout")).or_default() += weight;
     }
-    sums.values().any(|sum| *sum > 1.5e6) || scrape.single("divvy_config_inert") > Some(1.0)
+    sums.values().any(|sum| *sum > 1.5e6)
+        || scrape
+            .series("divvy_config_inert")
+            .any(|(_, inert)| *inert > 1.0)
 }
 
 fn label(labels: &SeriesLabels, name: &str) -> String {
@@ -273,9 +283,10 @@ fn grown<'s>(
     before: Option<&'s Scrape>,
     metric: &'static str,
 ) -> impl Iterator<Item = (&'s SeriesLabels, f64)> {
+    let before = before.into_iter().flat_map(|old| old.series(metric));
+    let before: BTreeMap<_, f64> = before.map(|(labels, value)| (labels, *value)).collect();
     now.series(metric).map(move |(labels, value)| {
-        let same = before.and_then(|before| before.series(metric).find(|(old, _)| old == labels));
-        let old = same.map_or(0.0, |(_, old)| *old);
+        let old = before.get(labels).copied().unwrap_or_default();
         (labels, if *value >= old { value - old } else { *value })
     })
 }
