@@ -138,7 +138,7 @@ impl PrometheusApi {
         );
         let jobs = gauges.iter().chain(&recent).map(|one| one.label("job"));
         let jobs: BTreeSet<String> = jobs.map(str::to_owned).collect();
-        let names = Names {
+        let names = JobNames {
             several: jobs.len() > 1,
         };
         let mut proxies = BTreeMap::new();
@@ -164,7 +164,7 @@ impl PrometheusApi {
         })
     }
 
-    fn totals(&self, names: &Names, window: Duration) -> Result<Vec<Scrape>> {
+    fn totals(&self, names: &JobNames, window: Duration) -> Result<Vec<Scrape>> {
         let mut totals: BTreeMap<String, Scrape> = BTreeMap::new();
         for (metric, label) in [
             ("divvy_requests_total", "divvy_reason"),
@@ -207,12 +207,12 @@ fn alert(series: &ApiSeries) -> String {
     ))
 }
 
-/// Names of proxies and rollouts: with the job if there are several.
-struct Names {
+/// JobNames of proxies and rollouts: with the job if there are several.
+struct JobNames {
     several: bool,
 }
 
-impl Names {
+impl JobNames {
     fn in_job(&self, job: &str, name: impl Display) -> String {
         match self.several {
             true => format!("{job}/{name}"),
