@@ -55,6 +55,13 @@ pub struct Forwards {
     running: Running,
 }
 
+// The thread that waits for signals has the map too, so its end is not that of this value.
+impl Drop for Forwards {
+    fn drop(&mut self) {
+        lock(&self.running).clear();
+    }
+}
+
 impl Forwards {
     /// Forwards nothing yet.
     pub fn new(pods: PodSelection) -> Result<Self> {
