@@ -11,10 +11,14 @@
 
 mod gate;
 mod key;
+mod line;
 mod position;
+mod sdk;
 mod split;
 
 pub use gate::{Gate, Span};
 pub use key::{Key, Purpose};
+pub use line::{Arms, UserLine};
 pub use position::{POSITIONS, Position, Share};
+pub use sdk::{GrowthBookVersion, SdkArms, SdkHash, SdkPlace};
 pub use split::Split;

@@ -62,6 +62,14 @@ pub const MAX_TARGET: usize = 1_024;
 /// up to the length of the longest path of the configuration.
 pub const MAX_PATH: usize = 1_024;
 
+/// Maximum length of a key, seed or id of another system in `hash`, in bytes.
+pub const MAX_SDK_KEY: usize = 256;
+/// Range of the seeds of Split and LaunchDarkly in `hash`: 32 bits with a sign.
+pub const SDK_SEED: RangeInclusive<f64> = -2_147_483_648.0..=2_147_483_647.0;
+/// The values of `hashVersion` in `hash.growthbook`.
+pub const HASH_VERSIONS: [u32; 2] = [1, 2];
+/// Range of `coverage` in `hash.growthbook`.
+pub const COVERAGE: RangeInclusive<f64> = 0.0..=1.0;
 /// Range of a percentage; it has at most 4 decimals.
 pub const PERCENT: RangeInclusive<f64> = 0.0..=100.0;
 /// Range of the weight of an arm.

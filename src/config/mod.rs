@@ -11,6 +11,7 @@ mod cookies;
 #[cfg(not(target_arch = "wasm32"))]
 mod describe;
 mod guardrail;
+mod hash;
 mod identity;
 mod items;
 pub mod limits;

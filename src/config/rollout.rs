@@ -9,7 +9,7 @@ use super::spec::{self, Items};
 use super::strategy::{self, RolloutContext};
 use super::values::{percent, unique};
 use super::versions::Versions;
-use super::{condition, cookies, guardrail, identity, mirror, names, scope};
+use super::{condition, cookies, guardrail, hash, identity, mirror, names, scope};
 use crate::bucket::{Gate, Key, Split};
 use crate::guardrail::{Arm, Guardrail, Plan, Ramp};
 use crate::identity::IdentitySource;
@@ -71,11 +71,17 @@ fn compile_with(
     let rules = raw
         .rules
         .map(|rules| compile_rules(at.field("rules"), rules, salt, &versions, build));
+    let hash = raw.hash.as_ref();
+    let hash = hash.map(|hash| hash::compile(at, hash, &raw.strategy, build));
     let around = RolloutContext {
         rollout: raw.name,
         salt,
         stable: raw.stable,
         versions: &versions,
+        hash: match &hash {
+            Some(hash) => Some(hash.as_ref()?),
+            None => None,
+        },
     };
     let strategy = strategy::compile(at.field("strategy"), &raw.strategy, &around, build);
     let (strategy, ramp) = strategy.map_or((None, None), |(strategy, ramp)| (Some(strategy), ramp));

@@ -162,6 +162,7 @@ specs! {
         "stable" => stable: &'t str,
         "rules" => rules: Option<Items<'t, RuleSpec<'t>>>,
         "strategy" => strategy: StrategySpec<'t>,
+        "hash" => hash: Option<HashSpec<'t>>,
         "sticky" => sticky: Option<StickySpec<'t>>,
         "guardrail" => guardrail: Option<GuardrailSpec<'t>>,
         "unreachable" => unreachable: Option<bool>,
@@ -256,6 +257,52 @@ specs! {
         "blueGreen" => blue_green: Option<BlueGreenSpec<'t>>,
         "weighted" => weighted: Option<Items<'t, ArmSpec<'t>>>,
         "follow" => follow: Option<FollowSpec<'t>>,
+    }
+
+    /// Exactly one of the fields.
+    struct HashSpec<'t> {
+        "unleash" => unleash: Option<UnleashSpec<'t>>,
+        "growthbook" => growthbook: Option<GrowthBookSpec<'t>>,
+        "posthog" => posthog: Option<PostHogSpec<'t>>,
+        "launchDarkly" => launch_darkly: Option<LaunchDarklySpec<'t>>,
+        "split" => split: Option<SplitSpec>,
+        "optimizely" => optimizely: Option<OptimizelySpec<'t>>,
+        "flagd" => flagd: Option<FlagdSpec<'t>>,
+    }
+
+    struct UnleashSpec<'t> {
+        "groupId" => group_id: &'t str,
+        "rollout" => rollout: Option<f64>,
+    }
+
+    struct GrowthBookSpec<'t> {
+        "seed" => seed: &'t str,
+        "hashVersion" => hash_version: Option<f64>,
+        "coverage" => coverage: Option<f64>,
+    }
+
+    struct PostHogSpec<'t> {
+        "key" => key: &'t str,
+        "rollout" => rollout: Option<f64>,
+    }
+
+    /// `flag` and `salt`, or `seed`.
+    struct LaunchDarklySpec<'t> {
+        "flag" => flag: Option<&'t str>,
+        "salt" => salt: Option<&'t str>,
+        "seed" => seed: Option<f64>,
+    }
+
+    struct SplitSpec {
+        "seed" => seed: f64,
+    }
+
+    struct OptimizelySpec<'t> {
+        "experiment" => experiment: &'t str,
+    }
+
+    struct FlagdSpec<'t> {
+        "flag" => flag: &'t str,
     }
 
     struct CanarySpec<'t> {

@@ -3,12 +3,13 @@
 use rustc_hash::FxHashSet;
 
 use super::build::Build;
+use super::hash::{self, SystemHash};
 use super::limits::MAX_VERSIONS;
 use super::spec::{self, ArmSpec, Items};
 use super::values::{percent, unique, weight};
 use super::versions::Versions;
 use super::{names, ramp};
-use crate::bucket::{Gate, Key, Purpose, Share, Span, Split};
+use crate::bucket::{Arms, Key, Purpose, Share, Span, Split, UserLine};
 use crate::guardrail::Ramp;
 use crate::json::error::Path;
 use crate::policy::VersionId;
@@ -25,6 +26,31 @@ pub(super) struct RolloutContext<'a> {
     pub salt: &'a str,
     pub stable: &'a str,
     pub versions: &'a Versions,
+    /// `hash`, if it is given.
+    pub hash: Option<&'a SystemHash>,
+}
+
+impl RolloutContext<'_> {
+    fn line(&self) -> UserLine {
+        match self.hash {
+            Some(system) => UserLine::Sdk(system.hash.clone().into()),
+            None => UserLine::Own(Key::new(Purpose::Gate, self.salt)),
+        }
+    }
+
+    /// The arms; `listed`: their number, if all of them are valid.
+    fn split(
+        &self,
+        at: Path<'_>,
+        listed: usize,
+        arms: Vec<(&str, VersionId, u32)>,
+    ) -> Option<Arms<VersionId>> {
+        match self.hash {
+            Some(_) if arms.len() < listed => None,
+            Some(system) => hash::arms(at, system, &arms).map(|arms| Arms::Sdk(arms.into())),
+            None => Split::new(self.salt, arms).map(Arms::Own),
+        }
+    }
 }
 
 pub(super) fn compile(
@@ -54,8 +80,8 @@ pub(super) fn compile(
         (None, None, None, Some(raw), None) => {
             let arms = arms(at.field("weighted"), *raw, around.versions)?;
             let weighted = Weighted {
-                split: Split::new(around.salt, arms)?,
-                line: Key::new(Purpose::Gate, around.salt),
+                split: around.split(at.field("weighted"), raw.len(), arms)?,
+                line: around.line(),
             };
             (Strategy::Weighted(weighted), None)
         }
@@ -125,7 +151,7 @@ fn canary_of(
     let (weight, ramp) = ramp::weight(at, raw)?;
     let canary = Canary {
         version: version?,
-        line: Key::new(Purpose::Gate, around.salt),
+        line: around.line(),
         weight,
     };
     Some((Strategy::Canary(canary), ramp))
@@ -140,7 +166,7 @@ fn ab_test_of(
     let arms = arms(at.field("split"), raw.split, around.versions);
     let share = match raw.traffic {
         Some(number) => percent(at.field("traffic"), number),
-        None => Some(Share::ALL),
+        None => Some(around.hash.map_or(Share::ALL, |system| system.gate)),
     };
     let layer = raw
         .layer
@@ -157,8 +183,9 @@ fn ab_test_of(
             Some(layer) => Some(layer?),
             None => None,
         },
-        traffic: Gate::new(Key::new(Purpose::Gate, around.salt), share?),
-        split: Split::new(around.salt, arms?)?,
+        line: around.line(),
+        traffic: share?,
+        split: around.split(at.field("split"), raw.split.len(), arms?)?,
     })
 }
 

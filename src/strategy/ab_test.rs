@@ -3,8 +3,8 @@
 use super::choice::{
     AnswerInputs, Choice, Inputs, NeededIdentity, ShareInputs, Shares, StrategyBehaviour,
 };
-use super::trace::{Trace, TraceStep, percent};
-use crate::bucket::{Gate, Key, Share, Span, Split};
+use super::trace::{Trace, TraceStep, by_hash, percent};
+use crate::bucket::{Arms, Gate, Key, Share, Span, UserLine};
 use crate::decision::{Reason, VersionId};
 
 /// An A/B test.
@@ -14,10 +14,12 @@ pub struct AbTest {
     pub holdout: Option<Gate>,
     /// The range of its layer whose users may take part.
     pub layer: Option<Span>,
-    /// The users admitted of those.
-    pub traffic: Gate,
+    /// The line of the users' positions.
+    pub line: UserLine,
+    /// The share admitted of those users.
+    pub traffic: Share,
     /// The arms.
-    pub split: Split<VersionId>,
+    pub split: Arms<VersionId>,
 }
 
 impl AbTest {
@@ -25,7 +27,7 @@ impl AbTest {
     pub fn share(&self) -> Share {
         let holdout = self.holdout.as_ref().map_or(Share::NONE, Gate::share);
         let layer = self.layer.as_ref().map_or(Share::ALL, Span::share);
-        self.traffic.share().of(layer).of(holdout.rest())
+        self.traffic.of(layer).of(holdout.rest())
     }
 
     /// Takes part only with a lasting identity: an experiment means nothing for a user with a
@@ -42,7 +44,7 @@ impl AbTest {
             return Ok(Choice::new(inputs.stable, Reason::Excluded));
         }
         let cookie = inputs.remembered(trace);
-        let open = self.traffic.share() > Share::NONE;
+        let open = self.traffic > Share::NONE;
         let kept = cookie
             .version()
             .filter(|version| open && self.split.has(*version));
@@ -56,25 +58,36 @@ impl AbTest {
         let position = match cookie.position() {
             None if depends => inputs
                 .lasting_identity(trace)
-                .map(|identity| self.traffic.position(identity)),
+                .map(|identity| self.line.position(identity)),
             known => known,
         };
-        let share = self.traffic.share();
+        let share = self.traffic;
         let admitted = match self.traffic.constant() {
             Some(admitted) => admitted,
             None => share.admits(position.ok_or(Reason::NoIdentity)?),
         };
         trace.step(|| {
-            let text = format!("{} are admitted: {}", percent(share), yes_no(admitted));
+            let by_hash = by_hash(self.line.system());
+            let admitted = yes_no(admitted);
+            let text = format!("{} are admitted{by_hash}: {admitted}", percent(share));
             TraceStep::new("traffic", text).at(position).below(share)
         });
         if !admitted {
             let choice = Choice::new(inputs.stable, Reason::NotEnrolled);
             return Ok(choice.remembering(&cookie, None, position));
         }
-        let version = inputs.arm(&self.split, NeededIdentity::Lasting, trace);
-        let version = version.ok_or(Reason::NoIdentity)?;
-        let reason = cookie.reason(self.traffic.constant().is_none());
+        let arm = inputs.arm(
+            &self.split,
+            NeededIdentity::Lasting,
+            cookie.position(),
+            trace,
+        )?;
+        let Some(version) = arm else {
+            let choice = Choice::new(inputs.stable, Reason::NotEnrolled);
+            return Ok(choice.remembering(&cookie, None, position));
+        };
+        let depends = self.traffic.constant().is_none() || self.split.depends_on_position();
+        let reason = cookie.reason(depends);
         let choice = Choice::new(version, reason);
         Ok(choice.remembering(&cookie, Some(version), position))
     }
@@ -156,7 +169,7 @@ impl StrategyBehaviour for AbTest {
 
     fn shares(&self, _: &ShareInputs<'_>) -> Shares {
         let admitted = self.share();
-        let arms = self.split.shares();
+        let arms = self.split.shares().into_iter();
         arms.map(|(arm, share)| (arm, share.of(admitted))).collect()
     }
 
@@ -170,7 +183,7 @@ impl StrategyBehaviour for AbTest {
         if self.layer.as_ref().is_some_and(|layer| !layer.is_whole()) {
             answers.push((inputs.stable, Reason::Excluded));
         }
-        if self.traffic.constant() != Some(true) {
+        if self.traffic.constant() != Some(true) || self.split.leaves_some() {
             answers.push((inputs.stable, Reason::NotEnrolled));
         }
         if self.traffic.constant() != Some(false) {

@@ -3,8 +3,8 @@
 use super::choice::{
     AnswerInputs, Choice, Inputs, NeededIdentity, ShareInputs, Shares, StrategyBehaviour,
 };
-use super::trace::{Trace, TraceStep, percent};
-use crate::bucket::{Key, Share};
+use super::trace::{Trace, TraceStep, by_hash, percent};
+use crate::bucket::{Share, UserLine};
 use crate::decision::{Decision, Reason, RolloutId, VersionId};
 use crate::guardrail::{self, Arm, Plan};
 use crate::request::Environment;
@@ -15,7 +15,7 @@ pub struct Canary {
     /// The new version.
     pub version: VersionId,
     /// The line of the users' positions; those below the share get the new version.
-    pub line: Key,
+    pub line: UserLine,
     /// The share.
     pub weight: Weight,
 }
@@ -66,7 +66,8 @@ impl Canary {
                 Weight::Ramp => " by its ramp",
             };
             let name = inputs.name(self.version);
-            let text = format!("canary {name} has {}{by_ramp}", percent(share));
+            let by_hash = by_hash(self.line.system());
+            let text = format!("canary {name} has {}{by_ramp}{by_hash}", percent(share));
             TraceStep::new("strategy", text).at(position).below(share)
         });
         let version = if admitted {
@@ -107,7 +108,7 @@ impl StrategyBehaviour for Canary {
             Weight::Fixed(share) => share,
             Weight::Ramp => inputs.ramp.unwrap_or(Share::NONE),
         };
-        vec![(self.version, share)]
+        vec![(self.version, self.line.admitted(share))]
     }
 
     fn add_answers(&self, inputs: &AnswerInputs, answers: &mut Vec<(VersionId, Reason)>) {

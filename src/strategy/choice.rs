@@ -1,7 +1,7 @@
 //! What every strategy reads and answers. Must not depend on a particular strategy.
 
 use super::trace::{self, Trace, TraceStep};
-use crate::bucket::{Key, Position, Share, Split};
+use crate::bucket::{Arms, Key, Position, Share};
 use crate::condition::EvaluationContext;
 use crate::cookies::{Memory, Sticky};
 use crate::decision::{Decision, Reason, RolloutId, Version, VersionId, find_version};
@@ -54,30 +54,38 @@ impl<'i> Inputs<'i, '_, '_> {
         identity
     }
 
-    /// The version that a split gives the user; `None` if it depends on an identity and there is
-    /// none.
+    /// The version that the arms give the user; `None`: not enrolled. `remembered`: the position
+    /// that a cookie holds.
+    ///
+    /// # Errors
+    /// The version depends on an identity, and there is none.
     pub(super) fn arm(
         &self,
-        split: &Split<VersionId>,
+        split: &Arms<VersionId>,
         needed: NeededIdentity,
+        remembered: Option<Position>,
         trace: &mut impl Trace,
-    ) -> Option<VersionId> {
+    ) -> Result<Option<VersionId>, Reason> {
         if let Some(version) = split.constant() {
             trace.step(|| {
                 let name = self.name(version);
                 TraceStep::new("strategy", format!("split: {name} is the only arm"))
             });
-            return Some(version);
+            return Ok(Some(version));
         }
         let identity = match needed {
             NeededIdentity::Any => self.any_identity(trace),
             NeededIdentity::Lasting => self.lasting_identity(trace),
-        }?;
+        };
+        let identity = identity.ok_or(Reason::NoIdentity)?;
         trace.step(|| {
-            let scores = trace::scores(split, identity, self.versions);
-            TraceStep::new("strategy", scores)
+            let text = match split {
+                Arms::Own(split) => trace::scores(split, identity, self.versions),
+                Arms::Sdk(arms) => trace::parts(arms, identity, remembered, self.versions),
+            };
+            TraceStep::new("strategy", text)
         });
-        split.pick(identity)
+        Ok(split.pick(identity, remembered))
     }
 
     /// Reads the sticky cookies.

@@ -2,7 +2,7 @@
 //!
 //! Must not depend on the strategies or on `decide`, which record the steps. On the request path [`Untraced`] drops them at compile time.
 
-use crate::bucket::{Position, Share, Split};
+use crate::bucket::{Position, SdkArms, Share, Split};
 use crate::condition::{Condition, EvaluationContext};
 use crate::decision::{RolloutId, Version, VersionId};
 
@@ -142,6 +142,28 @@ pub fn scores(split: &Split<VersionId>, identity: &[u8], versions: &[Version]) -
     });
     let scores = scores.collect::<Vec<_>>().join(", ");
     format!("split, the smallest score wins: {scores}")
+}
+
+/// The parts of the arms on the line of another system, and the value of a user.
+pub fn parts(
+    arms: &SdkArms<VersionId>,
+    identity: &[u8],
+    remembered: Option<Position>,
+    versions: &[Version],
+) -> String {
+    let value = arms.value(identity, remembered);
+    let parts = arms.parts().map(|(version, from, to)| {
+        let version = versions.get(usize::from(version.0));
+        let name = version.map_or("", |version| &version.name);
+        format!("{name} from {from:.6} to {to:.6}")
+    });
+    let parts = parts.collect::<Vec<_>>().join(", ");
+    format!("{} has the user at {value:.6}: {parts}", arms.hash().name())
+}
+
+/// What follows a share of another system's line.
+pub fn by_hash(system: Option<&'static str>) -> String {
+    system.map_or_else(String::new, |system| format!(" by the hash of {system}"))
 }
 
 /// A share in percent, with at most four decimals: `2.5 %`.

@@ -7,17 +7,17 @@ use super::choice::{
     AnswerInputs, Choice, Inputs, NeededIdentity, ShareInputs, Shares, StrategyBehaviour,
 };
 use super::trace::Trace;
-use crate::bucket::{Key, Split};
+use crate::bucket::{Arms, UserLine};
 use crate::decision::{Decision, Reason, VersionId};
 
 /// A split of all users.
 #[derive(Clone, Debug)]
 pub struct Weighted {
     /// The versions.
-    pub split: Split<VersionId>,
+    pub split: Arms<VersionId>,
     /// The line of the positions in sticky cookies. No version depends on them; another strategy
     /// that replaces this one continues with them.
-    pub line: Key,
+    pub line: UserLine,
 }
 
 impl Weighted {
@@ -37,9 +37,13 @@ impl Weighted {
                 .map(|identity| self.line.position(identity)),
             known => known,
         };
-        let version = inputs.arm(&self.split, NeededIdentity::Any, trace);
-        let version = version.ok_or(Reason::NoIdentity)?;
-        let choice = Choice::new(version, Reason::Split);
+        let arm = inputs.arm(&self.split, NeededIdentity::Any, cookie.position(), trace)?;
+        let Some(version) = arm else {
+            let choice = Choice::new(inputs.stable, Reason::NotEnrolled);
+            return Ok(choice.remembering(&cookie, None, position));
+        };
+        let reason = cookie.reason(self.split.depends_on_position());
+        let choice = Choice::new(version, reason);
         Ok(choice.remembering(&cookie, Some(version), position))
     }
 }
@@ -53,7 +57,7 @@ impl StrategyBehaviour for Weighted {
     }
 
     fn shares(&self, _: &ShareInputs<'_>) -> Shares {
-        self.split.shares().collect()
+        self.split.shares()
     }
 
     fn add_answers(&self, inputs: &AnswerInputs, answers: &mut Vec<(VersionId, Reason)>) {
@@ -62,6 +66,9 @@ impl StrategyBehaviour for Weighted {
             if inputs.is_sticky {
                 answers.push((version, Reason::Sticky));
             }
+        }
+        if self.split.leaves_some() {
+            answers.push((inputs.stable, Reason::NotEnrolled));
         }
     }
 

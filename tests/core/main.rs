@@ -24,6 +24,7 @@ mod experiments;
 mod filter;
 mod guardrail;
 mod people;
+mod sdk;
 mod series;
 mod single_errors;
 mod structure;

@@ -173,6 +173,11 @@ pub fn refinements() -> Vec<(&'static str, &'static str, Value)> {
     };
     let real = |range: &RangeInclusive<f64>| json!({"minimum": shown(*range.start()), "maximum": shown(*range.end())});
     let one_of = |words: &[&str]| json!({"enum": words});
+    let one_of_numbers = |numbers: &[u32]| json!({"enum": numbers});
+    let seed = || {
+        let (least, most) = (limits::SDK_SEED.start(), limits::SDK_SEED.end());
+        json!({"type": "integer", "minimum": *least as i64, "maximum": *most as i64})
+    };
     let yes = || json!({"const": true});
     let not_empty = || json!({"minItems": 1});
     let some_field = || json!({"minProperties": 1});
@@ -207,6 +212,25 @@ pub fn refinements() -> Vec<(&'static str, &'static str, Value)> {
             "",
             json!({"minProperties": 1, "maxProperties": 1}),
         ),
+        ("Hash", "", json!({"minProperties": 1, "maxProperties": 1})),
+        (
+            "Unleash",
+            "rollout",
+            json!({"type": "integer", "minimum": 0, "maximum": 100}),
+        ),
+        (
+            "GrowthBook",
+            "hashVersion",
+            one_of_numbers(&limits::HASH_VERSIONS),
+        ),
+        ("GrowthBook", "coverage", real(&limits::COVERAGE)),
+        (
+            "LaunchDarkly",
+            "",
+            json!({"oneOf": [{"required": ["flag", "salt"]}, {"required": ["seed"]}]}),
+        ),
+        ("LaunchDarkly", "seed", seed()),
+        ("Split", "seed", seed()),
         ("Canary", "pauses", between(1, limits::MAX_PAUSES)),
         ("Pause", "", some_field()),
         (
@@ -244,6 +268,7 @@ pub fn refinements() -> Vec<(&'static str, &'static str, Value)> {
         ("Ramp", "to"),
         ("Ramp", "then"),
         ("AbTest", "traffic"),
+        ("PostHog", "rollout"),
         ("Layer", "from"),
         ("Layer", "to"),
         ("ErrorLimit", "max"),
@@ -262,6 +287,18 @@ pub fn refinements() -> Vec<(&'static str, &'static str, Value)> {
         ("Headers", "baggage"),
     ] {
         all.push((object, field, pattern(limits::NAME)));
+    }
+    for (object, field) in [
+        ("Unleash", "groupId"),
+        ("GrowthBook", "seed"),
+        ("PostHog", "key"),
+        ("LaunchDarkly", "flag"),
+        ("LaunchDarkly", "salt"),
+        ("Optimizely", "experiment"),
+        ("Flagd", "flag"),
+    ] {
+        let length = json!({"minLength": 1, "maxLength": limits::MAX_SDK_KEY});
+        all.push((object, field, length));
     }
     for field in ["sourceIp", "random"] {
         all.push(("Identity", field, yes()));

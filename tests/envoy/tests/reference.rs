@@ -159,6 +159,11 @@ fn with(base: &Value, table: &Table, fragment: &str) -> Result<Value> {
     let mut config = base.clone();
     if table.replaces && config.pointer(&table.place).is_none() {
         let (parent, field) = table.place.rsplit_once('/').context("a field")?;
+        if config.pointer(parent).is_none() {
+            let (outer, name) = parent.rsplit_once('/').context("a field")?;
+            let outer = config.pointer_mut(outer).context(table.place.clone())?;
+            outer[name] = json!({});
+        }
         let parent = config.pointer_mut(parent).context(table.place.clone())?;
         parent[field] = json!({});
     }

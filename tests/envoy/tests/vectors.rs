@@ -185,3 +185,36 @@ async fn two_thousand_users_get_the_versions_of_the_library_and_a_fifth_v2() -> 
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_thousand_users_get_what_the_sdks_of_other_systems_answer() -> Result<()> {
+    let rows: Vec<Value> = serde_json::from_str(include_str!("../../vectors/sdk.json"))?;
+    assert_eq!(rows.len(), 8);
+    let rollouts = rows.iter().enumerate().map(|(number, row)| {
+        let weights = row["weights"].as_array().into_iter().flatten();
+        let arms = ["a", "b", "c"].into_iter().zip(weights);
+        let split = arms.map(|(version, weight)| json!({"version": version, "weight": weight}));
+        let split: Vec<_> = split.collect();
+        json!({
+            "name": format!("r{number}"),
+            "versions": [{"name": "none"}, {"name": "a"}, {"name": "b"}, {"name": "c"}],
+            "stable": "none",
+            "hash": row["hash"],
+            "strategy": {"abTest": {"split": split}},
+        })
+    });
+    let edge = Edge::start(&configuration(&rollouts.collect::<Vec<_>>())).await?;
+    for user in 0..1_000 {
+        let members = rows.iter().enumerate().map(|(number, row)| {
+            let answer = text(row, "first").chars().nth(user);
+            match answer {
+                Some('-') | None => format!("r{number}=none;reason=not_enrolled"),
+                Some(arm) => format!("r{number}={arm};reason=split"),
+            }
+        });
+        let expected = members.collect::<Vec<_>>().join(", ");
+        let answer = edge.get_as(&format!("user-{user}"), "/").await?;
+        assert_eq!(assignment_of(&answer), Some(&*expected), "user-{user}");
+    }
+    Ok(())
+}
