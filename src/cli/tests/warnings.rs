@@ -173,6 +173,7 @@ fn a_guardrail_that_never_judges_causes_a_warning() {
         json!({"strategy": {"blueGreen": {"active": "v1"}}, "guardrail": {"errors": {"max": 1}}});
     let never =
         "rollouts[0].guardrail.minRequests: the guardrail never judges: it needs 100 requests";
+    let late = "rollouts[0].strategy.canary.ramp.every: the step of 1 % lasts longer than 1m";
     let stable = "rollouts[0].strategy.blueGreen.active: is stable";
     let ramp = json!({
         "guardrail": {"minRequests": 100, "errors": {"max": 1}},
@@ -184,7 +185,8 @@ fn a_guardrail_that_never_judges_causes_a_warning() {
         (errors(75), "5", ""),
         (errors(100), "5", never),
         (errors(100), "50", ""),
-        (ramp, "5", ""),
+        // The last step has enough requests for a verdict, the first ones take longer.
+        (ramp, "5", late),
         (green, "5", stable),
     ] {
         assert_warned(&config(&[rollout("a", &more)]), &["--rps", rps], expected);

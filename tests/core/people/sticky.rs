@@ -112,6 +112,20 @@ fn a_lower_weight_keeps_the_users_of_the_canary_and_adds_none() {
 }
 
 #[test]
+fn a_weighted_version_keeps_its_users_while_it_has_a_share() {
+    let weighted = |v2: u32| {
+        let arms = json!([{"version": "v1", "weight": 100}, {"version": "v2", "weight": v2}]);
+        policy(&config(&json!({ "weighted": arms })))
+    };
+    let (before, less, none) = (weighted(100), weighted(1), weighted(0));
+    let (user, cookie) = user_with(&before, "v2");
+    let now = come_back(&less, &user, &cookie);
+    assert_eq!(now.assignment(), "checkout=v2;reason=sticky");
+    let now = come_back(&none, &user, &cookie);
+    assert_eq!(now.assignment(), "checkout=v1;reason=split");
+}
+
+#[test]
 fn lower_traffic_or_a_lower_weight_keeps_the_users_of_a_test() {
     let before = policy(&config(&test([1, 1], &json!({"traffic": 100}))));
     let after = policy(&config(&test([1000, 1], &json!({"traffic": 1}))));

@@ -124,6 +124,23 @@ fn a_recovery_does_not_begin_in_a_pause() {
 }
 
 #[test]
+fn a_step_that_waited_for_evidence_does_not_begin_in_a_pause() {
+    let pause = Pause {
+        days: Pause::EVERY_DAY,
+        from: 12 * 60 + 15,
+        to: 12 * 60 + 40,
+    };
+    let pauses = Pauses::new(vec![pause]).unwrap();
+    let mut worker = Worker::new(&plan_of(one_percent(), gated(None, pauses)));
+    worker.until(NOON + 16 * MINUTE);
+    assert!(worker.is_waiting(), "the schedule is at 25 %");
+    worker.healthy_until(NOON + 39 * MINUTE);
+    assert_eq!(worker.weight(), percent(5.0));
+    worker.healthy_until(NOON + 41 * MINUTE);
+    assert_eq!(worker.weight(), percent(25.0));
+}
+
+#[test]
 fn a_jump_of_the_clock_is_caught_up_with_evidence() {
     let mut worker = Worker::new(&waiting(one_percent()));
     worker.healthy_until(NOON + 5 * MINUTE);
