@@ -113,12 +113,23 @@ pub async fn a_forged_route_header_has_no_effect(gateway: &Gateway) -> Result<()
             );
         }
     }
-    // Without a decision too: nobody but divvy sets the header.
-    let answer = client
-        .get_with("/", &[("x-divvy-route", "checkout-v2")])
-        .await?;
-    ensure!(answer.header("x-shop-version") == Some("v1"));
-    Ok(())
+    // Without divvy the removal of the header alone protects.
+    gateway.put(|text| {
+        let mut documents: Vec<&str> = text.split("---\n").collect();
+        documents.retain(|document| !document.contains("kind: EnvoyExtensionPolicy"));
+        Ok(documents.join("---\n"))
+    })?;
+    eventually("the end of divvy", PATIENCE, async || {
+        let answer = gateway.client().get("/").await.ok()?;
+        let is_gone = answer.status == 200 && answer.header("x-divvy-version").is_none();
+        is_gone.then_some(())
+    })
+    .await?;
+    let headers = [("x-divvy-route", "checkout-v2")];
+    let answer = gateway.client().get_with("/", &headers).await?;
+    ensure!(answer.header("x-shop-version") == Some("v1"), "{answer:?}");
+    gateway.put(|text| Ok(text.to_owned()))?;
+    gateway.until_decided().await
 }
 
 pub async fn applications_get_the_assignment_and_not_the_route(gateway: &Gateway) -> Result<()> {
