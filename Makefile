@@ -48,7 +48,7 @@ FUZZ_TARGETS := $(basename $(notdir $(wildcard tests/fuzz/src/bin/*.rs)))
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help build install image push image-cli push-cli lab test-istio samples run-istio envoy run check run-func-e demo run-built check-built tour-built test test-fast bless test-fleet $(FLEET_PARTS) test-fleet-pods test-fleet-argo argo-plugin argo-controller $(PARTS) test-matrix test-demo soak \
+.PHONY: help build install image push image-cli push-cli lab test-istio samples run-istio envoy run check run-func-e demo run-built check-built tour-built test test-fast bless test-fleet $(FLEET_PARTS) test-fleet-pods test-fleet-argo argo-plugin argo-controller flagger test-fleet-flagger $(PARTS) test-matrix test-demo soak \
   bench probes guardrail-table fuzz build-fuzz ci fmt clean toolchain
 
 help: ## print this list
@@ -271,6 +271,17 @@ $(FLEET)/bin/envoy-gateway: tests/fleet/gateway/go.mod tests/fleet/gateway/go.su
 	@command -v go >/dev/null || { echo 'make: Go is missing, which builds Envoy Gateway: install 1.26 or newer' >&2; exit 1; }
 	@mkdir -p $(@D)
 	cd tests/fleet/gateway && GOFLAGS=-mod=readonly GOTOOLCHAIN=local go build -buildvcs=false -ldflags='-s -w' -o '$(abspath $@)' github.com/envoyproxy/gateway/cmd/envoy-gateway
+
+flagger: target/flagger/flagger ## build Flagger
+target/flagger/flagger: tests/fleet/flagger/go.mod tests/fleet/flagger/go.sum
+	@command -v go >/dev/null || { echo 'make: Go is missing, which builds Flagger: install 1.26 or newer' >&2; exit 1; }
+	@mkdir -p $(@D)
+	cd tests/fleet/flagger && $(GO_STATIC) build -buildvcs=false -ldflags='-s -w' -o '$(abspath $@)' github.com/fluxcd/flagger/cmd/flagger
+	@cd tests/fleet/flagger && flagger=$$(go list -m -f '{{.Dir}}' github.com/fluxcd/flagger) && \
+	  cat "$$flagger/artifacts/flagger/crd.yaml" >'$(abspath $(@D))/crds.yaml'
+
+test-fleet-flagger: $(IMAGE_LAYOUT)/index.json $(LAB)/ready $(NEEDS_ENVOY) $(FLEET_BIN)/prometheus flagger ## Flagger with divvy: needs root
+	$(WITH_ENVOY) $(WITH_PROMETHEUS) $(TEST) --test pods -- flagger::
 
 # From Debian's package, which is only unpacked. Elsewhere install Prometheus and set PROMETHEUS_BIN to the
 # folder of prometheus and promtool.

@@ -93,9 +93,11 @@ impl SdkPlace {
             reason = "0 to 1,000,000"
         )]
         let mut position = (value * f64::from(POSITIONS)) as u64;
-        // The product may round up to the next position.
+        // The product is rounded, so it may be just above or below a whole number.
         if share_of(position) > value {
             position = position.saturating_sub(1);
+        } else if share_of(position.saturating_add(1)) <= value {
+            position = position.saturating_add(1);
         }
         Self {
             value,

@@ -143,11 +143,12 @@ fn headers_that_a_shipped_configuration_writes_are_removed_early() -> Result<()>
     let base = plugin_configurations(&root.join("istio/base/plugin.yaml"), &json!({}))?;
     let base = base.first().context("the base has a configuration")?;
     for file in yaml_files(&["istio"])? {
-        let mesh = file.parent().is_some_and(|folder| folder.ends_with("mesh"));
-        let (strip, base) = if mesh {
-            ("istio/overlays/mesh/strip.yaml", &json!({}))
-        } else {
-            ("istio/base/strip.yaml", base)
+        let is_in = |name: &str| file.parent().is_some_and(|folder| folder.ends_with(name));
+        let is_gateway = file.ends_with("divvy.yaml");
+        let (strip, base) = match (is_in("mesh"), is_in("mesh-baggage")) {
+            (true, _) => ("istio/overlays/mesh/strip.yaml", &json!({})),
+            (_, true) if !is_gateway => ("istio/overlays/mesh-baggage/strip.yaml", &json!({})),
+            _ => ("istio/base/strip.yaml", base),
         };
         for configuration in plugin_configurations(&file, base)? {
             check(strip, &configuration, &file)?;
@@ -156,7 +157,10 @@ fn headers_that_a_shipped_configuration_writes_are_removed_early() -> Result<()>
     let number = |strip: &str| checked.iter().filter(|checked| *checked == strip).count();
     ensure!(number("envoy/edge.yaml") > 15, "{checked:?}");
     ensure!(number("istio/base/strip.yaml") > 4, "{checked:?}");
-    ensure!(number("istio/overlays/mesh/strip.yaml") == 2, "{checked:?}");
+    for mesh in ["mesh", "mesh-baggage"] {
+        let strip = format!("istio/overlays/{mesh}/strip.yaml");
+        ensure!(number(&strip) == 2, "{checked:?}");
+    }
     Ok(())
 }
 

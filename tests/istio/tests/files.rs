@@ -36,11 +36,13 @@ pub async fn the_api_server_accepts_every_file(lab: &Lab) -> Result<()> {
             ensure!(built.contains("inject-ca-from: istio-system/divvy-admission"));
             continue;
         }
-        if folder.ends_with("argo") {
-            // Nor those of Argo; tests/fleet applies the folder.
+        // Nor those of Argo and Flagger; tests/fleet applies the folders.
+        let engines = [("argo", "kind: Rollout"), ("flagger", "kind: Canary")];
+        let engine = engines.iter().find(|(name, _)| folder.ends_with(name));
+        if let Some((_, kind)) = engine {
             let path = folder.display().to_string();
             let built = lab.cluster.run(&["kustomize", &path]).await?;
-            ensure!(built.contains("kind: Rollout"));
+            ensure!(built.contains(kind));
             continue;
         }
         let (flag, path) = match name {

@@ -139,8 +139,9 @@ pub(super) fn run(args: &EnvoyArgs) -> Result<()> {
             "divvy: {} does not exist here: an Envoy that starts without the filter answers 500; --wasm FILE names it",
             args.filter.wasm
         );
+    } else {
+        anstream::eprintln!("start it with: envoy -c {}", file.display());
     }
-    anstream::eprintln!("start it with: envoy -c {}", file.display());
     Ok(())
 }
 

@@ -11,7 +11,9 @@ use divvy_istio_tests::proxy::{Options, Proxy};
 use divvy_lab::upstream::{Behaviour, StatusCode};
 use serde_json::json;
 
-use engine::{Argo, Load};
+use engine::Argo;
+
+use crate::load::Load;
 
 /// A version whose share of failures is this.
 fn failing(percent: f64) -> Behaviour {

@@ -6,7 +6,9 @@ use divvy_istio_tests::pods::Pods;
 use divvy_istio_tests::{harness, namespace, trials};
 
 mod argo;
+mod flagger;
 mod lab;
+mod load;
 
 fn main() -> ExitCode {
     if let Err(error) = namespace::enter() {
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
                 argo::a_release_adds_users_step_by_step_and_fails_no_request,
                 argo::a_bad_build_is_withdrawn_and_the_next_one_starts_clean,
                 argo::a_proxy_without_the_weight_halts_the_release_until_the_repair,
+                flagger::flagger_promotes_a_good_build_and_no_build_without_traffic_or_with_errors,
             ]
         )
     })
