@@ -11,11 +11,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use divvy_fleet_tests::prometheus::Prometheus;
 use divvy_istio_tests::files::Edit;
-use divvy_istio_tests::free_ports;
 use divvy_istio_tests::harness::Common as _;
 use divvy_istio_tests::lab::Part;
 use divvy_istio_tests::pods::Pods;
 use divvy_istio_tests::shop::{Shop, served_by};
+use divvy_istio_tests::{PATIENCE, free_ports};
 use divvy_lab::client::Http1;
 use divvy_lab::upstream::{Behaviour, StatusCode};
 use divvy_lab::{eventually, workspace_root};
@@ -149,6 +149,15 @@ impl<'a> Flagger<'a> {
         Ok(messages.collect::<Vec<_>>().join("\n"))
     }
 
+    /// Waits until a build serves all users: the gateway receives new routes a moment later.
+    async fn serves_all(&self, build: &str) -> Result<()> {
+        eventually("one build for all users", PATIENCE, async || {
+            let users = self.users().await.ok()?;
+            users.keys().eq([build]).then_some(())
+        })
+        .await
+    }
+
     /// The number of 200 users whom each build serves.
     async fn users(&self) -> Result<BTreeMap<String, u32>> {
         let client = self.shop.client();
@@ -180,8 +189,7 @@ pub async fn flagger_promotes_a_good_build_and_no_build_without_traffic_or_with_
     // 20 % of 200 users, with four standard deviations.
     ensure!((18..=62).contains(&on_v2), "{users:?}");
     flagger.phase("Succeeded").await?;
-    flagger.shop.until_version("v2", &[]).await?;
-    ensure!(flagger.users().await?.len() == 1);
+    flagger.serves_all("v2").await?;
     let codes = load.stop().await;
     ensure!(
         codes.len() == 1 && codes.get(&200).is_some_and(|count| *count > 500),
@@ -198,7 +206,7 @@ pub async fn flagger_promotes_a_good_build_and_no_build_without_traffic_or_with_
     flagger.release("v3", "Failed").await?;
     let events = flagger.events().await?;
     ensure!(events.contains("divvy-requests"), "{events}");
-    ensure!(flagger.users().await?.keys().eq(["v2"]));
+    flagger.serves_all("v2").await?;
 
     // Errors.
     pods.behave(
@@ -213,7 +221,7 @@ pub async fn flagger_promotes_a_good_build_and_no_build_without_traffic_or_with_
     flagger.release("v4", "Failed").await?;
     let codes = load.stop().await;
     ensure!(codes.contains_key(&500), "{codes:?}");
-    ensure!(flagger.users().await?.keys().eq(["v2"]));
+    flagger.serves_all("v2").await?;
     println!("requests during the release with errors: {codes:?}");
     Ok(())
 }
