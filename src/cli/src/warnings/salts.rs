@@ -12,7 +12,8 @@ pub(super) fn find(policy: &Policy, raw: &Value, found: &mut Vec<Warning>) {
     let mut before: Vec<(&str, &str, Option<&Key>, Option<&Value>)> = Vec::new();
     for ((path, rollout), compiled) in each(raw, "", "rollouts").iter().zip(&policy.rollouts) {
         let draws = compiled.strategy.behaviour().needed_identity().is_some() && compiled.enabled;
-        if !draws {
+        // The hash of another system does not read the salt.
+        if !draws || rollout.get("hash").is_some() {
             continue;
         }
         let name = text(rollout, "name");

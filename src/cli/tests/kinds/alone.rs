@@ -199,7 +199,19 @@ pub fn examples() -> Vec<Example> {
                 all["rollouts"][1]["salt"] = json!("s");
                 all
             }],
-            vec![many(2, false)],
+            vec![many(2, false), {
+                let mut all = many(2, false);
+                for rollout in 0..2 {
+                    let flag = format!("flag-{rollout}");
+                    let hash = json!({"launchDarkly": {"flag": flag, "salt": "x"}});
+                    let canary = json!({"canary": {"version": "v2", "weight": 5}});
+                    let one = all["rollouts"][rollout].as_object_mut().unwrap();
+                    one.insert("salt".to_owned(), json!("s"));
+                    one.insert("hash".to_owned(), hash);
+                    one.insert("strategy".to_owned(), canary);
+                }
+                all
+            }],
         ),
         (
             Kind::NoEffect,
