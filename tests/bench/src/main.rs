@@ -13,7 +13,7 @@ use divvy_bench::report::{Report, Run};
 use divvy_bench::rounds::{self, Plan};
 use divvy_bench::stage::Stage;
 use divvy_bench::statistics::{Rounds, estimate, rows};
-use divvy_bench::variants::{FLOOR, FULL, NATIVE, UNIT, Variant, all};
+use divvy_bench::variants::{FLOOR, FULL, NATIVE, UNIT, Variant, all, of_other_build};
 use divvy_bench::{document, plot, starts};
 use divvy_lab::workspace_root;
 
@@ -39,7 +39,10 @@ async fn bench() -> Result<()> {
         warm_up: number("BENCH_WARM_UP", 40)?,
         requests: number("BENCH_REQUESTS", 1_920)?,
     };
-    let variants = wanted(all());
+    let mut variants = wanted(all());
+    if let Some(module) = path("BENCH_OTHER") {
+        variants.extend(of_other_build(&variants, module.leak()));
+    }
     let stage = Stage::start(&variants).await?;
     check(&stage, &variants).await?;
     progress(&format!(

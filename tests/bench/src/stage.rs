@@ -124,6 +124,9 @@ fn filter(variant: &Variant) -> Result<Option<Value>> {
             workspace_root().join("target/divvy.wasm"),
             configuration.to_string(),
         ),
+        Filter::OtherBuild(module, configuration) => {
+            (module.to_path_buf(), configuration.to_string())
+        }
     };
     ensure!(
         module.exists(),

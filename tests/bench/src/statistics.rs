@@ -157,6 +157,8 @@ pub struct Row {
     pub goals: Vec<(Goal, Estimate, Verdict)>,
     /// Ratio to the hand-written twin, and the twin's ratio to the empty SDK filter.
     pub by_hand: Option<(Estimate, Estimate)>,
+    /// Ratio to the extended variant, or of another build to this one.
+    pub times_beyond: Estimate,
     /// Difference to the extended variant, mostly the full path, in microseconds.
     pub added: Estimate,
     /// The same as a ratio to the empty SDK filter.
@@ -191,6 +193,7 @@ pub fn rows(rounds: &Rounds, variants: &[Variant]) -> Vec<Row> {
             goals: judged.collect(),
             cost: estimate(&rounds.costs(variant)),
             ratio: against(variant, UNIT),
+            times_beyond: against(variant, variant.beyond),
             added: estimate(&added),
             added_ratio: estimate(&in_units),
             variant: variant.clone(),

@@ -17,7 +17,8 @@ impl Report {
                 "id": row.variant.id, "name": row.variant.name,
                 "group": format!("{:?}", row.variant.group),
                 "microseconds": interval(&row.cost), "ratio": interval(&row.ratio),
-                "beyond": row.variant.beyond, "added_microseconds": interval(&row.added), "goals": goals.collect::<Value>(),
+                "beyond": row.variant.beyond, "added_microseconds": interval(&row.added),
+                "times_beyond": interval(&row.times_beyond), "goals": goals.collect::<Value>(),
                 "by_hand": row.variant.by_hand, "times_by_hand": row.by_hand.as_ref().map(|(times, _)| interval(times)),
             })
         });

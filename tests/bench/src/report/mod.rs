@@ -75,7 +75,30 @@ impl Report {
             page += &table;
             page.push('\n');
         }
-        page
+        page + &self.other_build()
+    }
+
+    /// The paths with another build; empty if there is none.
+    fn other_build(&self) -> String {
+        let mut lines = String::new();
+        for row in self.of(Group::OtherBuild) {
+            let Estimate { low, median, high } = row.times_beyond;
+            writeln!(
+                lines,
+                "| {} | {} | {} | {median:.2} ({low:.2}–{high:.2}) |",
+                row.variant.name,
+                figures(row),
+                by_hand(row)
+            )
+            .unwrap_or_default();
+        }
+        if lines.is_empty() {
+            return lines;
+        }
+        format!(
+            "## Another build\n\n| path | µs | ratio | 95 % | by hand | times that | times this build |\n\
+             |---|--:|--:|--:|--:|--:|--:|\n{lines}"
+        )
     }
 
     fn run(&self) -> String {

@@ -4,6 +4,8 @@ mod divvy;
 mod features;
 mod others;
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use crate::check::Expect;
@@ -30,6 +32,8 @@ pub enum Group {
     Path,
     /// Additions to divvy's full path.
     Feature,
+    /// divvy's paths with another build of it.
+    OtherBuild,
 }
 
 /// Goal: a maximum ratio to the cost of another variant.
@@ -52,6 +56,8 @@ pub enum Filter {
     SlimProbe(&'static str),
     /// divvy with this configuration.
     Divvy(Value),
+    /// Another build of divvy with this configuration.
+    OtherBuild(&'static Path, Value),
     /// A filter of Envoy.
     Own(Value),
 }
@@ -127,6 +133,25 @@ pub fn all() -> Vec<Variant> {
     all.extend(divvy::all());
     all.extend(features::all());
     all
+}
+
+/// divvy's paths among `variants`, with the build of divvy in `module`.
+#[must_use]
+pub fn of_other_build(variants: &[Variant], module: &'static Path) -> Vec<Variant> {
+    let other = |variant: &Variant| {
+        let Filter::Divvy(configuration) = &variant.filter else {
+            return None;
+        };
+        (variant.group == Group::Path).then(|| Variant {
+            id: format!("other_{}", variant.id).leak(),
+            group: Group::OtherBuild,
+            beyond: variant.id,
+            goals: Vec::new(),
+            filter: Filter::OtherBuild(module, configuration.clone()),
+            ..variant.clone()
+        })
+    };
+    variants.iter().filter_map(other).collect()
 }
 
 #[cfg(test)]
