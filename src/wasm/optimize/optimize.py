@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Optimizes a WebAssembly module with Binaryen: python3 optimize.py IN.wasm OUT.wasm
 
-Binaryen makes the filter 7 % smaller and 2 % faster than LLVM alone. The Python package index has
+Binaryen makes the filter 9 % smaller and 2 % faster than LLVM alone. The Python package index has
 its library as wheels (package icpp-binaryen), pinned by binaryen.txt beside this script; the library
 is kept in target/binaryen. On a platform without a wheel, such as Linux on ARM, the module is copied
 as it is and a line says so: the filter works alike, and its bytes differ from a release.
@@ -24,6 +24,9 @@ MEMBERS = ("icpp_binaryen/lib/libbinaryen.so", "icpp_binaryen/lib/libbinaryen.dy
 # wasm-opt's -Os: level 2 for speed, level 1 for size.
 OPTIMIZE_LEVEL = 2
 SHRINK_LEVEL = 1
+# Before the others: functions that differ in constants become one. The filter is 1.6 % smaller, a
+# request takes 0.1 % more instructions.
+FIRST_PASS = b"merge-similar-functions"
 # What LLVM uses by default for wasm32; V8 has had all of them for years.
 FEATURES = (
     "BulkMemory",
@@ -71,6 +74,11 @@ def optimize(path, module):
     binaryen.BinaryenModuleRead.restype = ctypes.c_void_p
     binaryen.BinaryenModuleRead.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
     binaryen.BinaryenModuleSetFeatures.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+    binaryen.BinaryenModuleRunPasses.argtypes = [
+        ctypes.c_void_p,
+        ctypes.POINTER(ctypes.c_char_p),
+        ctypes.c_uint32,
+    ]
     binaryen.BinaryenModuleOptimize.argtypes = [ctypes.c_void_p]
     binaryen.BinaryenModuleAllocateAndWrite.restype = Written
     binaryen.BinaryenModuleAllocateAndWrite.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
@@ -84,6 +92,7 @@ def optimize(path, module):
     binaryen.BinaryenSetShrinkLevel(SHRINK_LEVEL)
     read = binaryen.BinaryenModuleRead(module, len(module))
     binaryen.BinaryenModuleSetFeatures(read, features)
+    binaryen.BinaryenModuleRunPasses(read, (ctypes.c_char_p * 1)(FIRST_PASS), 1)
     binaryen.BinaryenModuleOptimize(read)
     written = binaryen.BinaryenModuleAllocateAndWrite(read, None)
     return ctypes.string_at(written.binary, written.size)
