@@ -27,8 +27,9 @@ pub mod source;
 pub mod top;
 pub mod warnings;
 
-use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::{fs, io};
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -82,6 +83,11 @@ pub enum Verb {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Writes the manual pages of all commands to a folder
+    Man {
+        /// The folder; it is created if it does not exist
+        folder: PathBuf,
+    },
 }
 
 /// Runs the command line. Exit code: 0 without findings, 1 with findings, 2 if the command
@@ -127,6 +133,11 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Verb::Admission(args) => admission::run(args, cli.output),
         Verb::Completions { shell } => {
             clap_complete::generate(*shell, &mut Cli::command(), "divvy", &mut io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Man { folder } => {
+            fs::create_dir_all(folder)?;
+            clap_mangen::generate_to(Cli::command(), folder)?;
             Ok(ExitCode::SUCCESS)
         }
     }

@@ -78,6 +78,20 @@ fn help_and_completions_of_every_shell_list_every_verb() {
 }
 
 #[test]
+fn every_verb_has_a_manual_page() {
+    let scratch = tempfile::tempdir().unwrap();
+    let folder = scratch.path().join("man1");
+    let output = divvy(&["man", folder.to_str().unwrap()]);
+    assert!(output.status.success());
+    for verb in VERBS {
+        let page = std::fs::read_to_string(folder.join(format!("divvy-{verb}.1"))).unwrap();
+        assert!(page.contains(".SH SYNOPSIS"), "{verb}: {page}");
+    }
+    let main = std::fs::read_to_string(folder.join("divvy.1")).unwrap();
+    assert!(main.contains("divvy\\-check(1)"), "{main}");
+}
+
+#[test]
 fn every_verb_prints_json() {
     let file = "envoy/divvy.yaml";
     for args in [
