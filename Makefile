@@ -45,6 +45,8 @@ PARTS := test-format test-lints test-lints-wasm test-lints-fuzz test-unit test-c
 CARGO_FUZZ := target/fuzz/cargo-fuzz-$(CARGO_FUZZ_VERSION)/bin/cargo-fuzz
 FUZZ_TARGETS := $(basename $(notdir $(wildcard tests/fuzz/src/bin/*.rs)))
 
+include .ci/release/release.mk
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -97,20 +99,15 @@ toolchain:
 image: $(IMAGE_LAYOUT)/index.json ## build an OCI image of the filter: target/image; prints its digest
 	@sed 's/.*"digest":"\([^"]*\)".*/\1/' $<
 
-$(IMAGE_LAYOUT)/index.json: $(WASM) istio/image.py LICENSE Cargo.toml
-	@python3 istio/image.py $(WASM) LICENSE '$(VERSION)' $(@D) >/dev/null
+$(IMAGE_LAYOUT)/index.json: $(WASM) istio/image.py LICENSE istio/THIRD-PARTY.txt Cargo.toml
+	@python3 istio/image.py $(WASM) LICENSE istio/THIRD-PARTY.txt '$(VERSION)' $(@D) >/dev/null
 
 push: $(IMAGE_LAYOUT)/index.json $(LAB_BIN)/crane ## push the image: make push IMAGE=host/repository:tag
 	@[ -n '$(IMAGE)' ] || { echo 'make: IMAGE is missing: make push IMAGE=host/repository:tag' >&2; exit 1; }
 	@$(LAB_BIN)/crane push $(IMAGE_LAYOUT) '$(IMAGE)'
 
-# Static, so that it is the only program in its image. Needs libc.a: libc6-dev on Debian, glibc-static on Fedora.
-STATIC_TARGET := $(shell uname -m)-unknown-linux-gnu
-
-image-cli: toolchain ## build an OCI image of the command line: target/image-cli (on Linux)
-	cargo build $(LOCKED) --package divvy-cli --release --target $(STATIC_TARGET) \
-	  --config 'target.$(STATIC_TARGET).rustflags = ["-Ctarget-feature=+crt-static"]'
-	@python3 istio/image.py --command $(CARGO_TARGET)/$(STATIC_TARGET)/release/divvy LICENSE '$(VERSION)' target/image-cli
+image-cli: static-cli ## build an OCI image of the command line: target/image-cli (on Linux)
+	@python3 istio/image.py --command $(STATIC_CLI) LICENSE src/cli/THIRD-PARTY.txt '$(VERSION)' target/image-cli
 
 push-cli: image-cli $(LAB_BIN)/crane ## push that image: make push-cli IMAGE=host/repository:tag
 	@[ -n '$(IMAGE)' ] || { echo 'make: IMAGE is missing: make push-cli IMAGE=host/repository:tag' >&2; exit 1; }

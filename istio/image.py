@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes an OCI image layout with the filter in it: image.py FILTER LICENSE VERSION FOLDER
+"""Writes an OCI image layout with the filter in it: image.py FILTER LICENSE NOTICES VERSION FOLDER
 
 With --command before them, the first file is the command line, which runs when the image does.
 
@@ -87,10 +87,11 @@ def command_image(content):
 def main():
     arguments = sys.argv[1:]
     is_command = arguments[0] == "--command"
-    program, license_file, version, folder = arguments[is_command:]
+    program, license_file, notices, version, folder = arguments[is_command:]
     image_of = command_image if is_command else filter_image
     files, about, config = image_of(pathlib.Path(program).read_bytes())
     files.append(("LICENSE", 0o644, pathlib.Path(license_file).read_bytes()))
+    files.append(("THIRD-PARTY", 0o644, pathlib.Path(notices).read_bytes()))
     annotations = {
         "org.opencontainers.image.title": "divvy",
         "org.opencontainers.image.description": about,

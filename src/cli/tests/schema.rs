@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use divvy::config::{self, ErrorKind};
 use divvy_cli::schema::{refinements, schema};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -28,6 +28,100 @@ fn the_committed_copy_equals_the_schema() {
         "envoy/divvy.schema.json differs from divvy schema: \
          make bless"
     );
+}
+
+/// The schema of the chart's values: those of the chart, and the schema of a configuration.
+fn values() -> Value {
+    let mut schema = schema();
+    let configuration = schema["$ref"].take();
+    let text = |says: &str| json!({"type": "string", "description": says});
+    let one_of = |words: &[&str], says: &str| json!({"enum": words, "description": says});
+    let object = |properties: Value, says: &str| json!({"type": "object", "additionalProperties": false, "properties": properties, "description": says});
+    let texts = json!({"type": "object", "additionalProperties": {"type": "string"}});
+    let switch = json!({"type": "boolean"});
+    let image = object(
+        json!({
+            "name": text("Registry and repository, without a tag."),
+            "digest": {"type": "string", "pattern": "^(sha256:[0-9a-f]{64})?$", "description": "Digest of the image."},
+            "pullPolicy": one_of(&["IfNotPresent", "Always"], "When a proxy pulls the image."),
+            "pullSecret": text("Name of a Secret for the registry."),
+        }),
+        "The image of the filter, by digest.",
+    );
+    let telemetry = object(
+        json!({"enabled": switch, "logProvider": text("Name of the access log provider in the mesh configuration.")}),
+        "The access log and the trace tag with the decision.",
+    );
+    let routes = object(
+        json!({
+            "enabled": switch,
+            "gateway": text("The Gateway object that clients use, as NAME or NAMESPACE/NAME."),
+            "namespace": text("Namespace of the services and their routes."),
+            "services": texts,
+        }),
+        "VirtualServices and DestinationRules for rollouts with targets.",
+    );
+    let own = json!({
+        "image": image,
+        "at": one_of(&["gateway", "callers", "service"], "Where divvy runs."),
+        "selector": texts,
+        "name": text("Name of the plugin, under which divvy stores its state."),
+        "failStrategy": one_of(&["", "FAIL_OPEN", "FAIL_CLOSE", "FAIL_RELOAD"], "What happens without the filter."),
+        "env": {"type": "array", "items": {"type": "object"}, "description": "Environment of the filter's VM."},
+        "telemetry": telemetry,
+        "routes": routes,
+        "configuration": {"$ref": configuration},
+        // Helm adds it to the values of a chart that is a part of another one.
+        "global": {"type": "object"},
+    });
+    json!({
+        "$schema": schema["$schema"].take(),
+        "$defs": schema["$defs"].take(),
+        "title": "Values of the chart of divvy",
+        "type": "object",
+        "required": ["image", "at", "configuration"],
+        "additionalProperties": false,
+        "properties": own,
+    })
+}
+
+#[test]
+fn the_chart_has_the_schema_of_a_configuration_and_the_version_of_the_package() {
+    let chart = root().join("istio/chart");
+    let now = serde_json::to_string_pretty(&values()).unwrap() + "\n";
+    let path = chart.join("values.schema.json");
+    if std::env::var_os("DIVVY_BLESS").is_some() {
+        fs::write(&path, &now).unwrap();
+    }
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == now,
+        "istio/chart/values.schema.json differs from divvy schema: make bless"
+    );
+    let about = fs::read_to_string(chart.join("Chart.yaml")).unwrap();
+    let version = env!("CARGO_PKG_VERSION");
+    assert!(about.contains(&format!("\nversion: {version}\n")));
+    assert!(about.contains(&format!("\nappVersion: \"{version}\"\n")));
+}
+
+#[test]
+fn the_schema_of_the_chart_refuses_what_divvy_refuses() {
+    let validator = jsonschema::draft202012::new(&values()).unwrap();
+    let mut good = json!({
+        "image": {"digest": format!("sha256:{:064}", 0)}, "at": "gateway", "configuration": {"rollouts": []},
+    });
+    assert!(validator.is_valid(&good));
+    for (place, wrong) in [
+        ("/image", json!({"tag": "0.1.0"})),
+        ("/image", json!({"digest": "sha256:1"})),
+        ("/at", json!("sidecar")),
+        ("/configuration", json!({"rolouts": []})),
+        ("/configuration", json!({"rollouts": [{"name": "a"}]})),
+    ] {
+        let old = std::mem::replace(good.pointer_mut(place).unwrap(), wrong);
+        assert!(!validator.is_valid(&good), "{good}");
+        *good.pointer_mut(place).unwrap() = old;
+    }
 }
 
 #[test]

@@ -13,9 +13,14 @@ use serde_json::{Map, Value, json};
 
 /// The pages, as paths from the root of the repository.
 fn documents() -> Result<Vec<String>> {
-    let mut found: Vec<_> = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]
-        .map(str::to_owned)
-        .into();
+    let top = [
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "RELEASING.md",
+        "SECURITY.md",
+    ];
+    let mut found: Vec<_> = top.map(str::to_owned).into();
     let mut folders = Vec::from(["envoy", "istio"].map(str::to_owned));
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(workspace_root().join(&folder))? {

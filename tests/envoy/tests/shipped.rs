@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::setup::{Edge, PATIENCE, all_users_get, configuration, rollout};
 
-/// The YAML files below these folders.
+/// The YAML files below these folders, without the templates of a chart.
 fn yaml_files(folders: &[&str]) -> Result<Vec<PathBuf>> {
     let mut folders: Vec<_> = folders
         .iter()
@@ -24,7 +24,9 @@ fn yaml_files(folders: &[&str]) -> Result<Vec<PathBuf>> {
         for entry in fs::read_dir(folder)? {
             let path = entry?.path();
             if path.is_dir() {
-                folders.push(path);
+                if !path.ends_with("istio/chart") {
+                    folders.push(path);
+                }
             } else if path
                 .extension()
                 .is_some_and(|extension| extension == "yaml")

@@ -49,7 +49,7 @@ pub fn stat_tags() -> Result<Vec<String>> {
     Ok(serde_json::from_value(tags)?)
 }
 
-/// All YAML files below `istio/`, as paths relative to it.
+/// All YAML files below `istio/`, as paths relative to it. The chart has templates, which Helm applies.
 pub fn shipped() -> Result<Vec<PathBuf>> {
     let root = divvy_lab::workspace_root().join("istio");
     let mut found = Vec::new();
@@ -62,7 +62,9 @@ fn walk(root: &Path, folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
-            walk(root, &path, found)?;
+            if path != root.join("chart") {
+                walk(root, &path, found)?;
+            }
         } else if path
             .extension()
             .is_some_and(|extension| extension == "yaml")

@@ -155,7 +155,8 @@ pub async fn the_image_is_reproducible(lab: &Lab) -> Result<()> {
         let folder = lab.dir().join(folder);
         let output = Command::new("python3")
             .current_dir(&root)
-            .args(["istio/image.py", "target/divvy.wasm", "LICENSE", "0.1.0"])
+            .args(["istio/image.py", "target/divvy.wasm", "LICENSE"])
+            .args(["istio/THIRD-PARTY.txt", "0.1.0"])
             .arg(&folder)
             // Neither may have an effect.
             .env("TZ", "Pacific/Apia")
