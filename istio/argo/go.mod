@@ -5,6 +5,7 @@ go 1.26.1
 require (
 	github.com/argoproj/argo-rollouts v1.10.1
 	github.com/hashicorp/go-plugin v1.7.0
+	github.com/itchyny/gojq v0.12.17
 	go.yaml.in/yaml/v3 v3.0.4
 	k8s.io/apimachinery v0.34.5
 	k8s.io/client-go v0.34.5
@@ -25,6 +26,7 @@ require (
 	github.com/google/gnostic-models v0.7.0 // indirect
 	github.com/hashicorp/go-hclog v1.6.3 // indirect
 	github.com/hashicorp/yamux v0.1.2 // indirect
+	github.com/itchyny/timefmt-go v0.1.6 // indirect
 	github.com/josharian/intern v1.0.0 // indirect
 	github.com/json-iterator/go v1.1.12 // indirect
 	github.com/mailru/easyjson v0.7.7 // indirect

@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/util/retry"
 )
@@ -40,9 +41,13 @@ func (r *router) InitPlugin() types.RpcError {
 	if err != nil {
 		return failure(err)
 	}
+	return failure(r.connect(config))
+}
+
+func (r *router) connect(config *rest.Config) (err error) {
 	r.waiting = map[string]string{}
 	r.client, err = dynamic.NewForConfig(config)
-	return failure(err)
+	return err
 }
 
 func failure(err error) types.RpcError {
