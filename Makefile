@@ -36,6 +36,7 @@ FLEET := target/fleet
 FLEET_BIN := $(or $(PROMETHEUS_BIN),$(FLEET)/bin)
 WITH_PROMETHEUS = PROMETHEUS_BIN='$(abspath $(FLEET_BIN))'
 ARGO := target/argo
+ARGO_FLAGS := -trimpath -buildvcs=false -ldflags='-s -w -buildid='
 GO_STATIC := GOFLAGS=-mod=readonly GOTOOLCHAIN=local CGO_ENABLED=0 go
 FLEET_PARTS := test-fleet-rules test-fleet-dashboard test-fleet-live test-fleet-gateway
 
@@ -50,8 +51,8 @@ include .ci/release/release.mk
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help build install image push image-cli push-cli lab test-istio samples run-istio envoy run check run-func-e demo run-built check-built tour-built test test-fast bless test-fleet $(FLEET_PARTS) test-fleet-pods test-fleet-argo argo-plugin argo-controller flagger test-fleet-flagger $(PARTS) test-matrix test-demo soak \
-  bench probes guardrail-table fuzz build-fuzz ci fmt clean toolchain
+.PHONY: help build install image push image-cli push-cli lab test-istio samples run-istio envoy run check run-func-e demo run-built check-built tour-built test test-fast bless test-fleet $(FLEET_PARTS) test-fleet-pods test-fleet-argo argo-plugin test-argo-plugin argo-controller flagger test-fleet-flagger $(PARTS) test-matrix test-demo soak \
+  bench probes guardrail-table fuzz build-fuzz ci ci-full fmt clean toolchain
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -240,15 +241,28 @@ test-fleet-dashboard: ## decode the dashboard with Grafana's types: needs Go
 test-fleet-live: $(WASM) $(NEEDS_ENVOY) $(FLEET_BIN)/prometheus ## alerts, dashboard and divvy top on real proxies
 	$(WITH_ENVOY) $(WITH_PROMETHEUS) $(TEST) --test fleet -- live:: top::
 
-test-fleet-pods: $(IMAGE_LAYOUT)/index.json $(LAB)/ready $(NEEDS_ENVOY) ## the lab with pods itself: needs root
-	$(WITH_ENVOY) $(TEST) --test pods -- lab::
+test-fleet-pods: $(IMAGE_LAYOUT)/index.json $(LAB)/ready $(NEEDS_ENVOY) $(FLEET)/bin/kubelet ## the lab with pods itself, and divvy top --selector: needs root
+	$(WITH_ENVOY) $(TEST) --test pods -- --skip argo:: --skip flagger::
+
+# Serves port-forwards of the simulated node.
+$(FLEET)/bin/kubelet: $(wildcard tests/fleet/kubelet/*)
+	@mkdir -p $(@D)
+	cd tests/fleet/kubelet && test -z "$$(gofmt -l .)" && $(GO_STATIC) vet . && \
+	  $(GO_STATIC) build -buildvcs=false -ldflags='-s -w' -o '$(abspath $@)' .
 
 # A static program: Argo's controller starts it in an image without libraries. The same source gives the same sha256.
 argo-plugin: ## test and build the plugin for Argo Rollouts; prints its sha256
 	@command -v go >/dev/null || { echo 'make: Go is missing, which builds the plugin: install 1.26 or newer' >&2; exit 1; }
 	cd istio/argo && test -z "$$(gofmt -l .)" && $(GO_STATIC) vet . && $(GO_STATIC) test . && \
-	  $(GO_STATIC) build -trimpath -buildvcs=false -ldflags='-s -w -buildid=' -o '$(abspath $(ARGO))/divvy-argo' .
+	  $(GO_STATIC) build $(ARGO_FLAGS) -o '$(abspath $(ARGO))/divvy-argo' .
 	@cd $(ARGO) && sha256sum divvy-argo
+
+# Neither the folder nor the build cache is part of the result.
+test-argo-plugin: argo-plugin ## build the plugin again in another folder without a cache, and compare
+	@rm -rf $(ARGO)/again && mkdir -p $(ARGO)/again && cp -R istio/argo $(ARGO)/again/source
+	cd $(ARGO)/again/source && GOCACHE='$(abspath $(ARGO))/again/cache' $(GO_STATIC) build $(ARGO_FLAGS) -o ../divvy-argo .
+	cmp $(ARGO)/divvy-argo $(ARGO)/again/divvy-argo
+	@rm -rf $(ARGO)/again
 
 # The controller of Argo Rollouts, for the tests.
 argo-controller: $(ARGO)/rollouts-controller
@@ -258,7 +272,16 @@ $(ARGO)/rollouts-controller: tests/fleet/argo/go.mod tests/fleet/argo/go.sum
 	@cd tests/fleet/argo && argo=$$(go list -m -f '{{.Dir}}' github.com/argoproj/argo-rollouts) && \
 	  awk 'FNR == 1 { print "---" } { print }' "$$argo"/manifests/crds/*-crd.yaml >'$(abspath $(@D))/crds.yaml'
 
-test-fleet-argo: $(IMAGE_LAYOUT)/index.json $(LAB)/ready $(NEEDS_ENVOY) $(FLEET_BIN)/prometheus argo-controller argo-plugin ## Argo Rollouts with the plugin: needs root
+# The rights of its controller, and the kind of Envoy Gateway that the plugin knows.
+$(ARGO)/role.yaml: tests/fleet/argo/go.mod
+	@mkdir -p $(@D)
+	@cd tests/fleet/argo && cat "$$(go list -m -f '{{.Dir}}' github.com/argoproj/argo-rollouts)/manifests/role/argo-rollouts-clusterrole.yaml" >'$(abspath $@)'
+$(ARGO)/gateway-crds.yaml: tests/fleet/gateway/go.mod
+	@mkdir -p $(@D)
+	@cd tests/fleet/gateway && cat "$$(go list -m -f '{{.Dir}}' github.com/envoyproxy/gateway)/charts/gateway-helm/charts/crds/crds/generated/gateway.envoyproxy.io_envoyextensionpolicies.yaml" >'$(abspath $@)'
+
+test-fleet-argo: $(IMAGE_LAYOUT)/index.json $(LAB)/ready $(NEEDS_ENVOY) $(FLEET_BIN)/prometheus argo-controller argo-plugin $(ARGO)/role.yaml $(ARGO)/gateway-crds.yaml ## Argo Rollouts with the plugin: needs root
+	cd istio/argo && $(GO_STATIC) test -c -o '$(abspath $(ARGO))/divvy-argo.test' .
 	$(WITH_ENVOY) $(WITH_PROMETHEUS) $(TEST) --test pods -- argo::
 
 test-fleet-gateway: $(IMAGE_LAYOUT)/index.json $(LAB_BIN)/crane $(NEEDS_ENVOY) $(FLEET)/bin/envoy-gateway ## envoy/gateway on a real Envoy Gateway: needs root
@@ -290,7 +313,8 @@ $(FLEET)/bin/prometheus:
 	@mv $(FLEET)/package/usr/bin/promtool $(FLEET)/package/usr/bin/prometheus $(@D)/
 	@rm -rf $(FLEET)/package
 
-run-istio: $(IMAGE_LAYOUT)/index.json $(LAB)/ready $(NEEDS_ENVOY) ## start the shop on a real Istio, for kubectl; Ctrl-C stops it
+# In a network namespace, which needs root or a kernel that allows user namespaces.
+run-istio: $(IMAGE_LAYOUT)/index.json $(LAB)/ready $(NEEDS_ENVOY) ## start the shop on a real Istio with pods, for kubectl; Ctrl-C stops it
 	cargo build $(LOCKED) --package divvy-istio-tests
 	@exec env $(WITH_ENVOY) $(CARGO_TARGET)/debug/divvy-istio-demo
 
@@ -347,7 +371,12 @@ $(CARGO_FUZZ): | toolchain
 	cargo install --locked --root '$(patsubst %/bin/,%,$(dir $@))' --version $(CARGO_FUZZ_VERSION) cargo-fuzz
 
 ci: ## everything that has to pass before a change lands
-	@.ci/parts build test-demo test-demo-$(OLDEST) $(PARTS) test-istio samples test-envoy-$(OLDEST) fuzz
+	@.ci/parts build test-demo test-demo-$(OLDEST) $(PARTS) test-istio $$(.ci/fleet) samples test-envoy-$(OLDEST) fuzz
+
+# With SOAK=1 also the long versions of the tests.
+ci-full: ## what ci leaves out: all of the fleet, the other versions of Envoy: about an hour, needs root
+	@.ci/parts $(FLEET_PARTS) test-fleet-pods test-fleet-argo test-argo-plugin test-fleet-flagger \
+	  $(patsubst %,test-envoy-%,$(filter-out $(OLDEST) $(ENVOY_VERSION),$(MATRIX))) $(if $(SOAK),soak)
 
 fmt: toolchain ## format all code
 	cargo fmt --all

@@ -78,7 +78,7 @@ apiVersion: gateway.envoyproxy.io/v1alpha1
 spec:
   targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: shop}]
   wasm:
-    - {name: other, code: {type: Image, image: {url: "registry.example.com/other:1"}}}
+    - {name: other, failOpen: false, code: {type: Image, image: {url: "registry.example.com/other:1"}}}
     - name: divvy
       failOpen: true
       code: {type: Image, image: {url: "registry.example.com/divvy:1"}}

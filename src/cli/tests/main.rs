@@ -9,6 +9,7 @@ mod explain;
 mod forms;
 mod growing;
 mod help;
+mod hostile_top;
 mod init;
 mod inputs;
 mod kinds;

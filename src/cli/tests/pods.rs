@@ -1,5 +1,5 @@
-//! `divvy top --selector`: kubectl is started, and its port-forwards are used. The program is a stand-in for kubectl,
-//! because no test cluster has a kubelet that forwards ports; it prints what kubectl prints.
+//! `divvy top --selector`: kubectl is started, and its port-forwards are used. The program is a stand-in for kubectl
+//! that prints what kubectl prints; `make test-fleet-pods` has the real one.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;

@@ -17,6 +17,7 @@ const KINDS: &str = "gateways.networking.istio.io,virtualservices,destinationrul
 
 /// Access to the API server.
 pub struct Cluster {
+    port: u16,
     kubeconfig: PathBuf,
     cache: PathBuf,
 }
@@ -30,23 +31,28 @@ pub(crate) fn token() -> Result<String> {
 
 impl Cluster {
     pub(crate) fn new(dir: &Path, port: u16, token: &str) -> Result<Cluster> {
-        let kubeconfig = dir.join("kubeconfig");
-        fs::write(
-            &kubeconfig,
-            serde_json::to_vec_pretty(&serde_json::json!({
-                "apiVersion": "v1", "kind": "Config", "current-context": "lab",
-                "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "admin"}}],
-                "users": [{"name": "admin", "user": {"token": token}}],
-                "clusters": [{"name": "lab", "cluster": {
-                    "server": format!("https://127.0.0.1:{port}"),
-                    "insecure-skip-tls-verify": true,
-                }}],
-            }))?,
-        )?;
-        Ok(Cluster {
-            kubeconfig,
+        let cluster = Cluster {
+            port,
+            kubeconfig: dir.join("kubeconfig"),
             cache: dir.join("kubectl"),
-        })
+        };
+        fs::write(&cluster.kubeconfig, cluster.kubeconfig_with(token))?;
+        Ok(cluster)
+    }
+
+    /// The text of a kubeconfig with another bearer token, such as that of a service account.
+    #[must_use]
+    pub fn kubeconfig_with(&self, token: &str) -> String {
+        let config = serde_json::json!({
+            "apiVersion": "v1", "kind": "Config", "current-context": "lab",
+            "contexts": [{"name": "lab", "context": {"cluster": "lab", "user": "user"}}],
+            "users": [{"name": "user", "user": {"token": token}}],
+            "clusters": [{"name": "lab", "cluster": {
+                "server": format!("https://127.0.0.1:{}", self.port),
+                "insecure-skip-tls-verify": true,
+            }}],
+        });
+        config.to_string()
     }
 
     /// The file for `KUBECONFIG`.

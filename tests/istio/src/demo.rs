@@ -1,20 +1,27 @@
-//! `make run-istio`: the shop on a real Istio, to try with kubectl; Ctrl-C or SIGTERM ends it.
+//! `make run-istio`: the shop on a real Istio with pods, to try with kubectl; Ctrl-C or SIGTERM ends it.
 
 use std::process::ExitCode;
 
 use anyhow::Result;
+use divvy_istio_tests::harness::Common as _;
 use divvy_istio_tests::lab::{Lab, signalled};
-use divvy_istio_tests::programs;
+use divvy_istio_tests::pods::Pods;
 use divvy_istio_tests::shop::Shop;
+use divvy_istio_tests::{namespace, programs};
 use divvy_lab::workspace_root;
+use tokio::runtime::Runtime;
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    // Dropping the other future ends all processes.
-    let ending = tokio::select! {
-        ending = run() => ending,
-        signal = signalled() => signal,
-    };
+fn main() -> ExitCode {
+    let runtime = namespace::enter().and_then(|()| Ok(Runtime::new()?));
+    let ending = runtime.and_then(|runtime| {
+        runtime.block_on(async {
+            // Dropping the other future ends all processes.
+            tokio::select! {
+                ending = run() => ending,
+                signal = signalled() => signal,
+            }
+        })
+    });
     match ending {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -25,10 +32,15 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<()> {
-    println!("Starting an API server, istiod, a registry and a gateway …");
-    let lab = Lab::start().await?;
-    let shop = Shop::open(&lab, "overlays/edge").await?;
-    println!("{}", guide(&lab, &shop)?);
+    println!(
+        "Starting an API server with controllers, istiod, a registry and a gateway, in a network namespace …"
+    );
+    let pods = Pods::start().await?;
+    let shop = Shop::over_pods(&pods, "overlays/edge", &[]).await?;
+    pods.deploy_checkout().await?;
+    shop.until_version("v1", &[]).await?;
+    shop.until_version("v2", &[("x-canary", "true")]).await?;
+    println!("{}", guide(pods.lab(), &shop)?);
     let mut mark = 0;
     loop {
         tokio::select! {
@@ -48,6 +60,11 @@ fn guide(lab: &Lab, shop: &Shop<'_>) -> Result<String> {
     let (programs, files) = (programs.display(), shop.folder.display());
     let kubeconfig = lab.cluster.kubeconfig().display();
     let (shop_at, admin) = (shop.addr(), shop.proxy.admin_port);
+    let entry = namespace::entry();
+    let user = match entry.contains("--user") {
+        true => "",
+        false => "as root, ",
+    };
     let root = workspace_root();
     let plugin = root.join("istio/overlays/edge/divvy.yaml");
     let plugin = plugin.display();
@@ -56,9 +73,14 @@ fn guide(lab: &Lab, shop: &Shop<'_>) -> Result<String> {
     Ok(format!(
         "
 The shop is at http://{shop_at}, behind an Istio gateway with divvy: {plugin}
-In another terminal:
+It answers in its own network only. In another terminal, {user}start a shell there:
 
-  export KUBECONFIG={kubeconfig} PATH={programs}:$PATH
+  {entry} env KUBECONFIG={kubeconfig} PATH={programs}:$PATH sh
+
+Its pods, and more of them:
+
+  kubectl -n shop get deployments,pods,endpointslices
+  kubectl -n shop scale deployment/checkout-v2 --replicas=3
 
 Requests of one user, of a hundred users, and of a tester:
 

@@ -255,7 +255,7 @@ async fn api(dir: &Path, etcd: u16) -> Result<(Part, Cluster)> {
             key.display()
         ))
         .arg("--service-cluster-ip-range=10.96.0.0/16")
-        .arg("--authorization-mode=AlwaysAllow")
+        .arg("--authorization-mode=RBAC")
         .arg(format!("--token-auth-file={}", tokens.display()))
         // No controller creates the accounts that this plugin requires.
         .arg("--disable-admission-plugins=ServiceAccount");

@@ -16,15 +16,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use divvy_lab::client::{Http1, request};
+use divvy_lab::eventually;
 use divvy_lab::upstream::{Behaviour, Upstream};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use crate::harness::Common;
 use crate::lab::{Lab, Part};
-use crate::{free_ports, namespace, programs};
+use crate::{PATIENCE, free_ports, namespace, programs};
 
-const NODE: &str = "node-1";
+/// Name and address of the node of all pods.
+pub const NODE: &str = "node-1";
+/// No pod gets this address.
+pub const NODE_ADDRESS: &str = "10.244.255.250";
 /// The controllers that run.
 const CONTROLLERS: &str = "deployment-controller,replicaset-controller,endpointslice-controller,garbage-collector-controller";
 /// Interval of the simulated kubelet.
@@ -109,13 +113,53 @@ impl Pods {
     /// Deletes the Deployments, Services and pods of earlier tests, and waits for the end of the pods.
     pub async fn clear(&self) -> Result<()> {
         let cluster = &self.lab.cluster;
-        for kinds in ["deployments,services", "replicasets", "pods"] {
+        for (namespace, kinds) in [
+            ("shop", "deployments,services"),
+            ("shop", "replicasets"),
+            ("shop", "pods"),
+            ("istio-system", "pods"),
+        ] {
             cluster
-                .run(&["delete", "-n", "shop", kinds, "--all"])
+                .run(&["delete", "-n", namespace, kinds, "--all"])
                 .await?;
         }
         lock(&self.state).behaviours.clear();
         Ok(())
+    }
+
+    /// Deploys the shop's checkout, two pods of v1 and one of v2, and waits until they are ready.
+    pub async fn deploy_checkout(&self) -> Result<()> {
+        let cluster = &self.lab.cluster;
+        cluster
+            .apply(&[
+                deployment("checkout", "v1", 2),
+                deployment("checkout", "v2", 1),
+                service("checkout", "checkout"),
+            ])
+            .await?;
+        for name in ["deployment/checkout-v1", "deployment/checkout-v2"] {
+            cluster
+                .run(&["rollout", "status", "-n", "shop", name, "--timeout=40s"])
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// A pod with the labels of a gateway, beside its proxy, which the lab starts as a process. Returns its address.
+    pub async fn gateway(&self, name: &str) -> Result<String> {
+        let cluster = &self.lab.cluster;
+        let container = json!({"name": "istio-proxy", "image": "none", "env": [{"name": "VERSION", "value": "gateway"}]});
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod", "spec": {"containers": [container]},
+            "metadata": {"name": name, "namespace": "istio-system", "labels": {"istio": "ingressgateway"}},
+        });
+        cluster.apply(&[pod]).await?;
+        let pod = format!("pod/{name}");
+        eventually("the address of the pod", PATIENCE, async || {
+            let pod = cluster.get("istio-system", &pod).await.ok()?;
+            pod["status"]["podIP"].as_str().map(str::to_owned)
+        })
+        .await
     }
 
     /// Sets the behaviour of all pods of a version, also of later ones.
@@ -208,7 +252,7 @@ impl Kubelet {
         self.call("POST", "/api/v1/nodes", &node).await?;
         let status = json!({"status": {
             "conditions": [{"type": "Ready", "status": "True"}],
-            "addresses": [{"type": "InternalIP", "address": "10.0.0.250"}],
+            "addresses": [{"type": "InternalIP", "address": NODE_ADDRESS}],
         }});
         let path = format!("/api/v1/nodes/{NODE}/status");
         self.call("PATCH", &path, &status).await.map(drop)
@@ -324,7 +368,7 @@ fn ready(pod: &Value, address: IpAddr) -> Value {
     let conditions =
         conditions.map(|kind| json!({"type": kind, "status": "True", "lastTransitionTime": now}));
     json!({"status": {
-        "phase": "Running", "hostIP": "10.0.0.250", "podIP": address, "podIPs": [{"ip": address}],
+        "phase": "Running", "hostIP": NODE_ADDRESS, "podIP": address, "podIPs": [{"ip": address}],
         "startTime": now, "conditions": conditions, "containerStatuses": statuses.collect::<Vec<_>>(),
     }})
 }

@@ -20,7 +20,7 @@ use crate::limits;
 use crate::output::{Format, exit_code};
 use forward::{Forwards, PodSelection};
 use prometheus::PrometheusApi;
-use scrape::{ProxyAddress, Scrape};
+use scrape::{ProxyAddress, Scrape, printable};
 pub use view::{FleetView, ProxyView, RolloutView, VersionView};
 
 /// Arguments of `divvy top`.
@@ -150,10 +150,10 @@ fn scrape_all(proxies: &[ProxyAddress]) -> Vec<Scrape> {
     let scrape = |proxy: &ProxyAddress| match &proxy.metrics {
         Ok(url) => {
             let mut scrape = Scrape::get(&agent, url);
-            scrape.url.clone_from(&proxy.name);
+            scrape.url = printable(&proxy.name);
             scrape
         }
-        Err(error) => Scrape::failed(&proxy.name, error.clone()),
+        Err(error) => Scrape::failed(&proxy.name, error),
     };
     let mut scrapes = Vec::new();
     for some in proxies.chunks(SCRAPES) {

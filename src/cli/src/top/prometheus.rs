@@ -2,14 +2,15 @@
 //! depend on the view.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Display;
+use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Deserialize;
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
-use super::scrape::{ANSWER_LIMIT, Scrape, SeriesLabels, printable};
+use super::scrape::{ANSWER_LIMIT, SERIES_LIMIT, Scrape, SeriesLabels, printable};
 
 const GAUGES: &str = "divvy_(weight_ppm|guardrail_state|step_waiting|config_hash|config_inert)";
 
@@ -44,7 +45,32 @@ struct ApiAnswer {
 
 #[derive(Deserialize)]
 struct ApiData {
+    #[serde(deserialize_with = "limited")]
     result: Vec<ApiSeries>,
+}
+
+/// A list of series, which are large in memory: at most [`SERIES_LIMIT`].
+fn limited<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<ApiSeries>, D::Error> {
+    struct List;
+    impl<'de> Visitor<'de> for List {
+        type Value = Vec<ApiSeries>;
+
+        fn expecting(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+            write!(formatter, "a list of at most {SERIES_LIMIT} series")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut all = Vec::new();
+            while let Some(one) = list.next_element()? {
+                if all.len() == SERIES_LIMIT {
+                    return Err(A::Error::invalid_length(SERIES_LIMIT + 1, &self));
+                }
+                all.push(one);
+            }
+            Ok(all)
+        }
+    }
+    deserializer.deserialize_seq(List)
 }
 
 #[derive(Deserialize)]
@@ -105,12 +131,14 @@ impl PrometheusApi {
         let body = body
             .read_to_vec()
             .with_context(|| format!("cannot read the answer of {}", self.url))?;
-        let Ok(answer) = serde_json::from_slice::<ApiAnswer>(&body) else {
-            bail!(
-                "{} is not a Prometheus: the answer to a query has status {} and is not its JSON",
+        let answer: ApiAnswer = match serde_json::from_slice(&body) {
+            Ok(answer) => answer,
+            Err(error) => bail!(
+                "{} is not a Prometheus: the answer to a query has status {} and is not its JSON: {}",
                 self.url,
-                status.as_u16()
-            );
+                status.as_u16(),
+                printable(&error.to_string())
+            ),
         };
         let error = answer.error.unwrap_or_default();
         ensure!(

@@ -3,9 +3,16 @@
 //! Read by hand: prometheus-parse would add regex, chrono and itertools for 30 lines.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read as _};
 
 /// Maximum size of an answer, in bytes. The metrics of an Envoy with 10,000 clusters have 40 MB.
 pub const ANSWER_LIMIT: u64 = 64 << 20;
+/// Maximum number of divvy's series in an answer: 1,000 rollouts with two versions have 60,000.
+pub const SERIES_LIMIT: usize = 200_000;
+/// Maximum length of a line, in bytes. Longer ones are not series of divvy.
+const LINE_LIMIT: u64 = 16 << 10;
+/// Maximum length of a text from a proxy, in characters: names of the configuration have 64.
+const TEXT_LIMIT: usize = 256;
 
 /// Names and values of a series' labels.
 pub type SeriesLabels = BTreeMap<String, String>;
@@ -34,22 +41,20 @@ pub struct Scrape {
 impl Scrape {
     /// Requests the metrics of a proxy.
     pub fn get(agent: &ureq::Agent, url: &str) -> Self {
-        let response = agent.get(url).call();
-        let text = response.and_then(|mut response| {
-            let body = response.body_mut().with_config();
-            body.limit(ANSWER_LIMIT).read_to_string()
-        });
-        match text {
-            Ok(text) => Self::read(url, &text),
-            Err(error) => Self::failed(url, error.to_string()),
-        }
+        let response = match agent.get(url).call() {
+            Ok(response) => response,
+            Err(error) => return Self::failed(url, &error.to_string()),
+        };
+        let mut body = response.into_body();
+        let body = body.with_config().limit(ANSWER_LIMIT).reader();
+        Self::read(url, BufReader::new(body))
     }
 
     /// A proxy without metrics.
-    pub fn failed(url: &str, error: String) -> Self {
+    pub fn failed(url: &str, error: &str) -> Self {
         Self {
-            url: url.to_owned(),
-            error: Some(error),
+            url: printable(url),
+            error: Some(printable(error)),
             ..Self::default()
         }
     }
@@ -74,14 +79,38 @@ impl Scrape {
     }
 
     /// Reads the text of a response.
-    pub fn read(url: &str, text: &str) -> Self {
+    pub fn read(url: &str, mut text: impl BufRead) -> Self {
         let mut scrape = Self::of_group(url, "");
-        for line in text.lines().filter(|line| line.starts_with("divvy_")) {
-            if let Some((name, labels, value)) = parse(line) {
+        let mut line = Vec::new();
+        let mut series = 0;
+        loop {
+            line.clear();
+            let limited = text.by_ref().take(LINE_LIMIT).read_until(b'\n', &mut line);
+            match limited {
+                Ok(0) => return scrape,
+                Ok(_) => (),
+                Err(error) => return Self::failed(url, &error.to_string()),
+            }
+            // The rest of a longer line begins with any text, which can look like a series: its end is skipped too.
+            if !line.ends_with(b"\n") && line.len() as u64 == LINE_LIMIT {
+                match text.skip_until(b'\n') {
+                    Ok(_) => continue,
+                    Err(error) => return Self::failed(url, &error.to_string()),
+                }
+            }
+            if !line.starts_with(b"divvy_") {
+                continue;
+            }
+            series += 1;
+            if series > SERIES_LIMIT {
+                let error = format!("more than {SERIES_LIMIT} series of divvy");
+                return Self::failed(url, &error);
+            }
+            let line = String::from_utf8_lossy(&line);
+            if let Some((name, labels, value)) = parse(line.trim_end()) {
                 scrape.add(&name, labels, value);
             }
         }
-        scrape
     }
 
     /// All series of a metric.
@@ -105,9 +134,22 @@ impl Scrape {
     }
 }
 
-/// The text without control characters, which a terminal would obey.
+/// The text without control characters, which a terminal would obey, and not longer than names are.
 pub fn printable(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
+    let mut characters = text.chars();
+    let start = characters.by_ref().take(TEXT_LIMIT);
+    let mut printable = start.collect::<String>();
+    printable = printable.replace(is_obeyed, "\u{fffd}");
+    if characters.next().is_some() {
+        printable.push('…');
+    }
+    printable
+}
+
+/// Control characters, and those that change the direction of the text behind them.
+fn is_obeyed(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// `name{label="value",…} number`
@@ -149,7 +191,7 @@ mod tests {
         let text = "# TYPE divvy_requests_total counter\n\
                     divvy_requests_total{divvy_rollout=\"a\",divvy_version=\"v\\\"1\"} 3\n\
                     divvy_config_inert{} 0\nenvoy_x{a=\"b\"} 1\ndivvy_odd{a=\"b} 1\ndivvy_plain 2\n";
-        let sample = Scrape::read("u", text);
+        let sample = Scrape::read("u", text.as_bytes());
         let requests: Vec<_> = sample.series("divvy_requests_total").collect();
         assert_eq!(requests.len(), 1);
         assert_eq!(requests[0].0["divvy_version"], "v\"1");

@@ -1,35 +1,29 @@
 //! `istio/argo`: the real controller of Argo Rollouts with the plugin releases builds over Istio gateways.
 
 mod engine;
+pub mod manifests;
+pub mod plugin;
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use divvy_istio_tests::PATIENCE;
 use divvy_istio_tests::harness::Common as _;
 use divvy_istio_tests::pods::Pods;
 use divvy_istio_tests::proxy::{Options, Proxy};
-use divvy_lab::upstream::{Behaviour, StatusCode};
 use serde_json::json;
 
 use engine::Argo;
 
+use crate::engine::{failing, slow};
 use crate::load::Load;
-
-/// A version whose share of failures is this.
-fn failing(percent: f64) -> Behaviour {
-    Behaviour {
-        error_percent: percent,
-        error_status: StatusCode::INTERNAL_SERVER_ERROR,
-        ..Behaviour::default()
-    }
-}
 
 pub async fn a_release_adds_users_step_by_step_and_fails_no_request(pods: &Pods) -> Result<()> {
     let argo = Argo::start(pods, "v1").await?;
-    let load = Load::start(argo.shop.addr());
+    let load = Load::start(argo.engine.shop.addr());
     argo.build("v2").await?;
     let tester = [("x-canary", "true"), ("x-user-id", "tester")];
-    argo.shop.until_version("v2", &tester).await?;
+    argo.engine.shop.until_version("v2", &tester).await?;
     ensure!(argo.weight().await? == json!(0), "testers came after users");
 
     argo.in_force(20).await?;
@@ -63,7 +57,7 @@ pub async fn a_release_adds_users_step_by_step_and_fails_no_request(pods: &Pods)
 
 pub async fn a_bad_build_is_withdrawn_and_the_next_one_starts_clean(pods: &Pods) -> Result<()> {
     let argo = Argo::start(pods, "v1").await?;
-    let load = Load::start(argo.shop.addr());
+    let load = Load::start(argo.engine.shop.addr());
 
     // Without the guardrail, only the analysis sees the errors.
     let guardrail = argo.rollout_of_divvy().await?["guardrail"].clone();
@@ -92,12 +86,20 @@ pub async fn a_bad_build_is_withdrawn_and_the_next_one_starts_clean(pods: &Pods)
     ensure!(argo.guardrail().await? == Some(2.0));
     ensure!(argo.users_of("v1").await?.len() == 300);
 
+    // A build that is slower than stable × 1.1.
+    pods.behave("v4", &slow());
     argo.build("v4").await?;
+    argo.when_requested(20).await?;
+    argo.phase("Degraded").await?;
+    let slower = argo.failed_metrics().await?;
+    ensure!(slower.contains("p95-of-stable"), "{slower}");
+
+    argo.build("v5").await?;
     argo.phase("Healthy").await?;
     ensure!(argo.guardrail().await? == Some(0.0));
-    ensure!(argo.users_of("v4").await?.len() == 300);
+    ensure!(argo.users_of("v5").await?.len() == 300);
     println!(
-        "after the guardrail of v3 ({runs}), v4 is promoted: {:?}",
+        "after v3 ({runs}) and v4 ({slower}), v5 is promoted: {:?}",
         load.stop().await
     );
     Ok(())
@@ -107,7 +109,7 @@ pub async fn a_proxy_without_the_weight_halts_the_release_until_the_repair(
     pods: &Pods,
 ) -> Result<()> {
     let argo = Argo::start(pods, "v1").await?;
-    let load = Load::start(argo.shop.addr());
+    let load = Load::start(argo.engine.shop.addr());
 
     // A configuration that divvy refuses.
     argo.edit(&json!([{"op": "add", "path": "/spec/pluginConfig/rollouts/0/stiky", "value": {"cookie": "a"}}]))
@@ -123,7 +125,8 @@ pub async fn a_proxy_without_the_weight_halts_the_release_until_the_repair(
 
     // A second gateway, cut off from istiod. It shares the port with the first one.
     let second = Proxy::start(pods.lab(), &Options::gateway()).await?;
-    argo.scrape(&[("gw-1", &argo.shop.proxy), ("gw-2", &second)])?;
+    argo.engine
+        .scrape(&[("gw-1", &argo.engine.shop.proxy), ("gw-2", &second)])?;
     second.cut_off(true)?;
     argo.build("v3").await?;
     argo.when_requested(20).await?;
@@ -133,19 +136,54 @@ pub async fn a_proxy_without_the_weight_halts_the_release_until_the_repair(
     argo.phase("Healthy").await?;
 
     // A gateway that Prometheus does not know.
-    argo.scrape(&[("gw-1", &argo.shop.proxy)])?;
-    let address = argo.gateway_pod("gw-2").await?;
+    argo.engine.scrape(&[("gw-1", &argo.engine.shop.proxy)])?;
+    let address = pods.gateway("gw-2").await?;
     argo.build("v4").await?;
     argo.when_requested(20).await?;
     argo.halts(&format!("Prometheus has no weight of gw-2 ({address})"))
         .await?;
-    argo.scrape(&[
-        ("gw-1", &argo.shop.proxy),
+    argo.engine.scrape(&[
+        ("gw-1", &argo.engine.shop.proxy),
         (&format!("{address}:15020"), &second),
     ])?;
     argo.phase("Healthy").await?;
     let codes = load.stop().await;
     ensure!(codes.len() == 1 && codes.contains_key(&200), "{codes:?}");
     println!("halted three times and went on: {codes:?}");
+    Ok(())
+}
+
+pub async fn blue_green_moves_all_users_at_once_and_back(pods: &Pods) -> Result<()> {
+    let argo = Argo::start(pods, "v1").await?;
+    argo.engine.apply("blue-green.yaml").await?;
+    let load = Load::start(argo.engine.shop.addr());
+    argo.build("v2").await?;
+    let tester = [("x-canary", "true"), ("x-user-id", "tester")];
+    argo.engine.shop.until_version("v2", &tester).await?;
+    // The pause without an end: the build has all its pods, and testers alone.
+    argo.status("the pause", PATIENCE, |status| {
+        status["currentStepIndex"] == 2
+            && status["phase"] == "Paused"
+            && status["updatedReplicas"] == 2
+    })
+    .await?;
+    ensure!(argo.users_of("v1").await?.len() == 300);
+
+    // kubectl argo rollouts promote
+    argo.command(&json!({"pauseConditions": null})).await?;
+    argo.when_requested(100).await?;
+    argo.engine.serves_all("v2").await?;
+    argo.status("the time to go back", PATIENCE, |status| {
+        status["currentStepIndex"] == 4 && status["phase"] == "Paused"
+    })
+    .await?;
+    // kubectl argo rollouts abort
+    argo.command(&json!({"abort": true})).await?;
+    argo.when_requested(0).await?;
+    argo.engine.serves_all("v1").await?;
+    argo.phase("Degraded").await?;
+    let codes = load.stop().await;
+    ensure!(codes.len() == 1 && codes.contains_key(&200), "{codes:?}");
+    println!("all users on v2 and back: {codes:?}");
     Ok(())
 }

@@ -1,100 +1,54 @@
 //! `istio/flagger`: the real Flagger releases builds whose users divvy chooses.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fs;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
-use divvy_fleet_tests::prometheus::Prometheus;
-use divvy_istio_tests::files::Edit;
+use anyhow::{Result, ensure};
+use divvy_istio_tests::free_ports;
 use divvy_istio_tests::harness::Common as _;
-use divvy_istio_tests::lab::Part;
 use divvy_istio_tests::pods::Pods;
-use divvy_istio_tests::shop::{Shop, served_by};
-use divvy_istio_tests::{PATIENCE, free_ports};
-use divvy_lab::client::Http1;
-use divvy_lab::upstream::{Behaviour, StatusCode};
-use divvy_lab::{eventually, workspace_root};
-use serde_json::{Value, json};
+use divvy_lab::eventually;
+use serde_json::json;
 
+use crate::engine::{Engine, failing, slow};
 use crate::load::Load;
 
 /// Timeout of a whole release.
 const RELEASE: Duration = Duration::from_secs(120);
 const CANARY: &str = "/apis/flagger.app/v1beta1/namespaces/shop/canaries/checkout";
 
-/// A file that `make` puts below `target/flagger`.
-fn built(name: &str) -> Result<PathBuf> {
-    let path = workspace_root().join("target/flagger").join(name);
-    ensure!(
-        path.exists(),
-        "target/flagger/{name} is missing: run `make flagger`"
-    );
-    Ok(path)
-}
-
 /// A running Flagger with the shop's checkout.
 struct Flagger<'a> {
-    shop: Shop<'a>,
-    prometheus: Prometheus,
-    api: Http1,
-    _flagger: Part,
+    engine: Engine<'a>,
 }
 
 impl<'a> Flagger<'a> {
     /// Applies `istio/flagger` with short intervals, and waits until this build serves all users.
     async fn start(pods: &'a Pods, build: &str) -> Result<Flagger<'a>> {
-        let lab = pods.lab();
-        let cluster = &lab.cluster;
-        let crds = built("crds.yaml")?.display().to_string();
-        cluster
-            .run(&["apply", "--server-side", "-f", &crds])
-            .await?;
-        cluster
-            .run(&["wait", "--for=condition=Established", "crd", "--all"])
-            .await?;
-        let prometheus = Prometheus::start().await?;
-        let address = format!("http://{}", prometheus.address());
         let edits = [
-            ("http://prometheus.monitoring:9090", &*address),
             (
                 "interval: 30s\n    threshold",
                 "interval: 2s\n    threshold",
             ),
             ("interval: 2m", "interval: 6s"),
-            // 60 requests to a build that answers in less than 1 ms: their p95 is noise.
-            ("thresholdRange: {max: 1.1}", "thresholdRange: {max: 1000}"),
         ];
-        let edits: Vec<_> = edits
-            .iter()
-            .map(|(from, to)| Edit::replace(from, to))
-            .collect();
-        let shop = Shop::over_pods(pods, "flagger", &edits).await?;
+        let mut engine = Engine::prepare(pods, "flagger", &["canaries"], &edits).await?;
         let [port] = free_ports()?;
-        let mut command = Command::new(built("flagger")?);
+        let mut command = engine.command("flagger")?;
+        let kubeconfig = pods.lab().cluster.kubeconfig().display();
         command
-            .arg(format!("-kubeconfig={}", cluster.kubeconfig().display()))
-            .arg(format!("-metrics-server={address}"))
+            .arg(format!("-kubeconfig={kubeconfig}"))
+            .arg(format!(
+                "-metrics-server=http://{}",
+                engine.prometheus.address()
+            ))
             .arg(format!("-port={port}"))
             .args(["-mesh-provider=istio", "-namespace=shop", "-log-level=info"]);
-        let dir = lab.dir().join("flagger");
-        fs::create_dir_all(&dir)?;
-        let process = Part::start("flagger", &dir, command)?;
-        let flagger = Flagger {
-            shop,
-            prometheus,
-            api: Http1::new(SocketAddr::from(([127, 0, 0, 1], pods.api_port))),
-            _flagger: process,
-        };
-        let admin = SocketAddr::from(([127, 0, 0, 1], flagger.shop.proxy.admin_port));
-        flagger.prometheus.scrape(&[(admin, "divvy", "gw-1")])?;
+        engine.run(command)?;
+        let flagger = Flagger { engine };
         flagger.deploy(build).await?;
         flagger.phase("Initialized").await?;
-        flagger.shop.until_version(build, &[]).await?;
+        flagger.engine.serves_all(build).await?;
         Ok(flagger)
     }
 
@@ -112,26 +66,17 @@ impl<'a> Flagger<'a> {
                 }]}},
             },
         });
-        self.shop.lab.cluster.apply(&[deployment]).await
-    }
-
-    async fn get(&self, path: &str) -> Result<Value> {
-        let answer = self.api.get(path).await?;
-        ensure!(answer.status == 200, "{path}: {}", answer.text());
-        answer.json()
+        self.engine.cluster().apply(&[deployment]).await
     }
 
     /// Waits for a phase of the Canary.
     async fn phase(&self, phase: &str) -> Result<()> {
-        let last = RefCell::new(Value::Null);
-        let reached = eventually(phase, RELEASE, async || {
-            let status = self.get(CANARY).await.ok()?["status"].clone();
-            let is_reached = status["phase"] == phase;
-            last.replace(status);
-            is_reached.then_some(())
-        })
-        .await;
-        reached.with_context(|| last.borrow().to_string())
+        self.engine
+            .until(phase, CANARY, RELEASE, |canary| {
+                canary["status"]["phase"] == phase
+            })
+            .await
+            .map(drop)
     }
 
     /// Begins the release of a build, and waits for its end.
@@ -141,35 +86,20 @@ impl<'a> Flagger<'a> {
         self.phase(end).await
     }
 
-    /// The messages of Flagger's events about the Canary.
-    async fn events(&self) -> Result<String> {
-        let events = self.get("/api/v1/namespaces/shop/events").await?;
-        let events = events["items"].as_array().context("a list of events")?;
-        let messages = events.iter().filter_map(|event| event["message"].as_str());
-        Ok(messages.collect::<Vec<_>>().join("\n"))
-    }
-
-    /// Waits until a build serves all users: the gateway receives new routes a moment later.
-    async fn serves_all(&self, build: &str) -> Result<()> {
-        eventually("one build for all users", PATIENCE, async || {
-            let users = self.users().await.ok()?;
-            users.keys().eq([build]).then_some(())
-        })
-        .await
-    }
-
     /// The number of 200 users whom each build serves.
     async fn users(&self) -> Result<BTreeMap<String, u32>> {
-        let client = self.shop.client();
         let mut users = BTreeMap::new();
-        for user in 0..200 {
-            let name = format!("user-{user}");
-            let answer = client
-                .get_with("/checkout", &[("x-user-id", &*name)])
-                .await?;
-            *users.entry(served_by(&answer).to_owned()).or_default() += 1;
+        for version in self.engine.served(200).await?.into_values() {
+            *users.entry(version).or_default() += 1;
         }
         Ok(users)
+    }
+
+    /// Whether an event of Flagger's names this metric as the reason against a build.
+    async fn halted_by(&self, metric: &str) -> Result<bool> {
+        let events = self.engine.events(None).await?;
+        let halted = |event: &String| event.contains("Halt") && event.contains(metric);
+        Ok(events.iter().any(halted))
     }
 }
 
@@ -177,19 +107,20 @@ pub async fn flagger_promotes_a_good_build_and_no_build_without_traffic_or_with_
     pods: &Pods,
 ) -> Result<()> {
     let flagger = Flagger::start(pods, "v1").await?;
-    let load = Load::start(flagger.shop.addr());
+    let gateway = flagger.engine.shop.addr();
+    let load = Load::start(gateway);
 
     // A good build: divvy's share of the users has it, then all.
     flagger.deploy("v2").await?;
     flagger.phase("Progressing").await?;
     let tester = [("x-canary", "true"), ("x-user-id", "tester")];
-    flagger.shop.until_version("v2", &tester).await?;
+    flagger.engine.shop.until_version("v2", &tester).await?;
     let users = flagger.users().await?;
     let on_v2 = users.get("v2").copied().unwrap_or_default();
     // 20 % of 200 users, with four standard deviations.
     ensure!((18..=62).contains(&on_v2), "{users:?}");
     flagger.phase("Succeeded").await?;
-    flagger.serves_all("v2").await?;
+    flagger.engine.serves_all("v2").await?;
     let codes = load.stop().await;
     ensure!(
         codes.len() == 1 && codes.get(&200).is_some_and(|count| *count > 500),
@@ -199,29 +130,31 @@ pub async fn flagger_promotes_a_good_build_and_no_build_without_traffic_or_with_
     // No traffic: the last release's requests have left the window of the queries.
     let requests = "sum(increase(divvy_responses_total{divvy_version=\"canary\"}[6s])) > 0";
     eventually("no requests", RELEASE, async || {
-        let series = flagger.prometheus.query(requests).await.ok()?;
+        let series = flagger.engine.prometheus.query(requests).await.ok()?;
         series.is_empty().then_some(())
     })
     .await?;
     flagger.release("v3", "Failed").await?;
-    let events = flagger.events().await?;
-    ensure!(events.contains("divvy-requests"), "{events}");
-    flagger.serves_all("v2").await?;
+    ensure!(flagger.halted_by("divvy-requests").await?);
+    flagger.engine.serves_all("v2").await?;
 
-    // Errors.
-    pods.behave(
-        "v4",
-        &Behaviour {
-            error_percent: 50.0,
-            error_status: StatusCode::INTERNAL_SERVER_ERROR,
-            ..Behaviour::default()
-        },
-    );
-    let load = Load::start(flagger.shop.addr());
-    flagger.release("v4", "Failed").await?;
-    let codes = load.stop().await;
-    ensure!(codes.contains_key(&500), "{codes:?}");
-    flagger.serves_all("v2").await?;
-    println!("requests during the release with errors: {codes:?}");
+    // Errors, and a build that is slower than the primary × 1.1.
+    for (build, behaviour, metric) in [
+        ("v4", failing(50.0), "divvy-errors"),
+        // 300 ms are twice 120 ms in the buckets of the histogram.
+        ("v5", slow(), "divvy-latency 2."),
+    ] {
+        pods.behave(build, &behaviour);
+        let load = Load::start(gateway);
+        flagger.release(build, "Failed").await?;
+        let codes = load.stop().await;
+        ensure!(
+            codes.contains_key(&500) == (behaviour.error_percent > 0.0),
+            "{codes:?}"
+        );
+        ensure!(flagger.halted_by(metric).await?, "{metric}");
+        flagger.engine.serves_all("v2").await?;
+        println!("requests during the release of {build}, ended by {metric}: {codes:?}");
+    }
     Ok(())
 }

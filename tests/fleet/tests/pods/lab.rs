@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, ensure};
 use divvy_istio_tests::PATIENCE;
 use divvy_istio_tests::harness::Common as _;
-use divvy_istio_tests::pods::{Pods, deployment, service};
+use divvy_istio_tests::pods::Pods;
 use divvy_istio_tests::shop::{Shop, served_by};
 use divvy_lab::eventually;
 
@@ -16,18 +16,7 @@ pub async fn a_canary_gets_its_share_of_users_on_the_pods_of_two_deployments(
 ) -> Result<()> {
     let cluster = &pods.lab().cluster;
     let shop = Shop::over_pods(pods, "overlays/edge", &[]).await?;
-    cluster
-        .apply(&[
-            deployment("checkout", "v1", 2),
-            deployment("checkout", "v2", 1),
-            service("checkout", "checkout"),
-        ])
-        .await?;
-    for name in ["deployment/checkout-v1", "deployment/checkout-v2"] {
-        cluster
-            .run(&["rollout", "status", "-n", "shop", name, "--timeout=40s"])
-            .await?;
-    }
+    pods.deploy_checkout().await?;
     let endpoints = "endpointslices -l kubernetes.io/service-name=checkout -o jsonpath={.items[*].endpoints[*].addresses[0]}";
     let addresses = eventually("endpoints of three pods", PATIENCE, async || {
         let arguments = ["get", "-n", "shop"].into_iter();

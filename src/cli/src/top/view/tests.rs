@@ -2,8 +2,12 @@
 
 use super::*;
 
+fn read(url: &str, text: &str) -> Scrape {
+    Scrape::read(url, text.as_bytes())
+}
+
 fn scrape(url: &str, hash: u32, v1: u32, v2: u32) -> Scrape {
-    Scrape::read(
+    read(
         url,
         &format!(
             "divvy_config_hash{{divvy_plugin=\"d\"}} {hash}\n\
@@ -22,7 +26,7 @@ fn counts_of_proxies_are_added_and_configurations_compared() {
     let v2 = &view.rollouts["c"].versions["v2"];
     assert_eq!((v2.requests, v2.seen, v2.weight), (40.0, 25.0, Some(25.0)));
     assert_eq!(view.findings(), [""; 0]);
-    let waiting = Scrape::read("b", "divvy_step_waiting{divvy_rollout=\"c\"} 1\n");
+    let waiting = read("b", "divvy_step_waiting{divvy_rollout=\"c\"} 1\n");
     let view = FleetView::new(&[scrape("a", 7, 1, 1), waiting], None);
     let finding = "c waits for evidence in 1 of 2 proxies: b".to_owned();
     assert!(view.findings().contains(&finding));
@@ -129,7 +133,7 @@ fn a_rollout_whose_shares_are_all_0_is_no_longer_configured() {
              divvy_weight_ppm{{divvy_rollout=\"c\",divvy_version=\"v1\"}} {v1}\n\
              divvy_weight_ppm{{divvy_rollout=\"c\",divvy_version=\"v2\"}} {v2}\n"
         );
-        Scrape::read("u", &text)
+        read("u", &text)
     };
     let is_configured = |scrapes: &[Scrape]| FleetView::new(scrapes, None).rollouts["c"].configured;
     assert!(is_configured(&[weights(1_000_000, 0)]));
@@ -138,7 +142,7 @@ fn a_rollout_whose_shares_are_all_0_is_no_longer_configured() {
     assert!(is_configured(&[weights(0, 0), weights(900_000, 100_000)]));
     let silent = "divvy_requests_total{divvy_rollout=\"c\",divvy_version=\"v1\"} 3\n";
     assert!(
-        is_configured(&[Scrape::read("u", silent)]),
+        is_configured(&[read("u", silent)]),
         "metrics: off has no shares"
     );
 }
@@ -153,7 +157,7 @@ fn sums_of_two_processes_in_a_hot_restart_are_recognized() {
              divvy_guardrail_state{{divvy_rollout=\"c\",divvy_version=\"v2\"}} {state}\n",
             2_000_000 - weight,
         );
-        Scrape::read("b", &text)
+        read("b", &text)
     };
     for (weight, state, frozen, rolled_back, unreachable) in [
         (500_000, 0, 0, 0, 0),
@@ -173,7 +177,7 @@ fn sums_of_two_processes_in_a_hot_restart_are_recognized() {
         assert_eq!(v2.weight, Some((25.0 + own) / 2.0));
         assert!(view.agree, "14 is not a hash");
     }
-    let inert = Scrape::read("b", "divvy_config_inert{divvy_plugin=\"d\"} 2\n");
+    let inert = read("b", "divvy_config_inert{divvy_plugin=\"d\"} 2\n");
     assert!(FleetView::new(&[inert], None).proxies[0].inert);
 }
 

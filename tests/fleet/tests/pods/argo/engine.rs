@@ -1,77 +1,48 @@
-//! Argo Rollouts with its controller, the plugin, Prometheus and a gateway.
+//! Argo Rollouts with its controller, which has the rights of Argo's own manifest and of `istio/argo/rbac.yaml` alone.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use divvy_fleet_tests::prometheus::Prometheus;
-use divvy_istio_tests::files::Edit;
 use divvy_istio_tests::harness::Common as _;
-use divvy_istio_tests::lab::Part;
 use divvy_istio_tests::pods::Pods;
-use divvy_istio_tests::proxy::Proxy;
-use divvy_istio_tests::shop::{Shop, served_by};
 use divvy_istio_tests::{PATIENCE, free_ports};
-use divvy_lab::client::Http1;
 use divvy_lab::{eventually, workspace_root};
 use serde_json::{Value, json};
 use tokio::time::sleep;
+
+use crate::engine::Engine;
 
 /// Timeout of a whole release, whose pauses take 22 s.
 const RELEASE: Duration = Duration::from_secs(60);
 /// A release that halts stands still for this long, which is longer than a pause of the steps.
 const HALT: Duration = Duration::from_secs(12);
 const ROLLOUT: &str = "/apis/argoproj.io/v1alpha1/namespaces/shop/rollouts/checkout";
+/// Namespace and name of the controller's service account.
+const ACCOUNT: &str = "argo-rollouts";
 
 /// A running Argo Rollouts with the shop's checkout.
 pub struct Argo<'a> {
-    pub shop: Shop<'a>,
-    prometheus: Prometheus,
-    api: Http1,
-    _controller: Part,
-}
-
-/// A file that `make` puts below `target/argo`.
-fn built(name: &str) -> Result<PathBuf> {
-    let path = workspace_root().join("target/argo").join(name);
-    ensure!(
-        path.exists(),
-        "target/argo/{name} is missing: run `make argo-plugin argo-controller`"
-    );
-    Ok(path)
+    pub engine: Engine<'a>,
 }
 
 impl<'a> Argo<'a> {
     /// Applies `istio/argo` with short pauses, and waits until this build serves all users.
     pub async fn start(pods: &'a Pods, build: &str) -> Result<Argo<'a>> {
-        let lab = pods.lab();
-        let cluster = &lab.cluster;
-        let crds = built("crds.yaml")?.display().to_string();
+        let cluster = &pods.lab().cluster;
+        let meta = json!({"name": ACCOUNT, "namespace": ACCOUNT});
         cluster
-            .run(&["apply", "--server-side", "-f", &crds])
+            .apply(&[
+                json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ACCOUNT}}),
+                json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta}),
+            ])
             .await?;
-        cluster
-            .run(&["wait", "--for=condition=Established", "crd", "--all"])
-            .await?;
-        for kinds in ["rollouts", "analysisruns,events"] {
-            cluster
-                .run(&["delete", "-n", "shop", kinds, "--all"])
-                .await?;
-        }
-        let namespace =
-            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "argo-rollouts"}});
-        cluster.apply(&[namespace]).await?;
-        let prometheus = Prometheus::start().await?;
-        let address = format!("http://{}", prometheus.address());
-        let location = format!("file://{}", built("divvy-argo")?.display());
+        let plugin = workspace_root().join("target/argo/divvy-argo");
+        let location = format!("file://{}", plugin.display());
         let edits = [
-            ("http://prometheus.monitoring:9090", &*address),
-            ("https://artifacts.example.com/divvy-argo", &location),
+            ("https://artifacts.example.com/divvy-argo", &*location),
             (
                 "sha256: \"0000000000000000000000000000000000000000000000000000000000000000\"",
                 "",
@@ -82,67 +53,24 @@ impl<'a> Argo<'a> {
             ("interval: 30s", "interval: 3s"),
             ("interval: 5s", "interval: 1s"),
             ("[2m]", "[6s]"),
-            // 60 requests to a canary that answers in less than 1 ms: their p95 is noise.
-            ("<= 1.1", "<= 1000"),
         ];
-        let edits: Vec<_> = edits
-            .iter()
-            .map(|(from, to)| Edit::replace(from, to))
-            .collect();
-        let shop = Shop::over_pods(pods, "argo", &edits).await?;
-        let config = shop.folder.join("argo/config.yaml").display().to_string();
-        cluster.run(&["apply", "-f", &config]).await?;
+        let mut engine =
+            Engine::prepare(pods, "argo", &["rollouts", "analysisruns"], &edits).await?;
+        engine.apply("config.yaml").await?;
         let [health, metrics] = free_ports()?;
-        let mut command = Command::new(built("rollouts-controller")?);
+        let mut command = engine.command("rollouts-controller")?;
         command
             .args(["--leader-elect=false", "--loglevel", "info"])
             .arg(format!("--healthzPort={health}"))
             .arg(format!("--metricsPort={metrics}"))
-            .env("KUBECONFIG", cluster.kubeconfig())
-            .env("ARGO_ROLLOUTS_NAMESPACE", "argo-rollouts")
-            .env("POD_NAMESPACE", "argo-rollouts");
-        let dir = lab.dir().join("argo");
-        fs::create_dir_all(&dir)?;
-        let controller = Part::start("argo-rollouts", &dir, command)?;
-        let argo = Argo {
-            shop,
-            prometheus,
-            api: Http1::new(SocketAddr::from(([127, 0, 0, 1], pods.api_port))),
-            _controller: controller,
-        };
-        argo.scrape(&[("gw-1", &argo.shop.proxy)])?;
+            .env("KUBECONFIG", account(&engine).await?)
+            .env("ARGO_ROLLOUTS_NAMESPACE", ACCOUNT)
+            .env("POD_NAMESPACE", ACCOUNT);
+        engine.run(command)?;
+        let argo = Argo { engine };
         argo.phase("Healthy").await?;
-        argo.shop.until_version(build, &[]).await?;
+        argo.engine.serves_all(build).await?;
         Ok(argo)
-    }
-
-    /// Scrapes these proxies under these names.
-    pub fn scrape(&self, proxies: &[(&str, &Proxy)]) -> Result<()> {
-        let targets: Vec<_> = proxies
-            .iter()
-            .map(|(name, proxy)| {
-                let address = SocketAddr::from(([127, 0, 0, 1], proxy.admin_port));
-                (address, "divvy", *name)
-            })
-            .collect();
-        self.prometheus.scrape(&targets)
-    }
-
-    /// A pod of a gateway, for the plugin's list. Returns its address.
-    pub async fn gateway_pod(&self, name: &str) -> Result<String> {
-        let cluster = &self.shop.lab.cluster;
-        let pod = json!({
-            "apiVersion": "v1", "kind": "Pod",
-            "metadata": {"name": name, "namespace": "istio-system", "labels": {"istio": "ingressgateway"}},
-            "spec": {"containers": [{"name": "istio-proxy", "image": "none", "env": [{"name": "VERSION", "value": "gateway"}]}]},
-        });
-        cluster.apply(&[pod]).await?;
-        let pod = format!("pod/{name}");
-        eventually("the address of the pod", PATIENCE, async || {
-            let pod = cluster.get("istio-system", &pod).await.ok()?;
-            pod["status"]["podIP"].as_str().map(str::to_owned)
-        })
-        .await
     }
 
     /// Begins the release of a build.
@@ -156,15 +84,31 @@ impl<'a> Argo<'a> {
             "rollout/checkout",
             "--type=json",
             "-p",
-            &patch,
         ];
-        self.shop.lab.cluster.run(&arguments).await?;
+        let arguments = [&arguments[..], &[&*patch]].concat();
+        self.engine.cluster().run(&arguments).await?;
         // The controller has seen it when the release is under way.
         self.status("the beginning of the release", RELEASE, |status| {
             status["phase"] == "Progressing" || status["phase"] == "Paused"
         })
         .await
         .map(drop)
+    }
+
+    /// Patches the status of the Argo Rollout, as `kubectl argo rollouts promote` and `abort` do.
+    pub async fn command(&self, status: &Value) -> Result<()> {
+        let patch = json!({"status": status}).to_string();
+        let arguments = [
+            "patch",
+            "-n",
+            "shop",
+            "rollout/checkout",
+            "--subresource=status",
+            "--type=merge",
+            "-p",
+            &patch,
+        ];
+        self.engine.cluster().run(&arguments).await.map(drop)
     }
 
     /// A JSON patch of the WasmPlugin, which must not race with the plugin's own writes: the API server applies it
@@ -178,43 +122,32 @@ impl<'a> Argo<'a> {
             "wasmplugin/divvy",
             "--type=json",
             "-p",
-            &patch,
         ];
-        self.shop.lab.cluster.run(&arguments).await.map(drop)
-    }
-
-    async fn get(&self, path: &str) -> Result<Value> {
-        let answer = self.api.get(path).await?;
-        ensure!(answer.status == 200, "{path}: {}", answer.text());
-        answer.json()
+        let arguments = [&arguments[..], &[&*patch]].concat();
+        self.engine.cluster().run(&arguments).await.map(drop)
     }
 
     /// Waits for a status of the Argo Rollout.
-    async fn status(
+    pub async fn status(
         &self,
         what: &str,
         timeout: Duration,
         wanted: impl Fn(&Value) -> bool,
-    ) -> Result<Value> {
-        let last = RefCell::new(Value::Null);
-        let status = eventually(what, timeout, async || {
-            let rollout = self.get(ROLLOUT).await.ok()?;
+    ) -> Result<()> {
+        let is_it = |rollout: &Value| {
             // The status of an older generation says nothing about this one.
             let generation = rollout["metadata"]["generation"].to_string();
-            let status = rollout["status"].clone();
-            last.replace(status.clone());
-            let current = rollout["status"]["observedGeneration"].as_str() == Some(&generation);
-            (current && wanted(&status)).then_some(status)
-        })
-        .await;
-        status.with_context(|| last.borrow().to_string())
+            let status = &rollout["status"];
+            status["observedGeneration"].as_str() == Some(&generation) && wanted(status)
+        };
+        self.engine.until(what, ROLLOUT, timeout, is_it).await?;
+        Ok(())
     }
 
     /// Waits for a phase.
     pub async fn phase(&self, phase: &str) -> Result<()> {
         self.status(phase, RELEASE, |status| status["phase"] == phase)
             .await
-            .map(drop)
     }
 
     /// Waits until all proxies have this weight: Argo has gone on to the pause after the step that sets it. Its field
@@ -227,13 +160,12 @@ impl<'a> Argo<'a> {
             status["canary"]["weights"]["canary"]["weight"] == weight && paused
         })
         .await
-        .map(drop)
     }
 
     /// divvy's rollout in the WasmPlugin.
     pub async fn rollout_of_divvy(&self) -> Result<Value> {
         let path = "/apis/extensions.istio.io/v1alpha1/namespaces/istio-system/wasmplugins/divvy";
-        Ok(self.get(path).await?["spec"]["pluginConfig"]["rollouts"][0].clone())
+        Ok(self.engine.get(path).await?["spec"]["pluginConfig"]["rollouts"][0].clone())
     }
 
     /// The weight in the WasmPlugin.
@@ -251,29 +183,23 @@ impl<'a> Argo<'a> {
 
     /// Checks that the release stands still at its first weight and an event says why.
     pub async fn halts(&self, reason: &str) -> Result<()> {
-        let path = "/api/v1/namespaces/shop/events";
-        let last = RefCell::new(Vec::new());
-        eventually(reason, PATIENCE, async || {
-            let events = self.get(path).await.ok()?;
-            let events = events["items"].as_array()?.iter();
-            let messages = events
-                .filter(|event| event["reason"] == "DivvyWeightNotInForce")
-                .filter_map(|event| event["message"].as_str().map(str::to_owned));
-            last.replace(messages.collect());
-            last.borrow()
-                .iter()
-                .any(|message: &String| message.contains(reason))
-                .then_some(())
+        let events = async || self.engine.events(Some("DivvyWeightNotInForce")).await;
+        let found = eventually(reason, PATIENCE, async || {
+            let messages = events().await.ok()?;
+            let has = messages.iter().any(|message| message.contains(reason));
+            has.then_some(())
         })
-        .await
-        .with_context(|| last.borrow().join("\n"))?;
+        .await;
+        if found.is_err() {
+            found.context(events().await?.join("\n"))?;
+        }
         self.status("the first weight", PATIENCE, |status| {
             status["canary"]["weights"]["canary"]["weight"] == 20
         })
         .await?;
         let since = Instant::now();
         while since.elapsed() < HALT {
-            let status = self.get(ROLLOUT).await?["status"].clone();
+            let status = self.engine.get(ROLLOUT).await?["status"].clone();
             ensure!(
                 status["canary"]["weights"]["canary"]["weight"] == 20
                     && status["currentStepIndex"] == 3,
@@ -284,10 +210,10 @@ impl<'a> Argo<'a> {
         Ok(())
     }
 
-    /// The metrics of the last analysis that failed, and its message.
+    /// The metrics of the last analysis that failed.
     pub async fn failed_metrics(&self) -> Result<String> {
         let path = "/apis/argoproj.io/v1alpha1/namespaces/shop/analysisruns";
-        let runs = self.get(path).await?;
+        let runs = self.engine.get(path).await?;
         let runs = runs["items"].as_array().context("a list of runs")?;
         let created = |run: &&Value| run["metadata"]["creationTimestamp"].to_string();
         let last = runs.iter().max_by_key(created).context("no analysis")?;
@@ -305,23 +231,40 @@ impl<'a> Argo<'a> {
     /// The state of the guardrail, as Prometheus has it.
     pub async fn guardrail(&self) -> Result<Option<f64>> {
         let query = "max(divvy_guardrail_state{divvy_version=\"canary\"})";
-        let series = self.prometheus.query(query).await?;
+        let series = self.engine.prometheus.query(query).await?;
         let sample = series.first().and_then(|series| series.samples.first());
         Ok(sample.map(|sample| sample.1))
     }
 
     /// Which of 300 users a version serves.
     pub async fn users_of(&self, version: &str) -> Result<BTreeSet<u32>> {
-        let client = self.shop.client();
-        let mut users = BTreeSet::new();
-        for user in 0..300 {
-            let name = format!("user-{user}");
-            let headers = [("x-user-id", &*name)];
-            let answer = client.get_with("/checkout", &headers).await?;
-            if served_by(&answer) == version {
-                users.insert(user);
-            }
-        }
-        Ok(users)
+        let served = self.engine.served(300).await?.into_iter();
+        let users = served.filter(|(_, served)| served == version);
+        Ok(users.map(|(user, _)| user).collect())
     }
+}
+
+/// A kubeconfig of the controller's service account with Argo's own role; `istio/argo/rbac.yaml` adds the other one.
+async fn account(engine: &Engine<'_>) -> Result<PathBuf> {
+    let cluster = engine.cluster();
+    let role = workspace_root().join("target/argo/role.yaml");
+    ensure!(
+        role.exists(),
+        "target/argo/role.yaml is missing: run `make argo-controller`"
+    );
+    cluster
+        .run(&["apply", "-f", &role.display().to_string()])
+        .await?;
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": ACCOUNT},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": ACCOUNT},
+        "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": ACCOUNT}],
+    });
+    cluster.apply(&[binding]).await?;
+    let file = engine.shop.lab.dir().join("argo-kubeconfig");
+    let token = cluster
+        .run(&["create", "token", "-n", ACCOUNT, ACCOUNT, "--duration=1h"])
+        .await?;
+    fs::write(&file, cluster.kubeconfig_with(token.trim()))?;
+    Ok(file)
 }
