@@ -5,17 +5,21 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use divvy_istio_tests::lab::{end_everything, signalled};
-use divvy_istio_tests::namespace;
+use divvy_istio_tests::{command, namespace};
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
 mod lab;
 mod requests;
+mod starts;
 
 use lab::Gateway;
 
 fn main() -> ExitCode {
+    if command::is_meant() {
+        return divvy_cli::main();
+    }
     let runtime = namespace::enter().and_then(|()| Ok(Runtime::new()?));
     let runtime = match runtime {
         Ok(runtime) => Arc::new(runtime),
@@ -31,15 +35,15 @@ fn main() -> ExitCode {
     });
     let shared: Arc<OnceCell<Result<Gateway, String>>> = Arc::default();
     macro_rules! trials {
-        ($($test:ident),* $(,)?) => {
+        ($($test:path),* $(,)?) => {
             vec![$({
                 let (shared, runtime) = (Arc::clone(&shared), Arc::clone(&runtime));
-                Trial::test(concat!("gateway::", stringify!($test)), move || {
+                Trial::test(stringify!($test), move || {
                     runtime.block_on(async {
                         let start = || async { Gateway::start().await.map_err(|error| format!("{error:?}")) };
                         let gateway = shared.get_or_init(start).await;
                         let gateway = gateway.as_ref().map_err(|error| Failed::from(error.clone()))?;
-                        requests::$test(gateway).await.map_err(|error| {
+                        $test(gateway).await.map_err(|error| {
                             Failed::from(format!("{error:#}\n{}", gateway.log_end()))
                         })
                     })
@@ -48,13 +52,15 @@ fn main() -> ExitCode {
         };
     }
     let trials = trials![
-        the_split_is_that_of_the_library,
-        a_forged_route_header_has_no_effect,
-        applications_get_the_assignment_and_not_the_route,
-        grpc_is_split_too,
-        the_labels_of_metrics_are_tags,
-        a_change_under_load_fails_no_request,
-        a_refused_configuration_holds_up_the_listener_until_it_is_repaired,
+        requests::the_split_is_that_of_the_library,
+        requests::a_forged_route_header_has_no_effect,
+        requests::applications_get_the_assignment_and_not_the_route,
+        requests::grpc_is_split_too,
+        requests::the_labels_of_metrics_are_tags,
+        requests::a_change_under_load_fails_no_request,
+        requests::a_refused_configuration_holds_up_the_listener_until_it_is_repaired,
+        starts::the_filter_comes_from_a_web_server_too,
+        starts::an_envoy_that_starts_with_a_refused_configuration_serves_stable,
     ];
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);

@@ -13,12 +13,12 @@ use serde_json::Value;
 use crate::lab::{Gateway, PATIENCE, replaced};
 
 const USERS: u64 = 200;
-const SHIPPED_WEIGHT: u64 = 20;
+pub const SHIPPED_WEIGHT: u64 = 20;
 /// The Gateway's own name of a change that Envoy refused.
 const REFUSED: &str = "envoy_listener_manager_lds_update_rejected";
 
 /// The configuration that the shipped policy has, with another weight.
-fn configuration(weight: u64) -> Result<Value> {
+pub fn configuration(weight: u64) -> Result<Value> {
     let policy = workspace_root().join("envoy/gateway/divvy.yaml");
     let mut raw = LoadedConfig::read(&policy, None)?.raw;
     let shipped = &mut raw["rollouts"][0]["strategy"]["canary"]["weight"];
@@ -33,7 +33,7 @@ fn version(target: &str) -> &str {
 }
 
 /// The shipped resources with another weight.
-fn with_weight(weight: u64) -> impl Fn(&str) -> Result<String> {
+pub fn with_weight(weight: u64) -> impl Fn(&str) -> Result<String> {
     let new = format!("weight: {weight}}}");
     move |text| replaced(text, &format!("weight: {SHIPPED_WEIGHT}}}"), &new)
 }
@@ -45,7 +45,7 @@ async fn change(gateway: &Gateway, weight: u64) -> Result<()> {
 }
 
 /// Waits until new connections get the versions of this weight.
-async fn until_in_force(gateway: &Gateway, weight: u64) -> Result<()> {
+pub async fn until_in_force(gateway: &Gateway, weight: u64) -> Result<()> {
     let wanted = configuration(weight)?;
     let what = format!("weight {weight} to be in force");
     eventually(&what, PATIENCE, async || {
@@ -59,7 +59,7 @@ async fn until_in_force(gateway: &Gateway, weight: u64) -> Result<()> {
 }
 
 /// The first user whose version is not that of the library.
-async fn differs(gateway: &Gateway, configuration: &Value) -> Result<Option<String>> {
+pub async fn differs(gateway: &Gateway, configuration: &Value) -> Result<Option<String>> {
     // A new connection: an old one may belong to a listener that drains.
     let client = gateway.client();
     for user in 0..USERS {

@@ -171,13 +171,20 @@ impl<'a> Engine<'a> {
             .with_context(|| last.borrow().to_string())
     }
 
-    /// The messages of the events in the shop's namespace, of one reason or of all.
-    pub async fn events(&self, reason: Option<&str>) -> Result<Vec<String>> {
+    /// Lines of the program's log with this text.
+    pub fn log(&self, text: &str) -> Vec<String> {
+        let program = self.program.iter();
+        let lines = program.flat_map(|program| program.process().lines(0, |_| true));
+        lines.filter(|line| line.contains(text)).collect()
+    }
+
+    /// The messages of the events in the shop's namespace with this reason.
+    pub async fn events(&self, reason: &str) -> Result<Vec<String>> {
         let events = self.get("/api/v1/namespaces/shop/events").await?;
         let events = events["items"].as_array().context("a list of events")?;
         let messages = events
             .iter()
-            .filter(|event| reason.is_none_or(|reason| event["reason"] == reason))
+            .filter(|event| event["reason"] == reason)
             .filter_map(|event| event["message"].as_str());
         Ok(messages.map(str::to_owned).collect())
     }

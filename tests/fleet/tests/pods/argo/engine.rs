@@ -183,7 +183,7 @@ impl<'a> Argo<'a> {
 
     /// Checks that the release stands still at its first weight and an event says why.
     pub async fn halts(&self, reason: &str) -> Result<()> {
-        let events = async || self.engine.events(Some("DivvyWeightNotInForce")).await;
+        let events = async || self.engine.events("DivvyWeightNotInForce").await;
         let found = eventually(reason, PATIENCE, async || {
             let messages = events().await.ok()?;
             let has = messages.iter().any(|message| message.contains(reason));
