@@ -36,6 +36,8 @@ FLEET := target/fleet
 FLEET_BIN := $(or $(PROMETHEUS_BIN),$(FLEET)/bin)
 WITH_PROMETHEUS = PROMETHEUS_BIN='$(abspath $(FLEET_BIN))'
 ARGO := target/argo
+# For the kind Application alone.
+ARGO_CD := github.com/argoproj/argo-cd/v3@v3.1.0
 ARGO_FLAGS := -trimpath -buildvcs=false -ldflags='-s -w -buildid='
 GO_STATIC := GOFLAGS=-mod=readonly GOTOOLCHAIN=local CGO_ENABLED=0 go
 FLEET_PARTS := test-fleet-rules test-fleet-dashboard test-fleet-live test-fleet-gateway
@@ -272,7 +274,7 @@ $(ARGO)/rollouts-controller: tests/fleet/argo/go.mod tests/fleet/argo/go.sum
 	@cd tests/fleet/argo && argo=$$(go list -m -f '{{.Dir}}' github.com/argoproj/argo-rollouts) && \
 	  awk 'FNR == 1 { print "---" } { print }' "$$argo"/manifests/crds/*-crd.yaml >'$(abspath $(@D))/crds.yaml'
 
-# The rights of its controller, and the kind of Envoy Gateway that the plugin knows.
+# The rights of its controller, the kind of Envoy Gateway that the plugin knows, and that of Argo CD.
 $(ARGO)/role.yaml: tests/fleet/argo/go.mod
 	@mkdir -p $(@D)
 	@cd tests/fleet/argo && cat "$$(go list -m -f '{{.Dir}}' github.com/argoproj/argo-rollouts)/manifests/role/argo-rollouts-clusterrole.yaml" >'$(abspath $@)'
@@ -280,7 +282,11 @@ $(ARGO)/gateway-crds.yaml: tests/fleet/gateway/go.mod
 	@mkdir -p $(@D)
 	@cd tests/fleet/gateway && cat "$$(go list -m -f '{{.Dir}}' github.com/envoyproxy/gateway)/charts/gateway-helm/charts/crds/crds/generated/gateway.envoyproxy.io_envoyextensionpolicies.yaml" >'$(abspath $@)'
 
-test-fleet-argo: $(IMAGE_LAYOUT)/index.json $(LAB)/ready $(NEEDS_ENVOY) $(FLEET_BIN)/prometheus argo-controller argo-plugin $(ARGO)/role.yaml $(ARGO)/gateway-crds.yaml ## Argo Rollouts with the plugin: needs root
+$(ARGO)/argo-cd-crds.yaml:
+	@mkdir -p $(@D)
+	@cat "$$(cd tests/istio && GOFLAGS=-mod=mod GOTOOLCHAIN=local go mod download -json $(ARGO_CD) | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')/manifests/crds/application-crd.yaml" >$@
+
+test-fleet-argo: $(IMAGE_LAYOUT)/index.json $(LAB)/ready $(NEEDS_ENVOY) $(FLEET_BIN)/prometheus argo-controller argo-plugin $(ARGO)/role.yaml $(ARGO)/gateway-crds.yaml $(ARGO)/argo-cd-crds.yaml ## Argo Rollouts with the plugin: needs root
 	cd istio/argo && $(GO_STATIC) test -c -o '$(abspath $(ARGO))/divvy-argo.test' .
 	$(WITH_ENVOY) $(WITH_PROMETHEUS) $(TEST) --test pods -- argo::
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::scrape::ProxyAddress;
+use super::scrape::{ProxyAddress, printable};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -116,10 +116,11 @@ impl Forwards {
             .arg("--field-selector=status.phase=Running");
         let output = kubectl.output().context("cannot run kubectl")?;
         let error = String::from_utf8_lossy(&output.stderr);
+        let error: Vec<_> = error.lines().map(printable).collect();
         ensure!(
             output.status.success(),
             "kubectl get pods: {}",
-            error.trim()
+            error.join("; ")
         );
         let names = String::from_utf8_lossy(&output.stdout);
         let names: Vec<_> = names.lines().map(str::to_owned).collect();

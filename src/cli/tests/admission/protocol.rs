@@ -197,8 +197,7 @@ fn one_connection_carries_200_admissions_per_second() {
         }
         f64::from(ADMISSIONS) / start.elapsed().as_secs_f64()
     });
-    assert!(
-        rates.any(|rate| rate >= 200.0),
-        "no round reached 200 admissions per second"
-    );
+    let rate = rates.find(|rate| *rate >= 200.0);
+    let rate = rate.expect("no round reached 200 admissions per second");
+    println!("{rate:.0} admissions per second on one connection");
 }

@@ -40,6 +40,7 @@ pub async fn a_release_adds_users_step_by_step_and_fails_no_request(pods: &Pods)
         (25..=95).contains(&sizes.0) && (106..=194).contains(&sizes.1),
         "{sizes:?} of 300 users"
     );
+    manifests::argo_cd_sees_no_change_of_the_services(&argo.engine).await?;
     argo.phase("Healthy").await?;
     ensure!(argo.users_of("v2").await?.len() == 300);
     // v2 is stable now, and the next build begins at 0.

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
                 top::top_shows_the_proxies_of_a_selector_through_kubectl,
                 argo::plugin::the_plugin_edits_each_kind_of_object_and_survives_conflicts,
                 argo::manifests::the_role_allows_what_the_plugin_does_and_nothing_else,
+                argo::manifests::the_api_server_takes_the_application_of_argo_cd,
                 argo::a_release_adds_users_step_by_step_and_fails_no_request,
                 argo::a_bad_build_is_withdrawn_and_the_next_one_starts_clean,
                 argo::a_proxy_without_the_weight_halts_the_release_until_the_repair,
