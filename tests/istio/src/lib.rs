@@ -4,7 +4,7 @@
 //! image. Each test starts its own proxies ([`proxy::Proxy`]): pilot-agent, which pulls the image
 //! and runs Envoy, or an Envoy that connects to istiod. Upstreams of `divvy_lab` replace pods, and
 //! `ServiceEntry` objects make them known. [`pods::Pods`] is a lab whose Deployments have pods: it adds the
-//! controller manager, and simulates the scheduler and the kubelet. It needs root.
+//! controller manager, and simulates the scheduler and the kubelet. It needs a network namespace.
 //!
 //! Tests run one after the other, because the shipped files name their namespaces. `make lab`
 //! builds the programs; nothing here needs Go.

@@ -1,4 +1,4 @@
-//! Tests with pods: engines that drive a release over Deployments. They need root, for a network namespace.
+//! Tests with pods: engines that drive a release over Deployments. They need a network namespace.
 
 use std::process::ExitCode;
 
