@@ -13,6 +13,9 @@ OFFLINE := --signing-config .ci/release/signing.json
 release: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null)
 release: export SOURCE_COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)$(if $(shell git status --porcelain 2>/dev/null),-changed)
 
+# Parts of `make ci-full`.
+RELEASE_PARTS := test-licences test-chart test-release
+
 .PHONY: release verify-release sign-image static-cli test-release test-licences test-advisories notices test-chart helm cosign
 
 # Static, so that it runs on every Linux and alone in an image. Needs libc.a: libc6-dev on Debian, glibc-static on Fedora.
@@ -92,7 +95,7 @@ $(RELEASE_BIN)/cargo-deny: | toolchain
 	cargo install --locked --root target/release-tools --version $(DENY_VERSION) cargo-deny
 
 GO_TOOL = command -v go >/dev/null || { echo 'make: Go is missing, which builds $(@F): install 1.26 or newer' >&2; exit 1; }; \
-  mkdir -p $(@D); cd .ci/release && $(GO_STATIC) build -buildvcs=false -ldflags='-s -w' -o '$(abspath $@)'
+  mkdir -p $(@D); cd .ci/release && GOFLAGS=-mod=readonly GOTOOLCHAIN=local go build -buildvcs=false -ldflags='-s -w' -o '$(abspath $@)'
 cosign: $(COSIGN)
 $(COSIGN): .ci/release/go.mod
 	@$(GO_TOOL) github.com/sigstore/cosign/v3/cmd/cosign
