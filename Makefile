@@ -380,8 +380,8 @@ ci: ## everything that has to pass before a change lands
 	@.ci/parts build test-demo test-demo-$(OLDEST) $(PARTS) test-istio $$(.ci/fleet) samples test-envoy-$(OLDEST) fuzz
 
 # With SOAK=1 also the long versions of the tests.
-ci-full: ## what ci leaves out: all of the fleet, the other versions of Envoy: about an hour, needs root
-	@.ci/parts $(FLEET_PARTS) test-fleet-pods test-fleet-argo test-argo-plugin test-fleet-flagger \
+ci-full: ## what ci leaves out: releases, all of the fleet, the other versions of Envoy: over an hour, needs root
+	@.ci/parts $(RELEASE_PARTS) $(FLEET_PARTS) test-fleet-pods test-fleet-argo test-argo-plugin test-fleet-flagger \
 	  $(patsubst %,test-envoy-%,$(filter-out $(OLDEST) $(ENVOY_VERSION),$(MATRIX))) $(if $(SOAK),soak)
 
 fmt: toolchain ## format all code
