@@ -389,4 +389,4 @@ fmt: toolchain ## format all code
 	cargo fmt --manifest-path tests/fuzz/Cargo.toml
 
 clean: ## delete everything that was built or fetched
-	rm -rf target
+	rm -rf target dist

@@ -141,3 +141,24 @@ istio` calls services. Only what needs no routes that tell rollouts apart; the r
 {{- define "divvy.destination" -}}
 {host: {{ index . 0 }}, subset: {{ include "divvy.subset" (index . 1) | quote }}}
 {{- end -}}
+
+{{/* The environment of the VM, as a JSON list: with the keys of signatures where the configuration needs them. */}}
+{{- define "divvy.env" -}}
+{{- $config := .Values.configuration -}}
+{{- $needs := not (empty $config.overrides) -}}
+{{- range default list $config.identity -}}
+{{- $needs = or $needs (eq (toString (default dict .mint).signed) "true") -}}
+{{- end -}}
+{{- range default list $config.rollouts -}}
+{{- $needs = or $needs (eq (toString (default dict .sticky).signed) "true") -}}
+{{- end -}}
+{{- $env := default list .Values.env -}}
+{{- range $env -}}
+{{- $needs = and $needs (ne .name "DIVVY_KEYS") -}}
+{{- end -}}
+{{- if $needs -}}
+{{- /* The container istio-proxy has the variable from a Secret. */ -}}
+{{- $env = append $env (dict "name" "DIVVY_KEYS" "valueFrom" "HOST") -}}
+{{- end -}}
+{{- toJson $env -}}
+{{- end -}}
