@@ -4,6 +4,7 @@
 //! `divvy` crate, compiled natively.
 
 pub mod admission;
+pub mod analyze;
 pub mod check;
 pub mod convert;
 pub mod diff;
@@ -24,6 +25,7 @@ pub mod render;
 pub mod schema;
 pub mod simulate;
 pub mod source;
+mod statistics;
 pub mod top;
 pub mod warnings;
 
@@ -64,6 +66,8 @@ pub enum Verb {
     Diff(diff::DiffArgs),
     /// Reports the versions of many users, and simulates guardrails
     Simulate(simulate::SimulateArgs),
+    /// Computes the results of an A/B test from access logs
+    Analyze(Box<analyze::AnalyzeArgs>),
     /// Converts the routes and releases of other systems into a configuration
     Convert(convert::ConvertArgs),
     /// Passes a gate of a release: adds it to the configuration in a file
@@ -113,8 +117,13 @@ pub fn main() -> ExitCode {
 
 /// Runs the verb of a command line without its first word.
 pub fn run_words(words: &[&str]) -> anyhow::Result<ExitCode> {
+    run(&read_words(words)?)
+}
+
+/// Reads a command line without its first word.
+pub fn read_words(words: &[&str]) -> anyhow::Result<Cli> {
     let words = std::iter::once(&"divvy").chain(words);
-    run(&Cli::try_parse_from(words)?)
+    Ok(Cli::try_parse_from(words)?)
 }
 
 /// Runs a verb.
@@ -124,6 +133,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Verb::Diff(args) => diff::run(args, cli.output),
         Verb::Explain(args) => explain::run(args, cli.output),
         Verb::Simulate(args) => simulate::run(args, cli.output),
+        Verb::Analyze(args) => analyze::run(args, cli.output),
         Verb::Convert(args) => convert::run(args, cli.output),
         Verb::Promote(args) => promote::run(args, cli.output),
         Verb::Schema(args) => schema::run(args),

@@ -5,12 +5,13 @@ use std::process::Command;
 
 use crate::common::{divvy, json, root, text};
 
-const VERBS: [&str; 11] = [
+const VERBS: [&str; 12] = [
     "init",
     "check",
     "explain",
     "diff",
     "simulate",
+    "analyze",
     "convert",
     "promote",
     "render",

@@ -1,6 +1,7 @@
 //! The command line, in one binary.
 
 mod admission;
+mod analyze;
 mod check;
 mod common;
 mod convert;

