@@ -15,8 +15,8 @@ use tokio::time::sleep;
 
 use crate::engine::Engine;
 
-/// Timeout of a whole release, whose pauses take 22 s.
-const RELEASE: Duration = Duration::from_secs(60);
+/// Timeout of a whole release: its pauses take 22 s, and Argo asks again every 10 s whether a weight is in force.
+const RELEASE: Duration = Duration::from_secs(120);
 /// A release that halts stands still for this long, which is longer than a pause of the steps.
 const HALT: Duration = Duration::from_secs(12);
 const ROLLOUT: &str = "/apis/argoproj.io/v1alpha1/namespaces/shop/rollouts/checkout";
