@@ -29,6 +29,7 @@ mod statistics;
 pub mod top;
 pub mod warnings;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::{fs, io};
@@ -142,7 +143,10 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Verb::Top(args) => top::run(args, cli.output),
         Verb::Admission(args) => admission::run(args, cli.output),
         Verb::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Cli::command(), "divvy", &mut io::stdout());
+            // It panics if it cannot write.
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "divvy", &mut script);
+            io::stdout().write_all(&script)?;
             Ok(ExitCode::SUCCESS)
         }
         Verb::Man { folder } => {

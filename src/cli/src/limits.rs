@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use anyhow::bail;
+
 /// Maximum number of simulated users.
 pub const MAX_USERS: usize = 2_000_000;
 /// Maximum number of simulated decisions: users times rollouts.
@@ -64,6 +66,25 @@ pub fn millis(text: &str) -> Result<f64, String> {
     number
         .filter(|number| *number > 0.0 && *number <= MAX_MILLIS)
         .ok_or_else(|| format!("is not a number above 0 and at most {MAX_MILLIS}"))
+}
+
+/// An instant of a configuration, as text.
+pub fn instant(text: &str) -> Result<String, String> {
+    match text.ends_with('Z') && humantime::parse_rfc3339(text).is_ok() {
+        true => Ok(text.to_owned()),
+        false => Err("is not an instant: write it in UTC as 2026-12-01T09:00:00Z".to_owned()),
+    }
+}
+
+/// Refuses more decisions than [`MAX_DECISIONS`].
+pub fn refuse_endless(users: usize, rollouts: usize) -> anyhow::Result<()> {
+    let rollouts = rollouts.max(1);
+    if users.saturating_mul(rollouts) > MAX_DECISIONS {
+        bail!(
+            "{users} users of {rollouts} rollouts are more than {MAX_DECISIONS} decisions, the limit: use fewer --users"
+        );
+    }
+    Ok(())
 }
 
 /// Time between a signal and the end of a server.

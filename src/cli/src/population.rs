@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use uuid::Builder;
 
 use crate::environment::GivenEnvironment;
+use crate::limits::MAX_USERS;
 use crate::raw::{list, text};
 use crate::source::read_text;
 
@@ -42,6 +43,12 @@ impl Population {
         let lines: Vec<_> = lines.map(str::to_owned).collect();
         if lines.is_empty() {
             bail!("{path}: contains no users; write one a line");
+        }
+        if lines.len() > MAX_USERS {
+            bail!(
+                "{path}: has {} users; the limit is {MAX_USERS}",
+                lines.len()
+            );
         }
         Ok(Self::Listed(lines))
     }

@@ -1,7 +1,7 @@
 //! Inputs of `divvy check`: what is read, what is skipped, and what is a finding.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use crate::common::{complaint, divvy, divvy_with, file, json, json_with, text};
 use serde_json::Value;
@@ -258,6 +258,105 @@ fn input_that_would_exhaust_the_machine_is_refused() {
         .output()
         .unwrap();
     assert!(shell.status.success(), "{}", complaint(&shell));
+}
+
+/// Each document was once searched with a copy of the whole text.
+#[test]
+fn many_documents_end_in_time() {
+    let text = "---\n{}\n".repeat(50_000);
+    let in_map: String = text.lines().map(|line| format!("    {line}\n")).collect();
+    let in_map = format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: a}}\ndata:\n  a.yaml: |\n{in_map}    ---\n    rollouts: 5\n"
+    );
+    for (text, found) in [
+        (&text, "more than 10000 configurations"),
+        (&in_map, "is a number: write a list"),
+    ] {
+        let report = json_with(text, &["check", "-"]);
+        let found_here = messages(&report);
+        assert_eq!(found_here.len(), 1, "{found_here:?}");
+        assert!(found_here[0].contains(found), "{found_here:?}");
+    }
+    let output = divvy_with(&text, &["explain", "-", "-r", "GET /"]);
+    assert!(complaint(&output).contains("several divvy configurations"));
+}
+
+#[test]
+fn a_folder_with_links_in_a_circle_or_a_closed_folder_is_checked() {
+    let all = folder(&[("divvy.yaml", VALID), ("closed/x.yaml", VALID)]);
+    symlink(all.path().join("z.yaml"), all.path().join("z.yaml")).unwrap();
+    symlink(all.path().join("divvy.yaml/x"), all.path().join("y.yaml")).unwrap();
+    let report = check(&all);
+    assert_eq!(
+        (&report["configurations"], messages(&report).len()),
+        (&Value::from(2), 0)
+    );
+    assert_eq!(report["skipped"].as_array().unwrap().len(), 2, "{report:#}");
+    let closed = all.path().join("closed");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+    if fs::read_dir(&closed).is_err() {
+        let report = check(&all);
+        assert_eq!(report["configurations"], 1);
+        assert!(
+            messages(&report)[0].contains("cannot be read"),
+            "{report:#}"
+        );
+    }
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+/// What cannot be written is not a success.
+#[test]
+fn a_full_disk_is_an_error_of_every_verb() {
+    let file = || fs::File::options().write(true).open("/dev/full").unwrap();
+    for words in [
+        &["check", "envoy/divvy.yaml"][..],
+        &["explain", "envoy/divvy.yaml", "-r", "GET /"],
+        &[
+            "diff",
+            "envoy/divvy.yaml",
+            "envoy/divvy.yaml",
+            "--users",
+            "9",
+        ],
+        &["simulate", "envoy/divvy.yaml", "--users", "9"],
+        &[
+            "simulate",
+            "envoy/divvy.yaml",
+            "--users",
+            "9",
+            "--plot",
+            "/dev/full",
+        ],
+        &[
+            "convert",
+            "--random",
+            "src/cli/tests/convert/istio/two-weights.yaml",
+        ],
+        &["promote", "envoy/examples/ramp.yaml", "--dry-run"],
+        &[
+            "init",
+            "--random",
+            "--versions",
+            "v1,v2",
+            "--platform",
+            "envoy",
+        ],
+        &["render", "plugin", "envoy/divvy.yaml"],
+        &["render", "istio", "--gateway", "shop", "envoy/divvy.yaml"],
+        &["schema"],
+        &["completions", "bash"],
+    ] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_divvy"));
+        command.args(words).current_dir(crate::common::root());
+        let output = command.stdout(file()).output().unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{words:?}: {}",
+            complaint(&output)
+        );
+    }
 }
 
 #[test]

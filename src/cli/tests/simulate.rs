@@ -213,8 +213,19 @@ fn a_simulation_that_would_not_end_is_refused() {
         assert_eq!(output.status.code(), Some(2), "{options}");
         assert!(!crate::common::complaint(&output).is_empty(), "{options}");
     }
+    // Two million users of 60 rollouts, in both configurations.
+    let names = (0..60).map(|number| rollout(&format!("r{number}"), "s", &canary(50)));
+    let many = self::config(&header(), &names.collect::<Vec<_>>());
+    let many = many.to_str().unwrap();
+    let output = divvy(&["diff", many, many, "--users", "2000000"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(crate::common::complaint(&output).contains("decisions, the limit"));
     for args in [
         &["check", pipe][..],
+        &["promote", pipe],
+        &["convert", "--random", pipe],
+        &["render", "plugin", pipe],
+        &["explain", "envoy/divvy.yaml", "--batch", pipe],
         &["explain", pipe, "-r", "/"],
         &["simulate", pipe],
         &["diff", pipe, pipe],

@@ -79,6 +79,22 @@ fn a_rule_that_can_never_decide_causes_a_warning() {
         ),
         (json!([[{"all": [x, exact("query", "q")]}], [x]]), ""),
         (
+            json!([[{"cookie": "s", "regex": "ab.*"}], [{"cookie": "s", "prefix": "abc"}]]),
+            "rules[1].when: never decides",
+        ),
+        (
+            json!([[{"not": {"not": x}}], [x]]),
+            "rules[1].when: never decides",
+        ),
+        (
+            json!([[{"not": x}], [{"not": {"cookie": "s", "in": ["x", "y"]}}]]),
+            "rules[1].when: never decides",
+        ),
+        (
+            json!([[{"not": {"cookie": "s", "in": ["x", "y"]}}], [{"not": x}]]),
+            "",
+        ),
+        (
             json!([[x], [{"all": [exact("query", "q"), x]}]]),
             "rules[1].when: never decides",
         ),

@@ -11,6 +11,9 @@ use crate::source::{
 };
 use crate::warnings::{self, Examined, Kind, Surroundings, WarningPlace};
 
+/// Maximum number of configurations, each of which is compared with all others.
+const MAX_CONFIGURATIONS: usize = 10_000;
+
 /// What was found.
 #[derive(Debug)]
 pub(super) struct Examination {
@@ -57,6 +60,13 @@ pub(super) fn all(mut set: SourceSet, rps: Option<f64>) -> Examination {
     for (index, (file, documents)) in set.files.iter().zip(&documents).enumerate() {
         let found = file.find(documents);
         configurations += found.len();
+        if configurations > MAX_CONFIGURATIONS {
+            let message = format!(
+                "there are more than {MAX_CONFIGURATIONS} configurations up to here, the limit: check fewer files at a time"
+            );
+            log.add(file, Entry::error(0, "", message));
+            break;
+        }
         if found.is_empty() {
             without.push(index);
         }

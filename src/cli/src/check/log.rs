@@ -4,13 +4,15 @@ use divvy::config::{ConfigError, ErrorKind};
 
 use crate::finding::{Finding, Severity};
 use crate::near;
-use crate::source::{FoundConfig, LineIndex, SourceFile};
+use crate::source::{FoundConfig, LineIndex, LinedText, SourceFile};
 use crate::warnings::Kind;
 
 /// The findings of all files.
 #[derive(Debug, Default)]
 pub(super) struct FindingLog {
     pub findings: Vec<Finding>,
+    /// The name and the lines of the last file.
+    last: Option<(String, LinedText)>,
 }
 
 /// The place and the text of a finding.
@@ -52,7 +54,15 @@ impl FindingLog {
     }
 
     pub fn add(&mut self, file: &SourceFile, entry: Entry<'_>) {
-        let lines = LineIndex::new(&file.text);
+        if self
+            .last
+            .as_ref()
+            .is_none_or(|(name, _)| *name != file.name)
+        {
+            self.last = Some((file.name.clone(), LinedText::new(&file.text)));
+        }
+        let Some((_, text)) = &self.last else { return };
+        let lines = text.lines();
         let (line, column) = lines.position(entry.offset);
         self.findings.push(Finding {
             severity: entry.severity,

@@ -35,6 +35,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
+use crate::limits;
 use crate::manifest::{ManifestNode, object, yaml};
 use crate::output::{Format, print_json};
 use crate::source::tree::{SourceNode, YamlVersion};
@@ -72,7 +73,7 @@ pub struct ConvertArgs {
     #[arg(long)]
     pub random: bool,
     /// Begin of the first step of a release, such as 2026-12-01T09:00:00Z
-    #[arg(long, value_name = "INSTANT")]
+    #[arg(long, value_name = "INSTANT", value_parser = limits::instant)]
     pub start: Option<String>,
     /// Name of the stable version; by default the one with the largest weight
     #[arg(long, value_name = "VERSION")]
@@ -99,6 +100,17 @@ impl Converted {
     fn names(&self) -> BTreeSet<String> {
         let names = self.rollouts.iter().map(|draft| draft.name.clone());
         names.collect()
+    }
+
+    /// An error if no rollout has a version of this name.
+    fn require_version(&self, name: &str) -> Result<()> {
+        let versions = self.rollouts.iter().flat_map(|draft| &draft.versions);
+        let versions: BTreeSet<_> = versions.map(String::as_str).collect();
+        if !versions.contains(name) {
+            let all = versions.into_iter().collect::<Vec<_>>().join(", ");
+            bail!("--stable {name}: no rollout has a version of this name; there are: {all}");
+        }
+        Ok(())
     }
 
     fn add(&mut self, rollouts: impl IntoIterator<Item = RolloutDraft>) {
@@ -217,6 +229,9 @@ pub fn convert(files: &[PathBuf], choices: &Choices) -> Result<ConvertReport> {
         bail!(
             "the files have no resource that divvy convert reads: divvy convert --help lists them"
         );
+    }
+    if let Some(stable) = &choices.stable {
+        converted.require_version(stable)?;
     }
     let configuration = draft::configuration(choices.identity(), &converted.rollouts);
     let json = crate::manifest::json::write(&configuration);

@@ -107,6 +107,9 @@ pub fn run(args: &DiffArgs, format: Format) -> Result<ExitCode> {
         LoadedConfig::read(&args.new, args.plugin.as_deref())?,
     ];
     let users = Population::read(&args.population, 1)?.users(args.users);
+    // Both configurations decide.
+    let rollouts = old.rollouts().len().saturating_add(new.rollouts().len());
+    limits::refuse_endless(users.len(), rollouts)?;
     let report = report(&old, &new, &users, now);
     let mut out = anstream::stdout().lock();
     match format {

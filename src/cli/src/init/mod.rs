@@ -72,7 +72,12 @@ pub fn run(args: &InitArgs, format: Format) -> Result<ExitCode> {
         bail!("init prints YAML with comments: --output json has no effect here");
     }
     let mut args = args.clone();
-    if let Some(file) = args.into.as_ref().filter(|file| file.exists()) {
+    // A link to a file that does not exist is not replaced either.
+    if let Some(file) = args
+        .into
+        .as_ref()
+        .filter(|file| file.symlink_metadata().is_ok())
+    {
         bail!("{} exists: init does not replace it", file.display());
     }
     if !args.missing().is_empty() {

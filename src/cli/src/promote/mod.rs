@@ -14,6 +14,7 @@ use clap::Args;
 use serde_json::json;
 use similar::TextDiff;
 
+use crate::limits;
 use crate::output::{Format, print_json};
 use crate::place::write_atomically;
 use crate::source::LoadedConfig;
@@ -41,7 +42,7 @@ pub struct PromoteArgs {
     #[arg(long, value_name = "NAME")]
     pub gate: Option<String>,
     /// When the next step begins; by default now
-    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    #[arg(long, value_name = "INSTANT", value_parser = limits::instant)]
     pub at: Option<String>,
     /// Prints the difference alone
     #[arg(long)]
@@ -49,13 +50,6 @@ pub struct PromoteArgs {
     /// Name of the plugin, if the file has several configurations
     #[arg(long, value_name = "NAME")]
     pub plugin: Option<String>,
-}
-
-fn instant(text: &str) -> Result<String, String> {
-    match text.ends_with('Z') && humantime::parse_rfc3339(text).is_ok() {
-        true => Ok(text.to_owned()),
-        false => Err("is not an instant: write it in UTC as 2026-12-01T09:00:00Z".to_owned()),
-    }
 }
 
 /// Runs the verb.

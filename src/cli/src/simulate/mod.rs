@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::environment::{GivenEnvironment, time_or_now, unreachable};
 use crate::explain::input::{HeaderList, RequestInput};
-use crate::limits::{MAX_DECISIONS, MAX_REQUESTS, MAX_WORKER_SECONDS};
+use crate::limits::{self, MAX_REQUESTS, MAX_WORKER_SECONDS};
 use crate::output::{Format, exit_code, print_json};
 use crate::palette::{BAD, BOLD, DIM, version};
 use crate::population::Population;
@@ -83,12 +83,7 @@ pub fn run(args: &SimulateArgs, format: Format) -> Result<ExitCode> {
 
 /// Refuses a simulation that would not end or would exhaust the memory.
 fn refuse_endless(args: &SimulateArgs, users: usize, policy: &Policy) -> Result<()> {
-    let rollouts = policy.rollouts.len().max(1);
-    if users.saturating_mul(rollouts) > MAX_DECISIONS {
-        bail!(
-            "{users} users of {rollouts} rollouts are more than {MAX_DECISIONS} decisions, the limit: use fewer --users"
-        );
-    }
+    limits::refuse_endless(users, policy.rollouts.len())?;
     if args.guardrail {
         let seconds = guardrail::seconds(policy, args) as u64;
         if args.rps * seconds as f64 > MAX_REQUESTS {

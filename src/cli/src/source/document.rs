@@ -6,14 +6,14 @@ use base64::prelude::BASE64_STANDARD;
 use super::embedded::OffsetMap;
 use super::error::SourceError;
 use super::file::{mentions_divvy, parse};
-use super::lines::LineIndex;
+use super::lines::{LineIndex, LinedText};
 use super::tree::{NodeKind, SourceEntry, SourceNode};
 
 /// A document with the text that its positions refer to.
 #[derive(Clone, Debug)]
 pub struct SourceDocument {
-    /// The text around the document.
-    pub text: String,
+    /// The text around the document, shared by all documents of it.
+    pub text: LinedText,
     /// Its root.
     pub root: SourceNode,
     /// Maps offsets in the text to offsets in the file.
@@ -23,9 +23,9 @@ pub struct SourceDocument {
 }
 
 impl SourceDocument {
-    pub(super) fn new(text: &str, root: SourceNode, offsets: OffsetMap) -> Self {
+    pub(super) fn new(text: LinedText, root: SourceNode, offsets: OffsetMap) -> Self {
         Self {
-            text: text.to_owned(),
+            text,
             root,
             offsets,
             key: None,
@@ -37,8 +37,7 @@ impl SourceDocument {
 /// is an error only if it seems to be divvy's.
 pub(super) fn embedded(document: &SourceDocument) -> Vec<Result<SourceDocument, SourceError>> {
     let mut found = Vec::new();
-    let lines = LineIndex::new(&document.text);
-    search(document, &lines, &document.root, &mut found);
+    search(document, &document.text.lines(), &document.root, &mut found);
     found
 }
 
@@ -89,7 +88,7 @@ fn text(
         };
         (text, OffsetMap::At(start))
     } else {
-        let inner = OffsetMap::new(&document.text, lines, start, scalar);
+        let inner = OffsetMap::new(document.text.text(), lines, start, scalar);
         (scalar.text.clone(), inner)
     };
     let offsets = inner.within(&document.offsets);
@@ -97,10 +96,11 @@ fn text(
     match parse(&text, is_json) {
         Ok(roots) => {
             let roots = roots.into_iter().filter(|root| !root.is_null());
+            let text = LinedText::new(&text);
             let all = roots.map(|root| {
                 Ok(SourceDocument {
                     key: Some(entry.key.clone()),
-                    ..SourceDocument::new(&text, root, offsets.clone())
+                    ..SourceDocument::new(text.clone(), root, offsets.clone())
                 })
             });
             // Most texts are a word or a path.

@@ -1,9 +1,12 @@
 //! From byte offsets in a scalar's text to offsets in the file around it.
 
+use std::sync::Arc;
+
 use super::lines::LineIndex;
 use super::tree::{Quoting, SourceScalar};
 
-/// Maps offsets in a text to offsets in the file that contains it.
+/// Maps offsets in a text to offsets in the file that contains it. Copies share their tables: a text may have many
+/// documents.
 #[derive(Clone, Debug)]
 pub enum OffsetMap {
     /// The text is a part of the file that starts at this offset.
@@ -11,11 +14,11 @@ pub enum OffsetMap {
     /// The text was folded: this offset stands for all of it.
     At(usize),
     /// The offset of each byte of the text, which has escapes in the file.
-    Bytes(Vec<usize>),
+    Bytes(Arc<[usize]>),
     /// The start of each line: in the text, and in the file.
-    LineIndex(Vec<(usize, usize)>),
+    LineIndex(Arc<[(usize, usize)]>),
     /// The first map leads to a text that is itself part of a file.
-    Within(Box<[Self; 2]>),
+    Within(Arc<[Self; 2]>),
 }
 
 impl OffsetMap {
@@ -42,7 +45,7 @@ impl OffsetMap {
     pub fn within(self, outer: &Self) -> Self {
         match outer {
             Self::From(0) => self,
-            outer => Self::Within(Box::new([self, outer.clone()])),
+            outer => Self::Within(Arc::new([self, outer.clone()])),
         }
     }
 
@@ -85,7 +88,7 @@ fn block(file: &str, lines: &LineIndex<'_>, start: usize, scalar: &SourceScalar)
         table.push((own, lines.start(number) + indent));
         own += line.len();
     }
-    OffsetMap::LineIndex(table)
+    OffsetMap::LineIndex(table.into())
 }
 
 /// For each byte of a quoted text, the offset of its character in the quoted form.

@@ -6,7 +6,7 @@ use super::document::{SourceDocument, embedded};
 use super::embedded::OffsetMap;
 use super::error::SourceError;
 use super::find::{self, FoundConfig};
-use super::lines::LineIndex;
+use super::lines::{LineIndex, LinedText};
 use super::tree::{SourceNode, YamlVersion};
 use super::{json, merge, yaml};
 
@@ -72,11 +72,12 @@ impl SourceFile {
             Err(error) => return self.unread(error),
         };
         let mut documents = Vec::new();
+        let text = LinedText::new(&self.text);
         for root in roots {
             if root.is_null() {
                 continue;
             }
-            let document = SourceDocument::new(&self.text, root, OffsetMap::From(0));
+            let document = SourceDocument::new(text.clone(), root, OffsetMap::From(0));
             let inner = embedded(&document);
             documents.push(document);
             for inner in inner {

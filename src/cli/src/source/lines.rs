@@ -1,10 +1,43 @@
 //! From byte offsets in a text to lines and columns, and back.
 
+use std::sync::Arc;
+
 /// The offsets at which the lines of a text start.
 #[derive(Clone, Debug)]
 pub struct LineIndex<'t> {
     text: &'t str,
-    starts: Vec<usize>,
+    starts: Arc<[usize]>,
+}
+
+/// A text with the starts of its lines. Copies share both.
+#[derive(Clone, Debug)]
+pub struct LinedText {
+    text: Arc<str>,
+    starts: Arc<[usize]>,
+}
+
+impl LinedText {
+    /// The text with its lines.
+    pub fn new(text: &str) -> Self {
+        let LineIndex { starts, .. } = LineIndex::new(text);
+        Self {
+            text: text.into(),
+            starts,
+        }
+    }
+
+    /// The text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Its lines.
+    pub fn lines(&self) -> LineIndex<'_> {
+        LineIndex {
+            text: &self.text,
+            starts: Arc::clone(&self.starts),
+        }
+    }
 }
 
 impl<'t> LineIndex<'t> {

@@ -23,7 +23,7 @@ pub use embedded::OffsetMap;
 pub use error::SourceError;
 pub use file::{Content, Given, SourceFile};
 pub use find::{Carrier, EnvoyPlugin, FoundConfig, Workload};
-pub use lines::LineIndex;
+pub use lines::{LineIndex, LinedText};
 pub use read::{SkippedFile, SourceSet, open, read_all, read_bytes, read_text};
 
 /// The documents of a YAML text, as every reader of it sees them.

@@ -123,19 +123,22 @@ fn read_folder(folder: &Path, set: &mut SourceSet, seen: &mut Vec<PathBuf>) -> R
             if is_chart && name == "templates" {
                 let reason = "are Helm templates: check the output of `helm template`";
                 set.skip(&path, reason);
-            } else {
-                read_folder(&path, set, seen)?;
+            } else if let Err(error) = read_folder(&path, set, seen) {
+                // The others are checked.
+                let error = error.root_cause().to_string();
+                set.files.push(SourceFile::unreadable(&path, &error));
             }
         } else if matches!(extension, Some("yaml" | "yml" | "json")) && is_new(&path, seen) {
             match read(&path, Given::InFolder) {
                 Ok(file) => set.files.push(file),
                 Err(error) => {
                     let reason = match error.root_cause().downcast_ref::<io::Error>() {
-                        Some(error) if error.kind() == io::ErrorKind::NotFound => {
+                        Some(error) if leads_nowhere(&path, error) => {
                             "is a link to a file that does not exist".to_owned()
                         }
                         Some(error) => {
-                            set.files.push(SourceFile::unreadable(&path, error));
+                            let file = SourceFile::unreadable(&path, &error.to_string());
+                            set.files.push(file);
                             continue;
                         }
                         None => error.root_cause().to_string(),
@@ -146,6 +149,12 @@ fn read_folder(folder: &Path, set: &mut SourceSet, seen: &mut Vec<PathBuf>) -> R
         }
     }
     Ok(())
+}
+
+/// Whether a path has no file at its end: it vanished, or is a link to nothing, below a file or in a circle of links.
+fn leads_nowhere(path: &Path, error: &io::Error) -> bool {
+    let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
+    error.kind() == io::ErrorKind::NotFound || (path.is_symlink() && !is_denied)
 }
 
 impl SourceSet {
@@ -173,8 +182,8 @@ impl SourceSet {
 }
 
 impl SourceFile {
-    /// A file of a folder that cannot be read: the others are checked.
-    fn unreadable(path: &Path, error: &io::Error) -> Self {
+    /// A file or folder below a folder that cannot be read: the others are checked.
+    fn unreadable(path: &Path, error: &str) -> Self {
         let error = SourceError::new(0, format!("cannot be read: {error}"));
         Self {
             error: Some(error),

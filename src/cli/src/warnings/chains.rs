@@ -9,8 +9,11 @@ use crate::raw::text;
 use crate::source::{Carrier, Workload};
 
 pub(super) fn find(all: &[Examined], surroundings: &Surroundings, found: &mut Vec<Warning>) {
-    for (nth, second) in all.iter().enumerate() {
-        for first in &all[..nth] {
+    let plugins = all.iter();
+    let plugins = plugins.filter(|one| !matches!(one.found.carrier, Carrier::Plain));
+    let plugins: Vec<_> = plugins.collect();
+    for (nth, second) in plugins.iter().enumerate() {
+        for first in &plugins[..nth] {
             if together(first, second, surroundings) {
                 names(first, second, found);
                 rollouts(first, second, found);

@@ -31,10 +31,22 @@ fn operator(leaf: &Value) -> Value {
     Value::Object(fields.filter(|(key, _)| known.contains(&&**key)).collect())
 }
 
+/// A condition without a `not` of a `not`.
+fn positive(mut when: &Value) -> &Value {
+    while let Some(inner) = when.get("not").and_then(|not| not.get("not")) {
+        when = inner;
+    }
+    when
+}
+
 /// Whether `wider` certainly holds for all requests for which `narrow` holds.
 pub(super) fn covers(wider: &Value, narrow: &Value) -> bool {
+    let (wider, narrow) = (positive(wider), positive(narrow));
     if wider == narrow || always(wider) {
         return true;
+    }
+    if let (Some(wider), Some(narrow)) = (wider.get("not"), narrow.get("not")) {
+        return covers(narrow, wider);
     }
     // `wider` covers one part of an `all`, or has a part that covers everything.
     if list(narrow, "all").iter().any(|part| covers(wider, part))

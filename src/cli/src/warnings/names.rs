@@ -35,6 +35,9 @@ impl NameSearch<'_> {
                     let below = join(path, key);
                     match (&**key, item) {
                         ("header", Value::String(name)) => self.header(name, &below, true),
+                        ("responseHeader", Value::String(name)) if path.is_empty() => {
+                            self.header(name, &below, false);
+                        }
                         ("route" | "assignment" | "mirror" | "identity", Value::String(name))
                             if path == "headers" =>
                         {
@@ -83,13 +86,13 @@ impl NameSearch<'_> {
     fn methods(&mut self, methods: &[Value], path: &str) {
         for (nth, method) in methods.iter().enumerate() {
             if let Some(method) = method.as_str() {
-                self.method(method, &format!("{path}[{nth}]"), true);
+                self.method(method, &format!("{path}[{nth}]"), Compared::Beginning);
             }
         }
     }
 
-    fn method(&mut self, method: &str, path: &str, _: bool) {
-        if method.contains('*') {
+    fn method(&mut self, method: &str, path: &str, compared: Compared) {
+        if compared != Compared::Pattern && method.contains('*') {
             let message = format!(
                 "{method:?} is the name of one method, which no request has: leave it out for all methods"
             );
@@ -97,26 +100,31 @@ impl NameSearch<'_> {
         }
     }
 
-    /// The operands of a condition, each with whether it is compared from the beginning.
-    fn operands(&mut self, leaf: &Value, path: &str, examine: fn(&mut Self, &str, &str, bool)) {
-        for (operator, from_start) in [
-            ("exact", true),
-            ("prefix", true),
-            ("suffix", false),
-            ("contains", false),
+    /// The operands of a condition.
+    fn operands(&mut self, leaf: &Value, path: &str, examine: fn(&mut Self, &str, &str, Compared)) {
+        for (operator, compared) in [
+            ("exact", Compared::Beginning),
+            ("prefix", Compared::Beginning),
+            ("suffix", Compared::End),
+            ("contains", Compared::Part),
+            ("regex", Compared::Pattern),
         ] {
             if let Some(text) = leaf.get(operator).and_then(Value::as_str) {
-                examine(self, text, &join(path, operator), from_start);
+                examine(self, text, &join(path, operator), compared);
             }
         }
         for (nth, text) in crate::raw::list(leaf, "in").iter().enumerate() {
             if let Some(text) = text.as_str() {
-                examine(self, text, &format!("{}[{nth}]", join(path, "in")), true);
+                let path = format!("{}[{nth}]", join(path, "in"));
+                examine(self, text, &path, Compared::Beginning);
             }
         }
     }
 
-    fn path(&mut self, text: &str, path: &str, from_start: bool) {
+    fn path(&mut self, text: &str, path: &str, compared: Compared) {
+        if compared == Compared::Pattern {
+            return self.path_pattern(text, path);
+        }
         // `OPTIONS *`
         if text == "*" {
             return;
@@ -131,7 +139,10 @@ impl NameSearch<'_> {
                 "{text:?} compares the character *, which no path has: write prefix: {prefix:?}, which accepts all \
                  paths below it, or a regex"
             )
-        } else if from_start && text.split('/').any(|segment| matches!(segment, "." | "..")) {
+        } else if compared
+            .segments(text)
+            .any(|part| matches!(part, "." | ".."))
+        {
             format!(
                 "{text:?} never matches: browsers and Envoy resolve . and .. before divvy sees a path"
             )
@@ -153,7 +164,25 @@ impl NameSearch<'_> {
         self.never(path, message);
     }
 
-    fn host(&mut self, text: &str, path: &str, _: bool) {
+    /// An expression with a literal character that no path has. Classes, alternatives and repetitions may do without it.
+    fn path_pattern(&mut self, text: &str, path: &str) {
+        let is_literal = !text.contains(['[', '|', '?', '*', '{', '\\']) || {
+            let plain = text.replace(".*", "");
+            !plain.contains(['[', '|', '?', '*', '{', '\\'])
+        };
+        if is_literal && !text.is_ascii() {
+            let message = format!(
+                "{text:?} never matches: paths are compared as they are sent, percent-encoded; write {:?}",
+                encoded(text)
+            );
+            self.never(path, message);
+        }
+    }
+
+    fn host(&mut self, text: &str, path: &str, compared: Compared) {
+        if compared == Compared::Pattern {
+            return;
+        }
         if text.contains('*') {
             let suffix = text.trim_start_matches('*');
             let message = format!(
@@ -166,6 +195,30 @@ impl NameSearch<'_> {
             );
             self.never(path, message);
         }
+    }
+}
+
+/// Where an operand is compared with a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Compared {
+    Beginning,
+    End,
+    Part,
+    Pattern,
+}
+
+impl Compared {
+    /// The whole segments of a path: another text may precede the first one of an end or a part, and follow the last one
+    /// of a part.
+    fn segments(self, text: &str) -> impl Iterator<Item = &str> {
+        let all: Vec<_> = text.split('/').collect();
+        let end = match self {
+            Self::Part => all.len().saturating_sub(1),
+            _ => all.len(),
+        };
+        let begin = usize::from(self != Self::Beginning);
+        let number = end.saturating_sub(begin);
+        all.into_iter().skip(begin).take(number)
     }
 }
 

@@ -1,5 +1,8 @@
 //! Which values an operator accepts for certain, compared with another operator. Must not depend on warnings.
 
+use std::slice;
+
+use divvy::condition::cidr::network;
 use divvy::condition::regex::Regex;
 use serde_json::Value;
 
@@ -7,7 +10,10 @@ use serde_json::Value;
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Text<'v> {
     Whole(Vec<&'v str>),
+    /// A prefix; that of a path ends at a segment.
     Prefix(&'v str),
+    /// The first characters, also of a path.
+    Start(&'v str),
     Suffix(&'v str),
     Contains(&'v str),
     Regex(&'v str),
@@ -30,6 +36,19 @@ pub(super) fn operator_covers(wide: &Value, narrow: &Value, is_path: bool) -> bo
     };
     if operand(wide) == operand(narrow) && (any_case || !narrow_any_case) {
         return true;
+    }
+    if let (Some(wide), Some(narrow)) = (bounds(wide), bounds(narrow)) {
+        return wide.0 <= narrow.0 && narrow.1 <= wide.1;
+    }
+    let networks = |leaf: &Value| -> Option<Vec<_>> {
+        let cidr = leaf.get("cidr")?;
+        let all = cidr.as_array().map_or(slice::from_ref(cidr), Vec::as_slice);
+        all.iter().map(|one| network(one.as_str()?).ok()).collect()
+    };
+    if let (Some(wide), Some(narrow)) = (networks(wide), networks(narrow)) {
+        return narrow
+            .iter()
+            .all(|part| wide.iter().any(|whole| whole.contains(part)));
     }
     let (Some(wide), Some(narrow)) = (compared(wide), compared(narrow)) else {
         return false;
@@ -56,6 +75,7 @@ pub(super) fn operator_covers(wide: &Value, narrow: &Value, is_path: bool) -> bo
                 && match wide {
                     Text::Whole(all) => all.iter().any(|one| fold(one) == fold(value)),
                     Text::Prefix(prefix) => starts(value, prefix),
+                    Text::Start(start) => fold(value).starts_with(&fold(start)),
                     Text::Suffix(suffix) => fold(value).ends_with(&fold(suffix)),
                     Text::Contains(part) => fold(value).contains(&fold(part)),
                     Text::Regex(pattern) => Regex::new(pattern, any_case)
@@ -64,12 +84,25 @@ pub(super) fn operator_covers(wide: &Value, narrow: &Value, is_path: bool) -> bo
                 }
         }),
         (Text::Prefix(wide), Text::Prefix(narrow)) => !varies(narrow) && starts(narrow, wide),
+        (Text::Start(wide), Text::Prefix(narrow) | Text::Start(narrow)) => {
+            !varies(narrow) && fold(narrow).starts_with(&fold(wide))
+        }
+        // `/ab.*` begins with `/a` and is not below it.
+        (Text::Prefix(wide), Text::Start(narrow)) => {
+            let (wide, narrow_text) = (fold(wide), fold(narrow));
+            let rest = narrow_text.strip_prefix(&*wide);
+            !varies(narrow)
+                && rest.is_some_and(|rest| !is_path || wide.ends_with('/') || rest.starts_with('/'))
+        }
         (Text::Suffix(wide), Text::Suffix(narrow)) => {
             !varies(narrow) && fold(narrow).ends_with(&fold(wide))
         }
         (
             Text::Contains(wide),
-            Text::Contains(narrow) | Text::Prefix(narrow) | Text::Suffix(narrow),
+            Text::Contains(narrow)
+            | Text::Prefix(narrow)
+            | Text::Start(narrow)
+            | Text::Suffix(narrow),
         ) => !varies(narrow) && fold(narrow).contains(&fold(wide)),
         _ => false,
     }
@@ -100,6 +133,19 @@ fn compared(leaf: &Value) -> Option<Text<'_>> {
     text("regex").map(simple)
 }
 
+/// The bounds of a `range`, of which the second one is excluded.
+fn bounds(leaf: &Value) -> Option<(f64, f64)> {
+    let range = leaf.get("range")?;
+    let bound = |key: &str, none: f64| match range.get(key) {
+        None => Some(none),
+        Some(bound) => bound.as_f64(),
+    };
+    Some((
+        bound("min", f64::NEG_INFINITY)?,
+        bound("max", f64::INFINITY)?,
+    ))
+}
+
 /// An expression that is plain text between `.*`, as that text.
 fn simple(pattern: &str) -> Text<'_> {
     let (open, rest) = match pattern.strip_prefix('^').unwrap_or(pattern) {
@@ -118,8 +164,7 @@ fn simple(pattern: &str) -> Text<'_> {
         _ if !rest.bytes().all(is_plain) => Text::Regex(pattern),
         (true, true) => Text::Contains(rest),
         (true, false) => Text::Suffix(rest),
-        // As a prefix of a path it would end at a segment.
-        (false, true) => Text::Regex(pattern),
+        (false, true) => Text::Start(rest),
         (false, false) => Text::Whole(vec![rest]),
     }
 }
@@ -186,6 +231,84 @@ mod tests {
             (
                 json!({"regex": "a.?"}),
                 json!({"exact": "abc"}),
+                false,
+                false,
+            ),
+            (
+                json!({"regex": "ab.*"}),
+                json!({"prefix": "abc"}),
+                false,
+                true,
+            ),
+            (
+                json!({"regex": "/ab.*"}),
+                json!({"prefix": "/a"}),
+                true,
+                false,
+            ),
+            (
+                json!({"regex": "/a.*"}),
+                json!({"prefix": "/ab"}),
+                true,
+                true,
+            ),
+            (
+                json!({"prefix": "/a"}),
+                json!({"regex": "/ab.*"}),
+                true,
+                false,
+            ),
+            (
+                json!({"prefix": "/a"}),
+                json!({"regex": "/a/b.*"}),
+                true,
+                true,
+            ),
+            (
+                json!({"prefix": "a"}),
+                json!({"regex": "ab.*"}),
+                false,
+                true,
+            ),
+            (
+                json!({"regex": "A.*", "ignoreCase": true}),
+                json!({"prefix": "ab"}),
+                false,
+                true,
+            ),
+            (
+                json!({"regex": "a.*"}),
+                json!({"prefix": "ab", "ignoreCase": true}),
+                false,
+                false,
+            ),
+            (
+                json!({"range": {"min": 0, "max": 10}}),
+                json!({"range": {"min": 2, "max": 10}}),
+                false,
+                true,
+            ),
+            (
+                json!({"range": {"min": 1}}),
+                json!({"range": {"min": 0, "max": 10}}),
+                false,
+                false,
+            ),
+            (
+                json!({"range": {"min": 1}}),
+                json!({"range": {"min": 1}}),
+                false,
+                true,
+            ),
+            (
+                json!({"cidr": ["10.0.0.0/8", "::/0"]}),
+                json!({"cidr": ["10.1.0.0/16"]}),
+                false,
+                true,
+            ),
+            (
+                json!({"cidr": ["10.1.0.0/16"]}),
+                json!({"cidr": ["10.0.0.0/8"]}),
                 false,
                 false,
             ),

@@ -201,6 +201,33 @@ fn an_identity_or_a_random_draw_is_required_and_never_guessed() {
     }
 }
 
+/// An option without effect is not a success.
+#[test]
+fn a_version_or_an_instant_that_cannot_be_is_refused() {
+    let source = "src/cli/tests/convert/istio/two-weights.yaml";
+    for (option, message) in [
+        (
+            "--stable=v9",
+            "no rollout has a version of this name; there are: v1, v2",
+        ),
+        ("--stable=", "no rollout has a version of this name"),
+        ("--start=nan", "is not an instant"),
+        ("--start=2026-12-01", "is not an instant"),
+        ("--start=", "is not an instant"),
+    ] {
+        let output = divvy(&["convert", "--random", option, source]);
+        assert_eq!(output.status.code(), Some(2), "{option}");
+        assert!(
+            complaint(&output).contains(message),
+            "{}",
+            complaint(&output)
+        );
+        assert!(output.stdout.is_empty(), "{option}");
+    }
+    let output = divvy(&["convert", "--random", "--stable=v2", source]);
+    assert!(text(&output).contains("stable: v2"));
+}
+
 #[test]
 fn lists_folders_and_standard_input_are_read() {
     let folder = "src/cli/tests/convert/istio";

@@ -121,6 +121,21 @@ pub fn examples() -> Vec<Example> {
         ),
         (
             Kind::NeverMatches,
+            vec![scope(json!({"path": {"suffix": "/.."}}))],
+            vec![scope(json!({"path": {"suffix": ".."}}))],
+        ),
+        (
+            Kind::NeverMatches,
+            vec![scope(json!({"path": {"contains": "/./"}}))],
+            vec![scope(json!({"path": {"contains": "/."}}))],
+        ),
+        (
+            Kind::NeverMatches,
+            vec![scope(json!({"path": {"regex": "/café/.*"}}))],
+            vec![scope(json!({"path": {"regex": "/caf(é|e)/.*"}}))],
+        ),
+        (
+            Kind::NeverMatches,
             vec![path("/café")],
             vec![path("/caf%C3%A9")],
         ),

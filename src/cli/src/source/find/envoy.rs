@@ -90,7 +90,7 @@ impl Search<'_> {
                 end: scalar.end,
             },
         };
-        let file = &self.document.text;
+        let file = self.document.text.text();
         let in_file = |node: &SourceNode| self.document.offsets.in_file(node.start);
         let plugin_name = names[0];
         let extension = self.extension(plugin);

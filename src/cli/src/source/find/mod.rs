@@ -75,7 +75,7 @@ pub(super) fn all(
 ) -> Vec<Result<FoundConfig, SourceError>> {
     let mut found = Vec::new();
     for document in documents {
-        let lines = LineIndex::new(&document.text);
+        let lines = document.text.lines();
         let mut search = Search {
             document,
             given,
@@ -122,7 +122,7 @@ impl Search<'_> {
         names: Vec<String>,
         carrier: Carrier,
     ) -> FoundConfig {
-        let text = &self.document.text;
+        let text = self.document.text.text();
         let whole = text.trim();
         let is_whole = text[node.start..].trim_end() == whole;
         // A JSON file goes to the filter's parser unchanged.
