@@ -54,9 +54,10 @@ impl ContentKind {
 /// What the status of a gRPC call says about the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GrpcStatus {
-    /// The service answered: 0, 12 and unknown numbers.
+    /// The service answered: 0 and unknown numbers.
     Success,
-    /// No evidence about the service, as a 4xx in plain HTTP: 1 3 5 6 7 8 9 10 11 16.
+    /// No evidence about the service, as a 4xx in plain HTTP: 1 3 5 6 7 8 9 10 11 12 16. A client
+    /// gets 12 (unimplemented) by naming a method that does not exist.
     Neutral,
     /// The service failed: 2 (unknown), 4 (deadline exceeded), 13 (internal), 14 (unavailable), 15
     /// (data loss).
@@ -79,7 +80,7 @@ impl GrpcStatus {
         });
         Some(match number {
             2 | 4 | 13 | 14 | 15 => Self::Failure,
-            1 | 3 | 5..=11 | 16 => Self::Neutral,
+            1 | 3 | 5..=12 | 16 => Self::Neutral,
             _ => Self::Success,
         })
     }
@@ -128,8 +129,11 @@ mod tests {
             found.collect::<Vec<_>>()
         };
         assert_eq!(of(GrpcStatus::Failure), [2, 4, 13, 14, 15]);
-        assert_eq!(of(GrpcStatus::Neutral), [1, 3, 5, 6, 7, 8, 9, 10, 11, 16]);
-        assert_eq!(of(GrpcStatus::Success), [0, 12, 17, 18, 19, 20]);
+        assert_eq!(
+            of(GrpcStatus::Neutral),
+            [1, 3, 5, 6, 7, 8, 9, 10, 11, 12, 16]
+        );
+        assert_eq!(of(GrpcStatus::Success), [0, 17, 18, 19, 20]);
         assert_eq!(GrpcStatus::of(b"014"), Some(GrpcStatus::Failure));
         for value in ["", "-1", "1.5", " 14", "fourteen", "4294967310"] {
             assert_eq!(GrpcStatus::of(value.as_bytes()), None, "{value:?}");

@@ -17,7 +17,7 @@
 //! | a timeout (UT) in a body: the client does not read | none; failure, if less than 16 KiB |
 //! | the client disconnected (DC, DR) in a body | none |
 //! | Envoy or a filter behind divvy sent a 3xx, 4xx, 5xx or a gRPC status other than 0 | none |
-//! | code 4xx, or gRPC status 1 3 5 6 7 8 9 10 11 16 | neutral: no evidence of health |
+//! | code 4xx or 501, or gRPC status 1 3 5 6 7 8 9 10 11 12 16 | neutral: no evidence of health |
 //! | anything else | success |
 
 mod class;
@@ -89,8 +89,8 @@ pub enum HealthSample {
     None,
     /// The client left before the response headers: a slow response, if that was late enough.
     Abandoned,
-    /// The version answered, which is no evidence that it can do its work: a 4xx. Only its latency
-    /// counts.
+    /// The version answered, which is no evidence that it can do its work: a 4xx, or a 501 to a
+    /// method that it does not have. Only its latency counts.
     Neutral,
     /// The version served the request.
     Success,
@@ -152,7 +152,9 @@ impl FinishedRequest {
             HealthSample::Failure
         } else if self.local || self.is_broken_off() {
             HealthSample::None
-        } else if matches!(self.code, 400..=499) || self.grpc_status == Some(GrpcStatus::Neutral) {
+        } else if matches!(self.code, 400..=499 | 501)
+            || self.grpc_status == Some(GrpcStatus::Neutral)
+        {
             HealthSample::Neutral
         } else {
             HealthSample::Success

@@ -281,6 +281,26 @@ mod tests {
     }
 
     #[test]
+    fn an_outage_that_is_over_is_forgotten_before_one_that_lasts() {
+        let mut outages = Outages::default();
+        for key in 0..MAX_OUTAGES as u64 {
+            outages.apply(key, OutageEvent::Trip, key);
+        }
+        // They ended after all others began.
+        for (key, end) in [(500, 20_000), (600, 10_000)] {
+            outages.apply(key, OutageEvent::Try, 9_000);
+            assert!(outages.apply(key, OutageEvent::TrySucceeded, end));
+        }
+        let knows = |outages: &Outages, key| outages.0.iter().any(|outage| outage.key == key);
+        for (new, forgotten) in [(2_000, 600), (2_001, 500), (2_002, 0)] {
+            assert!(knows(&outages, forgotten), "{forgotten}");
+            outages.apply(new, OutageEvent::Trip, 30_000);
+            assert!(!knows(&outages, forgotten), "{forgotten}");
+            assert!(outages.try_time(new).is_some());
+        }
+    }
+
+    #[test]
     fn revisions_and_targets_have_outages_of_their_own() {
         let base = ["shop", "1", "v2", "shop-v2"];
         let key = outage_key(base);

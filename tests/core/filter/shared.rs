@@ -62,6 +62,10 @@ fn a_later_filter_keeps_the_entries_of_an_earlier_one() {
     let [label, baggage, _] = pass(&[&shop, &search, &idle], &MemoryExchange::get(&SENT));
     assert_eq!(label, "env=gray;shop=v2;search=v2");
     assert_eq!(baggage, format!("a=1,{both}"));
+    // Both have the same label: it stands there once.
+    let again = plugin(&host, "again", &configuration("shop").to_string());
+    let [label, _, _] = pass(&[&shop, &again], &MemoryExchange::get(&SENT));
+    assert_eq!(label, "env=gray;search=forged;shop=v2");
     // Without the others, what came is a client's.
     let [label, baggage, _] = pass(&[&idle], &MemoryExchange::get(&SENT));
     assert_eq!(label, "env=gray;search=forged");
@@ -99,7 +103,11 @@ fn baggage_without_room_is_counted() {
     assert_eq!(counted(), 0);
     let others = vec!["a=1"; 64].join(",");
     let [_, baggage, _] = pass(&[&shop], &MemoryExchange::get(&[("baggage", &others)]));
-    assert_eq!((baggage, counted()), (others, 1));
+    assert_eq!((baggage, counted()), (others.clone(), 1));
+    // The label, a header that is written later, has room.
+    let both = [("baggage", &*others), ("x-label", "env=gray")];
+    let [label, _, _] = pass(&[&shop], &MemoryExchange::get(&both));
+    assert_eq!((&*label, counted()), ("env=gray;shop=v2", 2));
     pass(&[&shop], &MemoryExchange::get(&SENT));
-    assert_eq!(counted(), 1);
+    assert_eq!(counted(), 2);
 }

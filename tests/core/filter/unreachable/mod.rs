@@ -15,6 +15,7 @@ use divvy::filter::{OpenRequest, Plugin};
 const UH: u64 = 1 << 1;
 const UF: u64 = 1 << 5;
 const UC: u64 = 1 << 6;
+const UR: u64 = 1 << 4;
 const NC: u64 = 1 << 24;
 
 /// The active version is v2.
@@ -168,6 +169,9 @@ fn three_responses_without_a_host_or_cluster_or_seven_without_a_connection() {
         ([Local(UH), Local(UH), Of("200")].repeat(5), None),
         ([Local(UH), Local(UH), Of("404")].repeat(5), None),
         ([Local(UH), Local(0)].repeat(5), Some(4)),
+        // A connection that the version closed or reset, after others: it was reached.
+        ([Local(UH), Local(UH), Local(UC)].repeat(5), None),
+        ([Local(UF), Local(UF), Local(UR)].repeat(5), None),
     ] {
         let worker = Worker::new(&MemoryHost::default(), &blue_green());
         assert_eq!(worker.lost(&answers), expected, "{}", answers.len());

@@ -96,6 +96,38 @@ fn a_step_without_requests_waits_and_catches_up_with_one_window_per_step() {
     assert!(!worker.is_waiting());
 }
 
+/// A few seconds of delay, such as those of a tick, do not add up over the steps.
+#[test]
+fn a_step_that_begins_at_most_5_seconds_late_does_not_delay_the_next_one() {
+    let until = Until::Hold(Duration::from_secs(31));
+    let steps = [5.0, 25.0, 50.0].map(|weight| Step {
+        weight: percent(weight),
+        until,
+    });
+    // The second step is due after 31 s, the third one after 62 s.
+    for (evidence, third) in [(36, 62), (37, 67)] {
+        let ramp = Ramp::new(NOON, steps.to_vec(), Pauses::default()).unwrap();
+        let mut worker = Worker::new(&plan_of(one_percent(), ramp));
+        worker.until(NOON + (evidence - 1) * SECOND);
+        assert_eq!(worker.weight(), percent(5.0));
+        worker.count(V2, 20, 0);
+        worker.tick_at(NOON + evidence * SECOND);
+        assert_eq!(worker.weight(), percent(25.0));
+        worker.healthy_until(NOON + (third - 1) * SECOND);
+        assert_eq!(
+            worker.weight(),
+            percent(25.0),
+            "evidence after {evidence} s"
+        );
+        worker.healthy_until(NOON + third * SECOND);
+        assert_eq!(
+            worker.weight(),
+            percent(50.0),
+            "evidence after {evidence} s"
+        );
+    }
+}
+
 #[test]
 fn a_step_is_left_if_its_requests_are_within_the_limits_over_the_whole_step() {
     let consecutive = Guardrail {

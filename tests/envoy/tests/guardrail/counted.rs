@@ -102,7 +102,7 @@ async fn client_disconnects_closed_websockets_and_rules_are_not_failures() -> Re
     Ok(())
 }
 
-/// 4xx say nothing about health: a version that fails is not hidden by one of them per failure.
+/// 4xx and 501 say nothing about health: a version that fails is not hidden by one of them per failure.
 #[tokio::test]
 async fn four_hundreds_between_failures_do_not_hide_them() -> Result<()> {
     let user = canary_user()?;
@@ -118,7 +118,12 @@ async fn four_hundreds_between_failures_do_not_hide_them() -> Result<()> {
     ] {
         let edge = start(&guarded(canary(50.0), guardrail), 1).await?;
         for _ in 0..5 {
-            for path in ["/?status=404", "/?status=429", "/?status=500"] {
+            for path in [
+                "/?status=404",
+                "/?status=429",
+                "/?status=501",
+                "/?status=500",
+            ] {
                 edge.get_as(&user, path).await?;
             }
         }
@@ -131,11 +136,11 @@ async fn four_hundreds_between_failures_do_not_hide_them() -> Result<()> {
 #[tokio::test]
 async fn grpc_failures_in_trailers_count() -> Result<()> {
     let user = canary_user()?;
-    // Those with status 5 are no evidence.
+    // Those with the statuses 5 and 12 are no evidence.
     let guardrail = json!({"errors": {"max": 1}, "minRequests": 30});
     let edge = start(&guarded(canary(50.0), guardrail), 1).await?;
     let client = Http2::connect(edge.addr).await?;
-    for status in ["0", "5", "14"] {
+    for status in ["0", "5", "12", "14"] {
         for _ in 0..10 {
             let headers = [("x-user-id", &*user), ("x-test-grpc-status", status)];
             let answer = client.grpc("/shop.Checkout/Pay", &headers, b"").await?;
