@@ -252,10 +252,11 @@ $(FLEET)/bin/kubelet: $(wildcard tests/fleet/kubelet/*)
 	cd tests/fleet/kubelet && test -z "$$(gofmt -l .)" && $(GO_STATIC) vet . && \
 	  $(GO_STATIC) build -buildvcs=false -ldflags='-s -w' -o '$(abspath $@)' .
 
+# -trimpath everywhere, so that all of them use one build of the dependencies.
 # A static program: Argo's controller starts it in an image without libraries. The same source gives the same sha256.
 argo-plugin: ## test and build the plugin for Argo Rollouts; prints its sha256
 	@command -v go >/dev/null || { echo 'make: Go is missing, which builds the plugin: install 1.26 or newer' >&2; exit 1; }
-	cd istio/argo && test -z "$$(gofmt -l .)" && $(GO_STATIC) vet . && $(GO_STATIC) test . && \
+	cd istio/argo && test -z "$$(gofmt -l .)" && $(GO_STATIC) vet -trimpath . && $(GO_STATIC) test -trimpath . && \
 	  $(GO_STATIC) build $(ARGO_FLAGS) -o '$(abspath $(ARGO))/divvy-argo' .
 	@cd $(ARGO) && sha256sum divvy-argo
 
@@ -287,7 +288,7 @@ $(ARGO)/argo-cd-crds.yaml:
 	@cat "$$(cd tests/istio && GOFLAGS=-mod=mod GOTOOLCHAIN=local go mod download -json $(ARGO_CD) | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')/manifests/crds/application-crd.yaml" >$@
 
 test-fleet-argo: $(IMAGE_LAYOUT)/index.json $(LAB)/ready $(NEEDS_ENVOY) $(FLEET_BIN)/prometheus argo-controller argo-plugin $(ARGO)/role.yaml $(ARGO)/gateway-crds.yaml $(ARGO)/argo-cd-crds.yaml ## Argo Rollouts with the plugin: needs root
-	cd istio/argo && $(GO_STATIC) test -c -o '$(abspath $(ARGO))/divvy-argo.test' .
+	cd istio/argo && $(GO_STATIC) test -c -trimpath -o '$(abspath $(ARGO))/divvy-argo.test' .
 	$(WITH_ENVOY) $(WITH_PROMETHEUS) $(TEST) --test pods -- argo::
 
 test-fleet-gateway: $(IMAGE_LAYOUT)/index.json $(LAB_BIN)/crane $(NEEDS_ENVOY) $(FLEET)/bin/envoy-gateway ## envoy/gateway on a real Envoy Gateway: needs root
