@@ -62,6 +62,11 @@ impl Key {
         Self::joined(&["e", salt])
     }
 
+    /// `u:`, for the unit of an identity in logs.
+    pub fn unit() -> Self {
+        Self::joined(&["u"])
+    }
+
     /// Its salt; names of a configuration contain no colon.
     pub fn salt(&self) -> &str {
         let prefix = std::str::from_utf8(&self.0).unwrap_or_default();

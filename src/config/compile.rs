@@ -3,7 +3,7 @@
 use rustc_hash::FxHashSet;
 
 use super::build::{Build, IdentityKind};
-use super::limits::MAX_ROLLOUTS;
+use super::limits::{MAX_ROLLOUTS, MAX_UNITS};
 use super::read::{self, Read};
 use super::registry::{HeaderUse, Registry};
 use super::rollout::CompiledRollout;
@@ -13,7 +13,7 @@ use crate::identity::IgnoredValues;
 use crate::json::Tree;
 use crate::json::error::Path;
 use crate::policy::scope::ScopeIndex;
-use crate::policy::{Features, Policy, Rollout};
+use crate::policy::{Features, HeaderRole, Policy, Rollout, UnitHash};
 
 /// Compiles a configuration; `None` if a top-level field does not fit. The lists are then read by
 /// themselves, to report their errors too.
@@ -74,6 +74,16 @@ fn compile_config(
     let (rollouts, scopes) = rollouts(root.field("rollouts"), config.rollouts, &mut build);
     let written_headers = build.headers.written_headers();
     let identity_input = build.headers.identity_input();
+    let has_unit = build.headers.written(HeaderRole::Unit).is_some();
+    let own_identities = rollouts.iter().filter(|rollout| rollout.identity.is_some());
+    let own_identities = own_identities.count();
+    if has_unit && own_identities > MAX_UNITS {
+        let message = format_args!(
+            "has a part for each rollout with an identity of its own, and {own_identities} have one: \
+             the maximum is {MAX_UNITS}"
+        );
+        root.field("headers").field("unit").error(message);
+    }
     let headers = build.headers;
     let reserved_headers = headers.owned;
     let mut response_headers: Vec<Box<str>> = Vec::new();
@@ -91,7 +101,13 @@ fn compile_config(
             }
         }
     }
-    let features = Features::of(&rollouts, mint.as_ref());
+    let unit = has_unit.then(UnitHash::without_key);
+    let features = Features::of(
+        &rollouts,
+        mint.as_ref(),
+        unit.is_some(),
+        identity_input.is_some(),
+    );
     Policy {
         fingerprint: 0,
         version: config.version.unwrap_or_default().into(),
@@ -102,6 +118,7 @@ fn compile_config(
         reserved_headers,
         written_headers,
         identity_input,
+        unit,
         own_entries: headers.shared,
         response_header: response_header.map(Into::into),
         response_headers,

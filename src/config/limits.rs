@@ -40,11 +40,15 @@ pub const MAX_PRINCIPALS: usize = 100;
 pub const MAX_PAUSES: usize = 20;
 /// Maximum number of headers that are removed for a refused configuration: each costs a host
 /// call per request.
-pub const MAX_STRIPPED: usize = 11;
+pub const MAX_STRIPPED: usize = 12;
 
 /// Maximum number of labels and baggage members that divvy writes: each entry of a client's header is
 /// compared with them.
 pub const MAX_LABELS: usize = 32;
+
+/// Maximum number of rollouts with an identity of their own beside `headers.unit`, which has a
+/// parameter for each.
+pub const MAX_UNITS: usize = 32;
 
 /// Pattern of the name of a rollout, which is also a key of the assignment (RFC 9651).
 pub const ROLLOUT_NAME: &str = "[a-z][a-z0-9._-]{0,63}";

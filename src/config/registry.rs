@@ -37,8 +37,8 @@ pub(super) enum HeaderUse {
 }
 
 impl Registry {
-    /// The headers of `headers`, or the default ones without it. The default ones are removed from
-    /// requests in any case.
+    /// The headers of `headers`, or the default ones without it, except the unit. The default ones are
+    /// removed from requests in any case.
     pub(super) fn new(at: Path<'_>, raw: Option<spec::HeadersSpec<'_>>) -> Self {
         let mut headers = Self {
             names: Names::default(),
@@ -60,6 +60,7 @@ impl Registry {
                 ("assignment", raw.assignment, HeaderRole::Assignment),
                 ("mirror", raw.mirror, HeaderRole::Mirror),
                 ("identity", raw.identity, HeaderRole::Identity),
+                ("unit", raw.unit, HeaderRole::Unit),
             ]
         });
         for (field, name, role) in named.into_iter().flatten() {
@@ -73,7 +74,7 @@ impl Registry {
         }
         for (name, role) in DEFAULT_HEADERS {
             if headers.find(name).is_none() {
-                let wanted = if written_by_default {
+                let wanted = if written_by_default && role != HeaderRole::Unit {
                     HeaderUse::Written(role)
                 } else {
                     HeaderUse::Strip

@@ -21,6 +21,7 @@
 //! This order is written once, in [`decide_traced`] and the strategies; `divvy explain` prints
 //! the [trace] that it records.
 
+mod late;
 mod mirror;
 mod own_visitors;
 mod possible;
@@ -91,7 +92,9 @@ pub fn decide_traced<'a>(
     let mut kept = policy.written_before(request);
     let found = policy.scopes.find(request);
     if found.is_empty() && policy.inheritance.is_none() {
-        kept.extend(policy.identity_input);
+        if policy.features.late_identities {
+            return late::undecided(policy, request, kept);
+        }
         return Outcome {
             kept,
             ..Outcome::default()
@@ -142,13 +145,10 @@ pub fn decide_traced<'a>(
     } else {
         None
     };
-    if let Some(input) = policy.identity_input {
+    if policy.features.late_identities {
         let owner = policy.route_owner(&decisions);
-        let own = owner.and_then(|owner| own_visitors.get(owner.rollout));
-        // It keeps what the client sent unless its identity was looked for.
-        if is_preflight || !own.unwrap_or(&visitor).was_looked_for() {
-            kept.push(input);
-        }
+        let owner = owner.map(|owner| owner.rollout);
+        kept.extend(late::settle(policy, &visitor, &own_visitors, owner));
     }
     let forwarded = upstream.into_forwarded(|member| is_inherited(policy, &decisions, member));
     Outcome {

@@ -6,7 +6,8 @@ use crate::identity::{Identity, Visitor};
 use crate::policy::Policy;
 use crate::request::Request;
 
-/// The visitors of the matching rollouts with identity sources of their own.
+/// The visitors of the matching rollouts with identity sources of their own; with units, of all such
+/// rollouts.
 #[derive(Default)]
 pub(super) struct OwnVisitors<'a, 'r>(Vec<(RolloutId, Visitor<'a, 'r>)>);
 
@@ -14,11 +15,17 @@ impl<'a, 'r> OwnVisitors<'a, 'r> {
     #[cold]
     #[inline(never)]
     pub(super) fn new(policy: &'a Policy, found: &[RolloutId], request: &'a Request<'r>) -> Self {
-        let own = found.iter().filter_map(|id| {
-            let rollout = policy.rollout(*id)?;
-            Some((*id, policy.own_visitor(rollout, request)?))
-        });
-        Self(own.collect())
+        let own = |(id, rollout)| Some((id, policy.own_visitor(rollout, request)?));
+        if policy.features.units {
+            return Self(policy.numbered().filter_map(own).collect());
+        }
+        let found = found.iter();
+        let found = found.filter_map(|id| own((*id, policy.rollout(*id)?)));
+        Self(found.collect())
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Visitor<'a, 'r>> {
+        self.0.iter().map(|(_, visitor)| visitor)
     }
 
     pub(super) fn get(&self, id: RolloutId) -> Option<&Visitor<'a, 'r>> {

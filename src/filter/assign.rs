@@ -30,7 +30,7 @@ pub(super) fn assign<H: Host>(
     let chain = ChainHeaders::new(exchange, Message::Request, configuration.vm.plugins.get());
     // Without rollouts no header is read: looking for divvy's own headers costs less.
     let is_idle = policy.rollouts.is_empty() && policy.inheritance.is_none();
-    if is_idle && policy.own_entries.is_empty() {
+    if is_idle && policy.own_entries.is_empty() && !policy.features.units {
         strip_present(policy, exchange, &chain);
         return BegunRequest::default();
     }
@@ -50,7 +50,8 @@ pub(super) fn assign<H: Host>(
     let mut writes = true;
     if let Some(Ok(())) = read {
         let outcome = decide::decide(policy, &request);
-        writes = !(outcome.decisions.is_empty() && outcome.forwarded.is_empty());
+        writes = policy.features.units
+            || !(outcome.decisions.is_empty() && outcome.forwarded.is_empty());
         let mut buffer = configuration.buffer.take();
         if output::change_request(policy, &request, &outcome, &mut buffer, change) {
             let counter = configuration.full_baggage;

@@ -6,6 +6,7 @@ mod cookies;
 mod response;
 mod series;
 mod shared;
+mod unit;
 
 use cookies::carry_minted;
 pub use cookies::{cookies, minted_cookie};
@@ -90,7 +91,8 @@ fn set<'p>(
     text: &mut Vec<u8>,
     mut change: impl FnMut(HeaderId, HeaderChange<'p, '_>),
 ) {
-    if outcome.decisions.is_empty() && outcome.forwarded.is_empty() {
+    let is_decided = !outcome.decisions.is_empty() || !outcome.forwarded.is_empty();
+    if !is_decided && !policy.features.units {
         return;
     }
     for (role, id) in &policy.written_headers {
@@ -166,6 +168,11 @@ fn value<'v>(
         }
         HeaderRole::Mirror => Some(mirror(policy, outcome)?.as_bytes()),
         HeaderRole::Identity => identity(policy, outcome),
+        HeaderRole::Unit => {
+            text.clear();
+            unit::write(policy, outcome, text);
+            (!text.is_empty()).then_some(text)
+        }
     }
 }
 
@@ -343,14 +350,20 @@ mod tests {
         );
         assert_eq!(
             shown(|change| strip(policy, change)),
-            ["-x-divvy-route", "-x-divvy-assignment", "-x-divvy-mirror"]
+            [
+                "-x-divvy-route",
+                "-x-divvy-assignment",
+                "-x-divvy-mirror",
+                "-x-divvy-unit"
+            ]
         );
         assert_eq!(
             shown(|change| change_blindly(policy, &unread, change)),
             [
                 "-x-divvy-route",
                 "x-divvy-assignment: all=v1;reason=error",
-                "-x-divvy-mirror"
+                "-x-divvy-mirror",
+                "-x-divvy-unit"
             ]
         );
     }

@@ -14,16 +14,28 @@ pub struct Features {
     pub sets_cookies: bool,
     /// Requests may be mirrored.
     pub mirrors: bool,
+    /// Every request gets a unit.
+    pub units: bool,
+    /// Identities matter after the decisions too: for units, or for a header that is read and written.
+    pub late_identities: bool,
 }
 
 impl Features {
-    /// The features that a policy with these parts uses.
-    pub fn of(rollouts: &[Rollout], mint: Option<&MintedCookie>) -> Self {
+    /// The features that a policy with these parts uses. `reads_own`: clients may send the header
+    /// of the identity.
+    pub fn of(
+        rollouts: &[Rollout],
+        mint: Option<&MintedCookie>,
+        units: bool,
+        reads_own: bool,
+    ) -> Self {
         Self {
             exposes: rollouts.iter().any(|rollout| rollout.expose.is_some()),
             own_identities: rollouts.iter().any(|rollout| rollout.identity.is_some()),
             sets_cookies: mint.is_some() || rollouts.iter().any(|rollout| rollout.sticky.is_some()),
             mirrors: rollouts.iter().any(|rollout| rollout.mirror.is_some()),
+            units,
+            late_identities: units || reads_own,
         }
     }
 }

@@ -7,6 +7,7 @@ mod features;
 mod rollout;
 pub mod scope;
 mod shared;
+mod unit;
 
 use crate::assignment::{Inheritance, is_gateway};
 use crate::cookies::MintedCookie;
@@ -19,13 +20,15 @@ pub use features::Features;
 pub use rollout::{Expose, Metrics, Mirror, Rollout, Rule, RuleVersions};
 use scope::ScopeIndex;
 pub use shared::{EntryForm, OwnEntry};
+pub use unit::UnitHash;
 
-/// The headers that divvy writes if the configuration names none. They are stripped from
-/// requests in any case, because their readers trust them.
-pub const DEFAULT_HEADERS: [(&str, HeaderRole); 3] = [
+/// The default names of headers. They are stripped from requests in any case, because their readers
+/// trust them. All but the unit are written if the configuration names none.
+pub const DEFAULT_HEADERS: [(&str, HeaderRole); 4] = [
     ("x-divvy-route", HeaderRole::Route),
     ("x-divvy-assignment", HeaderRole::Assignment),
     ("x-divvy-mirror", HeaderRole::Mirror),
+    ("x-divvy-unit", HeaderRole::Unit),
 ];
 
 /// A compiled configuration.
@@ -49,6 +52,8 @@ pub struct Policy {
     pub written_headers: Vec<(HeaderRole, HeaderId)>,
     /// The reserved header of the identity, if clients may send it as well.
     pub identity_input: Option<HeaderId>,
+    /// How identities become units; `None` if no header receives them.
+    pub unit: Option<UnitHash>,
     /// The entries that only divvy writes, in request headers of others; those of a header together.
     pub own_entries: Vec<OwnEntry>,
     /// The response header that carries the assignment.
@@ -84,6 +89,7 @@ impl Default for Policy {
             reserved_headers: reserved_headers.into(),
             written_headers: Vec::new(),
             identity_input: None,
+            unit: None,
             own_entries: Vec::new(),
             response_header: None,
             response_headers: Vec::new(),
@@ -257,4 +263,6 @@ pub enum HeaderRole {
     Mirror,
     /// The identity, if a decision needed it.
     Identity,
+    /// Digits that stand for the identity, for logs.
+    Unit,
 }

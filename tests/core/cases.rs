@@ -2,6 +2,7 @@
 //! `tests/host` and `tests/envoy`.
 use std::collections::BTreeMap;
 
+use divvy::output::HeaderChange;
 use divvy::request::{Claim, Environment, Request};
 use divvy::{config, decide, output};
 use divvy_cases::groups;
@@ -50,12 +51,23 @@ fn every_case_has_the_expected_decision() {
                 .map(|(name, value)| (&name[..], &value[..]));
             let request =
                 Request::from_headers(&policy.names, pairs).with_environment(&environment);
-            let decisions = decide::decide(&policy, &request).decisions;
-            let assignment = output::assignment(&policy, &decisions);
-            let route = output::route(&policy, &decisions);
-            if (&assignment, route) != (&case.assignment, case.route.as_deref()) {
+            let outcome = decide::decide(&policy, &request);
+            let decisions = &outcome.decisions;
+            let mut unit = None;
+            output::change_request(&policy, &request, &outcome, &mut Vec::new(), |change| {
+                if let HeaderChange::Set("x-divvy-unit", value) = change {
+                    unit = Some(String::from_utf8_lossy(value).into_owned());
+                }
+            });
+            let found = (
+                output::assignment(&policy, decisions),
+                output::route(&policy, decisions),
+                unit,
+            );
+            let expected = (&case.assignment, case.route.as_deref(), &case.unit);
+            if (&found.0, found.1, &found.2) != expected {
                 let row = case.described();
-                wrong.push(format!("{}: {row}: {assignment:?}, {route:?}", group.name));
+                wrong.push(format!("{}: {row}: {found:?}", group.name));
             }
             cases += 1;
         }

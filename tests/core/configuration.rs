@@ -213,13 +213,18 @@ fn the_headers_of_a_refused_configuration_are_removed_from_requests() {
             .map(|header| header.name.to_string())
             .collect()
     };
-    let default = ["x-divvy-route", "x-divvy-assignment", "x-divvy-mirror"];
+    let default = [
+        "x-divvy-route",
+        "x-divvy-assignment",
+        "x-divvy-mirror",
+        "x-divvy-unit",
+    ];
     assert_eq!(owned("{"), default);
     assert_eq!(owned(r#"{"headers": 7, "rollouts": 7}"#), default);
     let custom =
         r#"{"headers": {"route": "X-Where", "mirror": 5, "typo": "x-who"}, "rollouts": 7}"#;
     let all = owned(custom);
-    assert_eq!(all.len(), 5, "{all:?}");
+    assert_eq!(all.len(), 6, "{all:?}");
     assert!(all.contains(&"x-where".to_owned()) && all.contains(&"x-who".to_owned()));
 }
 
@@ -270,6 +275,7 @@ fn the_expose_headers_of_a_refused_configuration_are_removed_from_requests() {
             "x-divvy-route",
             "x-divvy-assignment",
             "x-divvy-mirror",
+            "x-divvy-unit",
             "x-gray-id",
             "x-abtest-group",
             "x-abtest-id"

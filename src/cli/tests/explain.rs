@@ -32,11 +32,12 @@ checkout → v1, split
         true  header x-preview exact \"off\"  (is \"off\")
   identity   \"42\"
   strategy   canary v2 has 20 %; position 216268 ≥ 200000
-identity \"42\", given by header x-user-id
+identity \"42\", given by header x-user-id, in logs 4062ccb68a58f0ae
 route: decided by checkout
 request headers
   x-divvy-route: v1
   x-divvy-assignment: checkout=v1;reason=split
+  x-divvy-unit: 4062ccb68a58f0ae
 response headers
   x-divvy-version: checkout=v1;reason=split
 counters for a response with status 200

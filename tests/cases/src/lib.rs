@@ -49,6 +49,8 @@ pub struct Case {
     pub route: Option<String>,
     /// The expected assignment header.
     pub assignment: Option<String>,
+    /// The expected unit header.
+    pub unit: Option<String>,
     /// The kind of case.
     pub kind: Kind,
 }
@@ -160,6 +162,7 @@ fn case(raw: &Value) -> Case {
         peer: text(&raw["peer"]),
         route: text(&raw["route"]),
         assignment: text(&raw["assignment"]),
+        unit: text(&raw["unit"]),
         kind: Kind::Ordinary,
     }
 }

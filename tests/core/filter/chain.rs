@@ -83,6 +83,56 @@ fn seen(route: &str, mirror: &str, group: &str, assignment: &str, client: &str) 
     }
 }
 
+/// The second filter knows users by something else, or not at all: what the first one wrote stays.
+#[test]
+fn the_unit_of_an_earlier_filter_stays() {
+    let with = |identity: Value, unit: bool, path: &str| {
+        let scope = json!({"match": [{"path": {"prefix": path}}]});
+        let mut one = configuration(&[rollout("checkout", "v2", &scope)]);
+        one["identity"] = identity;
+        one["headers"] = json!({"route": "x-divvy-route", "assignment": "x-divvy-assignment"});
+        if unit {
+            one["headers"]["unit"] = json!("x-divvy-unit");
+        }
+        one
+    };
+    let user = json!([{"header": "x-user-id"}]);
+    let other = json!([{"header": "x-other"}]);
+    let unit = |first: Value, second: Value, headers: &[(&str, &str)]| {
+        let plugins = plugins(&MemoryHost::default(), &[first, second]);
+        let exchange = MemoryExchange::get(headers);
+        for plugin in &plugins {
+            OpenRequest::begin(plugin.current(), &exchange, true);
+        }
+        exchange.header(Message::Request, "x-divvy-unit")
+    };
+    let forged = ("x-divvy-unit", "0123456789abcdef");
+    for headers in [
+        &[("x-user-id", "42"), ("x-other", "7")][..],
+        &[("x-user-id", "42"), ("x-other", "7"), forged],
+    ] {
+        for path in ["/", "/elsewhere"] {
+            for second in [
+                with(other.clone(), true, path),
+                with(user.clone(), false, path),
+            ] {
+                let found = unit(with(user.clone(), true, path), second, headers);
+                assert_eq!(
+                    found.as_deref(),
+                    Some("4062ccb68a58f0ae"),
+                    "{headers:?} {path}"
+                );
+            }
+        }
+    }
+    let neither = unit(
+        with(user.clone(), false, "/"),
+        with(user, false, "/elsewhere"),
+        &[forged],
+    );
+    assert_eq!(neither, None);
+}
+
 const FORGED: [(&str, &str); 4] = [
     ("x-user-id", "42"),
     ("x-divvy-route", "forged"),

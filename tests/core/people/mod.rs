@@ -8,6 +8,7 @@ mod preflight;
 mod shared;
 mod sticky;
 mod sticky_errors;
+mod unit;
 
 use std::rc::Rc;
 
@@ -66,6 +67,7 @@ struct Answer {
     route: Option<String>,
     mirror: Option<String>,
     identity: Option<String>,
+    unit: Option<String>,
     /// The `cookie` header that the upstream receives, if it was changed.
     sent: Option<String>,
     cookies: Vec<String>,
@@ -103,6 +105,7 @@ fn ask_in(world: &World, policy: &Policy, headers: &[(&str, &str)]) -> Answer {
                 "x-divvy-route" => answer.route = value,
                 "x-divvy-mirror" => answer.mirror = value,
                 "x-user" => answer.identity = value,
+                "x-divvy-unit" => answer.unit = value,
                 "cookie" => answer.sent = value,
                 other => panic!("{other} is set"),
             }

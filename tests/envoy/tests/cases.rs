@@ -32,7 +32,7 @@ fn with_decision_headers(mut bootstrap: Bootstrap) -> Result<Bootstrap> {
         // The client's address is the one that the proxy in front states.
         manager["xff_num_trusted_hops"] = json!(1);
         let host = &mut manager["route_config"]["virtual_hosts"][0];
-        host["response_headers_to_add"] = json!([line("route"), line("assignment")]);
+        host["response_headers_to_add"] = json!([line("route"), line("assignment"), line("unit")]);
         host["routes"] = json!([{"match": {"prefix": "/"}, "direct_response": {"status": 200}}]);
     }
     Ok(bootstrap)
@@ -57,8 +57,9 @@ async fn every_case_of_the_tables_has_its_decision() -> Result<()> {
             }
             let answer = raw(edge.addr, &request(&case, &key)?).await?;
             let what = format!("{}: {}", group.name, case.described());
-            let seen = ["x-seen-route", "x-seen-assignment"].map(|name| answer.header(name));
-            let expected = [case.route.as_deref(), case.assignment.as_deref()];
+            let seen = ["x-seen-route", "x-seen-assignment", "x-seen-unit"]
+                .map(|name| answer.header(name));
+            let expected = [&case.route, &case.assignment, &case.unit].map(Option::as_deref);
             let known = CHANGED_BY_ENVOY.iter().find(|(known, _)| *known == what);
             match known {
                 Some((known, assignment)) if seen[1] == Some(assignment) => changed.push(*known),

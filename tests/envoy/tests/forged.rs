@@ -33,6 +33,9 @@ const FORGED: [&[&str]; 18] = [
     &["x-divvy-mirror: v3"],
     &["x-divvy-mirror: v3", "X-DIVVY-MIRROR: v2"],
     &["x_divvy_mirror: v3"],
+    &["x-divvy-unit: 0123456789abcdef"],
+    &["X-Divvy-Unit: 0", "x-divvy-unit: 1"],
+    &["x_divvy_unit: 0123456789abcdef"],
     &[
         "x-divvy-route: v3",
         "x-divvy-assignment: checkout=v3",
@@ -195,6 +198,7 @@ async fn forged_headers_over_http2_have_no_effect() -> Result<()> {
             "x-divvy-route",
             "x-divvy-assignment",
             "x-divvy-mirror",
+            "x-divvy-unit",
             "x_divvy_route",
         ] {
             let headers = [("x-user-id", user), (name, "v3"), (name, "v3")];
@@ -212,6 +216,7 @@ async fn forged_values_are_not_in_metrics_or_the_access_log() -> Result<()> {
     let lines = [
         "x-divvy-route: evil",
         "x-divvy-assignment: evil=evil",
+        "x-divvy-unit: evil",
         "x-user-id: user-1",
     ];
     edge.raw_get("/", &lines).await?;
@@ -220,7 +225,8 @@ async fn forged_values_are_not_in_metrics_or_the_access_log() -> Result<()> {
         .wait_for_log(|line| line.starts_with('{'), crate::setup::PATIENCE);
     let line: Value = serde_json::from_str(&line.await?)?;
     assert_eq!(line["assignment"], "checkout=v1;reason=split");
-    assert_eq!(line["upstream"], "v1");
+    assert_eq!(line["cluster"], "v1");
+    assert_eq!(line["unit"], Value::Null);
     let metrics: Metrics = edge.metrics().await?;
     assert!(!format!("{metrics:?}").contains("evil"));
     assert!(edge.envoy.log().iter().all(|line| !line.contains("evil")));

@@ -43,7 +43,7 @@ async fn the_assignment_is_sent_upstream_and_logged_as_a_dictionary() -> Result<
         .await?;
     let line: Value = serde_json::from_str(&line)?;
     assert_eq!(line["assignment"], dictionary);
-    assert_eq!(line["upstream"], "v2");
+    assert_eq!(line["cluster"], "v2");
     Ok(())
 }
 

@@ -111,6 +111,11 @@ pub fn route(stream: &Stream) -> Option<String> {
     stream.request_headers.as_ref()?.text("x-divvy-route")
 }
 
+/// The unit header of a request.
+pub fn unit(stream: &Stream) -> Option<String> {
+    stream.request_headers.as_ref()?.text("x-divvy-unit")
+}
+
 /// The assignment header of a request.
 pub fn assignment(stream: &Stream) -> Option<String> {
     stream.request_headers.as_ref()?.text("x-divvy-assignment")

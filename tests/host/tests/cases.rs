@@ -2,7 +2,7 @@
 //! serialized header map, the host calls and the release build are between the two.
 
 use divvy_cases::groups;
-use divvy_host_tests::fixture::{accept, assignment, route};
+use divvy_host_tests::fixture::{accept, assignment, route, unit};
 use divvy_host_tests::{Exchange, Headers, Module, Process, Vm};
 
 #[test]
@@ -23,6 +23,7 @@ fn every_case_of_the_tables_gets_its_decision() {
             };
             let stream = vm.exchange(root, &exchange).unwrap();
             assert_eq!(route(&stream), case.route, "{}: {case:?}", group.name);
+            assert_eq!(unit(&stream), case.unit, "{}: {case:?}", group.name);
             assert_eq!(
                 assignment(&stream),
                 case.assignment,

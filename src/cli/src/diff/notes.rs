@@ -8,11 +8,20 @@ use crate::raw::{list, salt, text};
 
 const OTHER_IDENTITY: &str = "identity: changed, so a user with another identity is another user";
 
+const OTHER_UNIT: &str = "headers.unit: a user with another identity has another unit, so logs before and \
+                          after the change cannot be joined";
+
 /// Changes of the fields that belong to all rollouts.
 pub(super) fn of_configuration(old: &Value, new: &Value) -> Vec<String> {
     let mut notes = Vec::new();
     if old.get("identity") != new.get("identity") {
         notes.push(OTHER_IDENTITY.to_owned());
+        let mut units = [old, new]
+            .map(|side| side.pointer("/headers/unit"))
+            .into_iter();
+        if units.all(|unit| unit.is_some()) {
+            notes.push(OTHER_UNIT.to_owned());
+        }
     }
     for field in [
         "ignoreIdentities",

@@ -4,6 +4,7 @@ use divvy::decide::Outcome;
 use divvy::decide::trace::{Recorder, TraceStep};
 use divvy::decision::RolloutId;
 use divvy::identity::{Identification, Identity, IdentitySource, IgnoredValues, Origin};
+use divvy::policy::UnitHash;
 use divvy::request::Request;
 use serde::Serialize;
 use serde_json::Value;
@@ -21,6 +22,9 @@ pub struct IdentityReport {
     /// The source that has it, such as `header x-user-id`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// What stands for it in logs, if the configuration has `headers.unit`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
 }
 
 /// The identity of a rollout with sources of its own.
@@ -42,6 +46,7 @@ pub(super) struct Sources<'c> {
     raw: &'c Value,
     compiled: &'c [IdentitySource],
     ignored: &'c IgnoredValues,
+    unit: Option<&'c UnitHash>,
 }
 
 impl<'c> Sources<'c> {
@@ -51,6 +56,7 @@ impl<'c> Sources<'c> {
             raw: &config.raw,
             compiled: &config.policy.identity,
             ignored: &config.policy.ignored_identities,
+            unit: config.policy.unit.as_ref(),
         }
     }
 
@@ -60,6 +66,7 @@ impl<'c> Sources<'c> {
             raw: config.rollouts().get(usize::from(id.0))?,
             compiled: config.policy.rollout(id)?.identity.as_ref()?,
             ignored: &config.policy.ignored_identities,
+            unit: config.policy.unit.as_ref(),
         })
     }
 
@@ -80,6 +87,10 @@ impl<'c> Sources<'c> {
                 Origin::Minted => "minted",
             },
             source: source.map(|(_, text)| text),
+            unit: self
+                .unit
+                .filter(|_| found.origin != Origin::Random)
+                .map(|hash| format!("{:016x}", hash.unit(&found.bytes))),
         }
     }
 
@@ -119,15 +130,16 @@ pub(super) fn own(
     outcome: &Outcome<'_>,
     recorder: &Recorder,
 ) -> Vec<OwnIdentityReport> {
-    let rollouts = recorder.rollouts.iter();
-    let reports = rollouts.filter_map(|(id, steps)| {
-        let sources = Sources::of_rollout(config, *id)?;
-        let found = outcome.identity_of(&config.policy, *id);
-        if found.is_none() && !looked_for(steps) {
+    let reports = config.policy.numbered().filter_map(|(id, rollout)| {
+        let sources = Sources::of_rollout(config, id)?;
+        let found = outcome.identity_of(&config.policy, id);
+        let mut matching = recorder.rollouts.iter();
+        let steps = matching.find(|(of, _)| *of == id);
+        if found.is_none() && !steps.is_some_and(|(_, steps)| looked_for(steps)) {
             return None;
         }
         Some(OwnIdentityReport {
-            rollout: config.policy.rollout(*id)?.name.to_string(),
+            rollout: rollout.name.to_string(),
             identity: found.map(|found| sources.report(found, request)),
             missing_identity: match found {
                 Some(_) => Vec::new(),

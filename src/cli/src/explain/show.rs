@@ -51,7 +51,12 @@ fn identity(title: &str, found: Option<&IdentityReport>, missing: &[String]) -> 
         Some(identity) => {
             let source = identity.source.as_deref();
             let source = source.map_or_else(String::new, |source| format!(" by {source}"));
-            format!("{title} {:?}, {}{source}", identity.value, identity.origin)
+            let unit = identity.unit.as_deref();
+            let unit = unit.map_or_else(String::new, |unit| format!(", in logs {unit}"));
+            format!(
+                "{title} {:?}, {}{source}{unit}",
+                identity.value, identity.origin
+            )
         }
         None if missing.is_empty() => format!("{title}: no decision depended on it"),
         None => format!("{title}: none: {}", missing.join("; ")),

@@ -181,12 +181,6 @@ fn bootstrap(args: &EnvoyArgs, input: &Input, source: &str) -> Result<String> {
     });
     let folder = args.into.clone().unwrap_or_else(|| PathBuf::from("."));
     let plugin = folder.join("plugin.yaml");
-    let operator = format!(
-        "%REQ({})%",
-        input
-            .header_or_default(HeaderRole::Assignment)
-            .to_ascii_uppercase()
-    );
     let place = |endpoint: &Endpoint| {
         let text = match endpoint.host.contains(':') {
             true => format!("[{}]:{}", endpoint.host, endpoint.port),
@@ -208,7 +202,8 @@ fn bootstrap(args: &EnvoyArgs, input: &Input, source: &str) -> Result<String> {
             stripped => texts(&input.stripped()),
             route_header => input.header_or_default(HeaderRole::Route),
             mirror_header => input.header_or_default(HeaderRole::Mirror),
-            assignment_operator => operator,
+            assignment_operator => input.log_operator(HeaderRole::Assignment),
+            unit_operator => input.log_operator(HeaderRole::Unit),
             stable_routes => node(&list(stable_routes(&rollouts, targets[0])), 24),
             clusters => node(&list(clusters), 4),
         },

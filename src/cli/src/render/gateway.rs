@@ -173,7 +173,14 @@ fn policy(args: &EnvoyGatewayArgs, input: &Input) -> Result<String> {
 }
 
 fn proxy(args: &EnvoyGatewayArgs, input: &Input) -> Result<String> {
-    let header = input.header(HeaderRole::Assignment);
-    let operator = header.map(|header| format!("%REQ({})%", header.to_ascii_uppercase()));
-    filled(PROXY, args, context! { assignment_operator => operator })
+    let is_logged = input.header(HeaderRole::Assignment).is_some();
+    filled(
+        PROXY,
+        args,
+        context! {
+            is_logged => is_logged,
+            assignment_operator => input.log_operator(HeaderRole::Assignment),
+            unit_operator => input.log_operator(HeaderRole::Unit),
+        },
+    )
 }

@@ -90,6 +90,12 @@ impl Input {
         Some(self.policy.reserved_header(*id)?.name.to_string())
     }
 
+    /// The operator of an access log for the header with this role: its value.
+    pub(super) fn log_operator(&self, role: HeaderRole) -> String {
+        let header = self.header_or_default(role).to_ascii_uppercase();
+        format!("%REQ({header})%")
+    }
+
     /// The same, or the default name: routes are there before the configuration writes it.
     pub(super) fn header_or_default(&self, role: HeaderRole) -> String {
         let mut defaults = DEFAULT_HEADERS.iter();

@@ -2,6 +2,7 @@
 //! layer.
 
 use divvy::condition::{Condition, Source};
+use divvy::identity::IdentitySource;
 use divvy::policy::{Policy, Rollout};
 use serde_json::Value;
 
@@ -11,10 +12,12 @@ use crate::raw::{list, text};
 
 pub(super) fn find(policy: &Policy, raw: &Value, found: &mut Vec<Warning>) {
     never_written(raw, found);
+    useless_unit(policy, raw, found);
     let mut layers: Vec<(&str, &str, Option<&Value>)> = Vec::new();
     for ((path, rollout), compiled) in each(raw, "", "rollouts").iter().zip(&policy.rollouts) {
         let identity = rollout.get("identity");
-        if identity.is_some() && compiled.enabled && !uses_identity(compiled) {
+        let is_used = policy.unit.is_some() || uses_identity(compiled);
+        if identity.is_some() && compiled.enabled && !is_used {
             let message = "has no effect: no decision of this rollout depends on the identity";
             let path = format!("{path}.identity");
             found.push(Warning::new(Kind::NoEffect, path, message));
@@ -51,6 +54,25 @@ fn never_written(raw: &Value, found: &mut Vec<Warning>) {
             "has no effect: only identities from a header, cookie, query or jwtClaim are written";
         found.push(Warning::new(Kind::NoEffect, "headers.identity", message));
     }
+}
+
+/// Units without users, or beside log lines that do not say what the users got.
+fn useless_unit(policy: &Policy, raw: &Value, found: &mut Vec<Warning>) {
+    if policy.unit.is_none() {
+        return;
+    }
+    let own = policy.rollouts.iter();
+    let own = own.filter_map(|rollout| rollout.identity.as_ref());
+    let mut sources = own.chain([&policy.identity]).flatten();
+    let message = if sources.all(|source| matches!(source, IdentitySource::Random)) {
+        "has no effect: no source of identity stays the same between requests of a user"
+    } else if raw.pointer("/headers/assignment").is_none() {
+        "has no effect on results: no header has the decisions, so a log cannot say which version a \
+         unit got; add headers.assignment"
+    } else {
+        return;
+    };
+    found.push(Warning::new(Kind::NoEffect, "headers.unit", message));
 }
 
 /// Whether a decision of the rollout can depend on the identity.

@@ -188,6 +188,7 @@ fn written(policy: &Policy, raw: &Value) -> Vec<WrittenHeader> {
             HeaderRole::Mirror => "mirror",
             HeaderRole::Identity if policy.identity_input.is_some() => continue,
             HeaderRole::Identity => "identity",
+            HeaderRole::Unit => "unit",
         };
         let is_written = raw.pointer(&format!("/headers/{field}")).is_some();
         let path = match is_written {

@@ -60,6 +60,7 @@ pub fn examples() -> Vec<Example> {
         "x-divvy-route",
         "x-divvy-assignment",
         "x-divvy-mirror",
+        "x-divvy-unit",
         "x-group",
     ];
     let cookie = |operator: &str, value: &str| when(json!({"cookie": "s", operator: value}));
@@ -186,6 +187,19 @@ pub fn examples() -> Vec<Example> {
                 json!({"concat": [{"cookie": "a"}, {"cookie": "b"}]}),
             )],
             vec![one_header],
+        ),
+        (
+            Kind::NoEffect,
+            vec![with_unit(json!([{"random": true}]), &["assignment"])],
+            vec![with_unit(
+                json!([{"cookie": "a"}, {"random": true}]),
+                &["assignment"],
+            )],
+        ),
+        (
+            Kind::NoEffect,
+            vec![with_unit(json!([{"cookie": "a"}]), &[])],
+            vec![with_unit(json!([{"cookie": "a"}]), &["assignment"])],
         ),
         (
             Kind::NoEffect,

@@ -38,6 +38,7 @@ pub fn examples() -> Vec<Example> {
         "x-divvy-route",
         "x-divvy-assignment",
         "x-divvy-mirror",
+        "x-divvy-unit",
         "x-group",
     ];
     let with = |name: &'static str| [&stripped[..], &[name]].concat();

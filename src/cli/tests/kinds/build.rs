@@ -25,6 +25,19 @@ pub fn identity_header() -> Value {
     config
 }
 
+/// A configuration with units, these identity sources, and these other headers.
+pub fn with_unit(identity: Value, others: &[&str]) -> Value {
+    let weighted =
+        json!({"weighted": [{"version": "v1", "weight": 1}, {"version": "v2", "weight": 1}]});
+    let mut config = config(&json!({"strategy": weighted}));
+    config["identity"] = identity;
+    config["headers"] = json!({"unit": "x-unit"});
+    for role in others {
+        config["headers"][role] = json!(format!("x-{role}"));
+    }
+    config
+}
+
 /// A configuration with these rules and nothing else.
 pub fn ruled(rules: &[Value]) -> Value {
     let rules = rules.iter().enumerate().map(|(nth, rule)| {

@@ -166,7 +166,7 @@ fn comments_are_kept_where_kubernetes_reads_the_same_and_only_there() {
 
 #[test]
 fn exactly_the_headers_that_only_divvy_writes_are_removed_early() {
-    let defaults = ["x-divvy-route", "x-divvy-assignment", "x-divvy-mirror"];
+    let defaults = divvy::policy::DEFAULT_HEADERS.map(|(name, _)| name);
     let exposed = json!({"expose": {"group": "x-group", "id": "x-id", "response": true}});
     for (configuration, added, kept) in [
         (config(json!({})), &[][..], ""),

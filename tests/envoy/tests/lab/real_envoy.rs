@@ -187,7 +187,7 @@ async fn the_access_log_contains_version_and_status() -> Result<()> {
     let line: Value = serde_json::from_str(&line)?;
     assert_eq!(line["path"], "/checkout", "without the query");
     assert_eq!(line["code"], 418);
-    assert_eq!(line["upstream"], "v1");
+    assert_eq!(line["cluster"], "v1");
     assert_eq!(line["assignment"], Value::Null);
     Ok(())
 }

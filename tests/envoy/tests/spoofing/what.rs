@@ -44,10 +44,11 @@ pub struct What {
 }
 
 /// The rows. A new header or cookie is a line here.
-pub const WHATS: [What; 9] = [
+pub const WHATS: [What; 10] = [
     written("x-divvy-route", "v3"),
     written("x-divvy-assignment", "checkout=v3;reason=rule"),
     written("x-divvy-mirror", "v3"),
+    written("x-divvy-unit", "0123456789abcdef"),
     // A response header; in a request it has no meaning.
     ignored("x-divvy-version", "checkout=v3;reason=rule"),
     identity(Header, "x-user-id"),
@@ -153,8 +154,8 @@ pub fn forged() -> Vec<String> {
 /// Every header (as `x-a`) and cookie (as `cookie: a`) that this configuration names, writes or
 /// strips, sorted.
 pub fn named_by(configuration: &Value) -> Vec<String> {
-    let mut names = ["x-divvy-route", "x-divvy-assignment", "x-divvy-mirror"]
-        .map(str::to_owned)
+    let mut names = divvy::policy::DEFAULT_HEADERS
+        .map(|(name, _)| name.to_owned())
         .to_vec();
     names.extend(configuration["responseHeader"].as_str().map(str::to_owned));
     for field in ["headers", "expose"] {

@@ -162,6 +162,9 @@ impl Random {
         if config.get("headers").is_some() && self.one_in(2) {
             config["headers"]["baggage"] = json!("divvy");
         }
+        if config.get("headers").is_some() && self.one_in(2) {
+            config["headers"]["unit"] = json!(self.pick(&["x-divvy-unit", "x-unit"]));
+        }
         if self.one_in(2) {
             config["responseHeader"] = json!("x-version");
         }

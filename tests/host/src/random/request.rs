@@ -49,7 +49,13 @@ impl Random {
         }
         // What a client may forge, and what a proxy upstream has decided.
         if self.one_in(3) {
-            let forged = ["x-divvy-route", "x-route", "x-group", "x-divvy-mirror"];
+            let forged = [
+                "x-divvy-route",
+                "x-route",
+                "x-group",
+                "x-divvy-mirror",
+                "x-divvy-unit",
+            ];
             headers.push((self.pick(&forged).to_owned(), "v2".to_owned()));
         }
         if self.one_in(3) {
