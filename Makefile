@@ -53,7 +53,7 @@ include .ci/release/release.mk
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help build install image push image-cli push-cli lab test-istio samples run-istio envoy run check run-func-e demo run-built check-built tour-built test test-fast bless test-fleet $(FLEET_PARTS) test-fleet-pods test-fleet-argo argo-plugin test-argo-plugin argo-controller flagger test-fleet-flagger $(PARTS) test-matrix test-demo soak \
+.PHONY: help build install image push image-cli push-cli lab test-istio samples run-istio envoy run check run-func-e demo run-built check-built tour-built test test-fast bless test-fleet $(FLEET_PARTS) test-fleet-pods test-fleet-argo test-openfeature argo-plugin test-argo-plugin argo-controller flagger test-fleet-flagger $(PARTS) test-matrix test-demo soak \
   bench probes guardrail-table fuzz build-fuzz ci ci-full fmt clean toolchain
 
 help: ## print this list
@@ -239,6 +239,18 @@ test-fleet-dashboard: ## decode the dashboard with Grafana's types: needs Go
 	python3 istio/grafana/dashboard.py $(FLEET)/divvy.json
 	cmp istio/grafana/divvy.json $(FLEET)/divvy.json
 	cd tests/fleet/dashboard && test -z "$$(gofmt -l .)" && GOFLAGS=-mod=readonly GOTOOLCHAIN=local go test .
+
+# In a copy, because packages are installed beside the sources.
+OPENFEATURE := $(CURDIR)/target/openfeature/envoy/examples/openfeature
+test-openfeature: ## tests of the OpenFeature providers: Go, Node and Maven, those that are there
+	@rm -rf '$(OPENFEATURE)' && mkdir -p '$(OPENFEATURE)' target/openfeature/tests/cases
+	@cp -R envoy/examples/openfeature/. '$(OPENFEATURE)' && cp tests/cases/decisions.json target/openfeature/tests/cases
+	@if command -v go >/dev/null; then cd '$(OPENFEATURE)/go' && test -z "$$(gofmt -l .)" && GOFLAGS=-mod=readonly GOTOOLCHAIN=local go test .; \
+	  else echo 'test-openfeature: skipped for Go, which is missing'; fi
+	@if command -v npm >/dev/null; then cd '$(OPENFEATURE)/typescript' && npm ci --no-audit --no-fund --silent && npm test --silent; \
+	  else echo 'test-openfeature: skipped for TypeScript: npm is missing'; fi
+	@if command -v mvn >/dev/null; then cd '$(OPENFEATURE)/java' && mvn -q -B test && echo 'Java: ok'; \
+	  else echo 'test-openfeature: skipped for Java: mvn is missing'; fi
 
 test-fleet-live: $(WASM) $(NEEDS_ENVOY) $(FLEET_BIN)/prometheus ## alerts, dashboard and divvy top on real proxies
 	$(WITH_ENVOY) $(WITH_PROMETHEUS) $(TEST) --test fleet -- live:: top::

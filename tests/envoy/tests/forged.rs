@@ -12,7 +12,7 @@ use divvy_lab::metrics::Metrics;
 use serde_json::{Value, json};
 
 /// Forged header lines.
-const FORGED: [&[&str]; 18] = [
+const FORGED: [&[&str]; 21] = [
     &["x-divvy-route: v3"],
     &["x-divvy-route: v3", "x-divvy-route: v3"],
     &["x-divvy-route: v1", "x-divvy-route: v3"],

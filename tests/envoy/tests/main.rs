@@ -18,6 +18,7 @@
 //! | `bytes.rs` | requests that are not text |
 //! | `reload.rs`, `start.rs` | pushes under load; good, bad and no configurations |
 //! | `cut_off.rs` | plugin files that are incomplete |
+//! | `access_log.rs` | lines of the shipped access log: keys, types, hostile bytes |
 //! | `shipped.rs` | removed headers and access logs of the shipped files |
 //! | `metrics.rs`, `responses.rs` | exact counts |
 //! | `hot_restart.rs` | gauges of two processes |
@@ -30,6 +31,7 @@
 //! | `documents.rs` | configurations, errors and links of the documents |
 //! | `lab/` | the lab itself |
 
+mod access_log;
 mod alternatives;
 mod baggage;
 mod bytes;
