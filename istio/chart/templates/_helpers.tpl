@@ -59,7 +59,7 @@ x-divvy-{{ $role }}
 {{- $names = append $names (lower $name) -}}
 {{- end -}}
 {{- end -}}
-{{- $names = concat $names (list "x-divvy-route" "x-divvy-assignment" "x-divvy-mirror") -}}
+{{- $names = concat $names (list "x-divvy-route" "x-divvy-assignment" "x-divvy-mirror" "x-divvy-unit") -}}
 {{- range default list $config.rollouts -}}
 {{- range $name := compact (list (default "" (default dict .expose).group) (default "" (default dict .expose).id)) -}}
 {{- $names = append $names (lower $name) -}}
