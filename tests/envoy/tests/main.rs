@@ -25,6 +25,7 @@
 //! | `guardrail/` | verdicts: delay, causes, lifetime; ramps |
 //! | `examples.rs`, `example_filters.rs` | the examples for users, with the requests of their page |
 //! | `alternatives.rs` | Envoy's own splits, and the way from there |
+//! | `results.rs` | the results of an A/B test from the access log |
 //! | `converting.rs` | Envoy's routes before and after `divvy convert` |
 //! | `verdicts.rs` | the command line and Envoy on the same text |
 //! | `rendered.rs` | what `divvy init` and `divvy render envoy` write |
@@ -57,6 +58,7 @@ mod reference;
 mod reload;
 mod rendered;
 mod responses;
+mod results;
 mod setup;
 mod shipped;
 mod spoofing;
