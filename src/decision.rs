@@ -66,6 +66,8 @@ macro_rules! reasons {
 reasons! {
     /// The rollout has `enabled: false`.
     Disabled "disabled" false
+    /// A signed override asks for the version.
+    Override "override" false
     /// A trusted upstream proxy decided.
     Inherited "inherited" false
     /// A rule matched.

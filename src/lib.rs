@@ -15,6 +15,8 @@
 //! 5. [`filter`] handles configurations and requests of a host, which is a trait.
 //! 6. `wasm`, on wasm32 only, is that host for proxy-wasm.
 //!
+//! Cookies, identities and [`overrides`] can have a [`signature`].
+//!
 //! Beside it, [`guardrail`] judges the [`response`]s of each version, holds back ramps and rolls
 //! bad versions back to stable; [`unreachable`] finds versions that get no requests.
 //!
@@ -71,9 +73,11 @@ pub mod guardrail;
 pub mod identity;
 mod json;
 pub mod output;
+pub mod overrides;
 pub mod policy;
 pub mod request;
 pub mod response;
+pub mod signature;
 pub mod strategy;
 pub mod unreachable;
 #[cfg(target_arch = "wasm32")]

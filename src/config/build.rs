@@ -1,13 +1,17 @@
 //! What the parts of a configuration need to know of each other during compilation.
 
+use std::sync::Arc;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::limits::MAX_REGEXES;
 use super::registry::Registry;
 use super::{names, values};
 use crate::bucket::{Gate, Share};
+use crate::identity::MintedIdentities;
 use crate::json::error::Path;
 use crate::policy::{RolloutId, VersionId};
+use crate::signature::{KeyPurpose, KeyRing, PurposeKeys, VARIABLE};
 
 /// Without this error the configuration would silently serve stable to all users.
 const NO_IDENTITY: &str = "needs an identity: add a source to identity";
@@ -15,7 +19,7 @@ const ONLY_RANDOM: &str =
     "needs an identity that stays the same: add a source other than random to identity";
 
 /// The state of a compilation.
-pub(super) struct Build {
+pub(super) struct Build<'k> {
     pub headers: Registry,
     pub identity: IdentityKind,
     pub holdout: Option<Gate>,
@@ -32,6 +36,12 @@ pub(super) struct Build {
     /// The rollouts before the current one.
     pub earlier: EarlierRollouts,
     pub layers: LayerRanges,
+    /// The cookie of minted identities.
+    pub minted: Option<MintedIdentities>,
+    /// The keys, and the place of an error in their variable.
+    keys: (&'k KeyRing, Path<'k>),
+    /// Whether the errors in their variable were added.
+    has_key_errors: bool,
     regexes: usize,
 }
 
@@ -45,8 +55,8 @@ pub(super) enum IdentityKind {
     Lasting,
 }
 
-impl Build {
-    pub(super) fn new(headers: Registry) -> Self {
+impl<'k> Build<'k> {
+    pub(super) fn new(headers: Registry, keys: &'k KeyRing, root: Path<'k>) -> Self {
         Self {
             headers,
             identity: IdentityKind::None,
@@ -58,6 +68,9 @@ impl Build {
             set_cookies: FxHashSet::default(),
             earlier: EarlierRollouts::default(),
             layers: LayerRanges::default(),
+            minted: None,
+            keys: (keys, root),
+            has_key_errors: false,
             regexes: 0,
         }
     }
@@ -76,6 +89,27 @@ impl Build {
             IdentityKind::Random => at.error(ONLY_RANDOM),
             IdentityKind::Lasting => {}
         }
+    }
+
+    /// The keys of a purpose, which the field at `at` needs; adds an error without keys.
+    pub(super) fn keys(&mut self, at: Path<'_>, purpose: KeyPurpose) -> Option<Arc<PurposeKeys>> {
+        let (ring, root) = self.keys;
+        match ring {
+            KeyRing::Missing => {
+                at.error(format_args!(
+                    "needs keys: set {VARIABLE} in the environment of the VM"
+                ));
+                return None;
+            }
+            KeyRing::Invalid(messages) => {
+                if !std::mem::replace(&mut self.has_key_errors, true) {
+                    messages.iter().for_each(|message| root.error(message));
+                }
+                return None;
+            }
+            KeyRing::Assumed | KeyRing::Known(_) => {}
+        }
+        Some(ring.of(purpose))
     }
 
     /// Counts a regular expression; `false` if there are too many.

@@ -8,18 +8,19 @@ use super::read::{self, Read};
 use super::registry::{HeaderUse, Registry};
 use super::rollout::CompiledRollout;
 use super::spec::{self, Items};
-use super::{identity, names, rollout, trust, values};
+use super::{identity, names, overrides, rollout, trust, values};
 use crate::identity::IgnoredValues;
 use crate::json::Tree;
 use crate::json::error::Path;
 use crate::policy::scope::ScopeIndex;
 use crate::policy::{Features, HeaderRole, Policy, Rollout, UnitHash};
+use crate::signature::KeyRing;
 
 /// Compiles a configuration; `None` if a top-level field does not fit. The lists are then read by
 /// themselves, to report their errors too.
-pub(super) fn compile(root: Path<'_>, tree: &Tree<'_>) -> Option<Policy> {
+pub(super) fn compile(root: Path<'_>, tree: &Tree<'_>, keys: &KeyRing) -> Option<Policy> {
     if let Some(config) = read::read(tree, root) {
-        return Some(compile_config(root, config, tree, true));
+        return Some(compile_config(root, config, (tree, keys), true));
     }
     let lists = spec::ConfigSpec {
         version: None,
@@ -29,9 +30,11 @@ pub(super) fn compile(root: Path<'_>, tree: &Tree<'_>) -> Option<Policy> {
         holdout: None,
         headers: None,
         response_header: None,
+        overrides: None,
+        overrides_after: None,
         rollouts: list(tree.get("rollouts")),
     };
-    compile_config(root, lists, tree, false);
+    compile_config(root, lists, (tree, keys), false);
     None
 }
 
@@ -43,10 +46,11 @@ fn list<'t, T: Read<'t>>(value: Option<&'t Tree<'t>>) -> Option<T> {
 fn compile_config(
     root: Path<'_>,
     config: spec::ConfigSpec<'_>,
-    tree: &Tree<'_>,
+    (tree, keys): (&Tree<'_>, &KeyRing),
     whole: bool,
 ) -> Policy {
-    let mut build = Build::new(Registry::new(root.field("headers"), config.headers));
+    let registry = Registry::new(root.field("headers"), config.headers);
+    let mut build = Build::new(registry, keys, root);
     build.headers.own_all(tree);
     let response_header = config.response_header.and_then(|name| {
         let at = root.field("responseHeader");
@@ -59,11 +63,18 @@ fn compile_config(
         }
         Some(name)
     });
+    let overrides = overrides::compile(
+        root,
+        config.overrides.as_ref(),
+        config.overrides_after,
+        &mut build,
+    );
     let (identity, mint) = identity::sources(root.field("identity"), config.identity, &mut build);
     let ignored_identities = IgnoredValues::new(identity::ignored(
         root.field("ignoreIdentities"),
         config.ignore_identities,
     ));
+    build.minted = mint.as_ref().map(|mint| mint.identities.clone());
     build.has_trust = config.trust.is_some() || !whole;
     let inheritance = trust::compile(root.field("trust"), config.trust, &build);
     if !whole {
@@ -114,6 +125,7 @@ fn compile_config(
         identity,
         ignored_identities,
         mint,
+        overrides,
         inheritance,
         reserved_headers,
         written_headers,
@@ -132,7 +144,7 @@ fn compile_config(
 fn rollouts(
     at: Path<'_>,
     list: Option<Items<'_, spec::RolloutSpec<'_>>>,
-    build: &mut Build,
+    build: &mut Build<'_>,
 ) -> (Vec<Rollout>, ScopeIndex) {
     let mut index = ScopeIndex::default();
     let Some(list) = list else {

@@ -19,7 +19,7 @@ pub(super) fn compile(
     at: Path<'_>,
     raw: &spec::ConditionSpec<'_>,
     depth: usize,
-    build: &mut Build,
+    build: &mut Build<'_>,
 ) -> Option<Condition> {
     if depth >= MAX_DEPTH {
         let message = format_args!("is nested too deeply: the maximum is {MAX_DEPTH} conditions");
@@ -77,7 +77,7 @@ fn list(
     at: Path<'_>,
     parts: Items<'_, spec::ConditionSpec<'_>>,
     depth: usize,
-    build: &mut Build,
+    build: &mut Build<'_>,
 ) -> Option<Vec<Condition>> {
     if parts.is_empty() {
         at.error("is empty");
@@ -87,7 +87,7 @@ fn list(
     Some(parts)
 }
 
-fn assigned(at: Path<'_>, raw: &spec::AssignedSpec<'_>, build: &Build) -> Option<Condition> {
+fn assigned(at: Path<'_>, raw: &spec::AssignedSpec<'_>, build: &Build<'_>) -> Option<Condition> {
     let place = at.field("rollout");
     let found = build.earlier.find(place, raw.rollout, build.has_trust);
     let at = at.field("version");
@@ -120,7 +120,7 @@ fn no_operator(at: Path<'_>, operator: &OperatorSpec) {
 fn sources<'t>(
     at: Path<'_>,
     raw: &'t spec::ConditionSpec<'t>,
-    build: &mut Build,
+    build: &mut Build<'_>,
 ) -> (Vec<Option<Source>>, &'t OperatorSpec<'t>) {
     let mut found = Vec::new();
     let headers = &mut build.headers;

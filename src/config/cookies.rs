@@ -3,10 +3,12 @@
 use super::build::Build;
 use super::limits::{MAX_AGE, SAME_SITE};
 use super::spec::{self, AttributesSpec};
-use super::values::duration;
+use super::values::{duration, instant};
 use super::{condition, names};
-use crate::cookies::{MintedCookie, SetCookie, Sticky};
+use crate::cookies::{MintedCookie, SetCookie, SignedSticky, Sticky};
+use crate::identity::{MintedIdentities, SignedIdentities};
 use crate::json::error::Path;
+use crate::signature::KeyPurpose;
 use crate::strategy::Strategy;
 
 /// How visitors get an identity in this cookie.
@@ -14,15 +16,28 @@ pub(super) fn mint(
     at: Path<'_>,
     cookie: &str,
     raw: &spec::MintSpec<'_>,
-    build: &mut Build,
+    build: &mut Build<'_>,
 ) -> Option<MintedCookie> {
     let set = given(at, at, cookie, &raw.attributes, build);
     let when = match &raw.when {
         Some(when) => Some(condition::compile(at.field("when"), when, 0, build)?),
         None => None,
     };
+    let until = accept_unsigned(at, raw.signed, raw.accept_unsigned_until);
+    let signed = match raw.signed {
+        Some(true) => Some(SignedIdentities {
+            keys: build.keys(at.field("signed"), KeyPurpose::Mint)?,
+            accept_unsigned_until: until,
+        }),
+        _ => None,
+    };
+    let set = set?;
     Some(MintedCookie {
-        set: set?,
+        identities: MintedIdentities {
+            cookie: set.id,
+            signed,
+        },
+        set,
         when,
         kept_as: format!("divvy_minted_{cookie}").into(),
         original_url: build.headers.of_envoy("x-envoy-original-url"),
@@ -33,9 +48,9 @@ pub(super) fn mint(
 pub(super) fn sticky(
     at: Path<'_>,
     raw: &spec::StickySpec<'_>,
-    (salt, revision): (&str, &str),
+    (rollout, salt, revision): (&str, &str, &str),
     strategy: Option<&Strategy>,
-    build: &mut Build,
+    build: &mut Build<'_>,
 ) -> Option<Sticky> {
     if let Some(refusal) = strategy.and_then(|strategy| strategy.behaviour().sticky_refusal()) {
         at.error(refusal);
@@ -44,7 +59,33 @@ pub(super) fn sticky(
     }
     let cookie = raw.cookie;
     let set = given(at, at.field("cookie"), cookie, &raw.attributes, build)?;
-    Some(Sticky::new(set, salt, revision))
+    let until = accept_unsigned(at, raw.signed, raw.accept_unsigned_until);
+    let signed = match raw.signed {
+        Some(true) => Some(Box::new(SignedSticky {
+            keys: build.keys(at.field("signed"), KeyPurpose::Sticky)?,
+            rollout: rollout.into(),
+            max_age: raw.attributes.max_age.and_then(max_age),
+            accept_unsigned_until: until,
+            minted: build.minted.clone(),
+        })),
+        _ => None,
+    };
+    Some(Sticky::new(set, salt, revision, signed))
+}
+
+/// Until when values without a signature count.
+fn accept_unsigned(at: Path<'_>, signed: Option<bool>, until: Option<&str>) -> Option<u64> {
+    let (until, at) = (until?, at.field("acceptUnsignedUntil"));
+    if signed != Some(true) {
+        at.error("has no effect without signed: true");
+    }
+    instant(at, until)
+}
+
+/// A valid `maxAge` in seconds.
+fn max_age(text: &str) -> Option<u64> {
+    let age = humantime::parse_duration(text).ok()?;
+    Some(age.as_secs())
 }
 
 /// A cookie that nothing else gives.
@@ -53,7 +94,7 @@ fn given(
     named: Path<'_>,
     name: &str,
     raw: &AttributesSpec<'_>,
-    build: &mut Build,
+    build: &mut Build<'_>,
 ) -> Option<SetCookie> {
     let id = build.headers.cookie(named, name);
     if !build.set_cookies.insert(name.into()) {

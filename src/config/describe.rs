@@ -3,6 +3,19 @@
 use serde_json::{Map, Value, json};
 
 use super::items::{Items, OneOrMany};
+use super::spec::ConfigSpec;
+
+/// The JSON Schema (2020-12) of a configuration: fields, their types, and which are required.
+pub fn schema() -> Value {
+    let mut definitions = Map::new();
+    let whole = <ConfigSpec<'_> as Describe>::describe(&mut definitions);
+    let mut schema = json!({"$schema": "https://json-schema.org/draft/2020-12/schema"});
+    if let (Some(schema), Value::Object(whole)) = (schema.as_object_mut(), whole) {
+        schema.extend(whole);
+        schema.insert("$defs".to_owned(), definitions.into());
+    }
+    schema
+}
 
 /// A type with a JSON Schema.
 pub(super) trait Describe {

@@ -23,7 +23,7 @@ pub(super) fn compile(
     rollout: Path<'_>,
     raw: &HashSpec<'_>,
     strategy: &StrategySpec<'_>,
-    build: &Build,
+    build: &Build<'_>,
 ) -> Option<SystemHash> {
     let at = rollout.field("hash");
     let before = at.error_count();

@@ -23,7 +23,7 @@ const ONE_SOURCE: &str =
 pub(super) fn own(
     at: Path<'_>,
     list: Items<'_, spec::IdentitySpec<'_>>,
-    build: &mut Build,
+    build: &mut Build<'_>,
 ) -> Vec<IdentitySource> {
     if list.is_empty() {
         at.error("is empty: leave it out to use the identity at the top");
@@ -47,7 +47,7 @@ pub(super) fn own(
 pub(super) fn sources(
     at: Path<'_>,
     list: Option<Items<'_, spec::IdentitySpec<'_>>>,
-    build: &mut Build,
+    build: &mut Build<'_>,
 ) -> (Vec<IdentitySource>, Option<MintedCookie>) {
     match list {
         Some(list) => sources_of(at, list, true, build),
@@ -59,7 +59,7 @@ fn sources_of(
     at: Path<'_>,
     list: Items<'_, spec::IdentitySpec<'_>>,
     mints: bool,
-    build: &mut Build,
+    build: &mut Build<'_>,
 ) -> (Vec<IdentitySource>, Option<MintedCookie>) {
     let list = list.at_most(MAX_IDENTITY_SOURCES, "sources", at);
     let count = list.len();
@@ -104,7 +104,7 @@ fn source(
     at: Path<'_>,
     raw: &spec::IdentitySpec<'_>,
     outermost: bool,
-    build: &mut Build,
+    build: &mut Build<'_>,
 ) -> Option<IdentitySource> {
     let named = [
         raw.header.is_some(),

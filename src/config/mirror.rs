@@ -14,7 +14,7 @@ pub(super) fn compile(
     raw: &spec::MirrorSpec<'_>,
     salt: &str,
     versions: &Versions,
-    build: &mut Build,
+    build: &mut Build<'_>,
 ) -> Option<Mirror> {
     let version = versions.find(at.field("version"), raw.version);
     let untargeted = versions.list.iter().all(|version| version.target.is_none());

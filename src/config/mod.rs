@@ -18,6 +18,7 @@ pub mod limits;
 mod mirror;
 mod names;
 mod operator;
+mod overrides;
 mod ramp;
 mod read;
 mod registry;
@@ -32,17 +33,17 @@ mod versions;
 
 pub use crate::json::error::{ConfigError, ErrorKind, Errors};
 #[cfg(not(target_arch = "wasm32"))]
-pub use spec::schema;
+pub use describe::schema;
 
 use std::cell::Cell;
 
 use crate::json::error::Path;
 use crate::json::{self, Tree};
 use crate::policy::Policy;
+use crate::signature::KeyRing;
 use limits::MAX_BYTES;
 
-/// Compiles a configuration: the JSON of `pluginConfig` (Istio) or `configuration`
-/// (Envoy). No bytes at all and `{}` are the empty configuration.
+/// Compiles a configuration as [`parse_with`] does, for proxies that have keys.
 ///
 /// # Errors
 /// Everything that is wrong with it: at least one error, each with its path.
@@ -53,6 +54,15 @@ use limits::MAX_BYTES;
 /// assert_eq!(errors.to_string(), "rollouts[0]: missing field `versions`");
 /// ```
 pub fn parse(bytes: &[u8]) -> Result<Policy, Errors> {
+    parse_with(bytes, &KeyRing::Assumed)
+}
+
+/// Compiles a configuration: the JSON of `pluginConfig` (Istio) or `configuration`
+/// (Envoy). No bytes at all and `{}` are the empty configuration.
+///
+/// # Errors
+/// Everything that is wrong with it: at least one error, each with its path.
+pub fn parse_with(bytes: &[u8], keys: &KeyRing) -> Result<Policy, Errors> {
     if bytes.is_empty() {
         return Ok(Policy::default());
     }
@@ -60,7 +70,7 @@ pub fn parse(bytes: &[u8]) -> Result<Policy, Errors> {
     let root = Path::root(&errors);
     let policy = read_text(root, bytes).and_then(|tree| {
         let fingerprint = folded(tree.hash());
-        let policy = compile::compile(root, &tree)?;
+        let policy = compile::compile(root, &tree, keys)?;
         Some(Policy {
             fingerprint,
             ..policy

@@ -38,7 +38,7 @@ pub(super) fn compile(
     at: Path<'_>,
     spec: &OperatorSpec<'_>,
     kind: ValueKind,
-    build: &mut Build,
+    build: &mut Build<'_>,
 ) -> Option<Matcher> {
     let operator = match given(spec).as_slice() {
         [operator] => *operator,
@@ -80,7 +80,7 @@ fn matcher(
     operator: Operator,
     spec: &OperatorSpec<'_>,
     text: &TextOperand,
-    build: &mut Build,
+    build: &mut Build<'_>,
 ) -> Option<Matcher> {
     Some(match operator {
         Operator::Exact => Matcher::Exact(text.whole(at, spec.exact?)?),

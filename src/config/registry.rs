@@ -5,6 +5,7 @@ use super::names;
 use super::spec::{self, OneOrMany};
 use crate::json::Tree;
 use crate::json::error::Path;
+use crate::overrides::Overrides;
 use crate::policy::{DEFAULT_HEADERS, HeaderRole, OwnEntry, ReservedHeader};
 use crate::request::{Claim, ClaimId, ClaimType, CookieId, HeaderId, LabelId, Names, QueryId};
 
@@ -22,6 +23,8 @@ pub(super) struct Registry {
     /// The member of `baggage` for the assignment.
     pub member: Option<Box<str>>,
     pub shared: Vec<OwnEntry>,
+    /// The header, cookie and query parameter of overrides.
+    overrides: [Option<Box<str>>; 3],
     too_many_claims: bool,
 }
 
@@ -47,6 +50,7 @@ impl Registry {
             invalid: Vec::new(),
             member: None,
             shared: Vec::new(),
+            overrides: [const { None }; 3],
             too_many_claims: false,
         };
         let written_by_default = raw.is_none();
@@ -112,6 +116,14 @@ impl Registry {
                 headers.add(&name, HeaderUse::Strip);
             }
         }
+        let asks = config
+            .get("overrides")
+            .map_or("", |overrides| overrides.text_at(&["header"]));
+        if let Some(name) = names::own_header(Path::SILENT, asks)
+            && headers.find(&name).is_none()
+        {
+            headers.add(&name, HeaderUse::Strip);
+        }
         for header in &mut headers.uses {
             *header = HeaderUse::Strip;
         }
@@ -119,9 +131,33 @@ impl Registry {
         headers
     }
 
+    /// From now on, nothing else may read what overrides are read from.
+    pub(super) fn keep_for_overrides(&mut self, overrides: &Overrides) {
+        self.overrides = [
+            overrides.header.as_ref().map(|(_, name)| name.clone()),
+            overrides.cookie.as_ref().map(|(_, name)| name.clone()),
+            overrides.query.as_ref().map(|(_, name)| name.clone()),
+        ];
+    }
+
+    /// Whether overrides are not read from this place: 0 is a header, 1 a cookie, 2 a parameter.
+    /// Otherwise adds an error.
+    fn is_free(&self, at: Path<'_>, place: usize, name: &str) -> bool {
+        let own = self.overrides.get(place).and_then(Option::as_deref);
+        if own == Some(name) {
+            at.error(format_args!(
+                "{name:?} already has another purpose: divvy reads overrides from it and removes it"
+            ));
+        }
+        own != Some(name)
+    }
+
     /// Adds a header that divvy writes. All of them must be added before any header is read.
     pub(super) fn own(&mut self, at: Path<'_>, name: &str, wanted: HeaderUse) -> Option<HeaderId> {
         let name = names::own_header(at, name)?;
+        if !self.is_free(at, 0, &name) {
+            return None;
+        }
         match self.find(&name) {
             None => Some(self.add(&name, wanted)),
             Some((id, HeaderUse::Strip)) => {
@@ -181,7 +217,7 @@ impl Registry {
             at.error(message);
             return None;
         }
-        Some(self.names.header(&name))
+        self.is_free(at, 0, &name).then(|| self.names.header(&name))
     }
 
     /// The ID of a header that is a source of the identity. divvy may write the identity there too.
@@ -202,13 +238,13 @@ impl Registry {
 
     /// The ID of a cookie to read.
     pub(super) fn cookie(&mut self, at: Path<'_>, name: &str) -> Option<CookieId> {
-        let valid = names::cookie(at, name);
+        let valid = names::cookie(at, name) && self.is_free(at, 1, name);
         valid.then(|| self.names.cookie(name))
     }
 
     /// The ID of a query parameter to read.
     pub(super) fn query(&mut self, at: Path<'_>, key: &str) -> Option<QueryId> {
-        let valid = names::query_key(at, key);
+        let valid = names::query_key(at, key) && self.is_free(at, 2, key);
         valid.then(|| self.names.query(key))
     }
 

@@ -31,7 +31,7 @@ pub(super) struct CompiledRollout {
 pub(super) fn compile(
     at: Path<'_>,
     raw: &spec::RolloutSpec<'_>,
-    build: &mut Build,
+    build: &mut Build<'_>,
 ) -> Option<CompiledRollout> {
     let Some(sources) = raw.identity else {
         return compile_with(at, raw, None, build);
@@ -47,7 +47,7 @@ fn compile_with(
     at: Path<'_>,
     raw: &spec::RolloutSpec<'_>,
     identity: Option<Vec<IdentitySource>>,
-    build: &mut Build,
+    build: &mut Build<'_>,
 ) -> Option<CompiledRollout> {
     names::rollout(at.field("name"), raw.name);
     if let Some(salt) = &raw.salt {
@@ -92,8 +92,9 @@ fn compile_with(
         .expose
         .as_ref()
         .map(|raw| expose(at.field("expose"), raw, attempt, build));
+    let raw_name = raw.name;
     let sticky = raw.sticky.as_ref().map(|raw| {
-        let of = (salt, revision);
+        let of = (raw_name, salt, revision);
         cookies::sticky(at.field("sticky"), raw, of, strategy.as_ref(), build)
     });
     let mirror = raw
@@ -145,7 +146,12 @@ fn compile_with(
     })
 }
 
-fn expose(at: Path<'_>, raw: &spec::ExposeSpec<'_>, attempt: String, build: &mut Build) -> Expose {
+fn expose(
+    at: Path<'_>,
+    raw: &spec::ExposeSpec<'_>,
+    attempt: String,
+    build: &mut Build<'_>,
+) -> Expose {
     let has_header = raw.group.is_some() || raw.id.is_some();
     if !has_header && raw.label.is_none() {
         at.error("has no header: write group, id, label or several of them");
@@ -217,7 +223,7 @@ fn compile_rules(
     raw: Items<'_, spec::RuleSpec<'_>>,
     salt: &str,
     versions: &Versions,
-    build: &mut Build,
+    build: &mut Build<'_>,
 ) -> Vec<Rule> {
     let raw = raw.at_most(MAX_RULES, "rules", at);
     let mut seen = FxHashSet::default();
@@ -250,7 +256,7 @@ fn rule_versions(
     rule: &spec::RuleSpec<'_>,
     salt: &str,
     versions: &Versions,
-    build: &Build,
+    build: &Build<'_>,
 ) -> Option<RuleVersions> {
     match (rule.version, rule.split) {
         (Some(name), None) => {

@@ -11,7 +11,11 @@ use crate::json::error::Path;
 use crate::policy::scope::{HostPattern, Scope};
 
 /// Compiles one entry of `match`.
-pub(super) fn compile(at: Path<'_>, raw: &spec::ScopeSpec<'_>, build: &mut Build) -> Option<Scope> {
+pub(super) fn compile(
+    at: Path<'_>,
+    raw: &spec::ScopeSpec<'_>,
+    build: &mut Build<'_>,
+) -> Option<Scope> {
     let is_empty = raw.hosts.is_none() && raw.path.is_none() && raw.methods.is_none();
     if is_empty && raw.when.is_none() {
         at.error("has no hosts, path, methods or when: leave match out to match every request");

@@ -10,20 +10,7 @@ use super::read::{FieldReader, Read};
 use crate::json::Tree;
 use crate::json::error::Path;
 #[cfg(not(target_arch = "wasm32"))]
-use serde_json::{Map, Value, json};
-
-/// The JSON Schema (2020-12) of a configuration: fields, their types, and which are required.
-#[cfg(not(target_arch = "wasm32"))]
-pub fn schema() -> Value {
-    let mut definitions = Map::new();
-    let whole = <ConfigSpec<'_> as describe::Describe>::describe(&mut definitions);
-    let mut schema = json!({"$schema": "https://json-schema.org/draft/2020-12/schema"});
-    if let (Some(schema), Value::Object(whole)) = (schema.as_object_mut(), whole) {
-        schema.extend(whole);
-        schema.insert("$defs".to_owned(), definitions.into());
-    }
-    schema
-}
+use serde_json::{Map, Value};
 
 /// Defines structs that are read from objects: each field with its key and, after `..`, a struct
 /// whose fields are in the same object.
@@ -89,7 +76,16 @@ specs! {
         "holdout" => holdout: Option<HoldoutSpec<'t>>,
         "headers" => headers: Option<HeadersSpec<'t>>,
         "responseHeader" => response_header: Option<&'t str>,
+        "overrides" => overrides: Option<OverridesSpec<'t>>,
+        "overridesAfter" => overrides_after: Option<&'t str>,
         "rollouts" => rollouts: Option<Items<'t, RolloutSpec<'t>>>,
+    }
+
+    /// One or more of the fields.
+    struct OverridesSpec<'t> {
+        "header" => header: Option<&'t str>,
+        "cookie" => cookie: Option<&'t str>,
+        "query" => query: Option<&'t str>,
     }
 
     /// `principals`, `workload` or both.
@@ -129,11 +125,15 @@ specs! {
 
     struct MintSpec<'t> {
         "when" => when: Option<ConditionSpec<'t>>,
+        "signed" => signed: Option<bool>,
+        "acceptUnsignedUntil" => accept_unsigned_until: Option<&'t str>,
         .. attributes: AttributesSpec<'t>,
     }
 
     struct StickySpec<'t> {
         "cookie" => cookie: &'t str,
+        "signed" => signed: Option<bool>,
+        "acceptUnsignedUntil" => accept_unsigned_until: Option<&'t str>,
         .. attributes: AttributesSpec<'t>,
     }
 

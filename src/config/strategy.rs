@@ -57,7 +57,7 @@ pub(super) fn compile(
     at: Path<'_>,
     raw: &spec::StrategySpec<'_>,
     around: &RolloutContext<'_>,
-    build: &mut Build,
+    build: &mut Build<'_>,
 ) -> Option<CompiledStrategy> {
     let spec::StrategySpec {
         canary,
@@ -161,7 +161,7 @@ fn ab_test_of(
     at: Path<'_>,
     raw: &spec::AbTestSpec<'_>,
     around: &RolloutContext<'_>,
-    build: &mut Build,
+    build: &mut Build<'_>,
 ) -> Option<AbTest> {
     let arms = arms(at.field("split"), raw.split, around.versions);
     let share = match raw.traffic {
@@ -215,7 +215,7 @@ fn layer_of(
     at: Path<'_>,
     raw: &spec::LayerSpec<'_>,
     around: &RolloutContext<'_>,
-    build: &mut Build,
+    build: &mut Build<'_>,
 ) -> Option<Span> {
     names::other(at.field("name"), raw.name);
     let from = percent(at.field("from"), raw.from);

@@ -15,7 +15,7 @@ const NO_URI: &str =
 pub(super) fn compile(
     at: Path<'_>,
     raw: Option<spec::TrustSpec<'_>>,
-    build: &Build,
+    build: &Build<'_>,
 ) -> Option<Inheritance> {
     let raw = raw?;
     if raw.principals.is_none() && raw.workload.is_none() {
@@ -45,7 +45,11 @@ pub(super) fn compile(
 }
 
 /// The header that has the decisions, and the member if it is baggage.
-fn source(at: Path<'_>, from: Option<&str>, build: &Build) -> Option<(HeaderId, Option<Box<str>>)> {
+fn source(
+    at: Path<'_>,
+    from: Option<&str>,
+    build: &Build<'_>,
+) -> Option<(HeaderId, Option<Box<str>>)> {
     match from {
         None | Some("assignment") => {
             let header = build.headers.written(HeaderRole::Assignment);

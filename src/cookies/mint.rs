@@ -3,7 +3,7 @@
 use super::SetCookie;
 use crate::assignment::UpstreamDecisions;
 use crate::condition::{Condition, EvaluationContext};
-use crate::identity::{MintRule, Visitor};
+use crate::identity::{MintRule, MintedIdentities, Visitor};
 use crate::request::HeaderId;
 
 /// A cookie whose value is an identity that divvy has drawn.
@@ -11,6 +11,8 @@ use crate::request::HeaderId;
 pub struct MintedCookie {
     /// The cookie; it is the last identity source.
     pub set: SetCookie,
+    /// How it is read, and its value.
+    pub identities: MintedIdentities,
     /// Requests that get the cookie; `None`: all that carry no identity.
     pub when: Option<Condition>,
     /// The name under which a request keeps the `set-cookie` line. Envoy may follow a redirect of

@@ -5,11 +5,13 @@
 
 mod mint;
 mod response;
+mod signed;
 mod sticky;
 
 pub use mint::MintedCookie;
 pub use response::ResponseRules;
-pub use sticky::{Memory, Sticky};
+pub use signed::SignedSticky;
+pub use sticky::{Memory, RecalledMemory, Sticky};
 
 use crate::request::CookieId;
 

@@ -4,15 +4,16 @@
 //! For each rollout that matches the request, in the order of the configuration:
 //!
 //! 1. `enabled: false` → stable, `disabled`
-//! 2. a trusted upstream proxy, or an earlier filter of the chain, decided for a version of this
+//! 2. a valid signed override asks for a version → `override`
+//! 3. a trusted upstream proxy, or an earlier filter of the chain, decided for a version of this
 //!    rollout → `inherited`
-//! 3. the first rule that matches → its version, `rule`
-//! 4. the strategy, which reads the identity only if a hash needs it: none →
+//! 4. the first rule that matches → its version, `rule`
+//! 5. the strategy, which reads the identity only if a hash needs it: none →
 //!    stable, `no_identity`. An A/B test: `holdout`, then its layer, `excluded`; the version of a
 //!    sticky cookie, `sticky`; its traffic, `not_enrolled`. Otherwise `split`, `active` or `follow`
-//! 5. a version that the guardrail has rolled back → stable, `rolled_back`; not if a rule
-//!    without `percent` or `split` forces it, because a person asks for that version on purpose
-//! 6. likewise a version that is unreachable → stable, `unreachable`; now and then one request
+//! 6. a version that the guardrail has rolled back → stable, `rolled_back`; not if a rule
+//!    without `percent` or `split` forces it or an override asks for it, because a person asks for that version on purpose
+//! 7. likewise a version that is unreachable → stable, `unreachable`; now and then one request
 //!    tries it
 //!
 //! A CORS preflight is decided without an identity and is not a visit: no cookie, copy or sample,
@@ -21,8 +22,10 @@
 //! This order is written once, in [`decide_traced`] and the strategies; `divvy explain` prints
 //! the [trace] that it records.
 
+mod inherited;
 mod late;
 mod mirror;
+mod overridden;
 mod own_visitors;
 mod possible;
 mod reach;
@@ -34,10 +37,12 @@ use crate::condition::EvaluationContext;
 use crate::cookies::Memory;
 use crate::decision::{Decision, Decisions, Reason, RolloutId, VersionId};
 use crate::identity::Identity;
+use crate::overrides::OverrideToken;
 use crate::policy::{HeaderRole, Policy, Rollout, Rule, RuleVersions};
 use crate::request::{HeaderId, Request};
 use crate::strategy::Inputs;
 pub use crate::strategy::trace;
+use inherited::{inherited, is_inherited};
 use own_visitors::OwnVisitors;
 use trace::{ConditionTrace, Trace, TraceStep, Untraced};
 
@@ -119,6 +124,10 @@ pub fn decide_traced<'a>(
     } else {
         OwnVisitors::default()
     };
+    let tokens = match &policy.overrides {
+        Some(overrides) => overrides.read(request),
+        None => Vec::new(),
+    };
     let mut routed = is_routed;
     for id in found.iter().copied() {
         let Some(rollout) = policy.rollout(id) else {
@@ -133,7 +142,8 @@ pub fn decide_traced<'a>(
         trace.begin(id);
         let routes = rollout.routes && !routed;
         routed |= routes;
-        let (decision, memory) = decide_one(id, rollout, routes, &context, trace);
+        let (decision, memory) =
+            decide_one(id, (policy, rollout), (routes, &tokens), &context, trace);
         decisions.push(decision);
         memories.extend(memory.map(|memory| (id, memory)));
     }
@@ -183,24 +193,11 @@ pub fn decide_unread(policy: &Policy) -> Outcome<'_> {
     }
 }
 
-/// Whether a rollout here decided and has the version of this upstream decision.
-fn is_inherited(policy: &Policy, decisions: &[Decision], member: &AssignmentMember) -> bool {
-    decisions.iter().any(|decision| {
-        policy.rollout(decision.rollout).is_some_and(|rollout| {
-            rollout.name == member.key && version_of_member(rollout, member).is_some()
-        })
-    })
-}
-
-fn version_of_member(rollout: &Rollout, member: &AssignmentMember) -> Option<VersionId> {
-    rollout.version_of_name(member.version.as_ref()?)
-}
-
-/// `routes`: whether the rollout owns the route of the request.
+/// `routes`: whether the rollout owns the route of the request; `tokens`: its overrides.
 fn decide_one(
     id: RolloutId,
-    rollout: &Rollout,
-    routes: bool,
+    (policy, rollout): (&Policy, &Rollout),
+    (routes, tokens): (bool, &[OverrideToken<'_>]),
     context: &EvaluationContext<'_, '_, '_>,
     trace: &mut impl Trace,
 ) -> (Decision, Option<Memory>) {
@@ -224,7 +221,14 @@ fn decide_one(
         trace.step(|| TraceStep::new("identity", "none: a CORS preflight is not a visit"));
     }
     let mut memory = None;
-    let decision = if let Some(decision) = inherited(id, rollout, context, trace) {
+    let asked = if tokens.is_empty() {
+        None
+    } else {
+        overridden::version(policy, rollout, tokens, context, trace)
+    };
+    let decision = if let Some(version) = asked {
+        decided(version, Reason::Override, false)
+    } else if let Some(decision) = inherited(id, rollout, context, trace) {
         decision
     } else if let Some((rule, version)) = first_rule(rollout, context, trace) {
         decided(version, Reason::Rule, rule.is_judged() && version != stable)
@@ -288,38 +292,6 @@ fn without_visit(decision: Decision) -> Decision {
         judged: false,
         ..decision
     }
-}
-
-/// The decision of a trusted upstream proxy for a version of this rollout.
-fn inherited(
-    id: RolloutId,
-    rollout: &Rollout,
-    context: &EvaluationContext<'_, '_, '_>,
-    trace: &mut impl Trace,
-) -> Option<Decision> {
-    let member = context.upstream.get(&rollout.name);
-    let version = member.and_then(|member| version_of_member(rollout, member));
-    trace.step(|| {
-        let text = match (member, version) {
-            (None, _) => "no trusted proxy decided".to_owned(),
-            (Some(member), Some(_)) => format!("a trusted proxy decided {}", member.text),
-            (Some(member), None) => {
-                format!(
-                    "a trusted proxy decided {}, not a version here",
-                    member.text
-                )
-            }
-        };
-        TraceStep::new("upstream", text)
-    });
-    let (member, version) = (member?, version?);
-    Some(Decision {
-        rollout: id,
-        version,
-        reason: Reason::Inherited,
-        judged: member.reason.is_some_and(Reason::is_chosen) && !context.upstream.is_final(),
-        upstream: member.reason,
-    })
 }
 
 /// The first rule that matches the request and, if it selects by a hash, its user; and the version.

@@ -15,6 +15,10 @@ pub fn possible(policy: &Policy, rollout: &Rollout) -> Vec<(VersionId, Reason)> 
         return answers;
     }
     let versions = rollout.versions.len();
+    if policy.overrides.is_some() {
+        let all = (0..).map(VersionId).take(versions);
+        answers.extend(all.map(|version| (version, Reason::Override)));
+    }
     let inherits = policy.inheritance.is_some();
     if inherits {
         let all = (0..).map(VersionId).take(versions);

@@ -11,6 +11,7 @@ use crate::output;
 use crate::policy::{Metrics, Policy, Rollout, RolloutId, Shares};
 use crate::request::Environment;
 use crate::response::ResponseClass;
+use crate::signature::{KeyPurpose, SignatureResult};
 
 /// Number of rollouts whose series are defined with the configuration. To define a metric
 /// takes the host 16 µs, so the series of further rollouts wait for their first use.
@@ -24,6 +25,10 @@ pub struct ActivePolicy {
     /// Shares of all versions when they were last worked out.
     shares: Cell<Vec<Shares>>,
     series: Vec<RolloutSeries>,
+    /// Results of signatures, by purpose.
+    signatures: [[Series; SignatureResult::ALL.len()]; KeyPurpose::ALL.len()],
+    /// Ids of the keys, if the policy needs some.
+    pub key_ids: Vec<Box<str>>,
 }
 
 /// Series of a rollout, by version. Empty if its metrics are off.
@@ -58,9 +63,17 @@ fn series_of(rollout: &Rollout) -> RolloutSeries {
 
 impl ActivePolicy {
     /// Puts a policy in force and defines its first series.
-    pub fn new<H: Host>(vm: &Vm<H>, policy: Policy) -> Self {
+    /// `key_ids`: those of the keys in the environment.
+    pub fn new<H: Host>(vm: &Vm<H>, policy: Policy, key_ids: &[Box<str>]) -> Self {
         let series = policy.rollouts.iter().map(series_of).collect();
+        let purposes = policy.signed_purposes();
         let active = Self {
+            key_ids: if purposes.is_empty() {
+                Vec::new()
+            } else {
+                key_ids.to_vec()
+            },
+            signatures: Default::default(),
             policy,
             shares: Cell::default(),
             series,
@@ -68,7 +81,26 @@ impl ActivePolicy {
         for (id, rollout) in active.policy.numbered().take(DEFINED_AT_ONCE) {
             active.define(vm, id, rollout);
         }
+        for purpose in purposes {
+            for result in SignatureResult::ALL {
+                let _ = active.signature(vm, purpose, result);
+            }
+        }
         active
+    }
+
+    /// The counter of signatures for this purpose with this result.
+    pub fn signature<H: Host>(
+        &self,
+        vm: &Vm<H>,
+        purpose: KeyPurpose,
+        result: SignatureResult,
+    ) -> Option<MetricId> {
+        let results = self.signatures.get(purpose as usize)?;
+        let series = results.get(result as usize)?;
+        series.id(vm, MetricKind::Counter, || {
+            output::signature_series(purpose, result)
+        })
     }
 
     fn define<H: Host>(&self, vm: &Vm<H>, id: RolloutId, rollout: &Rollout) {

@@ -29,7 +29,8 @@ pub(super) fn assign<H: Host>(
     let policy = &configuration.active.policy;
     let chain = ChainHeaders::new(exchange, Message::Request, configuration.vm.plugins.get());
     // Without rollouts no header is read: looking for divvy's own headers costs less.
-    let is_idle = policy.rollouts.is_empty() && policy.inheritance.is_none();
+    let is_idle =
+        policy.rollouts.is_empty() && policy.inheritance.is_none() && policy.overrides.is_none();
     if is_idle && policy.own_entries.is_empty() && !policy.features.units {
         strip_present(policy, exchange, &chain);
         return BegunRequest::default();
@@ -61,7 +62,7 @@ pub(super) fn assign<H: Host>(
         }
         configuration.buffer.set(buffer);
         if policy.features.sets_cookies {
-            assigned.cookies = output::cookies(policy, &outcome);
+            assigned.cookies = output::cookies(policy, &request, &outcome);
             keep_minted(policy, &request, &outcome, exchange, &mut assigned.cookies);
         }
         assigned.is_preflight = outcome.is_preflight;

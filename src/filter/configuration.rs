@@ -118,10 +118,10 @@ impl<H: Host> Configuration<H> {
     /// Facts for decisions, without a request.
     pub(super) fn facts(&self) -> Facts<'_, H> {
         Facts {
-            host: &self.vm.host,
+            vm: &self.vm,
             watch: &self.watch,
             reach: &self.reach,
-            policy: &self.active.policy,
+            active: &self.active,
         }
     }
 
@@ -177,6 +177,9 @@ impl<H: Host> Configuration<H> {
             ("divvy_config_inert", u64::from(self.inert.is_some())),
         ] {
             values.push((output::series(&plugin, metric), value));
+        }
+        for (id, place) in self.active.key_ids.iter().zip(1..) {
+            values.push((output::key_series(id), place));
         }
         self.gauges.show(&self.vm, self.digest, &values, &late);
         let moving = self.moving.iter().map(|id| self.values_of(*id));

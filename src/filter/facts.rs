@@ -3,20 +3,23 @@
 use std::fmt;
 use std::rc::Rc;
 
+use super::active::ActivePolicy;
 use super::chain::ChainHeaders;
 use super::host::{Exchange, Host};
 use super::reach::Reach;
+use super::vm::Vm;
 use super::watch::Watch;
 use crate::guardrail::State;
-use crate::policy::{Policy, RolloutId, VersionId};
+use crate::policy::{RolloutId, VersionId};
 use crate::request::{Claim, Direction, Environment};
+use crate::signature::{KeyPurpose, SignatureResult};
 
 /// Facts about the time and the rollouts, without a request.
 pub struct Facts<'a, H> {
-    pub host: &'a H,
+    pub vm: &'a Vm<H>,
     pub watch: &'a Watch,
     pub reach: &'a Reach,
-    pub policy: &'a Policy,
+    pub active: &'a ActivePolicy,
 }
 
 impl<H> fmt::Debug for Facts<'_, H> {
@@ -27,11 +30,11 @@ impl<H> fmt::Debug for Facts<'_, H> {
 
 impl<H: Host> Environment for Facts<'_, H> {
     fn random_bits(&self) -> Option<[u8; 16]> {
-        self.host.random_bits()
+        self.vm.host.random_bits()
     }
 
     fn now(&self) -> Option<u64> {
-        self.watch.clock(self.host)
+        self.watch.clock(&self.vm.host)
     }
 
     fn guardrail_state(&self, rollout: RolloutId) -> Option<Rc<State>> {
@@ -44,7 +47,13 @@ impl<H: Host> Environment for Facts<'_, H> {
 
     fn tries(&self, rollout: RolloutId, version: VersionId) -> bool {
         let place = (rollout, version);
-        self.reach.tries(self.host, self.policy, place)
+        self.reach.tries(&self.vm.host, &self.active.policy, place)
+    }
+
+    fn count_signature(&self, purpose: KeyPurpose, result: SignatureResult) {
+        if let Some(id) = self.active.signature(self.vm, purpose, result) {
+            self.vm.host.increment(id);
+        }
     }
 }
 
@@ -100,5 +109,9 @@ impl<H: Host, X: Exchange> Environment for RequestFacts<'_, H, X> {
 
     fn tries(&self, rollout: RolloutId, version: VersionId) -> bool {
         self.facts.tries(rollout, version)
+    }
+
+    fn count_signature(&self, purpose: KeyPurpose, result: SignatureResult) {
+        self.facts.count_signature(purpose, result);
     }
 }

@@ -31,8 +31,8 @@ pub type MetricId = u32;
 
 /// The process that runs the filter.
 pub trait Host {
-    /// Whether a variable of the VM's environment has this value.
-    fn environment_says(&self, name: &str, value: &str) -> bool;
+    /// The value of a variable of the VM's environment.
+    fn variable(&self, name: &str) -> Option<Vec<u8>>;
 
     /// Id of the proxy's node.
     fn node_id(&self) -> Option<Vec<u8>>;

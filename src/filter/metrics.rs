@@ -11,6 +11,12 @@ use crate::policy::{EntryForm, Policy};
 #[derive(Debug)]
 pub struct Series(Cell<MetricId>);
 
+impl Default for Series {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Series {
     const UNKNOWN: MetricId = MetricId::MAX;
     /// The host refused to define the series and is not asked again. Hosts number metrics

@@ -9,6 +9,7 @@ use super::host::Host;
 use super::marks::Marks;
 use super::vm::Vm;
 use crate::config::{self, Errors};
+use crate::signature::{KeyRing, VARIABLE};
 
 /// Environment variable that switches running inert off: for CI, and for users who want
 /// their proxy not to start.
@@ -60,7 +61,8 @@ impl<H: Host> Plugin<H> {
             log::error!("{NO_BYTES}");
             return false;
         }
-        match config::parse(bytes) {
+        let keys = KeyRing::read(vm.host.variable(VARIABLE).as_deref());
+        match config::parse_with(bytes, &keys) {
             Ok(mut policy) => {
                 if bytes.is_empty() {
                     marks.set_started_empty();
@@ -73,7 +75,8 @@ impl<H: Host> Plugin<H> {
                 if policy.set_node(&node.unwrap_or_default()) {
                     log::warn!("{NOT_ON_A_GATEWAY}");
                 }
-                self.replace(plugin, digest, ActivePolicy::new(&vm, policy), None);
+                let active = ActivePolicy::new(&vm, policy, keys.ids());
+                self.replace(plugin, digest, active, None);
                 let policy = &self.current.active.policy;
                 log::info!(
                     "configuration {:?} is in force: rollouts: {}, hash: {:08x}",
@@ -102,7 +105,7 @@ impl<H: Host> Plugin<H> {
                         &errors,
                     );
                 }
-                let active = ActivePolicy::new(&vm, config::inert(bytes));
+                let active = ActivePolicy::new(&vm, config::inert(bytes), &[]);
                 self.replace(plugin, digest, active, Some(errors));
                 true
             }
@@ -154,7 +157,7 @@ impl<H: Host> Plugin<H> {
 
     /// Whether to accept an invalid configuration without deciding anything.
     fn runs_inert(&self, marks: &Marks<'_, H>, digest: u128) -> bool {
-        !self.vm.host.environment_says(STRICT, "1")
+        self.vm.host.variable(STRICT).as_deref() != Some(b"1")
             && (marks.was_inert(digest) || !marks.was_accepted())
     }
 }

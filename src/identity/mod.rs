@@ -1,11 +1,14 @@
 //! The identity of a visitor: where it is looked for, and what was found.
 //!
-//! Must not depend on conditions, policies or decisions; only on [`crate::request`].
+//! Must not depend on conditions, policies or decisions; only on [`crate::request`]
+//! and [`crate::signature`].
 
+mod minted;
 mod visitor;
 
 use std::borrow::Cow;
 
+pub use minted::{MintedIdentities, SignedIdentities};
 pub use visitor::{MintRule, Visitor};
 
 use crate::request::{ClaimId, CookieId, HeaderId, QueryId, Request};
@@ -105,6 +108,8 @@ pub struct Identification<'p> {
     pub sources: &'p [IdentitySource],
     /// Values that are not identities.
     pub ignored: &'p IgnoredValues,
+    /// The cookie of minted identities, if they are signed.
+    pub signed: Option<&'p MintedIdentities>,
 }
 
 impl Identification<'_> {
@@ -112,6 +117,7 @@ impl Identification<'_> {
     pub const NONE: Self = Self {
         sources: &[],
         ignored: &IgnoredValues::NONE,
+        signed: None,
     };
 
     /// The identity of a request; `None` if no source has a usable value.
@@ -153,7 +159,10 @@ impl Identification<'_> {
     ) -> Option<Cow<'a, [u8]>> {
         let value = match source {
             IdentitySource::Header(id) => request.single(*id)?,
-            IdentitySource::Cookie(id) => request.cookie(*id)?,
+            IdentitySource::Cookie(id) => match self.signed.filter(|signed| signed.cookie == *id) {
+                Some(signed) => signed.carried(request)?.bytes,
+                None => request.cookie(*id)?,
+            },
             IdentitySource::Query(id) => request.query_value(*id)?,
             IdentitySource::Claim(id) => request.claim(*id).next()?,
             IdentitySource::SourceIp => {

@@ -8,12 +8,12 @@ mod series;
 mod shared;
 mod unit;
 
-use cookies::carry_minted;
+use cookies::{carry_minted, remove_overrides};
 pub use cookies::{cookies, minted_cookie};
 pub use response::change_response;
 pub use series::{
-    duration_series, guardrail_series, request_series, response_series, series, waiting_series,
-    weight_series,
+    duration_series, guardrail_series, key_series, request_series, response_series, series,
+    signature_series, waiting_series, weight_series,
 };
 
 use crate::assignment::{write_decision, write_member};
@@ -43,8 +43,12 @@ pub fn change_request<'p>(
     text: &mut Vec<u8>,
     mut change: impl FnMut(HeaderChange<'p, '_>),
 ) -> bool {
-    if policy.features.sets_cookies && carry_minted(policy, request, outcome, text) {
+    let carries = policy.features.sets_cookies && carry_minted(policy, request, outcome, text);
+    if carries {
         change(HeaderChange::Set("cookie", text));
+    }
+    if let Some(overrides) = &policy.overrides {
+        remove_overrides(overrides, request, text, carries, &mut change);
     }
     let mut arrived = request.header_ids();
     if arrived.any(|id| policy.reserved_header(id).is_some()) {
@@ -135,7 +139,19 @@ pub fn change_blindly<'p>(
             None => HeaderChange::Remove(&header.name),
         });
     }
-    shared::remove(policy, change);
+    shared::remove(policy, &mut change);
+    remove_override_header(policy, change);
+}
+
+/// Removes the header with overrides, which clients may send.
+fn remove_override_header<'p>(
+    policy: &'p Policy,
+    mut change: impl FnMut(HeaderChange<'p, 'static>),
+) {
+    let overrides = policy.overrides.as_ref();
+    if let Some((_, name)) = overrides.and_then(|overrides| overrides.header.as_ref()) {
+        change(HeaderChange::Remove(name));
+    }
 }
 
 /// Removes every reserved header and every shared one, whether or not it is there.
@@ -143,7 +159,8 @@ pub fn strip<'p>(policy: &'p Policy, mut change: impl FnMut(HeaderChange<'p, 'st
     for header in stripped(policy) {
         change(HeaderChange::Remove(&header.name));
     }
-    shared::remove(policy, change);
+    shared::remove(policy, &mut change);
+    remove_override_header(policy, change);
 }
 
 /// The reserved headers that clients may not send.

@@ -2,6 +2,7 @@
 
 use crate::decision::Reason;
 use crate::response::ResponseClass;
+use crate::signature::{KeyPurpose, SignatureResult};
 
 /// The name of a series: labels, then the metric, in the form that Envoy's `stats_tags` and
 /// Istio's `extraStatTags` parse.
@@ -48,6 +49,20 @@ pub fn guardrail_series(rollout: &str, version: &str) -> String {
 /// `divvy_step_waiting` of a rollout.
 pub fn waiting_series(rollout: &str) -> String {
     series(&[("divvy_rollout", rollout)], "divvy_step_waiting")
+}
+
+/// `divvy_key_info` of a key.
+pub fn key_series(id: &str) -> String {
+    series(&[("divvy_key_id", id)], "divvy_key_info")
+}
+
+/// `divvy_signature_total` of a purpose and a result.
+pub fn signature_series(purpose: KeyPurpose, result: SignatureResult) -> String {
+    let labels = [
+        ("divvy_purpose", purpose.name()),
+        ("divvy_result", result.name()),
+    ];
+    series(&labels, "divvy_signature_total")
 }
 
 const fn place<'a>(rollout: &'a str, version: &'a str) -> [(&'static str, &'a str); 2] {

@@ -10,11 +10,15 @@ mod shared;
 mod unit;
 
 use crate::assignment::{Inheritance, is_gateway};
-use crate::cookies::MintedCookie;
+use crate::cookies::{MintedCookie, Sticky};
 use crate::decision::Decision;
 pub use crate::decision::{RolloutId, Version, VersionId};
-use crate::identity::{Identification, IdentitySource, IgnoredValues, MintRule, Visitor};
+use crate::identity::{
+    Identification, IdentitySource, IgnoredValues, MintRule, MintedIdentities, Visitor,
+};
+use crate::overrides::Overrides;
 use crate::request::{Environment, HeaderId, Names, Request};
+use crate::signature::KeyPurpose;
 pub use crate::strategy::Shares;
 pub use features::Features;
 pub use rollout::{Expose, Metrics, Mirror, Rollout, Rule, RuleVersions};
@@ -44,6 +48,8 @@ pub struct Policy {
     pub ignored_identities: IgnoredValues,
     /// How visitors get an identity.
     pub mint: Option<MintedCookie>,
+    /// Where overrides are read; `None`: nowhere.
+    pub overrides: Option<Overrides>,
     /// Where decisions of upstream proxies are read, and whose are inherited; `None`: none.
     pub inheritance: Option<Inheritance>,
     /// Request headers that only divvy writes, by number: set or removed on every request.
@@ -85,6 +91,7 @@ impl Default for Policy {
             identity: Vec::new(),
             ignored_identities: IgnoredValues::default(),
             mint: None,
+            overrides: None,
             inheritance: None,
             reserved_headers: reserved_headers.into(),
             written_headers: Vec::new(),
@@ -131,8 +138,31 @@ impl Policy {
         let identification = Identification {
             sources,
             ignored: &self.ignored_identities,
+            signed: self.signed_identities(),
         };
         Visitor::new(request, identification, mint)
+    }
+
+    /// The cookie of minted identities, if they are signed.
+    pub fn signed_identities(&self) -> Option<&MintedIdentities> {
+        let identities = &self.mint.as_ref()?.identities;
+        identities.signed.is_some().then_some(identities)
+    }
+
+    /// The purposes for which the configuration needs keys.
+    pub fn signed_purposes(&self) -> Vec<KeyPurpose> {
+        let sticky = |rollout: &Rollout| rollout.sticky.as_ref().is_some_and(Sticky::is_signed);
+        let mut purposes = Vec::new();
+        if self.rollouts.iter().any(sticky) {
+            purposes.push(KeyPurpose::Sticky);
+        }
+        if self.signed_identities().is_some() {
+            purposes.push(KeyPurpose::Mint);
+        }
+        if self.overrides.is_some() {
+            purposes.push(KeyPurpose::Override);
+        }
+        purposes
     }
 
     /// A rollout by its number.

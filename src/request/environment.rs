@@ -9,6 +9,7 @@ use std::rc::Rc;
 use super::claim::Claim;
 use crate::decision::{RolloutId, VersionId};
 use crate::guardrail::State;
+use crate::signature::{KeyPurpose, SignatureResult};
 
 /// Facts about a request that its headers do not contain. `None`: unknown.
 ///
@@ -66,6 +67,9 @@ pub trait Environment: Debug {
     fn tries(&self, _rollout: RolloutId, _version: VersionId) -> bool {
         false
     }
+
+    /// Counts the result of checking a signature.
+    fn count_signature(&self, _purpose: KeyPurpose, _result: SignatureResult) {}
 }
 
 /// Traffic direction of an Envoy listener (`traffic_direction`).

@@ -14,9 +14,10 @@ mod label;
 mod names;
 pub mod pairs;
 pub mod query;
+mod signed;
 
 use std::borrow::Cow;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 
 use smallvec::SmallVec;
 
@@ -26,6 +27,7 @@ pub use claim::{Claim, ClaimType};
 pub use environment::{Direction, Empty, Environment};
 pub use names::{ClaimId, CookieId, HeaderId, LabelId, Names, QueryId};
 pub use pairs::{Malformed, Pairs, serialize_pairs};
+pub use signed::CarriedIdentity;
 
 /// A request as decisions see it.
 #[derive(Clone, Debug)]
@@ -66,6 +68,12 @@ struct More<'a> {
     source: OnceCell<Option<Address>>,
     peer: OnceCell<Option<Vec<u8>>>,
     random: OnceCell<Option<Box<[u8]>>>,
+    /// The minted identity in a cookie.
+    minted: OnceCell<Option<CarriedIdentity<'a>>>,
+    /// Number of signatures that were verified.
+    verified: Cell<u8>,
+    /// Number of signatures that were counted without being verified.
+    unverified: Cell<u8>,
 }
 
 impl<'a> Request<'a> {

@@ -52,7 +52,7 @@ impl AbTest {
             if self.needs_identity() {
                 inputs.lasting_identity(trace).ok_or(Reason::NoIdentity)?;
             }
-            return Ok(Choice::new(version, Reason::Sticky));
+            return Ok(Choice::held(version, &cookie));
         }
         let depends = self.traffic.constant().is_none() || (cookie.is_sticky && open);
         let position = match cookie.position() {

@@ -45,7 +45,7 @@ impl Canary {
         };
         let cookie = inputs.remembered(trace);
         if cookie.version() == Some(self.version) && share > Share::NONE {
-            return Ok(Choice::new(self.version, Reason::Sticky));
+            return Ok(Choice::held(self.version, &cookie));
         }
         // A sticky canary of 100 % remembers positions as well, so that its users keep it
         // when the share shrinks.

@@ -3,7 +3,7 @@
 use super::trace::{self, Trace, TraceStep};
 use crate::bucket::{Arms, Key, Position, Share};
 use crate::condition::EvaluationContext;
-use crate::cookies::{Memory, Sticky};
+use crate::cookies::{Memory, RecalledMemory, Sticky};
 use crate::decision::{Decision, Reason, RolloutId, Version, VersionId, find_version};
 use crate::guardrail::Plan;
 
@@ -95,7 +95,7 @@ impl<'i> Inputs<'i, '_, '_> {
         };
         let valid = sticky.recall(self.context.request, self.version_names());
         let valid: Vec<_> = valid.collect();
-        let memory = valid.first().copied();
+        let memory = valid.first().map(|first| first.memory);
         trace.step(|| {
             let cookie = &sticky.set.name;
             let text = match memory.map(|memory| memory.version) {
@@ -122,7 +122,7 @@ pub(super) struct Remembered {
     memory: Option<Memory>,
     /// All valid ones. Nothing is written that one of them says: a browser sends each that it
     /// has, so it would be written with every response.
-    valid: Vec<Memory>,
+    valid: Vec<RecalledMemory>,
 }
 
 impl Remembered {
@@ -144,8 +144,20 @@ impl Remembered {
         }
     }
 
-    fn says(&self, memory: Memory) -> bool {
-        self.valid.contains(&memory)
+    /// What has to be written so that a cookie says this: nothing if one does. A cookie that is only
+    /// signed again keeps its age.
+    fn missing(&self, memory: Memory) -> Option<Memory> {
+        let mut minute = None;
+        for known in &self.valid {
+            let said = known.memory;
+            if (said.version, said.position) == (memory.version, memory.position) {
+                if known.is_current {
+                    return None;
+                }
+                minute = minute.or(said.minute);
+            }
+        }
+        Some(Memory { minute, ..memory })
     }
 }
 
@@ -180,11 +192,23 @@ impl Choice {
         version: Option<VersionId>,
         position: Option<Position>,
     ) -> Self {
-        let memory = position.map(|position| Memory { version, position });
+        let memory = position.map(|position| Memory {
+            version,
+            position,
+            minute: None,
+        });
         let memory = memory.filter(|_| before.is_sticky);
         Self {
-            memory: memory.filter(|memory| !before.says(*memory)),
+            memory: memory.and_then(|memory| before.missing(memory)),
             ..self
+        }
+    }
+
+    /// The version that the first valid cookie holds.
+    pub(super) fn held(version: VersionId, by: &Remembered) -> Self {
+        Self {
+            memory: by.memory.and_then(|memory| by.missing(memory)),
+            ..Self::new(version, Reason::Sticky)
         }
     }
 }

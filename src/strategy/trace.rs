@@ -51,7 +51,7 @@ impl Trace for Recorder {
 /// One step: what was looked at, and the result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TraceStep {
-    /// `enabled`, `upstream`, `rule`, `identity`, `holdout`, `layer`, `sticky`, `traffic`,
+    /// `enabled`, `override`, `upstream`, `rule`, `identity`, `holdout`, `layer`, `sticky`, `traffic`,
     /// `strategy`, `guardrail` or `unreachable`.
     pub name: &'static str,
     /// The result, in words.

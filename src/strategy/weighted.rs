@@ -29,7 +29,7 @@ impl Weighted {
     ) -> Result<Choice, Reason> {
         let cookie = inputs.remembered(trace);
         if let Some(version) = cookie.version().filter(|id| self.split.has(*id)) {
-            return Ok(Choice::new(version, Reason::Sticky));
+            return Ok(Choice::held(version, &cookie));
         }
         let position = match cookie.position() {
             None if cookie.is_sticky => inputs

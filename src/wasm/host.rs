@@ -10,6 +10,7 @@
 #![allow(unsafe_code, reason = "the ABI takes pointers")]
 
 use std::cell::Cell;
+use std::ffi::OsString;
 use std::ptr::null_mut;
 use std::time::Duration;
 
@@ -184,8 +185,8 @@ pub(super) fn body_progress() -> BodyProgress {
 pub struct ProxyWasm;
 
 impl Host for ProxyWasm {
-    fn environment_says(&self, name: &str, value: &str) -> bool {
-        std::env::var_os(name).is_some_and(|found| found == value)
+    fn variable(&self, name: &str) -> Option<Vec<u8>> {
+        std::env::var_os(name).map(OsString::into_encoded_bytes)
     }
 
     fn node_id(&self) -> Option<Vec<u8>> {

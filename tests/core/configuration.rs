@@ -278,7 +278,8 @@ fn the_expose_headers_of_a_refused_configuration_are_removed_from_requests() {
             "x-divvy-unit",
             "x-gray-id",
             "x-abtest-group",
-            "x-abtest-id"
+            "x-abtest-id",
+            "x-override"
         ]
     );
 }

@@ -5,6 +5,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::string_slice,
     clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
@@ -26,6 +27,7 @@ mod guardrail;
 mod people;
 mod sdk;
 mod series;
+mod signatures;
 mod single_errors;
 mod structure;
 mod unreachable;

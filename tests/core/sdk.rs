@@ -2,6 +2,7 @@
 //! implementations that equal each system's published suite.
 
 use divvy::bucket::{GrowthBookVersion, Position, SdkHash, Share};
+use divvy::cookies::Memory;
 use divvy::decide::decide;
 use divvy::decision::{Decision, Reason};
 use divvy::policy::Policy;
@@ -239,7 +240,13 @@ fn a_remembered_position_replaces_that_of_the_identity() {
 
 fn config_epoch(policy: &Policy) -> String {
     let sticky = policy.rollouts[0].sticky.as_ref().unwrap();
-    let line = sticky.line("a", Position::read(b"1").unwrap());
+    let memory = Memory {
+        version: None,
+        position: Position::read(b"1").unwrap(),
+        minute: None,
+    };
+    let request = Request::new(&policy.names);
+    let line = sticky.line("a", &memory, &request, None).unwrap();
     let value = line.split(':').nth(1).unwrap();
     value.to_owned()
 }

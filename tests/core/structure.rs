@@ -8,20 +8,22 @@ use std::path::{Path, PathBuf};
 const MAX_LINES: usize = 400;
 
 /// Each module of the crate with the modules that it may use, all of which stand above it.
-const MODULES: [(&str, &str); 18] = [
+const MODULES: [(&str, &str); 20] = [
     ("bucket", ""),
     ("decision", ""),
     ("response", ""),
     ("guardrail", "bucket response"),
     ("unreachable", "guardrail response"),
     ("json", ""),
-    ("request", "decision guardrail"),
+    ("signature", ""),
+    ("request", "decision guardrail signature"),
     ("assignment", "decision request"),
-    ("identity", "request"),
+    ("identity", "request signature"),
+    ("overrides", "identity request signature"),
     ("condition", "assignment decision identity json request"),
     (
         "cookies",
-        "assignment bucket condition decision identity request response",
+        "assignment bucket condition decision identity request response signature",
     ),
     (
         "strategy",
@@ -29,23 +31,23 @@ const MODULES: [(&str, &str); 18] = [
     ),
     (
         "policy",
-        "assignment bucket condition cookies decision guardrail identity request strategy unreachable",
+        "assignment bucket condition cookies decision guardrail identity overrides request signature strategy unreachable",
     ),
     (
         "config",
-        "assignment bucket condition cookies guardrail identity json policy request strategy",
+        "assignment bucket condition cookies guardrail identity json overrides policy request signature strategy",
     ),
     (
         "decide",
-        "assignment condition cookies decision guardrail identity policy request strategy",
+        "assignment condition cookies decision guardrail identity overrides policy request strategy",
     ),
     (
         "output",
-        "assignment cookies decide decision identity policy request response",
+        "assignment cookies decide decision identity overrides policy request response signature",
     ),
     (
         "filter",
-        "config cookies decide decision guardrail output policy request response unreachable",
+        "config cookies decide decision guardrail output policy request response signature unreachable",
     ),
     ("wasm", "filter guardrail request response"),
 ];

@@ -12,6 +12,7 @@ pub mod environment;
 pub mod explain;
 pub mod finding;
 pub mod init;
+pub mod keys;
 pub mod limits;
 pub mod manifest;
 mod near;
@@ -23,10 +24,12 @@ pub mod promote;
 mod raw;
 pub mod render;
 pub mod schema;
+pub mod sign;
 pub mod simulate;
 pub mod source;
 mod statistics;
 pub mod top;
+pub mod verify;
 pub mod warnings;
 
 use std::io::Write as _;
@@ -79,6 +82,10 @@ pub enum Verb {
     Init(init::InitArgs),
     /// Produces what Envoy, Istio or Envoy Gateway needs around a configuration
     Render(render::RenderArgs),
+    /// Makes overrides, signed cookies and keys
+    Sign(sign::SignArgs),
+    /// Checks the signature of an override or a cookie
+    Verify(verify::VerifyArgs),
     /// Shows traffic, shares and guardrails of running proxies
     Top(top::TopArgs),
     /// Answers the Kubernetes API server: refuses objects with invalid configurations
@@ -140,6 +147,8 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Verb::Schema(args) => schema::run(args),
         Verb::Init(args) => init::run(args, cli.output),
         Verb::Render(args) => render::run(args, cli.output),
+        Verb::Sign(args) => sign::run(args, cli.output),
+        Verb::Verify(args) => verify::run(args, cli.output),
         Verb::Top(args) => top::run(args, cli.output),
         Verb::Admission(args) => admission::run(args, cli.output),
         Verb::Completions { shell } => {

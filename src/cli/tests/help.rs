@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::common::{divvy, json, root, text};
 
-const VERBS: [&str; 12] = [
+const VERBS: [&str; 14] = [
     "init",
     "check",
     "explain",
@@ -16,15 +16,20 @@ const VERBS: [&str; 12] = [
     "promote",
     "render",
     "schema",
+    "sign",
+    "verify",
     "top",
     "admission",
 ];
 /// Verbs of verbs.
-const INNER: [&str; 4] = [
+const INNER: [&str; 7] = [
     "render plugin",
     "render envoy",
     "render istio",
     "render envoy-gateway",
+    "sign override",
+    "sign sticky",
+    "sign key",
 ];
 
 /// The commands below `Examples:`, each in one line.

@@ -69,8 +69,9 @@ impl MemoryHost {
 }
 
 impl Host for MemoryHost {
-    fn environment_says(&self, name: &str, value: &str) -> bool {
-        self.environment.get() == format!("{name}={value}")
+    fn variable(&self, name: &str) -> Option<Vec<u8>> {
+        let (set, value) = self.environment.get().split_once('=')?;
+        (set == name).then(|| value.into())
     }
 
     fn node_id(&self) -> Option<Vec<u8>> {

@@ -94,7 +94,7 @@ fn ask_in(world: &World, policy: &Policy, headers: &[(&str, &str)]) -> Answer {
     let request = Request::from_headers(&policy.names, headers).with_environment(world);
     let outcome = decide::decide(policy, &request);
     let mut answer = Answer {
-        cookies: output::cookies(policy, &outcome),
+        cookies: output::cookies(policy, &request, &outcome),
         ..Answer::default()
     };
     output::change_request(policy, &request, &outcome, &mut Vec::new(), |change| {

@@ -105,7 +105,7 @@ fn the_label_regexes_skip_envoys_own_series() -> Result<()> {
     let edge = tags("envoy/edge.yaml")?;
     assert_eq!(edge, tags("envoy/hop.yaml")?);
     let edge = edge.as_array().context("there are tags")?;
-    assert_eq!(edge.len(), 5);
+    assert_eq!(edge.len(), 8);
     for tag in edge {
         let regex = tag["regex"].as_str().context("a tag has a regex")?;
         assert!(regex.starts_with(r"^wasmcustom\."), "{regex}");

@@ -112,7 +112,9 @@ fn a_pause_is_reported() {
 
 #[test]
 fn the_vm_sees_its_environment() {
-    let options = VmOptions::default().env("A", "1").env("B", "");
+    let mut options = VmOptions::default();
+    options.environment.clear();
+    let options = options.env("A", "1").env("B", "");
     let vm = Vm::start_with(&TOY, &Process::new(), options).unwrap();
     assert_eq!(vm.log()[0].message, "A=1\0B=\0");
 }

@@ -168,7 +168,7 @@ impl LoadedConfig {
             decisions,
             request: to_service,
             response: to_client,
-            cookies: output::cookies(policy, outcome),
+            cookies: output::cookies(policy, request, outcome),
             counters,
             rollouts: Vec::new(),
         }

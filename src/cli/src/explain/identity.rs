@@ -3,7 +3,9 @@
 use divvy::decide::Outcome;
 use divvy::decide::trace::{Recorder, TraceStep};
 use divvy::decision::RolloutId;
-use divvy::identity::{Identification, Identity, IdentitySource, IgnoredValues, Origin};
+use divvy::identity::{
+    Identification, Identity, IdentitySource, IgnoredValues, MintedIdentities, Origin,
+};
 use divvy::policy::UnitHash;
 use divvy::request::Request;
 use serde::Serialize;
@@ -47,6 +49,7 @@ pub(super) struct Sources<'c> {
     compiled: &'c [IdentitySource],
     ignored: &'c IgnoredValues,
     unit: Option<&'c UnitHash>,
+    signed: Option<&'c MintedIdentities>,
 }
 
 impl<'c> Sources<'c> {
@@ -57,6 +60,7 @@ impl<'c> Sources<'c> {
             compiled: &config.policy.identity,
             ignored: &config.policy.ignored_identities,
             unit: config.policy.unit.as_ref(),
+            signed: config.policy.signed_identities(),
         }
     }
 
@@ -67,6 +71,7 @@ impl<'c> Sources<'c> {
             compiled: config.policy.rollout(id)?.identity.as_ref()?,
             ignored: &config.policy.ignored_identities,
             unit: config.policy.unit.as_ref(),
+            signed: config.policy.signed_identities(),
         })
     }
 
@@ -75,7 +80,13 @@ impl<'c> Sources<'c> {
         let mut sources = self.each();
         let source = sources.find(|(sources, _)| {
             let ignored = self.ignored;
-            Identification { sources, ignored }.find(request).is_some()
+            let signed = self.signed;
+            let one = Identification {
+                sources,
+                ignored,
+                signed,
+            };
+            one.find(request).is_some()
         });
         let source = source.filter(|_| found.origin != Origin::Minted);
         IdentityReport {
@@ -98,7 +109,13 @@ impl<'c> Sources<'c> {
     pub fn missing(self, request: &Request<'_>) -> Vec<String> {
         let missing = self.each().map(|(sources, text)| {
             let ignored = &IgnoredValues::NONE;
-            match (Identification { sources, ignored }).find(request) {
+            let signed = self.signed;
+            let one = Identification {
+                sources,
+                ignored,
+                signed,
+            };
+            match one.find(request) {
                 Some(found) => {
                     let value = String::from_utf8_lossy(&found.bytes).into_owned();
                     format!("{text} is {value:?}, one of ignoreIdentities")

@@ -20,6 +20,7 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::environment::{GivenEnvironment, time_or_now, unreachable};
+use crate::keys::KeysArgs;
 use crate::output::{Format, print_json};
 use crate::source::{self, ConfigArgs, LoadedConfig};
 pub use condition::ConditionReport;
@@ -35,6 +36,8 @@ pub use steps::{RolloutSteps, StepReport};
 Only a running proxy knows what a guardrail has rolled back, and the share of a canary that it
 holds back: here all versions count as healthy. --unreachable shows what happens if a cluster has no
 host.
+
+Without keys, in DIVVY_KEYS or --keys-file, no signature is valid.
 
 With --batch each input line is a request in JSON, and each output line is its explanation:
   {\"request\": \"GET https://shop.example/cart\", \"headers\": {\"x-user-id\": \"42\"}}
@@ -82,6 +85,9 @@ pub struct ExplainArgs {
         default_value = "00000000000000000000000000000000"
     )]
     pub random: String,
+    /// The keys.
+    #[command(flatten)]
+    pub keys: KeysArgs,
     /// A version that the proxy cannot reach; may be repeated
     #[arg(long, value_name = "VERSION|ROLLOUT=VERSION")]
     pub unreachable: Vec<String>,
@@ -92,7 +98,7 @@ pub struct ExplainArgs {
 
 /// Runs the verb.
 pub fn run(args: &ExplainArgs, format: Format) -> Result<ExitCode> {
-    let config = args.source.load()?;
+    let config = LoadedConfig::with_keys(&args.source.find()?, &args.keys.ring()?)?;
     let environment = GivenEnvironment {
         claims: args.claims.as_deref().map(read_claims).transpose()?,
         source: args.source_ip,

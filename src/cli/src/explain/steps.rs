@@ -40,7 +40,7 @@ pub struct RolloutSteps {
 /// One step of a decision.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct StepReport {
-    /// `match`, `enabled`, `upstream`, `rule`, `identity`, `holdout`, `layer`, `sticky`, `traffic`,
+    /// `match`, `enabled`, `override`, `upstream`, `rule`, `identity`, `holdout`, `layer`, `sticky`, `traffic`,
     /// `strategy`, `guardrail` or `unreachable`.
     pub step: &'static str,
     /// The result.

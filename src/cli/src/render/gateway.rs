@@ -168,6 +168,7 @@ fn policy(args: &EnvoyGatewayArgs, input: &Input) -> Result<String> {
             url => args.wasm_url.as_ref().unwrap_or(&args.image).as_str(),
             sha256 => args.wasm_sha256.as_deref(),
             configuration => lines(input.lines(8)),
+            needs_keys => input.needs_keys(),
         },
     )
 }

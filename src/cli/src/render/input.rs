@@ -83,6 +83,11 @@ impl Input {
         crate::warnings::stripped_early(&self.policy)
     }
 
+    /// Whether the proxies need the keys of signatures.
+    pub(super) fn needs_keys(&self) -> bool {
+        !self.policy.signed_purposes().is_empty()
+    }
+
     /// The name of the header with this role, if the configuration writes one.
     pub(super) fn header(&self, role: HeaderRole) -> Option<String> {
         let mut written = self.policy.written_headers.iter();

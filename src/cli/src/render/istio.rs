@@ -189,6 +189,7 @@ fn plugin(args: &IstioArgs, input: &Input, selector: &(String, String)) -> Resul
             mode => if args.at == MeshPlace::Service { "SERVER" } else { "CLIENT" },
             url => format!("oci://{}", args.image),
             configuration => lines(input.lines(4)),
+            needs_keys => input.needs_keys(),
         },
     )
 }

@@ -76,6 +76,7 @@ pub(super) fn text(input: &Input, filter: &FilterArgs, source: &str) -> Result<S
             wasm => filter.wasm.as_str(),
             source => comment(source),
             configuration => lines(configuration),
+            needs_keys => input.needs_keys(),
         },
     )
 }

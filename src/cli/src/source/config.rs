@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use divvy::policy::Policy;
+use divvy::signature::KeyRing;
 use serde_json::Value;
 
 use super::file::{Given, SourceFile};
@@ -32,9 +33,14 @@ pub struct ConfigArgs {
 impl ConfigArgs {
     /// Reads and compiles the configuration.
     pub fn load(&self) -> Result<LoadedConfig> {
+        LoadedConfig::with_keys(&self.find()?, &KeyRing::Assumed)
+    }
+
+    /// Reads the configuration, without compiling it.
+    pub fn find(&self) -> Result<(SourceFile, FoundConfig)> {
         let path = self.file.as_ref().or(self.config.as_ref());
         let path = path.context("a file with the configuration is required")?;
-        LoadedConfig::read(path, self.plugin.as_deref())
+        LoadedConfig::find(path, self.plugin.as_deref())
     }
 }
 
@@ -50,7 +56,12 @@ pub struct LoadedConfig {
 impl LoadedConfig {
     /// Compiles the JSON of a configuration.
     pub fn new(json: &[u8]) -> Result<Self> {
-        let policy = divvy::config::parse(json)?;
+        Self::new_with(json, &KeyRing::Assumed)
+    }
+
+    /// Compiles the JSON of a configuration for proxies with these keys.
+    pub fn new_with(json: &[u8], keys: &KeyRing) -> Result<Self> {
+        let policy = divvy::config::parse_with(json, keys)?;
         let raw = serde_json::from_slice(json).unwrap_or_default();
         Ok(Self { policy, raw })
     }
@@ -73,6 +84,12 @@ impl LoadedConfig {
         let file = SourceFile::new("-".to_owned(), text.to_owned(), Given::Alone);
         let found = file.single(None)?;
         Ok((file, found))
+    }
+
+    /// Compiles a configuration that was found in a file, for proxies with these keys.
+    pub fn with_keys((file, found): &(SourceFile, FoundConfig), keys: &KeyRing) -> Result<Self> {
+        let loaded = Self::new_with(&found.bytes, keys);
+        loaded.with_context(|| format!("{}: see divvy check", file.name))
     }
 
     /// Compiles a configuration that was found in a file.

@@ -1,0 +1,56 @@
+//! Where overrides are read.
+
+use super::build::Build;
+use super::spec::OverridesSpec;
+use super::{names, values};
+use crate::json::error::Path;
+use crate::overrides::Overrides;
+use crate::signature::KeyPurpose;
+
+/// Compiles `overrides` and `overridesAfter`. It must come before whatever reads a request, because
+/// nothing else may read the same header, cookie or parameter.
+pub(super) fn compile(
+    root: Path<'_>,
+    raw: Option<&OverridesSpec<'_>>,
+    after: Option<&str>,
+    build: &mut Build<'_>,
+) -> Option<Overrides> {
+    let at_after = root.field("overridesAfter");
+    let Some(raw) = raw else {
+        if after.is_some() {
+            at_after.error("has no effect without overrides: leave it out");
+        }
+        return None;
+    };
+    let at = root.field("overrides");
+    if raw.header.is_none() && raw.cookie.is_none() && raw.query.is_none() {
+        at.error("has no source: write header, cookie, query or several of them");
+    }
+    let header = raw.header.and_then(|name| {
+        let at = at.field("header");
+        let name = names::own_header(at, name)?;
+        if build.headers.find(&name).is_some() {
+            at.error(format_args!("{name:?} already has another purpose"));
+            return None;
+        }
+        Some((build.headers.names.header(&name), name.into()))
+    });
+    let cookie = raw.cookie.and_then(|name| {
+        let id = build.headers.cookie(at.field("cookie"), name)?;
+        Some((id, name.into()))
+    });
+    let query = raw.query.and_then(|key| {
+        let id = build.headers.query(at.field("query"), key)?;
+        Some((id, key.into()))
+    });
+    let keys = build.keys(at, KeyPurpose::Override)?;
+    let overrides = Overrides {
+        header,
+        cookie,
+        query,
+        after: after.and_then(|after| values::instant(at_after, after)),
+        keys,
+    };
+    build.headers.keep_for_overrides(&overrides);
+    Some(overrides)
+}
