@@ -146,12 +146,12 @@ fn token_report(
 
 /// Remembers the result that was counted last.
 #[derive(Debug)]
-struct Watched {
+struct CheckTime {
     now: u64,
     result: Cell<Option<SignatureResult>>,
 }
 
-impl Environment for Watched {
+impl Environment for CheckTime {
     fn now(&self) -> Option<u64> {
         Some(self.now)
     }
@@ -167,7 +167,7 @@ fn sticky_report(
     identity: Option<&str>,
     now: u64,
 ) -> Result<VerifyReport> {
-    let world = Watched {
+    let world = CheckTime {
         now,
         result: Cell::new(None),
     };
