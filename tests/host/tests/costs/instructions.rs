@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use divvy_host_tests::fixture::accept;
+use divvy_host_tests::fixture::{CANARY_USER, accept, assignment, from_user};
 use divvy_host_tests::{Module, Process, Vm};
 
-use super::paths::{Case, paths};
+use super::paths::{Case, paths, signed, signed_cookie};
 
 const TABLE: &str = "tests/instructions.md";
 const HEAD: &str = "\
@@ -74,4 +74,50 @@ fn no_path_takes_5_percent_more_instructions_than_the_table_says() {
         .map(|(name, figure)| format!("{name}: {figure}, it was {}", committed[*name]))
         .collect();
     assert!(dearer.is_empty(), "dearer than {TABLE} says: {dearer:#?}");
+}
+
+/// Instructions of a request with this sticky cookie, and its assignment.
+fn with_cookie(cookie: &str) -> (u64, String) {
+    let mut vm = Vm::start(&Module::metered_filter(), &Process::new()).unwrap();
+    let root = accept(&mut vm, &signed());
+    let exchange = from_user(CANARY_USER).header("cookie", &format!("got={cookie}"));
+    for _ in 0..3 {
+        vm.exchange(root, &exchange).unwrap();
+    }
+    let before = vm.fuel_used();
+    let stream = vm.exchange(root, &exchange).unwrap();
+    (vm.fuel_used() - before, assignment(&stream).unwrap())
+}
+
+#[test]
+fn a_signed_cookie_costs_at_most_30_000_instructions() {
+    let (fuel, assignment) = with_cookie(&signed_cookie());
+    assert!(assignment.ends_with("reason=sticky"), "{assignment}");
+    assert!(fuel <= 30_000, "{fuel}");
+}
+
+/// The place of the first wrong character says nothing about the right signature.
+#[test]
+fn a_wrong_signature_takes_the_same_instructions_wherever_it_is_wrong() {
+    let cookie = signed_cookie();
+    let begin = cookie.rfind(':').unwrap() + 1;
+    let mut figures = std::collections::BTreeSet::new();
+    for place in begin..cookie.len() {
+        // Both are possible as the last character, which has four bits that are always 0.
+        let other = if cookie.as_bytes()[place] == b'A' {
+            "Q"
+        } else {
+            "A"
+        };
+        let mut wrong = cookie.clone();
+        wrong.replace_range(place..=place, other);
+        let (fuel, assignment) = with_cookie(&wrong);
+        assert!(
+            assignment.ends_with("reason=split"),
+            "{wrong}: {assignment}"
+        );
+        figures.insert(fuel);
+    }
+    assert_eq!(cookie.len() - begin, 22);
+    assert_eq!(figures.len(), 1, "{figures:?}");
 }

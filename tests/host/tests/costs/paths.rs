@@ -1,7 +1,7 @@
 //! The kinds of request that are counted.
 
-use divvy_host_tests::Exchange;
-use divvy_host_tests::fixture::{CANARY_USER, canary, from_user};
+use divvy_host_tests::fixture::{CANARY_USER, canary, configured, from_user};
+use divvy_host_tests::{Exchange, Process};
 use serde_json::{Value, json};
 
 /// One kind of request under one configuration.
@@ -204,6 +204,24 @@ pub fn paths() -> Vec<Case> {
             user(),
         ),
         path(
+            "sticky, signed, a visitor with the cookie",
+            signed(),
+            from_user(CANARY_USER).header("cookie", &format!("got={}", signed_cookie())),
+        ),
+        path(
+            "an override by header",
+            with(|c| c["overrides"] = json!({"header": "x-override"})),
+            user().header(
+                "x-override",
+                "1:2027a:checkout:v2:*:*:tpb8zk:tpbw80:AQEBAQEBAQE:A",
+            ),
+        ),
+        path(
+            "overrides, none sent",
+            with(|c| c["overrides"] = json!({"header": "x-override"})),
+            user(),
+        ),
+        path(
             "trust, a decision of the peer",
             with(|c| c["trust"] = json!({"principals": ["spiffe://td/ns/a/sa/b"]})),
             from_peer(),
@@ -309,6 +327,32 @@ pub fn ramp(mut configuration: Value) -> Value {
     }});
     configuration
 }
+
+/// A signed sticky rollout with names of 20 bytes.
+pub fn signed() -> Value {
+    let mut configuration = canary();
+    let rollout = &mut configuration["rollouts"][0];
+    rollout["name"] = json!(ROLLOUT);
+    rollout["versions"] = json!([{"name": "v1"}, {"name": VERSION}]);
+    rollout["strategy"] = json!({"canary": {"version": VERSION, "weight": 25}});
+    rollout["rules"] = json!([]);
+    rollout["sticky"] = json!({"cookie": "got", "signed": true, "maxAge": "30d"});
+    configuration
+}
+
+/// The cookie that the filter writes for a user of [`signed`].
+pub fn signed_cookie() -> String {
+    let (mut vm, root) = configured(&Process::new(), &signed());
+    let exchange = from_user(CANARY_USER);
+    let stream = vm.exchange(root, &exchange).unwrap();
+    let headers = stream.response_headers.unwrap();
+    let line = headers.text("set-cookie").unwrap();
+    let value = line.strip_prefix("got=").unwrap().split(';').next();
+    value.unwrap().to_owned()
+}
+
+pub const ROLLOUT: &str = "checkout-with-a-name";
+const VERSION: &str = "version-with-20-byte";
 
 fn ten_rollouts() -> Value {
     let mut configuration = canary();
