@@ -77,7 +77,7 @@ WASM_FLAGS = target.$(WASM_TARGET).rustflags = [ \
   "--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo", "-Clink-arg=-zstack-size=983040"]
 
 # In bytes. Without Binaryen, on platforms for which there is no wheel, the module is larger.
-WASM_LIMIT = $$(test -d target/binaryen && echo 770000 || echo 850000)
+WASM_LIMIT = $$(test -d target/binaryen && echo 760000 || echo 850000)
 
 $(WASM): $(SOURCES) | toolchain
 	cargo build $(LOCKED) --package divvy --lib --release --target $(WASM_TARGET) --config '$(WASM_FLAGS)'

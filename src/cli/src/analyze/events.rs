@@ -102,11 +102,15 @@ fn cells(line: &[u8], mut each: impl FnMut(usize, &str)) -> Option<()> {
     let mut ends = [0; MAX_COLUMNS];
     let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
     let mut reader = CsvCore::new();
-    let (_, read, written, ended) = reader.read_record(line, &mut text, &mut ends);
-    let ended = match reader.read_record(&line[read..], &mut text[written..], &mut ends[ended..]) {
-        // The end of the input ends the record.
-        (ReadRecordResult::Record, _, _, more) => ended + more,
-        _ => return None,
+    let (first, read, written, ended) = reader.read_record(line, &mut text, &mut ends);
+    // The end of the input ends a record without a line break.
+    let ended = if first == ReadRecordResult::Record {
+        ended
+    } else {
+        match reader.read_record(&line[read..], &mut text[written..], &mut ends[ended..]) {
+            (ReadRecordResult::Record, _, _, more) => ended + more,
+            _ => return None,
+        }
     };
     let mut begin = 0;
     for (nth, end) in ends[..ended].iter().enumerate() {

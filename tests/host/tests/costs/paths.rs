@@ -206,7 +206,7 @@ pub fn paths() -> Vec<Case> {
         path(
             "sticky, signed, a visitor with the cookie",
             signed(),
-            from_user(CANARY_USER).header("cookie", &format!("got={}", signed_cookie())),
+            from_user(CANARY_USER).header("cookie", format!("got={}", sticky_cookie(&signed()))),
         ),
         path(
             "an override by header",
@@ -340,9 +340,9 @@ pub fn signed() -> Value {
     configuration
 }
 
-/// The cookie that the filter writes for a user of [`signed`].
-pub fn signed_cookie() -> String {
-    let (mut vm, root) = configured(&Process::new(), &signed());
+/// The cookie that the filter writes for a user of this configuration, which is like [`signed`].
+pub fn sticky_cookie(configuration: &Value) -> String {
+    let (mut vm, root) = configured(&Process::new(), configuration);
     let exchange = from_user(CANARY_USER);
     let stream = vm.exchange(root, &exchange).unwrap();
     let headers = stream.response_headers.unwrap();
