@@ -92,7 +92,7 @@ fn each_error_has_its_path_and_position_in_every_form_of_a_file() {
 fn an_error_is_shown_with_its_line_and_a_suggestion() {
     let output = divvy_with("identity: []\nrolouts: []\n", &["check", "-"]);
     let keys = "`version`, `identity`, `ignoreIdentities`, `trust`, `holdout`, `headers`, \
-                `responseHeader`, `rollouts`";
+                `responseHeader`, `overrides`, `overridesAfter`, `rollouts`";
     let expected = format!(
         "-:2:1: configuration: unknown field `rolouts`, expected one of {keys}\n    2 | rolouts: \
          []\n      | ^ did you mean `rollouts`?\n1 configuration: 1 error, 0 warnings\n"

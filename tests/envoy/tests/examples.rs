@@ -184,11 +184,16 @@ fn every_file_has_requests_on_the_page_and_every_heading_has_a_file() -> Result<
     Ok(())
 }
 
+/// For examples with signatures.
+const KEYS: &str = "2027a:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8";
+
 #[tokio::test]
 async fn every_request_of_the_page_gets_its_response() -> Result<()> {
     let (shown, files) = (shown()?, files()?);
     let more: Vec<Row> = serde_json::from_str(MORE)?;
-    let edge = Edge::start(&json!({"version": "nothing yet"})).await?;
+    let setup = Setup::new(&json!({"version": "nothing yet"}))?;
+    let setup = setup.plugin(|plugin| plugin.with_env("DIVVY_KEYS", KEYS));
+    let edge = setup.start().await?;
     let mut wrong = Vec::new();
     for (name, configuration) in &files {
         if let Err(error) = edge.put(configuration).await {

@@ -132,7 +132,7 @@ async fn an_upgrade_is_never_copied() -> Result<()> {
     for fields in [&EXTENDED[..], &CONNECT] {
         let mark = edge.envoy.log_mark();
         raw_http2(edge.addr, fields).await?;
-        let routed = |line: &str| line.contains("\"upstream\":\"v1\"");
+        let routed = |line: &str| line.contains("\"cluster\":\"v1\"");
         let log = edge.envoy.wait_for_log_since(mark, routed, PATIENCE);
         log.await.with_context(|| format!("{fields:?}"))?;
     }
