@@ -26,6 +26,7 @@ mod filter;
 mod guardrail;
 mod people;
 mod sdk;
+mod sdk_beside;
 mod series;
 mod signatures;
 mod single_errors;

@@ -19,7 +19,7 @@ fn systems() -> Map<String, Value> {
 }
 
 /// A rollout with this hash and strategy; its versions are `none`, the stable one, and a to e.
-fn rollout(hash: Value, strategy: Value, fields: Value) -> Policy {
+pub(crate) fn rollout(hash: Value, strategy: Value, fields: Value) -> Policy {
     let versions = ["none", "a", "b", "c", "d", "e"].map(|name| json!({"name": name}));
     let mut rollout = json!({
         "name": "checkout",
@@ -40,7 +40,7 @@ fn arms(weights: &[(&str, u64)]) -> Value {
         .collect()
 }
 
-fn decision(policy: &Policy, identity: &str) -> Decision {
+pub(crate) fn decision(policy: &Policy, identity: &str) -> Decision {
     let headers = [(&b"x-user-id"[..], identity.as_bytes())];
     decide(policy, &Request::from_headers(&policy.names, headers)).decisions[0]
 }
@@ -91,7 +91,7 @@ fn every_row_equals_that_of_the_independent_implementation() {
 }
 
 /// A hash of each system.
-fn hashes() -> [Value; 8] {
+pub(crate) fn hashes() -> [Value; 8] {
     [
         json!({"unleash": {"groupId": "checkout"}}),
         json!({"growthbook": {"seed": "checkout", "hashVersion": 1}}),

@@ -275,7 +275,7 @@ impl Environment for RolledBack {
 }
 
 /// The state after a thousand failures of this arm.
-fn tripped(plan: &Plan, arm: Arm) -> State {
+pub(crate) fn tripped(plan: &Plan, arm: Arm) -> State {
     let mut state = State::open(plan, None, true).unwrap();
     let mut local = Local::new(plan);
     let (bad, all) = (1_000, 1_000);

@@ -48,6 +48,10 @@ fn pairs() -> Vec<(Value, Value, f64)> {
     let none = json!({});
     let of = |strategy: Value| rollout(&strategy, &none);
     let with = |strategy: Value, more: Value| rollout(&strategy, &more);
+    let flagd = |strategy, salt| {
+        let hash = json!({"flagd": {"flag": "shop"}});
+        with(strategy, json!({"hash": hash, "salt": salt}))
+    };
     let green = |active: &str| json!({"blueGreen": {"active": active}});
     vec![
         (of(canary("b", 5.0)), of(canary("b", 5.0)), 0.0),
@@ -92,6 +96,21 @@ fn pairs() -> Vec<(Value, Value, f64)> {
                 weighted([1, 1, 2]),
                 json!({"identity": [{"cookie": "session"}]}),
             ),
+            0.0,
+        ),
+        (
+            of(weighted([2, 1, 1])),
+            flagd(weighted([2, 1, 1]), "s"),
+            0.0,
+        ),
+        (
+            flagd(canary("b", 20.0), "s"),
+            flagd(canary("b", 35.0), "s"),
+            15.0,
+        ),
+        (
+            flagd(canary("b", 35.0), "s"),
+            flagd(canary("b", 35.0), "t"),
             0.0,
         ),
         (of(canary("b", 50.0)), of(test([1, 1, 0], 100)), 0.0),
@@ -144,7 +163,12 @@ fn reassigns(old: &Value, new: &Value) -> bool {
             .unwrap()
             .replace("weighted", "abTest")
     });
-    salts[0] != salts[1] || (kinds[0] != kinds[1] && kinds[0] != "blueGreen")
+    if old.get("hash") != new.get("hash") {
+        return true;
+    }
+    // The hash of another system does not read the salt.
+    let reads_salt = old.get("hash").is_none();
+    (reads_salt && salts[0] != salts[1]) || (kinds[0] != kinds[1] && kinds[0] != "blueGreen")
 }
 
 #[test]
@@ -386,4 +410,34 @@ fn another_identity_of_a_rollout_and_other_conditions_are_noted() {
         "match: changed",
     ];
     assert_eq!(change["notes"], json!(notes), "{report:#}");
+}
+
+#[test]
+fn a_change_of_the_hash_and_of_the_salt_beside_it_are_notes() {
+    let of = |more: Value| config_of(rollout(&canary("b", 35.0), &more)).to_string();
+    let flagd = json!({"flagd": {"flag": "shop"}});
+    let split = json!({"split": {"seed": 7}});
+    let rows = [
+        (
+            json!({}),
+            json!({"hash": flagd}),
+            r#"hash: was that of divvy, is now {"flagd":{"flag":"shop"}}: users are assigned again at random"#,
+        ),
+        (
+            json!({"hash": flagd}),
+            json!({"hash": split}),
+            r#"hash: was {"flagd":{"flag":"shop"}}, is now {"split":{"seed":7}}: users are assigned again at random"#,
+        ),
+        (
+            json!({"hash": flagd, "salt": "s"}),
+            json!({"hash": flagd, "salt": "t"}),
+            "salt: was s, is now t: the hash of another system does not read it; users of rules with \
+             percent or split and of the mirror are chosen again, and sticky cookies no longer count",
+        ),
+    ];
+    for (old, new, note) in rows {
+        let [old, new] = [old, new].map(|more| file(".json", &of(more)));
+        let report = json(&["diff", old.to_str().unwrap(), new.to_str().unwrap()]);
+        assert_eq!(report["rollouts"][0]["notes"], json!([note]));
+    }
 }

@@ -183,6 +183,35 @@ fn one_salt_in_two_experiments_causes_a_warning_unless_they_share_no_users() {
 }
 
 #[test]
+fn a_salt_beside_the_hash_of_another_system_causes_a_warning_unless_something_else_reads_it() {
+    let expected = "rollouts[0].salt: has no effect: hash assigns the users, and no rule with percent or \
+                    split, no mirror and no sticky cookie reads the salt";
+    let of = |more: Value| {
+        let hash = json!({"flagd": {"flag": "shop"}});
+        let mut fields = json!({"salt": "s", "hash": hash});
+        fields
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        config(&[rollout("shop", &fields)]).to_string()
+    };
+    let is_warned = |text: &str| {
+        warnings(text, &[])
+            .iter()
+            .any(|line| line.contains(expected))
+    };
+    assert!(is_warned(&of(json!({}))));
+    let when = json!({"header": "x", "present": true});
+    for reader in [
+        json!({"sticky": {"cookie": "c", "maxAge": "1h"}}),
+        json!({"rules": [{"name": "r", "when": when, "percent": 5, "use": "v2"}]}),
+        json!({"mirror": {"version": "v2", "percent": 5}, "target": "{version}"}),
+    ] {
+        assert!(!is_warned(&of(reader.clone())), "{reader}");
+    }
+}
+
+#[test]
 fn a_guardrail_that_never_judges_causes_a_warning() {
     let errors = |min: u32| json!({"guardrail": {"minRequests": min, "errors": {"max": 1}}});
     let green =

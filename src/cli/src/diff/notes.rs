@@ -29,6 +29,8 @@ pub(super) fn of_configuration(old: &Value, new: &Value) -> Vec<String> {
         "trust",
         "headers",
         "responseHeader",
+        "overrides",
+        "overridesAfter",
     ] {
         notes.extend(changed(field, old.get(field), new.get(field)));
     }
@@ -92,6 +94,21 @@ fn targets(before: Located<'_>, after: Located<'_>) -> Vec<String> {
         .collect()
 }
 
+/// A changed salt. The hash of another system does not read it; rules, mirrors and sticky cookies do.
+fn other_salt(was: &Value, is: &Value) -> Option<String> {
+    let [old, new] = [was, is].map(salt);
+    if old == new {
+        return None;
+    }
+    let moved = if was.get("hash").is_none() || is.get("hash").is_none() {
+        "users are assigned again at random"
+    } else {
+        "the hash of another system does not read it; users of rules with percent or split and of \
+         the mirror are chosen again, and sticky cookies no longer count"
+    };
+    Some(format!("salt: was {old}, is now {new}: {moved}"))
+}
+
 /// Changes of a rollout.
 pub(super) fn of_rollout(before: Located<'_>, after: Located<'_>) -> Vec<String> {
     let mut notes = Vec::new();
@@ -99,11 +116,16 @@ pub(super) fn of_rollout(before: Located<'_>, after: Located<'_>) -> Vec<String>
     if before.name() != after.name() {
         notes.push(format!("name: was {}", before.name()));
     }
-    if salt(was) != salt(is) {
+    notes.extend(other_salt(was, is));
+    if was.get("hash") != is.get("hash") {
+        let shown = |rollout: &Value| match rollout.get("hash") {
+            Some(hash) => hash.to_string(),
+            None => "that of divvy".to_owned(),
+        };
         notes.push(format!(
-            "salt: was {}, is now {}: users are assigned again at random",
-            salt(was),
-            salt(is)
+            "hash: was {}, is now {}: users are assigned again at random",
+            shown(was),
+            shown(is)
         ));
     }
     let strategies = [before, after].map(Located::strategy);

@@ -248,6 +248,9 @@ impl Random {
         let strategy = self.strategy(nth, config);
         let draws = ["canary", "abTest", "weighted"];
         let draws = draws.iter().any(|name| strategy.get(name).is_some());
+        if strategy.get("weighted").is_some() && self.one_in(2) {
+            rollout["hash"] = json!({"flagd": {"flag": format!("flag{nth}")}});
+        }
         rollout["strategy"] = strategy;
         if draws && self.one_in(2) {
             rollout["sticky"] = json!({"cookie": format!("s{nth}"), "maxAge": "1h"});
