@@ -9,6 +9,7 @@ mod diff;
 mod explain;
 mod forms;
 mod growing;
+mod hash;
 mod help;
 mod hostile_top;
 mod init;
