@@ -128,10 +128,11 @@ async fn a_user_of_stable(proxy: &Proxy) -> Result<u64> {
     anyhow::bail!("100 users got v2")
 }
 
-/// The alert of each cause. `DivvyDecisionErrors` has none: no request makes Envoy refuse a call.
-const EXPECTED: [&str; 20] = [
+/// The alert of each cause.
+const EXPECTED: [&str; 21] = [
     "DivvyConfigDisagreement",
     "DivvyConfigRefused b",
+    "DivvyDecisionErrors limited i",
     "DivvyErrorBudgetBurn 1h failing v3",
     "DivvyErrorBudgetBurn 6h failing v3",
     "DivvyFrozen frozen v3",
@@ -245,7 +246,11 @@ async fn alerts_are_silent_for_an_hour_and_each_fires_once_for_its_cause() -> Re
     f.put(&small("nothing")).await?;
     let g = Proxy::start("divvy-g", "g", "{\"rollouts\": 1}").await?;
     let h = Proxy::start_without_divvy("divvy-h", "h").await?;
-    targets.extend([g.target(), h.target()]);
+    let limited = rollout("limited", "v2", json!({"weight": 0}), &json!({}));
+    let limited = configuration(&[limited]).to_string();
+    let i = Proxy::start_without_header_writes("divvy-i", "i", &limited).await?;
+    let _limited = Traffic::start(i.address, "/limited", 20, one);
+    targets.extend([g.target(), h.target(), i.target()]);
     prometheus.scrape(&targets)?;
     let tripped = "divvy_guardrail_state{divvy_rollout=\"blinking\"} == 2";
     let rolled_back = async || prometheus.query(tripped).await.ok()?.first().cloned();

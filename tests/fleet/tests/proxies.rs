@@ -12,6 +12,19 @@ use divvy_lab::upstream::{Behaviour, StatusCode, Upstream, start_versions};
 use divvy_lab::workspace_root;
 use serde_json::{Value, json};
 
+/// All calls between Envoy and the filter but `proxy_replace_header_map_value`.
+const ALLOWED: &str = "
+    proxy_log proxy_get_property proxy_set_property proxy_get_buffer_bytes proxy_get_header_map_pairs
+    proxy_get_header_map_value proxy_add_header_map_value proxy_remove_header_map_value
+    proxy_get_shared_data proxy_set_shared_data proxy_define_metric proxy_increment_metric
+    proxy_record_metric proxy_set_tick_period_milliseconds proxy_get_current_time_nanoseconds
+    proxy_set_effective_context clock_time_get random_get environ_get environ_sizes_get fd_write fd_read
+    fd_close fd_seek fd_fdstat_get args_get args_sizes_get proc_exit
+    proxy_on_context_create proxy_on_configure proxy_on_tick proxy_on_request_headers
+    proxy_on_request_body proxy_on_request_trailers proxy_on_response_headers proxy_on_response_body
+    proxy_on_response_trailers proxy_on_log proxy_on_delete proxy_on_vm_start proxy_on_done
+    proxy_on_memory_allocate malloc _initialize";
+
 /// A running proxy.
 pub struct Proxy {
     /// Its scrape job.
@@ -47,6 +60,20 @@ impl Proxy {
         configuration: &str,
     ) -> Result<Proxy> {
         let plugin = Plugin::load("envoy/plugin.yaml")?.with_configuration(configuration);
+        let edge = Bootstrap::load("envoy/edge.yaml")?.with_plugin(plugin.clone());
+        Proxy::start_edge(job, instance, edge, plugin).await
+    }
+
+    /// The same with an Envoy that refuses the filter's calls to write a request header.
+    pub async fn start_without_header_writes(
+        job: &'static str,
+        instance: &'static str,
+        configuration: &str,
+    ) -> Result<Proxy> {
+        let mut plugin = Plugin::load("envoy/plugin.yaml")?.with_configuration(configuration);
+        let allowed = ALLOWED.split_whitespace().map(|name| (name, json!({})));
+        plugin.config()["capability_restriction_config"] =
+            json!({"allowed_capabilities": allowed.collect::<BTreeMap<_, _>>()});
         let edge = Bootstrap::load("envoy/edge.yaml")?.with_plugin(plugin.clone());
         Proxy::start_edge(job, instance, edge, plugin).await
     }
