@@ -19,6 +19,8 @@ use serde_json::Value;
 
 /// Requests per source, divided among its rows.
 const REQUESTS: usize = 1200;
+/// Minimum per row, so that the tolerance of two shares is at most 16 points.
+const MIN_REQUESTS: usize = 500;
 
 /// A request: method, host, path, headers, and whether the source divides it.
 type Row = (
@@ -149,7 +151,7 @@ async fn answers(client: &Http1, rows: &[Row]) -> Result<Vec<Tally>> {
     let mut tallies = Vec::new();
     for (method, host, path, headers, _) in rows {
         let mut tally = Tally::default();
-        for user in 0..REQUESTS.div_ceil(rows.len()) {
+        for user in 0..REQUESTS.div_ceil(rows.len()).max(MIN_REQUESTS) {
             let user = format!("user-{user}");
             let mut all = vec![("host", *host), ("x-user-id", user.as_str())];
             all.extend_from_slice(headers);

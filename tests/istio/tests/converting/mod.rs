@@ -30,6 +30,8 @@ use serde_json::{Value, json};
 
 /// Requests per source, divided among its rows.
 const REQUESTS: usize = 1200;
+/// Minimum per row, so that the tolerance of two shares is at most 16 points.
+const MIN_REQUESTS: usize = 500;
 
 /// A request: method, host, path, headers, and whether the source divides it.
 type Row = (
@@ -212,7 +214,7 @@ impl<'l> Gateway<'l> {
         let mut tallies = Vec::new();
         for row in rows {
             let mut tally = Tally::default();
-            for user in 0..REQUESTS.div_ceil(rows.len()) {
+            for user in 0..REQUESTS.div_ceil(rows.len()).max(MIN_REQUESTS) {
                 tally.add(&self.send(row, user).await?);
             }
             tallies.push(tally);
