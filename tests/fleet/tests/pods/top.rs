@@ -123,7 +123,17 @@ pub async fn top_shows_the_proxies_of_a_selector_through_kubectl(pods: &Pods) ->
     let first = PodPort::open(&pods.gateway("gw-1").await?, &shop.proxy).await?;
     let other = PodPort::open(&pods.gateway("gw-2").await?, &second).await?;
 
+    // The first requests may come before the pods of v2 are in the proxy: v2 is then unreachable until a
+    // request of one of its users is answered.
+    let client = shop.client();
     let agreed = eventually("two proxies that agree", PATIENCE, async || {
+        for user in 1..=20 {
+            let user = format!("user-{user}");
+            client
+                .get_with("/checkout", &[("x-user-id", user)])
+                .await
+                .ok()?;
+        }
         let (output, view) = top(pods).await.ok()?;
         output.status.success().then_some(view)
     });

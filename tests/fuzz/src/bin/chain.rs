@@ -70,7 +70,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert_eq!(next.forwarded, outcome.forwarded, "{sent}");
 
         // A cookie that the client returns is not set again.
-        let given = output::cookies(policy, &request, &outcome);
+        let given = output::cookies(policy, &honoured, &outcome);
         let back: Vec<_> = given
             .iter()
             .filter_map(|line| line.split(';').next())
