@@ -174,15 +174,21 @@ fn check_request_changes(policy: &Policy, request: &Request<'_>, outcome: &Outco
     let mut shared_changes = Vec::new();
     output::change_request(policy, request, outcome, &mut Vec::new(), |change| {
         let (HeaderChange::Set(name, _) | HeaderChange::Remove(name)) = change;
-        // A minted identity goes upstream in front of the cookies that arrived.
         if name == "cookie" {
-            let HeaderChange::Set(_, value) = change else {
-                panic!("the cookies are removed");
-            };
-            let minted = output::minted_cookie(policy, outcome).expect("a minted identity");
-            let pair = minted.split(';').next().unwrap_or_default();
-            assert!(value.starts_with(pair.as_bytes()), "{minted}");
+            check_cookies(policy, outcome, &change);
             return;
+        }
+        if let Some(overrides) = &policy.overrides {
+            // An override does not reach the application.
+            let of_header = overrides.header.as_ref();
+            if of_header.is_some_and(|(_, of)| &**of == name) {
+                assert!(matches!(change, HeaderChange::Remove(_)), "{name} is set");
+                return;
+            }
+            if name == ":path" {
+                assert!(overrides.query.is_some(), "the path changes");
+                return;
+            }
         }
         if policy
             .own_entries
@@ -224,6 +230,20 @@ fn check_request_changes(policy: &Policy, request: &Request<'_>, outcome: &Outco
             .all(|header| &*header.name != *name)
     });
     assert!(changed.is_empty(), "{changed:?} are not reserved headers");
+}
+
+/// A minted identity goes upstream in front of the cookies that arrived; the cookie of overrides does not.
+fn check_cookies(policy: &Policy, outcome: &Outcome<'_>, change: &HeaderChange<'_, '_>) {
+    let overrides = policy.overrides.as_ref();
+    let of_cookie = overrides.and_then(|overrides| overrides.cookie.as_ref());
+    match (output::minted_cookie(policy, outcome), change) {
+        (Some(minted), HeaderChange::Set(_, value)) => {
+            let pair = minted.split(';').next().unwrap_or_default();
+            assert!(value.starts_with(pair.as_bytes()), "{minted}");
+        }
+        (Some(minted), HeaderChange::Remove(_)) => panic!("{minted} is removed"),
+        (None, _) => assert!(of_cookie.is_some(), "the cookies change"),
+    }
 }
 
 fn change_of<'p>(change: HeaderChange<'p, '_>) -> (&'p str, Option<Vec<u8>>) {
@@ -308,8 +328,10 @@ fn check_unreadable(policy: &Policy) {
     }
     let mut changes = 0;
     output::change_blindly(policy, &outcome, |_| changes += 1);
-    let expected = output::stripped(policy).count() + policy.own_entries.len();
-    assert_eq!(changes, expected);
+    let overrides = policy.overrides.as_ref();
+    let of_header = overrides.is_some_and(|overrides| overrides.header.is_some());
+    let own = policy.own_entries.len() + usize::from(of_header);
+    assert_eq!(changes, output::stripped(policy).count() + own);
 }
 
 /// A header value that every proxy passes on unchanged. An identity comes from the client and
