@@ -236,6 +236,9 @@ pub fn examples() -> Vec<Example> {
                     let canary = json!({"canary": {"version": "v2", "weight": 5}});
                     let one = all["rollouts"][rollout].as_object_mut().unwrap();
                     one.insert("salt".to_owned(), json!("s"));
+                    // Its epoch reads the salt.
+                    let sticky = json!({"cookie": format!("s{rollout}"), "maxAge": "1h"});
+                    one.insert("sticky".to_owned(), sticky);
                     one.insert("hash".to_owned(), hash);
                     one.insert("strategy".to_owned(), canary);
                 }
