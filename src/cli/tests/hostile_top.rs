@@ -162,7 +162,7 @@ fn answers_of_a_proxy_that_do_not_end_or_are_too_large_are_errors() {
             |stream| {
                 write!(
                     stream,
-                    "HTTP/1.1 302 Found\r\nlocation: /\r\ncontent-length: 0\r\n\r\n"
+                    "HTTP/1.1 302 Found\r\nlocation: /\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
                 )
             },
             &["redirect"],
