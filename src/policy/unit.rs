@@ -7,7 +7,7 @@ use crate::bucket::Key;
 pub struct UnitHash(Key);
 
 impl UnitHash {
-    /// The hash without a secret key: whoever guesses an identity can compute its unit.
+    /// The hash without a secret key: a reader of logs who guesses an identity can compute its unit.
     pub fn without_key() -> Self {
         Self(Key::unit())
     }

@@ -177,7 +177,7 @@ fn of_many_signatures_sixteen_are_verified() {
         assert_eq!(site.total(), (before as u32 + 1).min(16), "{before}");
     }
     // Others are counted as often at most.
-    let unknown = cookie.replacen("2027a", "nobody", 1);
+    let unknown = cookie.replacen("2027a", "absent", 1);
     let site = Site::new(&config, NEW);
     let cookies = vec![format!("got={unknown}"); 100].join("; ");
     site.visit(&[("x-user-id", &user), ("cookie", &cookies)]);

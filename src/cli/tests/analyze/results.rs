@@ -181,7 +181,7 @@ fn an_outcome_counts_after_the_exposure_and_a_unit_in_two_arms_does_not_count() 
         at(20, page, a, 2),
         at(15, order, "-", 2),
         at(14, page, a, 2),
-        // Forced decisions expose nobody.
+        // A forced decision is not an exposure.
         at(1, page, "page=B;reason=rule", 3),
         at(2, order, "page=B;reason=rule", 3),
         at(1, page, "page=B;reason=inherited;upstream=rule", 4),
