@@ -15,10 +15,11 @@ use tokio::time::timeout;
 
 pub use crate::binary::{Binary, PINNED_VERSION};
 use crate::bootstrap::{Bootstrap, plugin_file};
+use crate::build::{Build, SEARCH_PATH};
 use crate::client::{Http1, Response};
 pub use crate::hot_restart::HotRestart;
 use crate::hot_restart::base_id;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, escaped_regex};
 use crate::poll::Backoff;
 use crate::process::{Process, Stream};
 pub use crate::push::Push;
@@ -44,6 +45,8 @@ pub enum Launcher {
 pub struct Options {
     /// Worker threads.
     pub concurrency: u32,
+    /// Build of the filter; plugins have their own ([`crate::plugin::Plugin::with_build`]).
+    pub build: Build,
     /// Environment variables, in addition to those of this process.
     pub env: Vec<(String, String)>,
     /// Log level; at most `warn`, because [`Envoy::push`] reads refusals from the log.
@@ -60,6 +63,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             concurrency: 2,
+            build: Build::default(),
             env: Vec::new(),
             log_level: "info".to_owned(),
             component_log_level: String::new(),
@@ -90,13 +94,18 @@ impl Envoy {
         }
         let dir = RunDirectory::create()?;
         let config = dir.path().join("envoy.json");
-        let json = serde_json::to_vec_pretty(&bootstrap.render(dir.path())?)?;
-        fs::write(&config, json)?;
+        let mut json = bootstrap.render(dir.path())?;
+        let mut env = options.build.put_into(&mut json);
+        fs::write(&config, serde_json::to_vec_pretty(&json)?)?;
         for plugin in bootstrap.plugins() {
             plugin.publish(plugin_file(dir.path(), plugin.name()))?;
+            env.extend(plugin.variables());
         }
         let admin_file = dir.path().join("admin");
-        let command = command(binary, &config, &admin_file, options);
+        let mut command = command(binary, &config, &admin_file, options);
+        command
+            .envs(env)
+            .envs(options.env.iter().map(|(key, value)| (key, value)));
         let program = command.get_program().display().to_string();
         let process = Process::start(command).with_context(|| format!("cannot start {program}"))?;
 
@@ -122,7 +131,7 @@ impl Envoy {
         }
         let mut plugins = BTreeMap::new();
         for plugin in bootstrap.plugins() {
-            let verdict = first_verdict(&envoy, plugin.name()).await?;
+            let verdict = first_verdict(&envoy, plugin).await?;
             plugins.insert(
                 plugin.name().to_owned(),
                 LastPush::new(plugin.clone(), verdict),
@@ -321,7 +330,7 @@ fn command(binary: &Binary, config: &Path, admin_file: &Path, options: &Options)
         .args(["--file-flush-interval-msec", "20"])
         .args(["--concurrency", &options.concurrency.to_string()])
         .args(["--log-level", &options.log_level])
-        .envs(options.env.iter().map(|(key, value)| (key, value)));
+        .env(SEARCH_PATH, crate::workspace_root().join("target"));
     if !options.component_log_level.is_empty() {
         command.args(["--component-log-level", &options.component_log_level]);
     }
@@ -344,15 +353,6 @@ fn exit_message(process: &Process, exit: &str) -> String {
         .or(lines.last());
     let line = last.map_or("its log is empty", String::as_str);
     format!("Envoy ended with {exit}: {line}")
-}
-
-/// A regular expression that matches `prefix` literally, percent-encoded for a query.
-fn escaped_regex(prefix: &str) -> String {
-    let quote = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' => char::from(byte).to_string(),
-        _ => format!("%5C%{byte:02X}"),
-    };
-    prefix.bytes().map(quote).collect()
 }
 
 /// The directory of one run in target/lab. It is kept after a panic.
@@ -380,16 +380,5 @@ impl Drop for RunDirectory {
         if !std::thread::panicking() {
             let _ = fs::remove_dir_all(&self.0);
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_prefix_is_escaped_for_a_regex_in_a_query() {
-        assert_eq!(escaped_regex("a_1"), "a_1");
-        assert_eq!(escaped_regex("a.b=;"), "a%5C%2Eb%5C%3D%5C%3B");
     }
 }

@@ -31,6 +31,7 @@ use std::path::{Path, PathBuf};
 
 mod binary;
 pub mod bootstrap;
+pub mod build;
 #[cfg(feature = "tls")]
 pub mod chain;
 pub mod client;

@@ -115,6 +115,15 @@ fn labels(mut rest: &str) -> Option<(BTreeMap<String, String>, &str)> {
     }
 }
 
+/// A regular expression that matches `prefix` literally, percent-encoded for a query.
+pub(crate) fn escaped_regex(prefix: &str) -> String {
+    let quote = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' => char::from(byte).to_string(),
+        _ => format!("%5C%{byte:02X}"),
+    };
+    prefix.bytes().map(quote).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,5 +167,11 @@ odd{text="a \"quoted\" \\ value, with } and\nmore"} 1
     fn the_error_names_the_line_that_is_not_a_sample() {
         let error = Metrics::parse("a 1\nb{c=\"1\" 2").unwrap_err().to_string();
         assert!(error.starts_with("line 2 is not a sample"), "{error}");
+    }
+
+    #[test]
+    fn a_prefix_is_escaped_for_a_regex_in_a_query() {
+        assert_eq!(escaped_regex("a_1"), "a_1");
+        assert_eq!(escaped_regex("a.b=;"), "a%5C%2Eb%5C%3D%5C%3B");
     }
 }

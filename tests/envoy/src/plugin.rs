@@ -8,12 +8,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use crate::build::Build;
 pub use crate::yaml::from_yaml_or_json;
 
 /// An ECDS resource: a Wasm filter with its configuration.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Plugin {
     resource: Value,
+    build: Build,
 }
 
 impl Plugin {
@@ -34,7 +36,10 @@ impl Plugin {
             "{}: its first resource is not a Wasm filter with a configuration",
             path.display()
         );
-        let plugin = Plugin { resource };
+        let plugin = Plugin {
+            resource,
+            build: Build::default(),
+        };
         let wasm = plugin.wasm().map(|wasm| crate::workspace_root().join(wasm));
         Ok(match wasm {
             Some(wasm) => plugin.with_wasm(wasm),
@@ -58,6 +63,24 @@ impl Plugin {
     fn wasm(&self) -> Option<&str> {
         let vm = &self.resource["typed_config"]["config"]["vm_config"];
         vm["code"]["local"]["filename"].as_str()
+    }
+
+    /// Sets the build that its file names.
+    #[must_use]
+    pub fn with_build(mut self, build: Build) -> Plugin {
+        self.build = build;
+        self
+    }
+
+    /// The build that its file names.
+    #[must_use]
+    pub fn build(&self) -> Build {
+        self.build
+    }
+
+    /// Environment variables of Envoy that take the place of those of a VM.
+    pub(crate) fn variables(&self) -> Vec<(String, String)> {
+        self.build.put_into(&mut self.resource.clone())
     }
 
     /// Sets the name; each divvy in one Envoy needs its own.
@@ -108,7 +131,9 @@ impl Plugin {
     pub fn publish(&self, path: impl AsRef<Path>) -> Result<String> {
         let path = path.as_ref();
         let version = unique_version();
-        let file = json!({"version_info": version, "resources": [self.resource]});
+        let mut resource = self.resource.clone();
+        self.build.put_into(&mut resource);
+        let file = json!({"version_info": version, "resources": [resource]});
         let text = serde_json::to_vec_pretty(&file)?;
         let mut draft = path.as_os_str().to_owned();
         draft.push(format!(".{version}"));

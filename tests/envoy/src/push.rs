@@ -68,7 +68,7 @@ impl Envoy {
         };
 
         if refused {
-            let reasons = self.reasons(mark, name).await?;
+            let reasons = self.reasons(mark, plugin).await?;
             *last = LastPush::new(plugin.clone(), Push::Refused { reasons });
         } else if !same {
             *last = LastPush::new(plugin.clone(), Push::Accepted);
@@ -87,12 +87,13 @@ impl Envoy {
         }
     }
 
-    async fn reasons(&self, mark: usize, name: &str) -> Result<Vec<String>> {
+    async fn reasons(&self, mark: usize, plugin: &Plugin) -> Result<Vec<String>> {
+        let log_mark = plugin.build().log_mark(plugin.name());
         // This line is the last one about a refusal; the filter's errors precede it.
         let end = self
             .wait_for_log_since(mark, |line| refusal(line).is_some(), Duration::from_secs(5))
             .await?;
-        let errors = filter_errors(&self.log_since(mark), name);
+        let errors = filter_errors(&self.log_since(mark), &log_mark);
         Ok(match refusal(&end) {
             Some(refusal) if errors.is_empty() => vec![refusal.to_owned()],
             _ => errors,
@@ -101,7 +102,8 @@ impl Envoy {
 }
 
 /// Envoy's verdict on a plugin of the bootstrap.
-pub(crate) async fn first_verdict(envoy: &Envoy, name: &str) -> Result<Push> {
+pub(crate) async fn first_verdict(envoy: &Envoy, plugin: &Plugin) -> Result<Push> {
+    let name = plugin.name();
     let what = format!("Envoy's verdict on the first plugin {name}");
     let mut backoff = Backoff::new(&what, START_TIMEOUT);
     let refused = loop {
@@ -113,7 +115,7 @@ pub(crate) async fn first_verdict(envoy: &Envoy, name: &str) -> Result<Push> {
     };
     Ok(match refused {
         true => Push::Refused {
-            reasons: envoy.reasons(0, name).await?,
+            reasons: envoy.reasons(0, plugin).await?,
         },
         false => Push::Accepted,
     })
@@ -142,16 +144,15 @@ impl Counts {
     }
 }
 
-/// The distinct errors of the filter: `[…][error][wasm] […] wasm log divvy: <error>`.
-fn filter_errors(lines: &[String], name: &str) -> Vec<String> {
+/// The distinct errors of a plugin: `[…][error][wasm] […] wasm log divvy: <error>`.
+fn filter_errors(lines: &[String], log_mark: &str) -> Vec<String> {
     let mut errors: Vec<String> = Vec::new();
     for line in lines {
         let is_error = line.contains("[error]") || line.contains("[critical]");
         let message = line
-            .split_once("wasm log ")
-            .and_then(|(_, message)| message.strip_prefix(name))
+            .split_once(log_mark)
             // A root ID that differs from the name precedes the colon.
-            .and_then(|message| message.split_once(": "));
+            .and_then(|(_, message)| message.split_once(": "));
         if let (true, Some((_, error))) = (is_error, message)
             && !errors.iter().any(|known| known == error)
         {
@@ -183,7 +184,7 @@ mod tests {
         ];
         let lines = lines.map(str::to_owned);
         assert_eq!(
-            filter_errors(&lines, "divvy"),
+            filter_errors(&lines, "wasm log divvy"),
             ["rollouts[0].name: missing"]
         );
     }

@@ -30,6 +30,7 @@
 //! | `verdicts.rs` | the command line and Envoy on the same text |
 //! | `rendered.rs` | what `divvy init` and `divvy render envoy` write |
 //! | `documents.rs` | configurations, errors and links of the documents |
+//! | `native.rs` | which of these tests do not run with the native module |
 //! | `lab/` | the lab itself |
 
 mod access_log;
@@ -53,6 +54,7 @@ mod hot_restart;
 mod http3;
 mod lab;
 mod metrics;
+mod native;
 mod people;
 mod reference;
 mod reload;

@@ -10,6 +10,7 @@ use crate::setup::{
 };
 use anyhow::{Context, Result, ensure};
 use divvy::config;
+use divvy_lab::build::Build;
 use divvy_lab::client::Http1;
 use divvy_lab::envoy::Push;
 use divvy_lab::eventually;
@@ -78,11 +79,12 @@ async fn client(client: Http1, path: &str, progress: Arc<Progress>) -> Result<[u
 
 async fn push_under_load(
     pushes: usize,
+    workers: u32,
     clients: usize,
     version: impl Fn(usize) -> Value,
 ) -> Result<()> {
     let configurations = two();
-    let setup = Setup::new(&configurations[0])?.workers(2);
+    let setup = Setup::new(&configurations[0])?.workers(workers);
     let edge = setup
         .bootstrap(|edge| edge.without_access_log())?
         .start()
@@ -138,15 +140,19 @@ async fn push_under_load(
 }
 
 #[tokio::test]
-async fn fifty_pushes_under_load_fail_no_request_and_mix_no_responses() -> Result<()> {
-    push_under_load(50, 4, |_| json!({})).await
+async fn pushes_under_load_fail_no_request_and_mix_no_responses() -> Result<()> {
+    let (pushes, workers) = match Build::default() {
+        Build::Wasm => (50, 2),
+        Build::Module => (200, 4),
+    };
+    push_under_load(pushes, workers, 4, |_| json!({})).await
 }
 
 #[tokio::test]
 #[ignore = "long: DIVVY_SOAK=1"]
 async fn thousands_of_different_pushes_under_load_fail_no_request() -> Result<()> {
     if soak() {
-        push_under_load(3_000, 16, |push| json!({"version": push.to_string()})).await?;
+        push_under_load(3_000, 2, 16, |push| json!({"version": push.to_string()})).await?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use anyhow::{Result, anyhow, ensure};
 use divvy_cases::build;
 pub use divvy_cases::build::{blue_green as all_users_get, canary};
 use divvy_lab::bootstrap::Bootstrap;
+use divvy_lab::build::Build;
 use divvy_lab::client::{Http1, Response, raw};
 use divvy_lab::envoy::{Binary, Envoy, HotRestart, Options, Push};
 use divvy_lab::metrics::Metrics;
@@ -62,6 +63,12 @@ pub fn without(mut object: Value, field: &str) -> Value {
     object
 }
 
+/// What precedes a message of the shipped plugin in Envoy's log.
+#[must_use]
+pub fn log_mark() -> String {
+    Build::default().log_mark(PLUGIN)
+}
+
 /// Whether the long versions of the tests run.
 #[must_use]
 pub fn soak() -> bool {
@@ -89,9 +96,10 @@ impl Setup {
 
     /// The same with any bytes as configuration.
     pub fn of_anything(configuration: &str) -> Result<Setup> {
+        let file = Build::default().file();
         ensure!(
-            workspace_root().join("target/divvy.wasm").exists(),
-            "the filter is not built: run `make build`"
+            workspace_root().join(file).exists(),
+            "there is no {file}: run `make build`, or `make module`"
         );
         Ok(Setup {
             bootstrap: Bootstrap::load("envoy/edge.yaml")?,

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
 use crate::setup::{
-    Edge, PATIENCE, PLUGIN, REQUESTS, Setup, all_users_get, assignment_of, configuration,
+    Edge, PATIENCE, REQUESTS, Setup, all_users_get, assignment_of, configuration, log_mark,
     rollout_with, served_by,
 };
 use anyhow::{Context, Result, ensure};
@@ -59,7 +59,7 @@ async fn start(target: &str, more: &[Value]) -> Result<Edge> {
 /// The log lines about the rollout.
 fn lines(edge: &Edge) -> Vec<String> {
     let text = |line: &String| {
-        let (_, text) = line.split_once(&format!("wasm log {PLUGIN}"))?;
+        let (_, text) = line.split_once(&log_mark())?;
         Some(text.split_once("rollout checkout: ")?.1.to_owned())
     };
     edge.envoy.log_since(0).iter().filter_map(text).collect()

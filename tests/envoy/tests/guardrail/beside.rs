@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::setup::{Edge, PATIENCE, Setup, canary, configuration};
 use anyhow::{Context, Result, ensure};
+use divvy_lab::build::Build;
 use divvy_lab::client::{Http1, Response};
 use divvy_lab::eventually;
 use divvy_lab::plugin::Plugin;
@@ -188,6 +189,7 @@ async fn two_listeners_of_one_revision_judge_the_versions_that_only_one_of_them_
 /// Moves a listener into the file that Envoy watches.
 fn publish(dir: &Path, version: &str, mut listener: Value) -> Result<()> {
     listener["@type"] = json!("type.googleapis.com/envoy.config.listener.v3.Listener");
+    Build::default().put_into(&mut listener);
     let file = json!({"version_info": version, "resources": [listener]});
     let draft = dir.join("draft.json");
     fs::write(&draft, file.to_string())?;

@@ -17,7 +17,7 @@ mod trapped;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::setup::{
-    Edge, PATIENCE, PLUGIN, Setup, WEIGHTS, assignment_of, configuration, counts, rollout_with,
+    Edge, PATIENCE, Setup, WEIGHTS, assignment_of, configuration, counts, log_mark, rollout_with,
     served_by, with,
 };
 use anyhow::{Context, Result, anyhow, ensure};
@@ -123,7 +123,7 @@ async fn weights(edge: &Edge) -> Result<[u64; 2]> {
 /// The log lines about the guardrail of `checkout`, without their prefix.
 fn transitions(edge: &Edge, from: usize) -> Vec<String> {
     let text = |line: &String| {
-        let (_, text) = line.split_once(&format!("wasm log {PLUGIN}"))?;
+        let (_, text) = line.split_once(&log_mark())?;
         let (_, text) = text.split_once("rollout checkout: ")?;
         Some(text.to_owned())
     };
