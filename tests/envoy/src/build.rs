@@ -11,6 +11,10 @@ pub(crate) const SEARCH_PATH: &str = "ENVOY_DYNAMIC_MODULES_SEARCH_PATH";
 /// Without it, names on `/stats/prometheus` begin with `envoy_wasmcustom_`.
 const STRIP_NAMESPACE: &str = "envoy.reloadable_features.dynamic_modules_strip_custom_stat_prefix";
 
+const JWT_AUTHN: &str = "envoy.filters.http.jwt_authn";
+/// The ABI has no nested metadata, so the module reads the claims from a filter state.
+const CLAIMS: &str = "%DYNAMIC_METADATA(envoy.filters.http.jwt_authn)%";
+
 /// The build of the filter in an Envoy of the lab.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Build {
@@ -59,6 +63,8 @@ impl Build {
             replace(json, &mut variables);
             if json["static_resources"].is_object() {
                 let layer = json!({"name": "module", "static_layer": {STRIP_NAMESPACE: true}});
+                let node = json["node"]["id"].as_str().unwrap_or_default();
+                variables.push(("DIVVY_NODE_ID".to_owned(), node.to_owned()));
                 match json["layered_runtime"]["layers"].as_array_mut() {
                     Some(layers) => layers.push(layer),
                     None => json["layered_runtime"] = json!({"layers": [layer]}),
@@ -89,9 +95,31 @@ fn replace(json: &mut Value, variables: &mut Vec<(String, String)>) {
             for value in fields.values_mut() {
                 replace(value, variables);
             }
+            let filters = fields.get_mut("http_filters").and_then(Value::as_array_mut);
+            pass_claims(filters.unwrap_or(&mut Vec::new()));
         }
         _ => {}
     }
+}
+
+/// Puts a filter behind `jwt_authn` that hands its claims to the module.
+fn pass_claims(filters: &mut Vec<Value>) {
+    let Some(at) = filters
+        .iter()
+        .position(|filter| filter["name"] == JWT_AUTHN)
+    else {
+        return;
+    };
+    filters.insert(
+        at + 1,
+        json!({"name": "claims", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.set_filter_state.v3.Config",
+            "on_request_headers": [{
+                "object_key": "divvy.jwt", "factory_key": "envoy.string",
+                "format_string": {"text_format_source": {"inline_string": CLAIMS}},
+            }],
+        }}),
+    );
 }
 
 /// The filter of the native module for a `PluginConfig` of the WebAssembly filter.

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use crate::setup::{
     PLUGIN, canary, configuration, rollout, rollout_with, seen_upstream, served_by, with,
 };
-use anyhow::Result;
+use anyhow::{Context, Result};
 use bytes::Bytes;
 use divvy_lab::bootstrap::Bootstrap;
 use divvy_lab::client::{Http1, Response};
@@ -197,7 +197,7 @@ async fn an_assignment_without_room_is_left_out_and_counted() -> Result<()> {
     assert_eq!(before.get("divvy_baggage_full_total", &labels), Some(0.0));
     let mut users = 0..40;
     let user = loop {
-        let user = users.next().unwrap_or_default().to_string();
+        let user = users.next().context("no user gets v2")?.to_string();
         if served_by(&chain.get(&user, &[]).await?) == Some("v2") {
             break user;
         }
