@@ -53,7 +53,7 @@ include .ci/release/release.mk
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help build install image push image-cli push-cli lab test-istio samples run-istio envoy run check run-func-e demo run-built check-built tour-built test test-fast bless test-fleet $(FLEET_PARTS) test-fleet-pods test-fleet-argo test-openfeature argo-plugin test-argo-plugin argo-controller flagger test-fleet-flagger $(PARTS) test-matrix test-demo soak \
+.PHONY: help build install image push image-cli push-cli lab test-istio samples run-istio envoy run check run-func-e demo page test-page run-built check-built tour-built test test-fast bless test-fleet $(FLEET_PARTS) test-fleet-pods test-fleet-argo test-openfeature argo-plugin test-argo-plugin argo-controller flagger test-fleet-flagger $(PARTS) test-matrix test-demo soak \
   bench probes guardrail-table fuzz build-fuzz ci ci-full fmt clean toolchain
 
 help: ## print this list
@@ -98,6 +98,22 @@ toolchain:
 	    grep -c -e '^rust-std-$(WASM_TARGET)' -e '^clippy' -e '^rustfmt')" = 3 ] || \
 	  rustup toolchain install "$$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)" \
 	    --profile minimal --component clippy --component rustfmt --target $(WASM_TARGET) --no-self-update
+
+# The command line for WASI, and the interface around it. Its files need no server but one for files.
+PAGE := target/page
+PAGE_SOURCES := $(shell find src/page -path src/page/node_modules -prune -o -type f -print) $(wildcard envoy/*.yaml envoy/*.json envoy/examples/*.yaml istio/base/plugin.yaml)
+PAGE_FLAGS = target.$(WASM_TARGET).rustflags = ["--remap-path-prefix=$(REMAPPED)", "-Clink-arg=-zstack-size=4194304"]
+
+page: $(PAGE)/index.html ## build the web page: target/page, for any file server (needs Node 20 with npm)
+
+$(PAGE)/index.html: $(SOURCES) $(shell find src/cli/src -type f) src/cli/Cargo.toml $(PAGE_SOURCES) src/page/node_modules/.package-lock.json | toolchain
+	cargo build $(LOCKED) --package divvy-cli --bin divvy --profile page --target $(WASM_TARGET) --config '$(PAGE_FLAGS)'
+	cd src/page && npm run --silent build -- '$(abspath $(CARGO_TARGET))/$(WASM_TARGET)/page/divvy.wasm' '$(abspath $(PAGE))'
+
+src/page/node_modules/.package-lock.json: src/page/package-lock.json
+	@command -v npm >/dev/null || { echo 'make: npm is missing: install Node 20 or newer' >&2; exit 1; }
+	cd src/page && npm ci --no-audit --no-fund --silent
+	@touch $@
 
 image: $(IMAGE_LAYOUT)/index.json ## build an OCI image of the filter: target/image; prints its digest
 	@sed 's/.*"digest":"\([^"]*\)".*/\1/' $<
@@ -187,6 +203,14 @@ test-cli: toolchain ## tests of the command line
 
 test-host: $(WASM) ## tests of the built filter in wasmtime
 	$(TEST) --test host
+
+# From Debian's package, if there is none; elsewhere set CHROMIUM to the program.
+test-page: $(PAGE)/index.html ## tests of the web page in Chromium; its decisions are those of the command line
+	@[ -n '$(CHROMIUM)' ] || command -v chromium >/dev/null || { command -v apt-get >/dev/null && apt-get -qq update && apt-get -qq install --no-install-recommends chromium >/dev/null; } || \
+	  { echo 'make: Chromium is missing: install it, or set CHROMIUM to its program' >&2; exit 1; }
+	cargo build $(QUIET) $(LOCKED) --package divvy-cli --bin divvy
+	cargo build $(QUIET) $(LOCKED) --package divvy-host-tests --bin samples
+	cd src/page && CHROMIUM='$(or $(CHROMIUM),$(shell command -v chromium))' CARGO_TARGET='$(abspath $(CARGO_TARGET))' npm test --silent
 
 test-bench: $(WASM) $(NEEDS_ENVOY) probes ## a small bench
 	$(WITH_ENVOY) $(TEST) --test smoke
@@ -402,4 +426,4 @@ fmt: toolchain ## format all code
 	cargo fmt --manifest-path tests/fuzz/Cargo.toml
 
 clean: ## delete everything that was built or fetched
-	rm -rf target dist
+	rm -rf target dist src/page/node_modules

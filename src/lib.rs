@@ -1,7 +1,7 @@
 //! divvy splits traffic between versions of a service, inside Envoy and Istio.
 //!
 //! This crate is the filter. Built for `wasm32-wasip1` it is a proxy-wasm module; built
-//! natively it is a library with the same decisions. Data flows through the modules in this
+//! natively, or with the feature `library`, it is a library with the same decisions. Data flows through the modules in this
 //! order:
 //!
 //! 1. [`config`] compiles a configuration into a [`policy`], or returns all its errors.
@@ -80,5 +80,5 @@ pub mod response;
 pub mod signature;
 pub mod strategy;
 pub mod unreachable;
-#[cfg(target_arch = "wasm32")]
+#[cfg(all(target_arch = "wasm32", not(feature = "library")))]
 mod wasm;

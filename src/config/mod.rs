@@ -8,7 +8,7 @@ mod build;
 mod compile;
 mod condition;
 mod cookies;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(any(not(target_arch = "wasm32"), feature = "library"))]
 mod describe;
 mod guardrail;
 mod hash;
@@ -32,7 +32,7 @@ mod values;
 mod versions;
 
 pub use crate::json::error::{ConfigError, ErrorKind, Errors};
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(any(not(target_arch = "wasm32"), feature = "library"))]
 pub use describe::schema;
 
 use std::cell::Cell;

@@ -3,13 +3,13 @@
 //! Every spec refuses unknown fields. The first error in a value hides the others, so each element
 //! of a list ([`Items`]) is read by itself.
 
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(any(not(target_arch = "wasm32"), feature = "library"))]
 use super::describe;
 pub(super) use super::items::{Items, OneOrMany};
 use super::read::{FieldReader, Read};
 use crate::json::Tree;
 use crate::json::error::Path;
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(any(not(target_arch = "wasm32"), feature = "library"))]
 use serde_json::{Map, Value};
 
 /// Defines structs that are read from objects: each field with its key and, after `..`, a struct
@@ -39,7 +39,7 @@ macro_rules! specs {
                 }
             }
 
-            #[cfg(not(target_arch = "wasm32"))]
+            #[cfg(any(not(target_arch = "wasm32"), feature = "library"))]
             fn add_fields(schemas: &mut describe::FieldSchemas<'_>) {
                 $(schemas.add::<$type>($key);)*
                 $(<$rest_type>::add_fields(schemas);)?
@@ -53,7 +53,7 @@ macro_rules! specs {
             }
         }
 
-        #[cfg(not(target_arch = "wasm32"))]
+        #[cfg(any(not(target_arch = "wasm32"), feature = "library"))]
         impl<'t> describe::Describe for $name $(<$tree>)? {
             fn describe(definitions: &mut Map<String, Value>) -> Value {
                 describe::object(stringify!($name), definitions, Self::add_fields)

@@ -1,16 +1,20 @@
 //! The `divvy` command line: one module for each verb, all on the filter's own core.
 //!
 //! Nothing here decides: versions, shares, verdicts and configuration errors come from the
-//! `divvy` crate, compiled natively.
+//! `divvy` crate, compiled natively. The page has the verbs that need neither network nor files of
+//! a machine, compiled for WASI.
 
+#[cfg(not(target_family = "wasm"))]
 pub mod admission;
 pub mod analyze;
 pub mod check;
+#[cfg(not(target_family = "wasm"))]
 pub mod convert;
 pub mod diff;
 pub mod environment;
 pub mod explain;
 pub mod finding;
+#[cfg(not(target_family = "wasm"))]
 pub mod init;
 pub mod keys;
 pub mod limits;
@@ -20,22 +24,27 @@ pub mod output;
 mod palette;
 pub mod place;
 mod population;
+mod progress;
+#[cfg(not(target_family = "wasm"))]
 pub mod promote;
 mod raw;
 pub mod render;
 pub mod schema;
+#[cfg(not(target_family = "wasm"))]
 pub mod sign;
 pub mod simulate;
 pub mod source;
 mod statistics;
+#[cfg(not(target_family = "wasm"))]
 pub mod top;
+#[cfg(not(target_family = "wasm"))]
 pub mod verify;
 pub mod warnings;
 
-use std::io::Write as _;
-use std::path::PathBuf;
+use std::io;
 use std::process::ExitCode;
-use std::{fs, io};
+#[cfg(not(target_family = "wasm"))]
+use std::{fs, io::Write as _, path::PathBuf};
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -73,29 +82,38 @@ pub enum Verb {
     /// Computes the results of an A/B test from access logs
     Analyze(Box<analyze::AnalyzeArgs>),
     /// Converts the routes and releases of other systems into a configuration
+    #[cfg(not(target_family = "wasm"))]
     Convert(convert::ConvertArgs),
     /// Passes a gate of a release: adds it to the configuration in a file
+    #[cfg(not(target_family = "wasm"))]
     Promote(promote::PromoteArgs),
     /// Prints the JSON Schema of a configuration, for editors
     Schema(schema::SchemaArgs),
     /// Writes a first configuration, from flags or answers
+    #[cfg(not(target_family = "wasm"))]
     Init(init::InitArgs),
     /// Produces what Envoy, Istio or Envoy Gateway needs around a configuration
     Render(render::RenderArgs),
     /// Makes overrides, signed cookies and keys
+    #[cfg(not(target_family = "wasm"))]
     Sign(sign::SignArgs),
     /// Checks the signature of an override or a cookie
+    #[cfg(not(target_family = "wasm"))]
     Verify(verify::VerifyArgs),
     /// Shows traffic, shares and guardrails of running proxies
+    #[cfg(not(target_family = "wasm"))]
     Top(top::TopArgs),
     /// Answers the Kubernetes API server: refuses objects with invalid configurations
+    #[cfg(not(target_family = "wasm"))]
     Admission(admission::AdmissionArgs),
     /// Prints completions for a shell
+    #[cfg(not(target_family = "wasm"))]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
     /// Writes the manual pages of all commands to a folder
+    #[cfg(not(target_family = "wasm"))]
     Man {
         /// The folder; it is created if it does not exist
         folder: PathBuf,
@@ -142,15 +160,23 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Verb::Explain(args) => explain::run(args, cli.output),
         Verb::Simulate(args) => simulate::run(args, cli.output),
         Verb::Analyze(args) => analyze::run(args, cli.output),
+        #[cfg(not(target_family = "wasm"))]
         Verb::Convert(args) => convert::run(args, cli.output),
+        #[cfg(not(target_family = "wasm"))]
         Verb::Promote(args) => promote::run(args, cli.output),
         Verb::Schema(args) => schema::run(args),
+        #[cfg(not(target_family = "wasm"))]
         Verb::Init(args) => init::run(args, cli.output),
         Verb::Render(args) => render::run(args, cli.output),
+        #[cfg(not(target_family = "wasm"))]
         Verb::Sign(args) => sign::run(args, cli.output),
+        #[cfg(not(target_family = "wasm"))]
         Verb::Verify(args) => verify::run(args, cli.output),
+        #[cfg(not(target_family = "wasm"))]
         Verb::Top(args) => top::run(args, cli.output),
+        #[cfg(not(target_family = "wasm"))]
         Verb::Admission(args) => admission::run(args, cli.output),
+        #[cfg(not(target_family = "wasm"))]
         Verb::Completions { shell } => {
             // It panics if it cannot write.
             let mut script = Vec::new();
@@ -158,6 +184,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
             io::stdout().write_all(&script)?;
             Ok(ExitCode::SUCCESS)
         }
+        #[cfg(not(target_family = "wasm"))]
         Verb::Man { folder } => {
             fs::create_dir_all(folder)?;
             clap_mangen::generate_to(Cli::command(), folder)?;

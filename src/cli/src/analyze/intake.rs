@@ -1,21 +1,19 @@
 //! Lines into units: a thread that reads, threads that parse, and this one, which adds up, in the order of the lines.
 
-use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
 use super::ledger::UnitLedger;
 use super::lines::{self, LineBlock};
 use super::record::{LineRecord, LineSkip};
+use crate::progress::Progress;
 
 /// Blocks that wait for a thread.
 const QUEUE: usize = 2;
@@ -118,7 +116,7 @@ pub fn read(
         .map(|path| path.display().to_string())
         .collect();
     let done = Arc::new(AtomicU64::new(0));
-    let mut bar = ByteBar::new(lines::size(files));
+    let mut bar = Progress::new(lines::size(files));
     let mut counts = LineCounts::default();
     thread::scope(|scope| {
         let mut inputs: Vec<SyncSender<LineBlock>> = Vec::new();
@@ -164,39 +162,4 @@ pub fn read(
             .map_err(|_| anyhow!("the thread that reads has ended"))?
     })?;
     Ok(counts)
-}
-
-/// A progress bar on a terminal, shown after one second.
-struct ByteBar {
-    bar: ProgressBar,
-    started: Instant,
-}
-
-impl ByteBar {
-    fn new(total: Option<u64>) -> Self {
-        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::hidden());
-        let template = match total {
-            Some(_) => "{wide_bar} {percent} %, {eta} left",
-            None => "{bytes} read, {elapsed}",
-        };
-        let style = ProgressStyle::with_template(template);
-        Self {
-            bar: style.map_or(bar.clone(), |style| bar.with_style(style)),
-            started: Instant::now(),
-        }
-    }
-
-    fn show(&mut self, bytes: u64) {
-        if self.bar.is_hidden()
-            && self.started.elapsed() > Duration::from_secs(1)
-            && io::stderr().is_terminal()
-        {
-            self.bar.set_draw_target(ProgressDrawTarget::stderr());
-        }
-        self.bar.set_position(bytes);
-    }
-
-    fn finish(self) {
-        self.bar.finish_and_clear();
-    }
 }

@@ -6,7 +6,7 @@ mod condition;
 mod explanation;
 mod identity;
 pub mod input;
-mod schedule;
+pub mod schedule;
 mod show;
 mod steps;
 

@@ -35,7 +35,7 @@ pub struct StepSchedule {
 
 /// The steps of a rollout's canary; empty without `steps` and `ramp`. `raw` is the rollout as the
 /// configuration writes it, `now` the time in milliseconds since 1970.
-pub(super) fn of(plan: Option<&Plan>, raw: &Value, now: Option<u64>) -> Vec<StepSchedule> {
+pub fn of(plan: Option<&Plan>, raw: &Value, now: Option<u64>) -> Vec<StepSchedule> {
     let Some(ramp) = plan.and_then(Plan::ramp) else {
         return Vec::new();
     };

@@ -27,7 +27,6 @@ pub struct GuardrailRun {
     pub shares: Vec<(u64, f64)>,
     /// Second and failed requests in percent since the last point, of stable and of the other
     /// version; for plots.
-    #[serde(skip)]
     pub failures: [Vec<(u64, f64)>; 2],
 }
 

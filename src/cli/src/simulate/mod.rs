@@ -5,13 +5,11 @@ mod guardrail;
 mod plot;
 mod shares;
 
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use divvy::policy::Policy;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use crate::environment::{GivenEnvironment, time_or_now, unreachable};
@@ -20,6 +18,7 @@ use crate::limits::{self, MAX_REQUESTS, MAX_WORKER_SECONDS};
 use crate::output::{Format, exit_code, print_json};
 use crate::palette::{BAD, BOLD, DIM, version};
 use crate::population::Population;
+use crate::progress::Progress;
 pub use args::SimulateArgs;
 use guardrail::GuardrailRun;
 use shares::{MISMATCH, Overlap, RolloutShares};
@@ -47,7 +46,7 @@ pub fn run(args: &SimulateArgs, format: Format) -> Result<ExitCode> {
     }
     refuse_endless(args, users.len(), policy)?;
 
-    let mut progress = Progress::new(users.len() * policy.rollouts.len().max(1));
+    let mut progress = Counter::new(users.len() * policy.rollouts.len().max(1));
     let environment = GivenEnvironment {
         unreachable: unreachable(policy, &args.unreachable)?,
         ..GivenEnvironment::at(now)
@@ -59,7 +58,7 @@ pub fn run(args: &SimulateArgs, format: Format) -> Result<ExitCode> {
     progress.finish();
     let mut guardrails = Vec::new();
     if args.guardrail {
-        let mut progress = Progress::new(guardrail::seconds(policy, args));
+        let mut progress = Counter::new(guardrail::seconds(policy, args));
         guardrails = guardrail::run(policy, args, now, || progress.tick());
         progress.finish();
     }
@@ -172,40 +171,29 @@ fn show(report: &SimulationReport, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-/// A progress bar on a terminal, shown after one second.
-struct Progress {
-    bar: ProgressBar,
+/// Counts what is done, with a progress bar.
+struct Counter {
+    progress: Progress,
     done: usize,
-    started: Instant,
 }
 
-impl Progress {
+impl Counter {
     fn new(total: usize) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::hidden());
-        let style = ProgressStyle::with_template("{wide_bar} {percent} %, {eta} left");
         Self {
-            bar: style.map_or(bar.clone(), |style| bar.with_style(style)),
+            progress: Progress::new(Some(total as u64)),
             done: 0,
-            started: Instant::now(),
         }
     }
 
     fn tick(&mut self) {
         self.done += 1;
         // Reading the clock takes as long as a decision.
-        if !self.done.is_multiple_of(4_096) {
-            return;
+        if self.done.is_multiple_of(4_096) {
+            self.progress.show(self.done as u64);
         }
-        if self.bar.is_hidden()
-            && self.started.elapsed() > Duration::from_secs(1)
-            && io::stderr().is_terminal()
-        {
-            self.bar.set_draw_target(ProgressDrawTarget::stderr());
-        }
-        self.bar.set_position(self.done as u64);
     }
 
     fn finish(self) {
-        self.bar.finish_and_clear();
+        self.progress.finish();
     }
 }

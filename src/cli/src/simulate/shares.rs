@@ -6,9 +6,11 @@ use divvy::decision::Reason;
 use divvy::policy::{Policy, Rollout, RolloutId};
 use divvy::strategy::Strategy;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::environment::GivenEnvironment;
 use crate::explain::input::HeaderList;
+use crate::explain::schedule::{self, StepSchedule};
 use crate::output::percent;
 use crate::population::RequestTemplate;
 use crate::source::LoadedConfig;
@@ -40,6 +42,9 @@ pub struct RolloutShares {
     /// Why the guardrail never judges, if it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guardrail: Option<String>,
+    /// The schedule of a canary that grows over time.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub schedule: Vec<StepSchedule>,
 }
 
 /// The share of a version.
@@ -200,6 +205,7 @@ impl PopulationSample {
                     });
                 }
                 let p_value = p_value(chi_square, versions_with_share.saturating_sub(1));
+                let raw = config.rollouts().get(number).unwrap_or(&Value::Null);
                 let never = warnings::never_judges(policy, &config.raw, number);
                 RolloutShares {
                     rollout: rollout.name.to_string(),
@@ -209,6 +215,7 @@ impl PopulationSample {
                     p_value,
                     mismatch: p_value < MISMATCH,
                     guardrail: never.map(|(_, message)| message),
+                    schedule: schedule::of(rollout.plan.as_ref(), raw, environment.now),
                 }
             });
         all.collect()
