@@ -11,6 +11,7 @@ CARGO_FUZZ_VERSION := 0.13.2
 
 WASM_TARGET := wasm32-wasip1
 WASM := target/divvy.wasm
+NATIVE := target/libdivvy.so
 CARGO_TARGET := $(or $(CARGO_TARGET_DIR),target)
 # CI uses the committed lock file; elsewhere a new dependency may change it.
 LOCKED := $(if $(CI),--locked)
@@ -53,7 +54,7 @@ include .ci/release/release.mk
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help build install image push image-cli push-cli lab test-istio samples run-istio envoy run check run-func-e demo page test-page run-built check-built tour-built test test-fast bless test-fleet $(FLEET_PARTS) test-fleet-pods test-fleet-argo test-openfeature argo-plugin test-argo-plugin argo-controller flagger test-fleet-flagger $(PARTS) test-matrix test-demo soak \
+.PHONY: help build module install image push image-cli push-cli lab test-istio samples run-istio envoy run check run-func-e demo page test-page run-built check-built tour-built test test-fast bless test-fleet $(FLEET_PARTS) test-fleet-pods test-fleet-argo test-openfeature argo-plugin test-argo-plugin argo-controller flagger test-fleet-flagger $(PARTS) test-matrix test-demo soak \
   bench probes guardrail-table fuzz build-fuzz ci ci-full fmt clean toolchain
 
 help: ## print this list
@@ -68,8 +69,9 @@ help: ## print this list
 build: $(WASM) ## build the filter: target/divvy.wasm
 
 # Cargo checks for changes itself; this list saves the call and keeps the modification time of the
-# file. The toolchain does not trigger a rebuild. The command line is not part of the filter.
-SOURCES := $(shell find src -path src/cli -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print) $(wildcard src/wasm/optimize/*) Cargo.toml Cargo.lock rust-toolchain.toml
+# file. The toolchain does not trigger a rebuild. The command line and the native
+# module are not part of the filter.
+SOURCES := $(shell find src \( -path src/cli -o -path src/module \) -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print) $(wildcard src/wasm/optimize/*) Cargo.toml Cargo.lock rust-toolchain.toml
 
 # Reproducible bytes: the paths in panic messages do not contain local folders. The stack ends 64 KiB
 # before the end of its MiB, so addresses of the data behind it are one byte shorter.
@@ -85,6 +87,14 @@ $(WASM): $(SOURCES) | toolchain
 	@mkdir -p $(@D)
 	@python3 src/wasm/optimize/optimize.py $(CARGO_TARGET)/$(WASM_TARGET)/release/divvy.wasm $(@:.wasm=.optimized)
 	$(CARGO_TARGET)/debug/divvy-slim $(@:.wasm=.optimized) $@ --limit $(WASM_LIMIT)
+
+module: $(NATIVE) ## build the native module for Envoy 1.38 or newer: target/libdivvy.so
+
+# The linked file has the name of its package, and `.dylib` on macOS.
+$(NATIVE): $(SOURCES) $(shell find src/module -type f) | toolchain
+	cargo build $(LOCKED) --package divvy-module --profile module
+	@mkdir -p $(@D)
+	@cp $(CARGO_TARGET)/module/libdivvy_module.$(if $(filter Darwin,$(shell uname)),dylib,so) $@
 
 install: toolchain ## install the command line divvy to ~/.cargo/bin, or to PREFIX=/path
 	cargo install --locked --path src/cli $(if $(PREFIX),--root '$(PREFIX)')
@@ -137,8 +147,8 @@ envoy: $(FETCHED_ENVOY) ## fetch the pinned Envoy
 target/envoy/%/envoy:
 	@python3 envoy/fetch/fetch.py $*
 
-run: run-built ## start the demo shop on 127.0.0.1:10000; Ctrl-C stops it
-	@exec env $(WITH_ENVOY) $(CARGO_TARGET)/debug/divvy-demo $(if $(CONFIG),--config '$(CONFIG)')
+run: run-built $(if $(MODULE),$(NATIVE)) ## start the demo shop on 127.0.0.1:10000, MODULE=1 with the native module; Ctrl-C stops it
+	@exec env $(WITH_ENVOY) $(CARGO_TARGET)/debug/divvy-demo $(if $(MODULE),--module) $(if $(CONFIG),--config '$(CONFIG)')
 
 check: check-built ## test whether Envoy accepts CONFIG=file, also while make run is running
 	@exec env $(WITH_ENVOY) $(CARGO_TARGET)/debug/divvy-verdict $(CONFIG)

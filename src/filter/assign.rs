@@ -83,6 +83,21 @@ pub(super) fn assign<H: Host>(
     assigned
 }
 
+impl<H: Host> Configuration<H> {
+    /// Answers a request whose decision failed: stable, reason `error`.
+    pub fn answer_unread(&self, exchange: &impl Exchange) {
+        let Self { active, vm, .. } = self;
+        let outcome = decide::decide_unread(&active.policy);
+        output::change_blindly(&active.policy, &outcome, |change| {
+            let _ = apply(exchange, Message::Request, change);
+        });
+        for decision in &outcome.decisions {
+            let id = active.requests(vm, decision.rollout, decision.version, decision.reason);
+            id.into_iter().for_each(|id| vm.host.increment(id));
+        }
+    }
+}
+
 /// Keeps the line of a minted cookie until the end of the request, or adds it to `cookies` if the
 /// request was kept with one before Envoy followed a redirect. The redirected request carries the
 /// cookie, as the first one did, and may match no rollout.

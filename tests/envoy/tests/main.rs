@@ -54,6 +54,7 @@ mod hot_restart;
 mod http3;
 mod lab;
 mod metrics;
+mod module_files;
 mod native;
 mod people;
 mod reference;
