@@ -73,6 +73,8 @@ build: $(WASM) ## build the filter: target/divvy.wasm
 # module are not part of the filter.
 SOURCES := $(shell find src \( -path src/cli -o -path src/module \) -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print) $(wildcard src/wasm/optimize/*) Cargo.toml Cargo.lock rust-toolchain.toml
 
+FILTER_PACKAGES := --package divvy --package divvy-core --package divvy-config --package divvy-json
+
 # Reproducible bytes: the paths in panic messages do not contain local folders. The stack ends 64 KiB
 # before the end of its MiB, so addresses of the data behind it are one byte shorter.
 WASM_FLAGS = target.$(WASM_TARGET).rustflags = [ \
@@ -179,7 +181,7 @@ test: toolchain ## formatting, lints and all suites, with a summary
 
 # The quick check after each change.
 test-fast: toolchain ## unit and native filter tests, less than a minute
-	cargo test $(QUIET) $(LOCKED) --package divvy --lib --test core
+	cargo test $(QUIET) $(LOCKED) $(FILTER_PACKAGES) --lib --test core
 
 bless: $(WASM) ## rewrite all committed tables that tests compare with
 	python3 istio/grafana/dashboard.py
@@ -193,7 +195,8 @@ test-lints: toolchain ## clippy on all native code
 	cargo clippy $(QUIET) $(LOCKED) --workspace --all-targets -- -D warnings
 
 test-lints-wasm: toolchain ## clippy on the WebAssembly build
-	cargo clippy $(QUIET) $(LOCKED) --package divvy --lib --target $(WASM_TARGET) -- -D warnings
+	cargo clippy $(QUIET) $(LOCKED) $(FILTER_PACKAGES) \
+	  --lib --target $(WASM_TARGET) -- -D warnings
 	cargo clippy $(QUIET) $(LOCKED) --package divvy-bench --examples --target $(WASM_TARGET) -- -D warnings
 
 test-lints-fuzz: toolchain ## clippy on the fuzz targets (a separate workspace)

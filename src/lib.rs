@@ -61,24 +61,12 @@
     )
 )]
 
-pub mod assignment;
-pub mod bucket;
-pub mod condition;
-pub mod config;
-pub mod cookies;
-pub mod decide;
-pub mod decision;
 pub mod filter;
-pub mod guardrail;
-pub mod identity;
-mod json;
-pub mod output;
-pub mod overrides;
-pub mod policy;
-pub mod request;
-pub mod response;
-pub mod signature;
-pub mod strategy;
-pub mod unreachable;
 #[cfg(all(target_arch = "wasm32", not(feature = "library")))]
 mod wasm;
+
+pub use divvy_config as config;
+pub use divvy_core::{
+    assignment, bucket, condition, cookies, decide, decision, guardrail, identity, output,
+    overrides, policy, request, response, signature, strategy, unreachable,
+};

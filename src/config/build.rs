@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::limits::MAX_REGEXES;
-use super::registry::Registry;
-use super::{names, values};
-use crate::bucket::{Gate, Share};
-use crate::identity::MintedIdentities;
-use crate::json::error::Path;
-use crate::policy::{RolloutId, VersionId};
-use crate::signature::{KeyPurpose, KeyRing, PurposeKeys, VARIABLE};
+use crate::limits::MAX_REGEXES;
+use crate::registry::Registry;
+use crate::{names, values};
+use divvy_core::bucket::{Gate, Share};
+use divvy_core::identity::MintedIdentities;
+use divvy_core::policy::{RolloutId, VersionId};
+use divvy_core::signature::{KeyPurpose, KeyRing, PurposeKeys, VARIABLE};
+use divvy_json::error::Path;
 
 /// Without this error the configuration would silently serve stable to all users.
 const NO_IDENTITY: &str = "needs an identity: add a source to identity";
@@ -19,7 +19,7 @@ const ONLY_RANDOM: &str =
     "needs an identity that stays the same: add a source other than random to identity";
 
 /// The state of a compilation.
-pub(super) struct Build<'k> {
+pub(crate) struct Build<'k> {
     pub headers: Registry,
     pub identity: IdentityKind,
     pub holdout: Option<Gate>,
@@ -47,7 +47,7 @@ pub(super) struct Build<'k> {
 
 /// Which identity sources the configuration has.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum IdentityKind {
+pub(crate) enum IdentityKind {
     None,
     /// Only `random`, which changes with each request.
     Random,
@@ -56,7 +56,7 @@ pub(super) enum IdentityKind {
 }
 
 impl<'k> Build<'k> {
-    pub(super) fn new(headers: Registry, keys: &'k KeyRing, root: Path<'k>) -> Self {
+    pub(crate) fn new(headers: Registry, keys: &'k KeyRing, root: Path<'k>) -> Self {
         Self {
             headers,
             identity: IdentityKind::None,
@@ -76,14 +76,14 @@ impl<'k> Build<'k> {
     }
 
     /// Adds an error if there is no identity, not even `random`.
-    pub(super) fn require_identity(&self, at: Path<'_>) {
+    pub(crate) fn require_identity(&self, at: Path<'_>) {
         if self.identity == IdentityKind::None {
             at.error(NO_IDENTITY);
         }
     }
 
     /// Adds an error if there is no identity that stays the same between requests.
-    pub(super) fn require_lasting_identity(&self, at: Path<'_>) {
+    pub(crate) fn require_lasting_identity(&self, at: Path<'_>) {
         match self.identity {
             IdentityKind::None => at.error(NO_IDENTITY),
             IdentityKind::Random => at.error(ONLY_RANDOM),
@@ -92,7 +92,7 @@ impl<'k> Build<'k> {
     }
 
     /// The keys of a purpose, which the field at `at` needs; adds an error without keys.
-    pub(super) fn keys(&mut self, at: Path<'_>, purpose: KeyPurpose) -> Option<Arc<PurposeKeys>> {
+    pub(crate) fn keys(&mut self, at: Path<'_>, purpose: KeyPurpose) -> Option<Arc<PurposeKeys>> {
         let (ring, root) = self.keys;
         match ring {
             KeyRing::Missing => {
@@ -113,7 +113,7 @@ impl<'k> Build<'k> {
     }
 
     /// Counts a regular expression; `false` if there are too many.
-    pub(super) fn count_regex(&mut self, at: Path<'_>) -> bool {
+    pub(crate) fn count_regex(&mut self, at: Path<'_>) -> bool {
         self.regexes = self.regexes.saturating_add(1);
         if self.regexes == MAX_REGEXES.saturating_add(1) {
             let message =
@@ -126,7 +126,7 @@ impl<'k> Build<'k> {
 
 /// Rollouts by name, for `follow` and `assigned` of later ones.
 #[derive(Default)]
-pub(super) struct EarlierRollouts {
+pub(crate) struct EarlierRollouts {
     /// Whether an element of the list could not be read as a rollout: an unknown name may be its
     /// name.
     pub has_gaps: bool,
@@ -135,7 +135,7 @@ pub(super) struct EarlierRollouts {
 }
 
 /// A rollout earlier in the list.
-pub(super) struct EarlierRollout {
+pub(crate) struct EarlierRollout {
     pub id: RolloutId,
     /// The names of its versions; `None` if the rollout has errors.
     pub versions: Option<Vec<Box<str>>>,
@@ -143,11 +143,11 @@ pub(super) struct EarlierRollout {
 
 impl EarlierRollouts {
     /// The ID of the next rollout.
-    pub(super) const fn next(&self) -> RolloutId {
+    pub(crate) const fn next(&self) -> RolloutId {
         RolloutId(self.next)
     }
 
-    pub(super) fn add(&mut self, name: &str, versions: Option<Vec<Box<str>>>) {
+    pub(crate) fn add(&mut self, name: &str, versions: Option<Vec<Box<str>>>) {
         let id = self.next();
         // Duplicate names have an error of their own.
         let rollout = || EarlierRollout { id, versions };
@@ -157,7 +157,7 @@ impl EarlierRollouts {
 
     /// The rollout of this name. With `has_trust`, `None` is a rollout of an upstream proxy;
     /// without, it is an error.
-    pub(super) fn find(
+    pub(crate) fn find(
         &self,
         at: Path<'_>,
         name: &str,
@@ -177,7 +177,7 @@ impl EarlierRollouts {
 
 impl EarlierRollout {
     /// The ID of one of its versions.
-    pub(super) fn version(&self, at: Path<'_>, name: &str) -> Option<VersionId> {
+    pub(crate) fn version(&self, at: Path<'_>, name: &str) -> Option<VersionId> {
         let versions = self.versions.as_ref()?;
         let found = (0..).zip(versions).find(|(_, version)| ***version == *name);
         if found.is_none() {
@@ -190,7 +190,7 @@ impl EarlierRollout {
 
 /// The ranges that the rollouts have in each layer.
 #[derive(Default)]
-pub(super) struct LayerRanges {
+pub(crate) struct LayerRanges {
     by_layer: FxHashMap<Box<str>, Vec<TakenRange>>,
 }
 
@@ -202,7 +202,7 @@ struct TakenRange {
 
 impl LayerRanges {
     /// Takes a range for a rollout. Ranges of one layer must not have users in common.
-    pub(super) fn take(
+    pub(crate) fn take(
         &mut self,
         at: Path<'_>,
         layer: &str,

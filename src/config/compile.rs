@@ -2,23 +2,23 @@
 
 use rustc_hash::FxHashSet;
 
-use super::build::{Build, IdentityKind};
-use super::limits::{MAX_ROLLOUTS, MAX_UNITS};
-use super::read::{self, Read};
-use super::registry::{HeaderUse, Registry};
-use super::rollout::CompiledRollout;
-use super::spec::{self, Items};
-use super::{identity, names, overrides, rollout, trust, values};
-use crate::identity::IgnoredValues;
-use crate::json::Tree;
-use crate::json::error::Path;
-use crate::policy::scope::ScopeIndex;
-use crate::policy::{Features, HeaderRole, Policy, Rollout, UnitHash};
-use crate::signature::KeyRing;
+use crate::build::{Build, IdentityKind};
+use crate::limits::{MAX_ROLLOUTS, MAX_UNITS};
+use crate::read::{self, Read};
+use crate::registry::{HeaderUse, Registry};
+use crate::rollout::CompiledRollout;
+use crate::spec::{self, Items};
+use crate::{identity, names, overrides, rollout, trust, values};
+use divvy_core::identity::IgnoredValues;
+use divvy_core::policy::scope::ScopeIndex;
+use divvy_core::policy::{Features, HeaderRole, Policy, Rollout, UnitHash};
+use divvy_core::signature::KeyRing;
+use divvy_json::Tree;
+use divvy_json::error::Path;
 
 /// Compiles a configuration; `None` if a top-level field does not fit. The lists are then read by
 /// themselves, to report their errors too.
-pub(super) fn compile(root: Path<'_>, tree: &Tree<'_>, keys: &KeyRing) -> Option<Policy> {
+pub(crate) fn compile(root: Path<'_>, tree: &Tree<'_>, keys: &KeyRing) -> Option<Policy> {
     if let Some(config) = read::read(tree, root) {
         return Some(compile_config(root, config, (tree, keys), true));
     }

@@ -1,21 +1,21 @@
 //! Conditions: combinations and sources.
 
-use super::build::Build;
-use super::limits::MAX_DEPTH;
-use super::names;
-use super::operator;
-use super::registry::ClaimSpec;
-use super::spec::{self, Items, OperatorSpec};
-use super::values::{no_claim, only_true};
-use crate::condition::operator::{COMBINATIONS, SOURCES};
-use crate::condition::{Assigned, Condition, Source, ValueKind};
-use crate::json::error::Path;
+use crate::build::Build;
+use crate::limits::MAX_DEPTH;
+use crate::names;
+use crate::operator;
+use crate::registry::ClaimSpec;
+use crate::spec::{self, Items, OperatorSpec};
+use crate::values::{no_claim, only_true};
+use divvy_core::condition::operator::{COMBINATIONS, SOURCES};
+use divvy_core::condition::{Assigned, Condition, Source, ValueKind};
+use divvy_json::error::Path;
 
 const NOT_IN_MATCH: &str = "is not possible in match: which rollouts match is known before an \
                             identity is looked for and a rollout decides; use a rule";
 
 /// Compiles a condition that is nested in `depth` others.
-pub(super) fn compile(
+pub(crate) fn compile(
     at: Path<'_>,
     raw: &spec::ConditionSpec<'_>,
     depth: usize,

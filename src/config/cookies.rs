@@ -1,18 +1,18 @@
 //! Cookies that are given to clients.
 
-use super::build::Build;
-use super::limits::{MAX_AGE, SAME_SITE};
-use super::spec::{self, AttributesSpec};
-use super::values::{duration, instant};
-use super::{condition, names};
-use crate::cookies::{MintedCookie, SetCookie, SignedSticky, Sticky};
-use crate::identity::{MintedIdentities, SignedIdentities};
-use crate::json::error::Path;
-use crate::signature::KeyPurpose;
-use crate::strategy::Strategy;
+use crate::build::Build;
+use crate::limits::{MAX_AGE, SAME_SITE};
+use crate::spec::{self, AttributesSpec};
+use crate::values::{duration, instant};
+use crate::{condition, names};
+use divvy_core::cookies::{MintedCookie, SetCookie, SignedSticky, Sticky};
+use divvy_core::identity::{MintedIdentities, SignedIdentities};
+use divvy_core::signature::KeyPurpose;
+use divvy_core::strategy::Strategy;
+use divvy_json::error::Path;
 
 /// How visitors get an identity in this cookie.
-pub(super) fn mint(
+pub(crate) fn mint(
     at: Path<'_>,
     cookie: &str,
     raw: &spec::MintSpec<'_>,
@@ -45,7 +45,7 @@ pub(super) fn mint(
 }
 
 /// How clients remember what a rollout's strategy said.
-pub(super) fn sticky(
+pub(crate) fn sticky(
     at: Path<'_>,
     raw: &spec::StickySpec<'_>,
     (rollout, salt, revision): (&str, &str, &str),

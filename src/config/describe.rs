@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::items::{Items, OneOrMany};
-use super::spec::ConfigSpec;
+use crate::items::{Items, OneOrMany};
+use crate::spec::ConfigSpec;
 
 /// The JSON Schema (2020-12) of a configuration: fields, their types, and which are required.
 pub fn schema() -> Value {
@@ -18,7 +18,7 @@ pub fn schema() -> Value {
 }
 
 /// A type with a JSON Schema.
-pub(super) trait Describe {
+pub(crate) trait Describe {
     /// Whether a field of this type must be present.
     const REQUIRED: bool = true;
 
@@ -74,7 +74,7 @@ impl Describe for OneOrMany<'_> {
 }
 
 /// A reference to the definition of an object, which is added the first time.
-pub(super) fn object(
+pub(crate) fn object(
     name: &str,
     definitions: &mut Map<String, Value>,
     fields: impl FnOnce(&mut FieldSchemas<'_>),
@@ -106,7 +106,7 @@ pub(super) fn object(
 }
 
 /// The fields of an object.
-pub(super) struct FieldSchemas<'d> {
+pub(crate) struct FieldSchemas<'d> {
     definitions: &'d mut Map<String, Value>,
     properties: Map<String, Value>,
     required: Vec<Value>,
@@ -114,7 +114,7 @@ pub(super) struct FieldSchemas<'d> {
 
 impl FieldSchemas<'_> {
     /// One more field.
-    pub(super) fn add<T: Describe>(&mut self, key: &str) {
+    pub(crate) fn add<T: Describe>(&mut self, key: &str) {
         let schema = T::describe(self.definitions);
         self.properties.insert(key.to_owned(), schema);
         if T::REQUIRED {

@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use super::limits;
-use super::spec;
-use super::values::{self, count, duration, duration_or, percent};
-use crate::guardrail::plan::PATIENCE;
-use crate::guardrail::{ErrorLimit, Guardrail, LatencyLimit, OnBreach};
-use crate::json::error::Path;
+use crate::limits;
+use crate::spec;
+use crate::values::{self, count, duration, duration_or, percent};
+use divvy_core::guardrail::plan::PATIENCE;
+use divvy_core::guardrail::{ErrorLimit, Guardrail, LatencyLimit, OnBreach};
+use divvy_json::error::Path;
 
 const MIN_REQUESTS: u32 = 20;
 const ERROR_WINDOW: Duration = Duration::from_secs(30);
 const LATENCY_WINDOW: Duration = Duration::from_secs(60);
 
 /// Compiles the limits; `ramps` says whether the rollout is one that can be frozen.
-pub(super) fn compile(
+pub(crate) fn compile(
     at: Path<'_>,
     raw: &spec::GuardrailSpec<'_>,
     ramps: bool,

@@ -1,16 +1,16 @@
 //! `hash`: the buckets of another system's SDK. Must not depend on the strategies' compilation.
 
-use super::build::Build;
-use super::limits::{COVERAGE, HASH_VERSIONS, MAX_SDK_KEY, SDK_SEED};
-use super::spec::{self, HashSpec, StrategySpec};
-use super::values::{percent, shown};
-use crate::bucket::{GrowthBookVersion, SdkArms, SdkHash, Share};
-use crate::json::Tree;
-use crate::json::error::Path;
-use crate::policy::VersionId;
+use crate::build::Build;
+use crate::limits::{COVERAGE, HASH_VERSIONS, MAX_SDK_KEY, SDK_SEED};
+use crate::spec::{self, HashSpec, StrategySpec};
+use crate::values::{percent, shown};
+use divvy_core::bucket::{GrowthBookVersion, SdkArms, SdkHash, Share};
+use divvy_core::policy::VersionId;
+use divvy_json::Tree;
+use divvy_json::error::Path;
 
 /// A system with the shares that its flags have beside their arms.
-pub(super) struct SystemHash {
+pub(crate) struct SystemHash {
     pub hash: SdkHash,
     /// The users who pass the gate of Unleash or PostHog.
     pub gate: Share,
@@ -19,7 +19,7 @@ pub(super) struct SystemHash {
 }
 
 /// `hash` of the rollout at this path; `None` if it has an error.
-pub(super) fn compile(
+pub(crate) fn compile(
     rollout: Path<'_>,
     raw: &HashSpec<'_>,
     strategy: &StrategySpec<'_>,
@@ -274,7 +274,7 @@ fn weights(at: Path<'_>, canary: &spec::CanarySpec<'_>, hash: &SdkHash) {
 }
 
 /// The arms of a split on the line of the system.
-pub(super) fn arms(
+pub(crate) fn arms(
     at: Path<'_>,
     system: &SystemHash,
     arms: &[(&str, VersionId, u32)],

@@ -1,16 +1,16 @@
 //! Identity sources, ignored identities, and the holdout.
 
-use super::build::{Build, IdentityKind};
-use super::limits::{MAX_CONCAT, MAX_IDENTITY_SOURCES, MAX_IGNORED};
-use super::registry::ClaimSpec;
-use super::spec::{self, Items};
-use super::values::{no_claim, only_true, percent};
-use super::{cookies, names};
-use crate::bucket::{Gate, Key, Purpose};
-use crate::cookies::MintedCookie;
-use crate::identity::IdentitySource;
-use crate::json::error::Path;
-use crate::request::ClaimType;
+use crate::build::{Build, IdentityKind};
+use crate::limits::{MAX_CONCAT, MAX_IDENTITY_SOURCES, MAX_IGNORED};
+use crate::registry::ClaimSpec;
+use crate::spec::{self, Items};
+use crate::values::{no_claim, only_true, percent};
+use crate::{cookies, names};
+use divvy_core::bucket::{Gate, Key, Purpose};
+use divvy_core::cookies::MintedCookie;
+use divvy_core::identity::IdentitySource;
+use divvy_core::request::ClaimType;
+use divvy_json::error::Path;
 
 /// Values that clients send when they have no user.
 const IGNORED: [&str; 5] = ["", "anonymous", "null", "undefined", "0"];
@@ -20,7 +20,7 @@ const ONE_SOURCE: &str =
 
 /// The sources of one rollout, in place of those at the top. The identity that `build` knows is
 /// theirs from now on.
-pub(super) fn own(
+pub(crate) fn own(
     at: Path<'_>,
     list: Items<'_, spec::IdentitySpec<'_>>,
     build: &mut Build<'_>,
@@ -44,7 +44,7 @@ pub(super) fn own(
 }
 
 /// The sources at the top.
-pub(super) fn sources(
+pub(crate) fn sources(
     at: Path<'_>,
     list: Option<Items<'_, spec::IdentitySpec<'_>>>,
     build: &mut Build<'_>,
@@ -176,7 +176,7 @@ fn source(
     Some(IdentitySource::Concat(parts))
 }
 
-pub(super) fn ignored(at: Path<'_>, list: Option<Items<'_, &str>>) -> Vec<Box<[u8]>> {
+pub(crate) fn ignored(at: Path<'_>, list: Option<Items<'_, &str>>) -> Vec<Box<[u8]>> {
     let Some(list) = list else {
         return IGNORED
             .iter()
@@ -188,7 +188,7 @@ pub(super) fn ignored(at: Path<'_>, list: Option<Items<'_, &str>>) -> Vec<Box<[u
     list.each(at, |_, value| Some(value.as_bytes().trim_ascii().into()))
 }
 
-pub(super) fn holdout(at: Path<'_>, raw: Option<spec::HoldoutSpec<'_>>) -> Option<Gate> {
+pub(crate) fn holdout(at: Path<'_>, raw: Option<spec::HoldoutSpec<'_>>) -> Option<Gate> {
     let raw = raw?;
     names::other(at.field("name"), raw.name);
     let share = percent(at.field("percent"), raw.percent)?;

@@ -2,14 +2,14 @@
 
 use std::marker::PhantomData;
 
-use super::read::{self, Read};
-use crate::json::Tree;
-use crate::json::error::Path;
+use crate::read::{self, Read};
+use divvy_json::Tree;
+use divvy_json::error::Path;
 
 /// A list whose elements are read one by one when they are compiled, so that an element that does
 /// not fit does not hide the errors of the others.
 #[derive(Debug)]
-pub(super) struct Items<'t, T> {
+pub(crate) struct Items<'t, T> {
     values: &'t [Tree<'t>],
     element: PhantomData<T>,
 }
@@ -23,21 +23,21 @@ impl<T> Clone for Items<'_, T> {
 impl<T> Copy for Items<'_, T> {}
 
 impl<'t, T> Items<'t, T> {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.values.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
     /// The elements as they stand there.
-    pub(super) fn raw(&self) -> impl Iterator<Item = &'t Tree<'t>> {
+    pub(crate) fn raw(&self) -> impl Iterator<Item = &'t Tree<'t>> {
         self.values.iter()
     }
 
     /// The list, cut to the most that is allowed when it is longer.
-    pub(super) fn at_most(mut self, most: usize, what: &str, at: Path<'_>) -> Self {
+    pub(crate) fn at_most(mut self, most: usize, what: &str, at: Path<'_>) -> Self {
         let count = self.len();
         if count > most {
             at.error(format_args!("has {count} {what}: the maximum is {most}"));
@@ -49,7 +49,7 @@ impl<'t, T> Items<'t, T> {
 
 impl<'t, T: Read<'t>> Items<'t, T> {
     /// Reads and compiles each element; the elements that do not fit add errors.
-    pub(super) fn each<U>(
+    pub(crate) fn each<U>(
         self,
         at: Path<'_>,
         mut compile: impl FnMut(Path<'_>, T) -> Option<U>,
@@ -83,7 +83,7 @@ fn elements<'t>(value: Option<&'t Tree<'t>>, at: Path<'_>) -> &'t [Tree<'t>] {
 
 /// A string, or a list of them.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum OneOrMany<'t> {
+pub(crate) enum OneOrMany<'t> {
     One(&'t str),
     Many(Items<'t, &'t str>),
 }
@@ -103,7 +103,7 @@ impl<'t> Read<'t> for OneOrMany<'t> {
 
 impl<'t> OneOrMany<'t> {
     /// The strings; `None` if an element is not a string.
-    pub(super) fn into_list(self, at: Path<'_>) -> Option<Vec<&'t str>> {
+    pub(crate) fn into_list(self, at: Path<'_>) -> Option<Vec<&'t str>> {
         match self {
             Self::One(text) => Some(vec![text]),
             Self::Many(items) => {

@@ -4,8 +4,8 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-pub use crate::condition::regex::MAX_STATES as MAX_REGEX_STATES;
-pub use crate::guardrail::ramp::MAX_STEPS;
+pub use divvy_core::condition::regex::MAX_STATES as MAX_REGEX_STATES;
+pub use divvy_core::guardrail::ramp::MAX_STEPS;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);

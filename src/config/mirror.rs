@@ -1,15 +1,15 @@
 //! Copies of requests.
 
-use super::build::Build;
-use super::scope::some_of;
-use super::values::percent;
-use super::versions::Versions;
-use super::{operator, spec};
-use crate::bucket::{Gate, Key, Purpose};
-use crate::json::error::Path;
-use crate::policy::{HeaderRole, Mirror};
+use crate::build::Build;
+use crate::scope::some_of;
+use crate::values::percent;
+use crate::versions::Versions;
+use crate::{operator, spec};
+use divvy_core::bucket::{Gate, Key, Purpose};
+use divvy_core::policy::{HeaderRole, Mirror};
+use divvy_json::error::Path;
 
-pub(super) fn compile(
+pub(crate) fn compile(
     at: Path<'_>,
     raw: &spec::MirrorSpec<'_>,
     salt: &str,

@@ -1,7 +1,7 @@
 //! Which names, header names and targets are allowed.
 
-use super::limits::{self, MAX_HOST, MAX_NAME, MAX_TARGET};
-use crate::json::error::Path;
+use crate::limits::{self, MAX_HOST, MAX_NAME, MAX_TARGET};
+use divvy_json::error::Path;
 
 const TOO_LONG: &str = "is longer than 1024 bytes, the maximum of a target";
 
@@ -56,7 +56,7 @@ const STANDARD_HEADERS: [&str; 33] = [
 ];
 
 /// Checks the name of a rollout, which is also a key of the assignment.
-pub(super) fn rollout(at: Path<'_>, name: &str) {
+pub(crate) fn rollout(at: Path<'_>, name: &str) {
     let valid = is_name(
         name,
         |first| first.is_ascii_lowercase(),
@@ -67,13 +67,13 @@ pub(super) fn rollout(at: Path<'_>, name: &str) {
 }
 
 /// Checks the name of a version.
-pub(super) fn version(at: Path<'_>, name: &str) {
+pub(crate) fn version(at: Path<'_>, name: &str) {
     other(at, name);
     not_cut(at, name);
 }
 
 /// Checks the name of a rule or a salt, which are no labels.
-pub(super) fn other(at: Path<'_>, name: &str) {
+pub(crate) fn other(at: Path<'_>, name: &str) {
     let valid = is_name(name, |first| first.is_ascii_alphanumeric(), |_| true);
     check(at, name, valid, limits::NAME);
 }
@@ -108,7 +108,7 @@ fn not_cut(at: Path<'_>, name: &str) {
 }
 
 /// Checks the name of a header to read, and puts it in lower case.
-pub(super) fn header(at: Path<'_>, name: &str) -> Option<String> {
+pub(crate) fn header(at: Path<'_>, name: &str) -> Option<String> {
     if name.starts_with(':') {
         let message = format_args!("{name:?} is a pseudo-header: use path, method or host");
         at.error(message);
@@ -126,7 +126,7 @@ pub(super) fn header(at: Path<'_>, name: &str) -> Option<String> {
 }
 
 /// Checks the name of a header to write, and puts it in lower case.
-pub(super) fn own_header(at: Path<'_>, name: &str) -> Option<String> {
+pub(crate) fn own_header(at: Path<'_>, name: &str) -> Option<String> {
     let pseudo = name.starts_with(':');
     if pseudo
         || STANDARD_HEADERS
@@ -142,7 +142,7 @@ pub(super) fn own_header(at: Path<'_>, name: &str) -> Option<String> {
 }
 
 /// Checks the name of a cookie.
-pub(super) fn cookie(at: Path<'_>, name: &str) -> bool {
+pub(crate) fn cookie(at: Path<'_>, name: &str) -> bool {
     let valid = !name.is_empty() && name.bytes().all(is_token);
     if !valid {
         at.error(format_args!("{name:?} is not a cookie name"));
@@ -151,7 +151,7 @@ pub(super) fn cookie(at: Path<'_>, name: &str) -> bool {
 }
 
 /// Whether a cookie can be for this domain and those below it.
-pub(super) fn is_domain(name: &str) -> bool {
+pub(crate) fn is_domain(name: &str) -> bool {
     let label = |label: &str| {
         let bytes = label.as_bytes();
         !label.is_empty()
@@ -164,7 +164,7 @@ pub(super) fn is_domain(name: &str) -> bool {
 }
 
 /// Checks the key of a query parameter, which is compared without decoding.
-pub(super) fn query_key(at: Path<'_>, key: &str) -> bool {
+pub(crate) fn query_key(at: Path<'_>, key: &str) -> bool {
     let valid = !key.is_empty() && !key.contains(['&', '=', '#', ' ']);
     if !valid {
         at.error(format_args!(
@@ -175,7 +175,7 @@ pub(super) fn query_key(at: Path<'_>, key: &str) -> bool {
 }
 
 /// Checks the key of a label, which is between `;` and `=`.
-pub(super) fn label_key(at: Path<'_>, key: &str) -> bool {
+pub(crate) fn label_key(at: Path<'_>, key: &str) -> bool {
     let valid = !key.is_empty() && !key.contains([';', '=']) && key.trim() == key;
     if !valid {
         at.error(format_args!(
@@ -186,13 +186,13 @@ pub(super) fn label_key(at: Path<'_>, key: &str) -> bool {
 }
 
 /// Checks a revision, which may be empty.
-pub(super) fn revision(at: Path<'_>, revision: &str) {
+pub(crate) fn revision(at: Path<'_>, revision: &str) {
     let valid = revision.is_empty() || is_name(revision, |_| true, |_| true);
     check(at, revision, valid, limits::REVISION);
 }
 
 /// Puts the version into a target's template and checks that the result can be sent.
-pub(super) fn target(at: Path<'_>, template: &str, version: &str) -> Option<Box<str>> {
+pub(crate) fn target(at: Path<'_>, template: &str, version: &str) -> Option<Box<str>> {
     if template.len() > MAX_TARGET {
         at.error(TOO_LONG);
         return None;
@@ -223,6 +223,6 @@ pub(super) fn target(at: Path<'_>, template: &str, version: &str) -> Option<Box<
 }
 
 /// The characters of an RFC 9110 token.
-pub(super) fn is_token(byte: u8) -> bool {
+pub(crate) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

@@ -4,20 +4,20 @@ use std::net::IpAddr;
 
 use memchr::memmem::Finder;
 
-use super::build::Build;
-use super::limits::MAX_PATH;
-use super::names;
-use super::spec::{self, OneOrMany, OperatorSpec};
-use crate::condition::cidr::{Networks, network};
-use crate::condition::range::Range;
-use crate::condition::regex::Regex;
-use crate::condition::semver::VersionRequirement;
-use crate::condition::{Matcher, Operator, ValueKind};
-use crate::json::error::Path;
-use crate::request::host::normalized;
+use crate::build::Build;
+use crate::limits::MAX_PATH;
+use crate::names;
+use crate::spec::{self, OneOrMany, OperatorSpec};
+use divvy_core::condition::cidr::{Networks, network};
+use divvy_core::condition::range::Range;
+use divvy_core::condition::regex::Regex;
+use divvy_core::condition::semver::VersionRequirement;
+use divvy_core::condition::{Matcher, Operator, ValueKind};
+use divvy_core::request::host::normalized;
+use divvy_json::error::Path;
 
 /// The operators that are given.
-pub(super) fn given(spec: &OperatorSpec<'_>) -> Vec<Operator> {
+pub(crate) fn given(spec: &OperatorSpec<'_>) -> Vec<Operator> {
     let is_given = |operator: &Operator| match operator {
         Operator::Exact => spec.exact.is_some(),
         Operator::Prefix => spec.prefix.is_some(),
@@ -34,7 +34,7 @@ pub(super) fn given(spec: &OperatorSpec<'_>) -> Vec<Operator> {
 }
 
 /// Compiles the one operator that is given.
-pub(super) fn compile(
+pub(crate) fn compile(
     at: Path<'_>,
     spec: &OperatorSpec<'_>,
     kind: ValueKind,
@@ -218,7 +218,7 @@ impl TextOperand {
 }
 
 /// Checks a method, which is case-sensitive.
-pub(super) fn method(at: Path<'_>, text: &str) -> Option<Box<[u8]>> {
+pub(crate) fn method(at: Path<'_>, text: &str) -> Option<Box<[u8]>> {
     const KNOWN: [&str; 9] = [
         "CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE",
     ];
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn the_fields_of_the_schema_are_those_of_the_table() {
-        let schema = crate::config::schema();
+        let schema = crate::schema();
         let fields = schema["$defs"]["Operator"]["properties"]
             .as_object()
             .unwrap();

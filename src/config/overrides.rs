@@ -1,15 +1,15 @@
 //! Where overrides are read.
 
-use super::build::Build;
-use super::spec::OverridesSpec;
-use super::{names, values};
-use crate::json::error::Path;
-use crate::overrides::Overrides;
-use crate::signature::KeyPurpose;
+use crate::build::Build;
+use crate::spec::OverridesSpec;
+use crate::{names, values};
+use divvy_core::overrides::Overrides;
+use divvy_core::signature::KeyPurpose;
+use divvy_json::error::Path;
 
 /// Compiles `overrides` and `overridesAfter`. It must come before whatever reads a request, because
 /// nothing else may read the same header, cookie or parameter.
-pub(super) fn compile(
+pub(crate) fn compile(
     root: Path<'_>,
     raw: Option<&OverridesSpec<'_>>,
     after: Option<&str>,

@@ -2,18 +2,18 @@
 
 use rustc_hash::FxHashSet;
 
-use super::limits::{DAYS, HOLD, MAX_PAUSES, MAX_STEPS};
-use super::names;
-use super::spec;
-use super::values::{duration, instant, percent, unique};
-use crate::guardrail::pauses::DAY;
-use crate::guardrail::ramp::{Even, Flaw, Step, Until};
-use crate::guardrail::{Pause, Pauses, Ramp};
-use crate::json::error::Path;
-use crate::strategy::Weight;
+use crate::limits::{DAYS, HOLD, MAX_PAUSES, MAX_STEPS};
+use crate::names;
+use crate::spec;
+use crate::values::{duration, instant, percent, unique};
+use divvy_core::guardrail::pauses::DAY;
+use divvy_core::guardrail::ramp::{Even, Flaw, Step, Until};
+use divvy_core::guardrail::{Pause, Pauses, Ramp};
+use divvy_core::strategy::Weight;
+use divvy_json::error::Path;
 
 /// What a canary says of its weight, and its ramp if it has one.
-pub(super) fn weight(at: Path<'_>, raw: &spec::CanarySpec<'_>) -> Option<(Weight, Option<Ramp>)> {
+pub(crate) fn weight(at: Path<'_>, raw: &spec::CanarySpec<'_>) -> Option<(Weight, Option<Ramp>)> {
     let steps = match (raw.weight, raw.steps, &raw.ramp) {
         (Some(weight), None, None) => {
             for (field, given) in [

@@ -5,11 +5,11 @@
 
 use std::cell::Cell;
 
-use crate::json::Tree;
-use crate::json::error::{ErrorKind, Errors, Path};
+use divvy_json::Tree;
+use divvy_json::error::{ErrorKind, Errors, Path};
 
 /// A type that can be read from a value of a tree.
-pub(super) trait Read<'t>: Sized {
+pub(crate) trait Read<'t>: Sized {
     /// Whether a field of this type must be present.
     const REQUIRED: bool = true;
 
@@ -21,7 +21,7 @@ pub(super) trait Read<'t>: Sized {
 
 /// Reads a value; `None` if the value or a part of it does not fit. Only the first error is kept.
 #[inline(never)]
-pub(super) fn read<'t, T: Read<'t>>(value: &'t Tree<'t>, at: Path<'_>) -> Option<T> {
+pub(crate) fn read<'t, T: Read<'t>>(value: &'t Tree<'t>, at: Path<'_>) -> Option<T> {
     let errors = Cell::default();
     let read = T::read(Some(value), at.collecting_in(&errors));
     fits(errors, at).then_some(read)
@@ -39,7 +39,7 @@ fn fits(errors: Cell<Errors>, at: Path<'_>) -> bool {
 }
 
 /// Adds the error that a value has the wrong type. If it is absent, its object has added an error.
-pub(super) fn wrong_type(found: Option<&Tree<'_>>, expected: &str, at: Path<'_>) {
+pub(crate) fn wrong_type(found: Option<&Tree<'_>>, expected: &str, at: Path<'_>) {
     let found = match found {
         None => return,
         Some(Tree::Null) => "null",
@@ -98,14 +98,14 @@ impl<'t, T: Read<'t>> Read<'t> for Box<T> {
 }
 
 /// Reads the fields of an object.
-pub(super) struct FieldReader<'p, 't> {
+pub(crate) struct FieldReader<'p, 't> {
     object: Option<&'t Tree<'t>>,
     at: Path<'p>,
 }
 
 impl<'p, 't> FieldReader<'p, 't> {
     /// `known` are the keys that the object may have.
-    pub(super) fn new(
+    pub(crate) fn new(
         object: Option<&'t Tree<'t>>,
         known: &[&[&'static str]],
         at: Path<'p>,
@@ -122,7 +122,7 @@ impl<'p, 't> FieldReader<'p, 't> {
     }
 
     /// Reads the value of a field.
-    pub(super) fn take<T: Read<'t>>(&self, key: &str) -> T {
+    pub(crate) fn take<T: Read<'t>>(&self, key: &str) -> T {
         let value = self.find(key, T::REQUIRED);
         T::read(value, self.at.field(key))
     }

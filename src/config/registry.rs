@@ -1,19 +1,19 @@
 //! The headers, cookies, parameters and claims that divvy reads, and the headers that it writes.
 
-use super::limits::{CLAIM_TYPES, MAX_CLAIM_DEPTH, MAX_CLAIMS, MAX_STRIPPED};
-use super::names;
-use super::spec::{self, OneOrMany};
-use crate::json::Tree;
-use crate::json::error::Path;
-use crate::overrides::Overrides;
-use crate::policy::{DEFAULT_HEADERS, HeaderRole, OwnEntry, ReservedHeader};
-use crate::request::{Claim, ClaimId, ClaimType, CookieId, HeaderId, LabelId, Names, QueryId};
+use crate::limits::{CLAIM_TYPES, MAX_CLAIM_DEPTH, MAX_CLAIMS, MAX_STRIPPED};
+use crate::names;
+use crate::spec::{self, OneOrMany};
+use divvy_core::overrides::Overrides;
+use divvy_core::policy::{DEFAULT_HEADERS, HeaderRole, OwnEntry, ReservedHeader};
+use divvy_core::request::{Claim, ClaimId, ClaimType, CookieId, HeaderId, LabelId, Names, QueryId};
+use divvy_json::Tree;
+use divvy_json::error::Path;
 
 /// The default metadata key of a token's payload, as in Istio.
 const DEFAULT_PAYLOAD: &str = "payload";
 
 /// Gives an ID to everything that is read from a request.
-pub(super) struct Registry {
+pub(crate) struct Registry {
     pub names: Names,
     pub owned: Vec<ReservedHeader>,
     /// The use of each header in `owned`.
@@ -31,7 +31,7 @@ pub(super) struct Registry {
 /// The use of a header that divvy writes. Rollouts may share a header of `expose` if its use is
 /// the same in each.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum HeaderUse {
+pub(crate) enum HeaderUse {
     Written(HeaderRole),
     Group,
     Id,
@@ -42,7 +42,7 @@ pub(super) enum HeaderUse {
 impl Registry {
     /// The headers of `headers`, or the default ones without it, except the unit. The default ones are
     /// removed from requests in any case.
-    pub(super) fn new(at: Path<'_>, raw: Option<spec::HeadersSpec<'_>>) -> Self {
+    pub(crate) fn new(at: Path<'_>, raw: Option<spec::HeadersSpec<'_>>) -> Self {
         let mut headers = Self {
             names: Names::default(),
             owned: Vec::new(),
@@ -91,7 +91,7 @@ impl Registry {
 
     /// The headers to remove if the configuration is refused: the default ones, and the valid ones
     /// in its `headers` and `expose`.
-    pub(super) fn to_strip(config: &Tree<'_>) -> Self {
+    pub(crate) fn to_strip(config: &Tree<'_>) -> Self {
         let mut headers = Self::new(Path::SILENT, None);
         let rollouts = config.get("rollouts").map_or(&[][..], Tree::elements);
         let exposed = rollouts.iter().map(|rollout| rollout.get("expose"));
@@ -132,7 +132,7 @@ impl Registry {
     }
 
     /// From now on, nothing else may read what overrides are read from.
-    pub(super) fn keep_for_overrides(&mut self, overrides: &Overrides) {
+    pub(crate) fn keep_for_overrides(&mut self, overrides: &Overrides) {
         self.overrides = [
             overrides.header.as_ref().map(|(_, name)| name.clone()),
             overrides.cookie.as_ref().map(|(_, name)| name.clone()),
@@ -153,7 +153,7 @@ impl Registry {
     }
 
     /// Adds a header that divvy writes. All of them must be added before any header is read.
-    pub(super) fn own(&mut self, at: Path<'_>, name: &str, wanted: HeaderUse) -> Option<HeaderId> {
+    pub(crate) fn own(&mut self, at: Path<'_>, name: &str, wanted: HeaderUse) -> Option<HeaderId> {
         let name = names::own_header(at, name)?;
         if !self.is_free(at, 0, &name) {
             return None;
@@ -178,7 +178,7 @@ impl Registry {
     }
 
     /// The ID and the use of a header that divvy writes.
-    pub(super) fn find(&self, name: &str) -> Option<(HeaderId, HeaderUse)> {
+    pub(crate) fn find(&self, name: &str) -> Option<(HeaderId, HeaderUse)> {
         let id = self.names.find_header(name.as_bytes())?;
         Some((id, *self.uses.get(id.own_index()?)?))
     }
@@ -195,19 +195,19 @@ impl Registry {
     }
 
     /// The header for this role.
-    pub(super) fn written(&self, role: HeaderRole) -> Option<HeaderId> {
+    pub(crate) fn written(&self, role: HeaderRole) -> Option<HeaderId> {
         let mut uses = self.uses.iter();
         let place = uses.position(|of| *of == HeaderUse::Written(role));
         self.owned.get(place?).map(|header| header.id)
     }
 
     /// Whether the configuration has a header for this role, valid or not.
-    pub(super) fn has(&self, role: HeaderRole) -> bool {
+    pub(crate) fn has(&self, role: HeaderRole) -> bool {
         self.uses.contains(&HeaderUse::Written(role)) || self.invalid.contains(&role)
     }
 
     /// The ID of a header to read.
-    pub(super) fn read(&mut self, at: Path<'_>, name: &str) -> Option<HeaderId> {
+    pub(crate) fn read(&mut self, at: Path<'_>, name: &str) -> Option<HeaderId> {
         let name = names::header(at, name)?;
         let own = self.find(&name).and_then(|(id, _)| id.own_index());
         if own.is_some_and(|own| self.owned.get(own).is_some_and(|header| !header.is_input)) {
@@ -221,7 +221,7 @@ impl Registry {
     }
 
     /// The ID of a header that is a source of the identity. divvy may write the identity there too.
-    pub(super) fn read_identity(&mut self, at: Path<'_>, name: &str) -> Option<HeaderId> {
+    pub(crate) fn read_identity(&mut self, at: Path<'_>, name: &str) -> Option<HeaderId> {
         let own = self.find(&name.to_ascii_lowercase());
         if let Some((id, HeaderUse::Written(HeaderRole::Identity))) = own {
             let header = self.owned.get_mut(id.own_index()?)?;
@@ -232,24 +232,24 @@ impl Registry {
     }
 
     /// The ID of a header that Envoy writes.
-    pub(super) fn of_envoy(&mut self, name: &str) -> HeaderId {
+    pub(crate) fn of_envoy(&mut self, name: &str) -> HeaderId {
         self.names.header(name)
     }
 
     /// The ID of a cookie to read.
-    pub(super) fn cookie(&mut self, at: Path<'_>, name: &str) -> Option<CookieId> {
+    pub(crate) fn cookie(&mut self, at: Path<'_>, name: &str) -> Option<CookieId> {
         let valid = names::cookie(at, name) && self.is_free(at, 1, name);
         valid.then(|| self.names.cookie(name))
     }
 
     /// The ID of a query parameter to read.
-    pub(super) fn query(&mut self, at: Path<'_>, key: &str) -> Option<QueryId> {
+    pub(crate) fn query(&mut self, at: Path<'_>, key: &str) -> Option<QueryId> {
         let valid = names::query_key(at, key) && self.is_free(at, 2, key);
         valid.then(|| self.names.query(key))
     }
 
     /// The ID of a label to read.
-    pub(super) fn label(&mut self, at: Path<'_>, raw: &spec::LabelSpec<'_>) -> Option<LabelId> {
+    pub(crate) fn label(&mut self, at: Path<'_>, raw: &spec::LabelSpec<'_>) -> Option<LabelId> {
         let header = self.read(at.field("header"), raw.header);
         let valid = names::label_key(at.field("key"), raw.key);
         let header = header.filter(|_| valid)?;
@@ -265,7 +265,7 @@ impl Registry {
     }
 
     /// The ID and the type of a claim to read.
-    pub(super) fn claim(
+    pub(crate) fn claim(
         &mut self,
         at: Path<'_>,
         raw: ClaimSpec<'_>,
@@ -315,7 +315,7 @@ impl Registry {
     }
 
     /// The reserved headers that requests get, with what they carry.
-    pub(super) fn written_headers(&self) -> Vec<(HeaderRole, HeaderId)> {
+    pub(crate) fn written_headers(&self) -> Vec<(HeaderRole, HeaderId)> {
         let written = self.owned.iter().zip(&self.uses);
         let written = written.filter_map(|(header, wanted)| match wanted {
             HeaderUse::Written(role) => Some((*role, header.id)),
@@ -325,7 +325,7 @@ impl Registry {
     }
 
     /// The identity header, if clients may send it.
-    pub(super) fn identity_input(&self) -> Option<HeaderId> {
+    pub(crate) fn identity_input(&self) -> Option<HeaderId> {
         let input = self.owned.iter().find(|header| header.is_input);
         input.map(|header| header.id)
     }
@@ -345,7 +345,7 @@ fn is_read(config: &Tree<'_>, name: &str) -> bool {
 }
 
 /// The fields of a claim in a source.
-pub(super) struct ClaimSpec<'t> {
+pub(crate) struct ClaimSpec<'t> {
     pub path: OneOrMany<'t>,
     pub payload: Option<&'t str>,
     pub kind: Option<&'t str>,

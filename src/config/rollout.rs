@@ -2,24 +2,26 @@
 
 use rustc_hash::FxHashSet;
 
-use super::build::Build;
-use super::limits::{MAX_RULES, METRICS};
-use super::registry::HeaderUse;
-use super::spec::{self, Items};
-use super::strategy::{self, RolloutContext};
-use super::values::{percent, unique};
-use super::versions::Versions;
-use super::{condition, cookies, guardrail, hash, identity, mirror, names, scope};
-use crate::bucket::{Gate, Key, Split};
-use crate::guardrail::{Arm, Guardrail, Plan, Ramp};
-use crate::identity::IdentitySource;
-use crate::json::error::Path;
-use crate::policy::scope::Scope;
-use crate::policy::{Expose, HeaderRole, Metrics, Rollout, Rule, RuleVersions, Version, VersionId};
-use crate::strategy::Strategy;
+use crate::build::Build;
+use crate::limits::{MAX_RULES, METRICS};
+use crate::registry::HeaderUse;
+use crate::spec::{self, Items};
+use crate::strategy::{self, RolloutContext};
+use crate::values::{percent, unique};
+use crate::versions::Versions;
+use crate::{condition, cookies, guardrail, hash, identity, mirror, names, scope};
+use divvy_core::bucket::{Gate, Key, Split};
+use divvy_core::guardrail::{Arm, Guardrail, Plan, Ramp};
+use divvy_core::identity::IdentitySource;
+use divvy_core::policy::scope::Scope;
+use divvy_core::policy::{
+    Expose, HeaderRole, Metrics, Rollout, Rule, RuleVersions, Version, VersionId,
+};
+use divvy_core::strategy::Strategy;
+use divvy_json::error::Path;
 
 /// A rollout as it was compiled.
-pub(super) struct CompiledRollout {
+pub(crate) struct CompiledRollout {
     pub rollout: Rollout,
     /// The entries of its `match`.
     pub scopes: Vec<Scope>,
@@ -28,7 +30,7 @@ pub(super) struct CompiledRollout {
 }
 
 /// Compiles a rollout.
-pub(super) fn compile(
+pub(crate) fn compile(
     at: Path<'_>,
     raw: &spec::RolloutSpec<'_>,
     build: &mut Build<'_>,

@@ -1,17 +1,17 @@
 //! The entries of a rollout's `match`.
 
-use super::build::Build;
-use super::condition;
-use super::limits::MAX_HOST;
-use super::operator;
-use super::operator::compile as compile_operator;
-use super::spec::{self, Items};
-use crate::condition::ValueKind;
-use crate::json::error::Path;
-use crate::policy::scope::{HostPattern, Scope};
+use crate::build::Build;
+use crate::condition;
+use crate::limits::MAX_HOST;
+use crate::operator;
+use crate::operator::compile as compile_operator;
+use crate::spec::{self, Items};
+use divvy_core::condition::ValueKind;
+use divvy_core::policy::scope::{HostPattern, Scope};
+use divvy_json::error::Path;
 
 /// Compiles one entry of `match`.
-pub(super) fn compile(
+pub(crate) fn compile(
     at: Path<'_>,
     raw: &spec::ScopeSpec<'_>,
     build: &mut Build<'_>,
@@ -39,7 +39,7 @@ pub(super) fn compile(
 }
 
 /// The elements of a list that may be absent, but not empty.
-pub(super) fn some_of<T>(
+pub(crate) fn some_of<T>(
     at: Path<'_>,
     list: Option<Items<'_, &str>>,
     element: fn(Path<'_>, &str) -> Option<T>,

@@ -1,12 +1,12 @@
 //! Entries of headers that divvy shares with others: labels of `expose`, and the member of `baggage`.
 
-use super::limits::MAX_LABELS;
-use super::names;
-use super::registry::{HeaderUse, Registry};
-use crate::json::Tree;
-use crate::json::error::Path;
-use crate::policy::{EntryForm, OwnEntry};
-use crate::request::HeaderId;
+use crate::limits::MAX_LABELS;
+use crate::names;
+use crate::registry::{HeaderUse, Registry};
+use divvy_core::policy::{EntryForm, OwnEntry};
+use divvy_core::request::HeaderId;
+use divvy_json::Tree;
+use divvy_json::error::Path;
 
 /// The header of W3C Baggage.
 const BAGGAGE: &str = "baggage";
@@ -15,7 +15,7 @@ impl Registry {
     /// Adds the headers of `expose`, its labels and the member of `baggage`. They must be known before
     /// any condition is compiled, because none may read them. Their errors are added later, with their
     /// rollout.
-    pub(super) fn own_all(&mut self, config: &Tree<'_>) {
+    pub(crate) fn own_all(&mut self, config: &Tree<'_>) {
         let rollouts = config.get("rollouts").map_or(&[][..], Tree::elements);
         for rollout in rollouts {
             for (field, wanted) in [("group", HeaderUse::Group), ("id", HeaderUse::Id)] {
@@ -28,7 +28,7 @@ impl Registry {
 
     /// Adds the labels of these rollouts and the member of `baggage`. All headers that divvy alone
     /// writes must be added before.
-    pub(super) fn share(&mut self, rollouts: &[Tree<'_>]) {
+    pub(crate) fn share(&mut self, rollouts: &[Tree<'_>]) {
         for rollout in rollouts {
             let field = |name| rollout.text_at(&["expose", "label", name]);
             self.own_label(Path::SILENT, field("header"), field("key"));
@@ -40,7 +40,7 @@ impl Registry {
     }
 
     /// The name of a label that divvy writes, as [`OwnEntry::name`].
-    pub(super) fn own_label(&mut self, at: Path<'_>, header: &str, key: &str) -> Option<Box<str>> {
+    pub(crate) fn own_label(&mut self, at: Path<'_>, header: &str, key: &str) -> Option<Box<str>> {
         let at_header = at.field("header");
         let header = names::own_header(at_header, header)?;
         names::other(at.field("key"), key);
@@ -80,13 +80,13 @@ impl Registry {
     }
 
     /// Whether divvy writes this label.
-    pub(super) fn is_own_label(&self, header: HeaderId, key: &str) -> bool {
+    pub(crate) fn is_own_label(&self, header: HeaderId, key: &str) -> bool {
         let mut shared = self.shared.iter();
         shared.any(|entry| entry.header == header && entry.key() == key)
     }
 
     /// The header `baggage` and the member in which the configuration has the assignment.
-    pub(super) fn baggage(&self) -> Option<(HeaderId, Box<str>)> {
+    pub(crate) fn baggage(&self) -> Option<(HeaderId, Box<str>)> {
         let header = self.names.find_header(BAGGAGE.as_bytes())?;
         Some((header, self.member.clone()?))
     }

@@ -3,13 +3,11 @@
 //! Every spec refuses unknown fields. The first error in a value hides the others, so each element
 //! of a list ([`Items`]) is read by itself.
 
-#[cfg(any(not(target_arch = "wasm32"), feature = "library"))]
-use super::describe;
-pub(super) use super::items::{Items, OneOrMany};
-use super::read::{FieldReader, Read};
-use crate::json::Tree;
-use crate::json::error::Path;
-#[cfg(any(not(target_arch = "wasm32"), feature = "library"))]
+use crate::describe;
+pub(crate) use crate::items::{Items, OneOrMany};
+use crate::read::{FieldReader, Read};
+use divvy_json::Tree;
+use divvy_json::error::Path;
 use serde_json::{Map, Value};
 
 /// Defines structs that are read from objects: each field with its key and, after `..`, a struct
@@ -24,7 +22,7 @@ macro_rules! specs {
     )*) => {$(
         $(#[$attribute])*
         #[derive(Debug)]
-        pub(in crate::config) struct $name $(<$tree>)? {
+        pub(crate) struct $name $(<$tree>)? {
             $(pub $field: $type,)*
             $(pub $rest: $rest_type,)?
         }
@@ -39,7 +37,6 @@ macro_rules! specs {
                 }
             }
 
-            #[cfg(any(not(target_arch = "wasm32"), feature = "library"))]
             fn add_fields(schemas: &mut describe::FieldSchemas<'_>) {
                 $(schemas.add::<$type>($key);)*
                 $(<$rest_type>::add_fields(schemas);)?
@@ -53,7 +50,6 @@ macro_rules! specs {
             }
         }
 
-        #[cfg(any(not(target_arch = "wasm32"), feature = "library"))]
         impl<'t> describe::Describe for $name $(<$tree>)? {
             fn describe(definitions: &mut Map<String, Value>) -> Value {
                 describe::object(stringify!($name), definitions, Self::add_fields)
@@ -64,7 +60,7 @@ macro_rules! specs {
 
 mod strategy;
 
-pub(super) use strategy::*;
+pub(crate) use strategy::*;
 
 specs! {
     /// The whole configuration.

@@ -2,26 +2,26 @@
 
 use rustc_hash::FxHashSet;
 
-use super::build::Build;
-use super::hash::{self, SystemHash};
-use super::limits::MAX_VERSIONS;
-use super::spec::{self, ArmSpec, Items};
-use super::values::{percent, unique, weight};
-use super::versions::Versions;
-use super::{names, ramp};
-use crate::bucket::{Arms, Key, Purpose, Share, Span, Split, UserLine};
-use crate::guardrail::Ramp;
-use crate::json::error::Path;
-use crate::policy::VersionId;
-use crate::strategy::{
+use crate::build::Build;
+use crate::hash::{self, SystemHash};
+use crate::limits::MAX_VERSIONS;
+use crate::spec::{self, ArmSpec, Items};
+use crate::values::{percent, unique, weight};
+use crate::versions::Versions;
+use crate::{names, ramp};
+use divvy_core::bucket::{Arms, Key, Purpose, Share, Span, Split, UserLine};
+use divvy_core::guardrail::Ramp;
+use divvy_core::policy::VersionId;
+use divvy_core::strategy::{
     AbTest, BlueGreen, Canary, Follow, Leader, NeededIdentity, Strategy, Weighted,
 };
+use divvy_json::error::Path;
 
 /// A strategy, with the ramp of a canary that has one.
-pub(super) type CompiledStrategy = (Strategy, Option<Ramp>);
+pub(crate) type CompiledStrategy = (Strategy, Option<Ramp>);
 
 /// What a strategy needs to know of its rollout.
-pub(super) struct RolloutContext<'a> {
+pub(crate) struct RolloutContext<'a> {
     pub rollout: &'a str,
     pub salt: &'a str,
     pub stable: &'a str,
@@ -53,7 +53,7 @@ impl RolloutContext<'_> {
     }
 }
 
-pub(super) fn compile(
+pub(crate) fn compile(
     at: Path<'_>,
     raw: &spec::StrategySpec<'_>,
     around: &RolloutContext<'_>,
@@ -121,7 +121,7 @@ pub(super) fn compile(
 }
 
 /// Whether a version grows by a ramp, which may have errors.
-pub(super) const fn ramps(raw: &spec::StrategySpec<'_>) -> bool {
+pub(crate) const fn ramps(raw: &spec::StrategySpec<'_>) -> bool {
     // Without `..`, so that a new strategy has to be considered here.
     let spec::StrategySpec {
         canary,
@@ -190,7 +190,7 @@ fn ab_test_of(
 }
 
 /// The arms of a split; `None` if they have no weight above 0.
-pub(super) fn arms<'t>(
+pub(crate) fn arms<'t>(
     at: Path<'_>,
     raw: Items<'t, ArmSpec<'t>>,
     versions: &Versions,

@@ -1,18 +1,18 @@
 //! Trust: whose decisions are accepted.
 
-use super::build::Build;
-use super::limits::{MAX_PRINCIPALS, TRUST_FROM};
-use super::spec;
-use super::values::only_true;
-use crate::assignment::{Inheritance, Principal, Trust};
-use crate::json::error::Path;
-use crate::policy::HeaderRole;
-use crate::request::HeaderId;
+use crate::build::Build;
+use crate::limits::{MAX_PRINCIPALS, TRUST_FROM};
+use crate::spec;
+use crate::values::only_true;
+use divvy_core::assignment::{Inheritance, Principal, Trust};
+use divvy_core::policy::HeaderRole;
+use divvy_core::request::HeaderId;
+use divvy_json::error::Path;
 
 const NO_URI: &str =
     "is not the URI of a peer, such as spiffe://cluster.local/ns/istio-system/sa/gateway";
 
-pub(super) fn compile(
+pub(crate) fn compile(
     at: Path<'_>,
     raw: Option<spec::TrustSpec<'_>>,
     build: &Build<'_>,

@@ -5,9 +5,9 @@ use rustc_hash::FxHashSet;
 use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime};
 
-use super::limits::WEIGHT;
-use crate::bucket::Share;
-use crate::json::error::Path;
+use crate::limits::WEIGHT;
+use divvy_core::bucket::Share;
+use divvy_json::error::Path;
 
 /// The value; an error without one.
 fn or_error<T>(at: Path<'_>, value: Option<T>, message: impl FnOnce() -> String) -> Option<T> {
@@ -18,7 +18,7 @@ fn or_error<T>(at: Path<'_>, value: Option<T>, message: impl FnOnce() -> String)
 }
 
 /// A percentage as a share.
-pub(super) fn percent(at: Path<'_>, number: f64) -> Option<Share> {
+pub(crate) fn percent(at: Path<'_>, number: f64) -> Option<Share> {
     or_error(at, Share::from_percent(number), || {
         let number = shown(number);
         format!(
@@ -28,7 +28,7 @@ pub(super) fn percent(at: Path<'_>, number: f64) -> Option<Share> {
 }
 
 /// The weight of an arm.
-pub(super) fn weight(at: Path<'_>, number: f64) -> Option<u32> {
+pub(crate) fn weight(at: Path<'_>, number: f64) -> Option<u32> {
     or_error(at, whole(number, &WEIGHT), || {
         let (number, most) = (shown(number), WEIGHT.end());
         format!("{number} is not a weight: write a whole number from 0 to {most}")
@@ -36,7 +36,7 @@ pub(super) fn weight(at: Path<'_>, number: f64) -> Option<u32> {
 }
 
 /// A whole number within these bounds.
-pub(super) fn count(at: Path<'_>, number: f64, bounds: RangeInclusive<u32>) -> Option<u32> {
+pub(crate) fn count(at: Path<'_>, number: f64, bounds: RangeInclusive<u32>) -> Option<u32> {
     or_error(at, whole(number, &bounds), || {
         let (number, low, high) = (shown(number), bounds.start(), bounds.end());
         format!("{number} is not a whole number from {low} to {high}")
@@ -54,7 +54,7 @@ fn whole(number: f64, bounds: &RangeInclusive<u32>) -> Option<u32> {
 }
 
 /// A duration such as `30s` within these bounds.
-pub(super) fn duration(
+pub(crate) fn duration(
     at: Path<'_>,
     text: &str,
     bounds: RangeInclusive<Duration>,
@@ -63,7 +63,7 @@ pub(super) fn duration(
 }
 
 /// The same where a word stands for no duration.
-pub(super) fn duration_or(
+pub(crate) fn duration_or(
     at: Path<'_>,
     text: &str,
     bounds: RangeInclusive<Duration>,
@@ -99,7 +99,7 @@ fn in_days(duration: Duration) -> String {
 }
 
 /// An instant such as `2026-12-01T09:00:00Z`, in milliseconds since 1970.
-pub(super) fn instant(at: Path<'_>, text: &str) -> Option<u64> {
+pub(crate) fn instant(at: Path<'_>, text: &str) -> Option<u64> {
     let found = humantime::parse_rfc3339(text).ok();
     let since = found.and_then(|instant| instant.duration_since(SystemTime::UNIX_EPOCH).ok());
     let found = since.and_then(|since| u64::try_from(since.as_millis()).ok());
@@ -109,21 +109,21 @@ pub(super) fn instant(at: Path<'_>, text: &str) -> Option<u64> {
 }
 
 /// Adds an error for a name that was seen before.
-pub(super) fn unique(at: Path<'_>, name: &str, seen: &mut FxHashSet<Box<str>>) {
+pub(crate) fn unique(at: Path<'_>, name: &str, seen: &mut FxHashSet<Box<str>>) {
     if !seen.insert(name.into()) {
         at.error(format_args!("{name:?} is a duplicate"));
     }
 }
 
 /// Adds an error for a flag that names a source and is false, which would mean nothing.
-pub(super) fn only_true(at: Path<'_>, flag: bool) {
+pub(crate) fn only_true(at: Path<'_>, flag: bool) {
     if !flag {
         at.error("is false: write true or leave the field out");
     }
 }
 
 /// Adds errors for fields that need a `jwtClaim` beside them.
-pub(super) fn no_claim(at: Path<'_>, payload: Option<&str>, kind: Option<&str>) {
+pub(crate) fn no_claim(at: Path<'_>, payload: Option<&str>, kind: Option<&str>) {
     for (field, given) in [("jwtPayload", payload), ("type", kind)] {
         if given.is_some() {
             at.field(field)
@@ -134,7 +134,7 @@ pub(super) fn no_claim(at: Path<'_>, payload: Option<&str>, kind: Option<&str>) 
 
 /// A number as a configuration writes it: `5` instead of `5.0`, and `0.1` with the fewest decimals
 /// that give the same number, at most nine. The formatting of the standard library needs 18 KB.
-pub(super) fn shown(number: f64) -> String {
+pub(crate) fn shown(number: f64) -> String {
     const EXACT: f64 = (1_u64 << 53) as f64;
     const MOST: usize = 9;
     if number.abs() >= EXACT {

@@ -2,16 +2,16 @@
 
 use rustc_hash::FxHashSet;
 
-use super::limits::MAX_VERSIONS;
-use super::names;
-use super::spec::{self, Items};
-use super::values::unique;
-use crate::assignment::member_prefix;
-use crate::json::error::Path;
-use crate::policy::{Version, VersionId};
+use crate::limits::MAX_VERSIONS;
+use crate::names;
+use crate::spec::{self, Items};
+use crate::values::unique;
+use divvy_core::assignment::member_prefix;
+use divvy_core::policy::{Version, VersionId};
+use divvy_json::error::Path;
 
 /// The versions of a rollout, of which other parts speak by name.
-pub(super) struct Versions {
+pub(crate) struct Versions {
     pub list: Vec<Version>,
     /// Whether the list is what the configuration says, and sound: otherwise a name that is
     /// not found may be one of those that are left out, or stand there by mistake.
@@ -19,7 +19,7 @@ pub(super) struct Versions {
 }
 
 impl Versions {
-    pub(super) fn compile(
+    pub(crate) fn compile(
         at: Path<'_>,
         rollout: &str,
         common: Option<&str>,
@@ -69,7 +69,7 @@ impl Versions {
         }
     }
 
-    pub(super) fn find(&self, at: Path<'_>, name: &str) -> Option<VersionId> {
+    pub(crate) fn find(&self, at: Path<'_>, name: &str) -> Option<VersionId> {
         let found = self.position(name);
         if found.is_none() && self.complete && !self.list.is_empty() {
             let names = self.list.iter().map(|version| &*version.name);
@@ -79,7 +79,7 @@ impl Versions {
     }
 
     /// The number of a version, if it is one of them.
-    pub(super) fn position(&self, name: &str) -> Option<VersionId> {
+    pub(crate) fn position(&self, name: &str) -> Option<VersionId> {
         let found = (0..)
             .zip(&self.list)
             .find(|(_, version)| *version.name == *name);

@@ -93,7 +93,7 @@ impl Errors {
     }
 
     /// The first error.
-    pub(crate) fn into_first(self) -> Option<ConfigError> {
+    pub fn into_first(self) -> Option<ConfigError> {
         self.kept.into_iter().next()
     }
 
@@ -118,7 +118,7 @@ impl Errors {
     }
 
     /// The value, if there are no errors.
-    pub(crate) fn into_result<T>(self, value: Option<T>) -> Result<T, Self> {
+    pub fn into_result<T>(self, value: Option<T>) -> Result<T, Self> {
         match value {
             Some(value) if self.is_empty() => Ok(value),
             _ => Err(self),
@@ -175,7 +175,7 @@ fn shorten(value: &dyn fmt::Display, bytes: usize) -> String {
 /// The path of a value in a configuration, and the list to which its errors are added. The text
 /// of the path is written only for an error.
 #[derive(Clone, Copy)]
-pub(crate) struct Path<'a> {
+pub struct Path<'a> {
     /// `None`: errors are dropped.
     errors: Option<&'a Cell<Errors>>,
     step: Segment<'a>,
@@ -193,13 +193,13 @@ enum Segment<'a> {
 
 impl<'a> Path<'a> {
     /// A path whose errors are dropped.
-    pub(crate) const SILENT: Self = Self {
+    pub const SILENT: Self = Self {
         errors: None,
         step: Segment::Root,
     };
 
     /// The path of the whole configuration.
-    pub(crate) const fn root(errors: &'a Cell<Errors>) -> Self {
+    pub const fn root(errors: &'a Cell<Errors>) -> Self {
         Self {
             errors: Some(errors),
             step: Segment::Root,
@@ -213,16 +213,18 @@ impl<'a> Path<'a> {
         }
     }
 
-    pub(crate) const fn field(&'a self, name: &'a str) -> Self {
+    /// The path of a field of the object at this path.
+    pub const fn field(&'a self, name: &'a str) -> Self {
         self.with(Segment::Field(&self.step, name))
     }
 
-    pub(crate) const fn index(&'a self, index: usize) -> Self {
+    /// The path of an element of the list at this path.
+    pub const fn index(&'a self, index: usize) -> Self {
         self.with(Segment::Index(&self.step, index))
     }
 
     /// The same path, whose errors are added to another list.
-    pub(crate) const fn collecting_in<'b>(&self, errors: &'b Cell<Errors>) -> Path<'b>
+    pub const fn collecting_in<'b>(&self, errors: &'b Cell<Errors>) -> Path<'b>
     where
         'a: 'b,
     {
@@ -233,7 +235,7 @@ impl<'a> Path<'a> {
     }
 
     /// The index of an element of a list.
-    pub(crate) const fn last_index(&self) -> Option<usize> {
+    pub const fn last_index(&self) -> Option<usize> {
         match self.step {
             Segment::Index(_, index) => Some(index),
             _ => None,
@@ -241,12 +243,12 @@ impl<'a> Path<'a> {
     }
 
     /// Adds an error about this value.
-    pub(crate) fn error(&self, message: impl fmt::Display) {
+    pub fn error(&self, message: impl fmt::Display) {
         self.error_of_kind(ErrorKind::Invalid, message);
     }
 
     /// Adds an error of a kind that code reacts to.
-    pub(crate) fn error_of_kind(&self, kind: ErrorKind, message: impl fmt::Display) {
+    pub fn error_of_kind(&self, kind: ErrorKind, message: impl fmt::Display) {
         self.push(kind, &message);
     }
 
@@ -261,7 +263,7 @@ impl<'a> Path<'a> {
     }
 
     /// Adds an error of another list.
-    pub(crate) fn add(&self, error: ConfigError) {
+    pub fn add(&self, error: ConfigError) {
         self.update(|errors| errors.push(|| error));
     }
 
@@ -276,7 +278,7 @@ impl<'a> Path<'a> {
     }
 
     /// Adds the error that a string is not one of a list of names.
-    pub(crate) fn unknown_name<'n>(&self, name: &str, known: impl Iterator<Item = &'n str>) {
+    pub fn unknown_name<'n>(&self, name: &str, known: impl Iterator<Item = &'n str>) {
         let mut names = Vec::new();
         for known in known {
             names.push(known);
@@ -295,7 +297,7 @@ impl<'a> Path<'a> {
     }
 
     /// The number of errors of all paths so far.
-    pub(crate) fn error_count(&self) -> usize {
+    pub fn error_count(&self) -> usize {
         self.update(|errors| errors.count())
     }
 }

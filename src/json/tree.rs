@@ -4,12 +4,17 @@ use std::borrow::Cow;
 
 /// A JSON value. Its strings borrow from the text unless they have escapes.
 #[derive(Debug, Default)]
-pub(crate) enum Tree<'j> {
+pub enum Tree<'j> {
+    /// `null`.
     #[default]
     Null,
+    /// `true` or `false`.
     Bool(bool),
+    /// A number, as a double.
     Number(f64),
+    /// A string.
     Text(Cow<'j, str>),
+    /// The elements of an array.
     List(Vec<Self>),
     /// The members in the order of the text.
     Object(Vec<(Cow<'j, str>, Self)>),
@@ -17,7 +22,7 @@ pub(crate) enum Tree<'j> {
 
 impl<'j> Tree<'j> {
     /// A member of an object.
-    pub(crate) fn get(&self, key: &str) -> Option<&Self> {
+    pub fn get(&self, key: &str) -> Option<&Self> {
         match self {
             Self::Object(members) => {
                 let mut members = members.iter();
@@ -32,7 +37,7 @@ impl<'j> Tree<'j> {
     /// The text at a path of keys; empty if there is none.
     // Configurations may be slow: inlined, it is in many places.
     #[inline(never)]
-    pub(crate) fn text_at(&self, path: &[&str]) -> &str {
+    pub fn text_at(&self, path: &[&str]) -> &str {
         let mut value = Some(self);
         for key in path {
             value = value.and_then(|value| value.get(key));
@@ -40,7 +45,8 @@ impl<'j> Tree<'j> {
         value.and_then(Self::text).unwrap_or_default()
     }
 
-    pub(crate) fn text(&self) -> Option<&str> {
+    /// The text of a string.
+    pub fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
             _ => None,
@@ -48,7 +54,7 @@ impl<'j> Tree<'j> {
     }
 
     /// The elements of a list.
-    pub(crate) fn elements(&self) -> &[Self] {
+    pub fn elements(&self) -> &[Self] {
         match self {
             Self::List(elements) => elements,
             _ => &[],
@@ -56,7 +62,7 @@ impl<'j> Tree<'j> {
     }
 
     /// The members of an object.
-    pub(crate) fn members(&self) -> &[(Cow<'j, str>, Self)] {
+    pub fn members(&self) -> &[(Cow<'j, str>, Self)] {
         match self {
             Self::Object(members) => members,
             _ => &[],
@@ -64,7 +70,7 @@ impl<'j> Tree<'j> {
     }
 
     /// A hash of the meaning: neither white space nor the order of an object's keys changes it.
-    pub(crate) fn hash(&self) -> u64 {
+    pub fn hash(&self) -> u64 {
         match self {
             Self::Null => hash(0, &[]),
             Self::Bool(flag) => hash(1, &[u8::from(*flag)]),
@@ -84,7 +90,7 @@ impl<'j> Tree<'j> {
 }
 
 /// FNV-1a with a final mix: faster than murmur3 over many short pieces.
-pub(crate) fn hash(seed: u64, bytes: &[u8]) -> u64 {
+pub fn hash(seed: u64, bytes: &[u8]) -> u64 {
     let begin = seed ^ 0xCBF2_9CE4_8422_2325;
     let with = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3);
     // Without the mix the last byte changes only the low bits.

@@ -24,6 +24,7 @@ mod configuration;
 mod experiments;
 mod filter;
 mod guardrail;
+mod output;
 mod people;
 mod sdk;
 mod sdk_beside;

@@ -1,10 +1,8 @@
 //! The fields of strategies, of the hashes of other systems, and of guardrails. Must not depend on other
 //! fields.
 
-#[cfg(any(not(target_arch = "wasm32"), feature = "library"))]
 use super::describe;
 use super::{FieldReader, Items, Path, Read, Tree};
-#[cfg(any(not(target_arch = "wasm32"), feature = "library"))]
 use super::{Map, Value};
 
 specs! {

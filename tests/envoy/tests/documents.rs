@@ -219,7 +219,7 @@ fn covers(whole: &Value, part: &Value) -> bool {
     }
 }
 
-/// A name in capitals, as in `src/strategy/NAME.rs`, is a placeholder.
+/// A name in capitals, as in `src/core/strategy/NAME.rs`, is a placeholder.
 #[test]
 fn every_file_that_a_document_names_exists() -> Result<()> {
     let folders = ["src/", "tests/", "envoy/", "istio/"];

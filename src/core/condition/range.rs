@@ -1,7 +1,5 @@
 //! `range`: decimal numbers.
 
-use crate::json;
-
 /// Maximum length of a number in bytes; longer ones are outside of every range.
 const MAX_BYTES: usize = 64;
 
@@ -38,7 +36,7 @@ fn decimal(value: &[u8]) -> Option<f64> {
         [] | [b'.', ..] => digits.get(zeros.saturating_sub(1)..)?,
         rest => rest,
     };
-    let number = json::number(rest)?;
+    let number = divvy_json::number(rest)?;
     Some(if value.starts_with(b"-") {
         -number
     } else {

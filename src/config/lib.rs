@@ -1,14 +1,27 @@
 //! Compiles the text of a configuration into a [`Policy`], or into the list of all its errors.
 //!
-//! [`crate::json`] parses the text, `spec` has the fields and their types, `read` reads a spec
+//! [`divvy_json`] parses the text, `spec` has the fields and their types, `read` reads a spec
 //! from the tree, and `compile` and the files for each subject check what the values mean. It
 //! depends on the modules whose values it makes; none of them depends on it.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+        clippy::disallowed_macros,
+        reason = "a test that panics has failed, and that is what it is for"
+    )
+)]
 
 mod build;
 mod compile;
 mod condition;
 mod cookies;
-#[cfg(any(not(target_arch = "wasm32"), feature = "library"))]
 mod describe;
 mod guardrail;
 mod hash;
@@ -31,16 +44,15 @@ mod trust;
 mod values;
 mod versions;
 
-pub use crate::json::error::{ConfigError, ErrorKind, Errors};
-#[cfg(any(not(target_arch = "wasm32"), feature = "library"))]
 pub use describe::schema;
+pub use divvy_json::error::{ConfigError, ErrorKind, Errors};
 
 use std::cell::Cell;
 
-use crate::json::error::Path;
-use crate::json::{self, Tree};
-use crate::policy::Policy;
-use crate::signature::KeyRing;
+use divvy_core::policy::Policy;
+use divvy_core::signature::KeyRing;
+use divvy_json::Tree;
+use divvy_json::error::Path;
 use limits::MAX_BYTES;
 
 /// Compiles a configuration as [`parse_with`] does, for proxies that have keys.
@@ -50,7 +62,7 @@ use limits::MAX_BYTES;
 ///
 /// # Examples
 /// ```
-/// let errors = divvy::config::parse(br#"{"rollouts": [{"name": "Checkout"}]}"#).unwrap_err();
+/// let errors = divvy_config::parse(br#"{"rollouts": [{"name": "Checkout"}]}"#).unwrap_err();
 /// assert_eq!(errors.to_string(), "rollouts[0]: missing field `versions`");
 /// ```
 pub fn parse(bytes: &[u8]) -> Result<Policy, Errors> {
@@ -86,7 +98,7 @@ fn read_text<'j>(at: Path<'_>, bytes: &'j [u8]) -> Option<Tree<'j>> {
         at.error(message);
         return None;
     }
-    let error = match json::parse(bytes, at) {
+    let error = match divvy_json::parse(bytes, at) {
         Ok(tree) => return Some(tree),
         Err(error) => error,
     };
@@ -121,7 +133,7 @@ pub fn inert(bytes: &[u8]) -> Policy {
     let tree = read_text(Path::SILENT, bytes);
     let hash = tree
         .as_ref()
-        .map_or_else(|| json::hash(0, bytes), Tree::hash);
+        .map_or_else(|| divvy_json::hash(0, bytes), Tree::hash);
     let headers = registry::Registry::to_strip(&tree.unwrap_or_default());
     Policy {
         fingerprint: folded(hash),

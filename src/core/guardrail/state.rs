@@ -5,7 +5,7 @@
 //! conflict it starts over:
 //!
 //! ```
-//! # use divvy::guardrail::*;
+//! # use divvy_core::guardrail::*;
 //! # let plan = Plan::new("1", Guardrail::default(), None, "v1", ["v2"]);
 //! # let (local, shared, now) = (&mut Local::new(&plan), None::<(Vec<u8>, u32)>, 0);
 //! # let (ticked_before, current) = (None, true);

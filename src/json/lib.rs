@@ -4,10 +4,24 @@
 //! A tree of our own, because a map of `serde_json` silently keeps one of two equal keys, and
 //! because its text borrows from the configuration.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+        clippy::disallowed_macros,
+        reason = "a test that panics has failed, and that is what it is for"
+    )
+)]
+
 pub mod error;
 mod tree;
 
-pub(crate) use tree::{Tree, hash};
+pub use tree::{Tree, hash};
 
 use std::borrow::Cow;
 use std::fmt;
@@ -20,7 +34,7 @@ use error::{ErrorKind, Path};
 const DUPLICATE_KEY: &str = "is a duplicate key";
 
 /// Text that is not JSON.
-pub(crate) struct SyntaxError {
+pub struct SyntaxError {
     /// What was expected or found.
     pub message: String,
     /// Where: [`ErrorKind::Syntax`].
@@ -31,7 +45,7 @@ pub(crate) struct SyntaxError {
 ///
 /// # Errors
 /// When the text is not JSON.
-pub(crate) fn parse<'j>(text: &'j [u8], at: Path<'_>) -> Result<Tree<'j>, SyntaxError> {
+pub fn parse<'j>(text: &'j [u8], at: Path<'_>) -> Result<Tree<'j>, SyntaxError> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let tree = TreeSeed { at }.deserialize(&mut deserializer);
     let tree = tree.and_then(|tree| deserializer.end().map(|()| tree));
@@ -51,7 +65,7 @@ pub(crate) fn parse<'j>(text: &'j [u8], at: Path<'_>) -> Result<Tree<'j>, Syntax
 }
 
 /// A number as JSON writes it.
-pub(crate) fn number(text: &[u8]) -> Option<f64> {
+pub fn number(text: &[u8]) -> Option<f64> {
     match parse(text, Path::SILENT) {
         Ok(Tree::Number(number)) => Some(number),
         _ => None,

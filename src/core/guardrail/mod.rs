@@ -58,7 +58,6 @@ pub mod progress;
 pub mod ramp;
 mod revision;
 pub mod shared_data;
-#[cfg(any(not(target_arch = "wasm32"), feature = "library"))]
 pub mod simulate;
 pub mod state;
 pub mod transition;
