@@ -15,12 +15,13 @@ const LINE: u32 = 24;
 const AROUND: u32 = 110;
 /// Colours that remain distinct with colour blindness.
 const DIVVY: RGBColor = RGBColor(0, 114, 178);
+const MODULE: RGBColor = RGBColor(0, 158, 115);
 const OTHERS: RGBColor = RGBColor(120, 120, 120);
 const GOAL: RGBColor = RGBColor(213, 94, 0);
 
 /// Draws the ratios to the empty SDK filter with intervals and goals.
 pub fn draw(path: &Path, rows: &[Row]) -> Result<()> {
-    let rows: Vec<_> = [Group::Reference, Group::Path]
+    let rows: Vec<_> = [Group::Reference, Group::Path, Group::Module]
         .into_iter()
         .flat_map(|group| rows.iter().filter(move |row| row.variant.group == group))
         .collect();
@@ -51,10 +52,10 @@ pub fn draw(path: &Path, rows: &[Row]) -> Result<()> {
         .draw()?;
     for (nth, row) in rows.iter().enumerate() {
         let middle = (lines - nth) as f64 - 0.5;
-        let colour = if row.variant.group == Group::Path {
-            DIVVY
-        } else {
-            OTHERS
+        let colour = match row.variant.group {
+            Group::Path => DIVVY,
+            Group::Module => MODULE,
+            _ => OTHERS,
         };
         let ratio = &row.ratio;
         let bar = vec![(ratio.low, middle), (ratio.high, middle)];
@@ -66,7 +67,7 @@ pub fn draw(path: &Path, rows: &[Row]) -> Result<()> {
         }
         label(&root, row, nth, height, lines)?;
     }
-    let legend = "blue: divvy; grey: others; dot: median of paired rounds; bar: its 95 % interval; orange: goal, 1.3 times the hand-written twin";
+    let legend = "blue: divvy; green: its native module; grey: others; dot: median of paired rounds; bar: its 95 % interval; orange: goal, 1.3 times the hand-written twin";
     let style = ("sans-serif", 13).into_font().color(&BLACK);
     let style = style.pos(Pos::new(HPos::Center, VPos::Center));
     let below = (WIDTH.cast_signed() / 2, height.cast_signed() - 18);

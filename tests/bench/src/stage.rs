@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use divvy_lab::bootstrap::Bootstrap;
+use divvy_lab::build::Build;
 use divvy_lab::envoy::{Binary, Envoy, Options};
 use divvy_lab::plugin::Plugin;
 use divvy_lab::workspace_root;
@@ -62,6 +63,9 @@ impl Stage {
         let options = Options {
             concurrency: 1,
             log_level: "warn".to_owned(),
+            build: Build::Wasm,
+            // For the native module, as for VMs.
+            env: vec![("DIVVY_STRICT".to_owned(), "1".to_owned())],
             ..Options::default()
         };
         let envoy = Envoy::start(&binary, &bootstrap, &options).await?;
@@ -115,6 +119,7 @@ fn listener(shipped: &Value, variant: &Variant, prefix: &str) -> Result<Value> {
 }
 
 fn filter(variant: &Variant) -> Result<Option<Value>> {
+    let mut build = Build::Wasm;
     let (module, configuration) = match &variant.filter {
         Filter::None => return Ok(None),
         Filter::Own(filter) => return Ok(Some(filter.clone())),
@@ -124,6 +129,19 @@ fn filter(variant: &Variant) -> Result<Option<Value>> {
             workspace_root().join("target/divvy.wasm"),
             configuration.to_string(),
         ),
+        Filter::Module(configuration) => {
+            build = Build::Module;
+            let file = workspace_root().join(build.file());
+            ensure!(
+                file.exists(),
+                "there is no {}: run `make bench`",
+                build.file()
+            );
+            (
+                workspace_root().join(Build::Wasm.file()),
+                configuration.to_string(),
+            )
+        }
         Filter::OtherBuild(module, configuration) => {
             (module.to_path_buf(), configuration.to_string())
         }
@@ -142,10 +160,12 @@ fn filter(variant: &Variant) -> Result<Option<Value>> {
         .with_failure_policy("FAIL_CLOSED");
     // A separate VM for each variant.
     plugin.config()["vm_config"]["vm_id"] = json!(variant.id);
-    Ok(Some(json!({"name": variant.id, "typed_config": {
+    let mut filter = json!({"name": variant.id, "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
         "config": plugin.config(),
-    }})))
+    }});
+    build.put_into(&mut filter);
+    Ok(Some(filter))
 }
 
 fn probe(name: &str) -> Result<PathBuf> {

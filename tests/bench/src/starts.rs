@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use divvy_lab::bootstrap::Bootstrap;
+use divvy_lab::build::Build;
 use divvy_lab::envoy::{Binary, Envoy, Options};
 use divvy_lab::plugin::Plugin;
 use divvy_lab::workspace_root;
@@ -53,17 +54,32 @@ pub struct Memory {
 
 /// Measures each kind of update.
 pub async fn starts(times: usize) -> Result<Vec<Start>> {
-    let first = plugin(&json!({}))?;
-    let bootstrap = Bootstrap::load("envoy/edge.yaml")?
-        .without_access_log()?
-        .with_plugin(first);
-    let envoy = launch(&bootstrap, 1).await?;
     let thousand = many(1_000);
     let kinds = [
         ("a new VM, no rollouts", true, json!({})),
         ("a new VM, 1,000 rollouts", true, thousand.clone()),
         ("a VM that runs is given 1,000 rollouts", false, thousand),
     ];
+    let mut starts = starts_of(Build::Wasm, &kinds, times).await?;
+    let kinds = [
+        ("the native module, no rollouts", false, json!({})),
+        ("the native module, 1,000 rollouts", false, many(1_000)),
+    ];
+    starts.extend(starts_of(Build::Module, &kinds, times).await?);
+    Ok(starts)
+}
+
+/// Measures each kind: its name, whether it needs a new VM, and its configuration.
+async fn starts_of(
+    build: Build,
+    kinds: &[(&'static str, bool, Value)],
+    times: usize,
+) -> Result<Vec<Start>> {
+    let first = plugin(build, &json!({}))?;
+    let bootstrap = Bootstrap::load("envoy/edge.yaml")?
+        .without_access_log()?
+        .with_plugin(first);
+    let envoy = launch(build, &bootstrap, 1).await?;
     let mut figures = vec![(Vec::new(), Vec::new()); kinds.len()];
     let mut vms = 0;
     for nth in 0..times {
@@ -73,7 +89,7 @@ pub async fn starts(times: usize) -> Result<Vec<Start>> {
                 let mut configuration = configuration.clone();
                 // Envoy ignores an unchanged update.
                 configuration["version"] = json!(version);
-                let mut plugin = plugin(&configuration)?;
+                let mut plugin = plugin(build, &configuration)?;
                 plugin.config()["vm_config"]["vm_id"] = json!(format!("vm-{vms}"));
                 Ok(plugin)
             };
@@ -100,38 +116,46 @@ pub async fn memory() -> Result<Vec<Memory>> {
     let bare = Bootstrap::load("envoy/edge.yaml")?
         .without_access_log()?
         .without_http_filter("divvy")?;
-    let without = per_worker(&bare).await?;
+    let without = per_worker(Build::Wasm, &bare).await?;
     let mut memory = Vec::new();
-    for (name, configuration, goal) in [
-        ("10 rollouts", ten(), 4.0),
-        ("1,000 rollouts", many(1_000), 16.0),
+    for (build, name, configuration, goal) in [
+        (Build::Wasm, "10 rollouts", ten(), 4.0),
+        (Build::Wasm, "1,000 rollouts", many(1_000), 16.0),
+        (Build::Module, "10 rollouts, native module", ten(), 4.0),
+        (
+            Build::Module,
+            "1,000 rollouts, native module",
+            many(1_000),
+            16.0,
+        ),
     ] {
         let edge = Bootstrap::load("envoy/edge.yaml")?
             .without_access_log()?
-            .with_plugin(plugin(&configuration)?);
+            .with_plugin(plugin(build, &configuration)?);
         memory.push(Memory {
             name,
-            per_vm: per_worker(&edge).await? - without,
+            per_vm: per_worker(build, &edge).await? - without,
             goal: goal * 1024.0,
         });
     }
     Ok(memory)
 }
 
-async fn per_worker(bootstrap: &Bootstrap) -> Result<f64> {
-    let few = resident(bootstrap, 1).await?;
-    let many = resident(bootstrap, 1 + MORE_WORKERS).await?;
+async fn per_worker(build: Build, bootstrap: &Bootstrap) -> Result<f64> {
+    let few = resident(build, bootstrap, 1).await?;
+    let many = resident(build, bootstrap, 1 + MORE_WORKERS).await?;
     Ok((many - few) / f64::from(MORE_WORKERS))
 }
 
-async fn resident(bootstrap: &Bootstrap, workers: u32) -> Result<f64> {
-    let envoy = launch(bootstrap, workers).await?;
+async fn resident(build: Build, bootstrap: &Bootstrap, workers: u32) -> Result<f64> {
+    let envoy = launch(build, bootstrap, workers).await?;
     still(&envoy).await?;
     Ok(cpu::memory(envoy.pid())? as f64)
 }
 
-async fn launch(bootstrap: &Bootstrap, concurrency: u32) -> Result<Envoy> {
+async fn launch(build: Build, bootstrap: &Bootstrap, concurrency: u32) -> Result<Envoy> {
     let options = Options {
+        build,
         concurrency,
         log_level: "warn".to_owned(),
         ..Options::default()
@@ -139,8 +163,9 @@ async fn launch(bootstrap: &Bootstrap, concurrency: u32) -> Result<Envoy> {
     Envoy::start(&Binary::find()?, bootstrap, &options).await
 }
 
-fn plugin(configuration: &Value) -> Result<Plugin> {
+fn plugin(build: Build, configuration: &Value) -> Result<Plugin> {
     Ok(Plugin::load("envoy/plugin.yaml")?
+        .with_build(build)
         .with_wasm(workspace_root().join("target/divvy.wasm"))
         .with_env("DIVVY_STRICT", "1")
         .with_configuration(&configuration.to_string()))
@@ -151,8 +176,16 @@ async fn push(envoy: &Envoy, plugin: &Plugin) -> Result<(f64, f64)> {
     let before = still(envoy).await?;
     let version = plugin.publish(envoy.dir().join(format!("{}.json", plugin.name())))?;
     let deadline = Instant::now() + PATIENCE;
-    // The update has reached the worker once its CPU time changes.
-    while times(envoy)?.0 - before.0 < STILL {
+    // The update has reached the worker once its CPU time changes. The native module takes no time there.
+    let reached = |now: (Duration, Duration)| match plugin.build() {
+        Build::Wasm => now.0 - before.0 >= STILL,
+        Build::Module => now.1 - before.1 >= STILL,
+    };
+    loop {
+        let now = times(envoy)?;
+        if reached((now.0, now.1)) {
+            break;
+        }
         ensure!(Instant::now() < deadline, "Envoy does not take the push");
         sleep(PAUSE).await;
     }

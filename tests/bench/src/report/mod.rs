@@ -49,6 +49,7 @@ impl Report {
         vec![
             ("run", self.run()),
             ("paths", self.paths()),
+            ("module", self.module()),
             ("references", self.references()),
             ("features", self.features()),
             ("latency", self.latency()),
@@ -62,6 +63,7 @@ impl Report {
         let headings = [
             "divvy: the cost of a request",
             "",
+            "As the native module",
             "What it is held against",
             "What each feature adds to the full path",
             "Latency at half load",
@@ -153,6 +155,28 @@ impl Report {
         table
     }
 
+    /// The paths as the native module.
+    fn module(&self) -> String {
+        let mut table =
+            "| path | µs | ratio | 95 % | times wasm | goals | |\n|---|--:|--:|--:|--:|---|---|\n"
+                .to_owned();
+        for row in self.of(Group::Module) {
+            let goals = row.goals.iter().map(|goal| self.goal(row, goal));
+            let (goals, verdicts): (Vec<_>, Vec<_>) = goals.unzip();
+            let Estimate { low, median, high } = row.times_beyond;
+            writeln!(
+                table,
+                "| {} | {} | {median:.2} ({low:.2}–{high:.2}) | {} | {} |",
+                row.variant.name,
+                figures(row),
+                goals.join("; "),
+                verdicts.join("; "),
+            )
+            .unwrap_or_default();
+        }
+        table
+    }
+
     /// A goal and its verdict. The ratio to the hand-written twin has its own column.
     fn goal(&self, row: &Row, goal: &(Goal, Estimate, Verdict)) -> (String, String) {
         let (goal, ratio, verdict) = goal;
@@ -170,7 +194,7 @@ impl Report {
             .unwrap_or(other)
             .trim_start_matches("… and ");
         let short = match goal.than {
-            "one_by_path" => "with one",
+            "one_by_path" | "module_one_by_path" => "with one",
             _ => short,
         };
         (
@@ -261,7 +285,7 @@ impl Report {
             )
             .unwrap_or_default();
         }
-        table += "\n| memory of the process per VM | MiB | goal | |\n|---|--:|--:|---|\n";
+        table += "\n| memory of the process per worker | MiB | goal | |\n|---|--:|--:|---|\n";
         for Memory { name, per_vm, goal } in &self.memory {
             let verdict = if per_vm < goal {
                 Verdict::Met

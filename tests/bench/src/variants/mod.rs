@@ -2,6 +2,7 @@
 
 mod divvy;
 mod features;
+mod module;
 mod others;
 
 use std::path::Path;
@@ -32,6 +33,8 @@ pub enum Group {
     Path,
     /// Additions to divvy's full path.
     Feature,
+    /// divvy's paths as the native module.
+    Module,
     /// divvy's paths with another build of it.
     OtherBuild,
 }
@@ -56,6 +59,8 @@ pub enum Filter {
     SlimProbe(&'static str),
     /// divvy with this configuration.
     Divvy(Value),
+    /// divvy as the native module with this configuration.
+    Module(Value),
     /// Another build of divvy with this configuration.
     OtherBuild(&'static Path, Value),
     /// A filter of Envoy.
@@ -130,7 +135,9 @@ impl Variant {
 #[must_use]
 pub fn all() -> Vec<Variant> {
     let mut all = others::all();
-    all.extend(divvy::all());
+    let paths = divvy::all();
+    all.extend(module::of(&paths));
+    all.extend(paths);
     all.extend(features::all());
     all
 }

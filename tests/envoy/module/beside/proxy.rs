@@ -96,7 +96,8 @@ impl Proxy {
         let received = received
             .filter_map(|line| Some((line[0].as_str()?.to_owned(), line[1].as_str()?.to_owned())));
         let mut received: Vec<_> = received
-            .filter(|(name, _)| name != "x-request-id")
+            // The ABI of the module cannot write an empty value.
+            .filter(|(name, value)| name != "x-request-id" && !value.is_empty())
             .collect();
         received.push(("path".to_owned(), echo["path"].to_string()));
         received.sort_by(|one, other| one.0.cmp(&other.0));
