@@ -92,11 +92,12 @@ $(WASM): $(SOURCES) | toolchain
 
 module: $(NATIVE) ## build the native module for Envoy 1.38 or newer: target/libdivvy.so
 
-# The linked file has the name of its package, and `.dylib` on macOS.
+# The linked file has the name of its package, and `.dylib` on macOS. Renamed, because an Envoy may run the old file.
 $(NATIVE): $(SOURCES) $(shell find src/module -type f) | toolchain
 	cargo build $(LOCKED) --package divvy-module --profile module
 	@mkdir -p $(@D)
-	@cp $(CARGO_TARGET)/module/libdivvy_module.$(if $(filter Darwin,$(shell uname)),dylib,so) $@
+	@cp $(CARGO_TARGET)/module/libdivvy_module.$(if $(filter Darwin,$(shell uname)),dylib,so) $@.new
+	@mv $@.new $@
 
 install: toolchain ## install the command line divvy to ~/.cargo/bin, or to PREFIX=/path
 	cargo install --locked --path src/cli $(if $(PREFIX),--root '$(PREFIX)')

@@ -178,25 +178,43 @@ impl Seen {
             .any(|(_, value)| value.contains(";reason="))
     }
 
-    /// Whether the response has a cookie with a version 4 UUID.
-    pub fn mints(&self) -> bool {
-        self.cookies().any(|cookie| {
-            let (_, value) = cookie.split_once('=').unwrap_or_default();
-            let parts: Vec<_> = value.splitn(5, '-').collect();
-            parts.len() == 5 && parts[0].len() == 8 && parts[2].starts_with('4')
-        })
+    /// Names of the cookies with identities that this proxy minted for the request, with the attributes
+    /// in the response. Decisions by such an identity, and so other cookies, are random.
+    pub fn minted(&self, request: &Request<Full<Bytes>>) -> Vec<(String, String)> {
+        let sent = request.headers().get_all("cookie").iter();
+        let sent: Vec<_> = sent
+            .map(|line| String::from_utf8_lossy(line.as_bytes()))
+            .collect();
+        let is_new = |value: &str| {
+            is_uuid_4(value.as_bytes()) && !sent.iter().any(|line| line.contains(value))
+        };
+        let minted = |pair: &str, attributes: &str| {
+            let (name, value) = pair.trim().split_once('=')?;
+            is_new(value).then(|| (name.to_owned(), attributes.to_owned()))
+        };
+        let given = self.cookies().filter_map(|cookie| {
+            let (pair, attributes) = cookie.split_once(';').unwrap_or((cookie, ""));
+            minted(pair, attributes)
+        });
+        let lines = self.received.iter().filter(|(name, _)| name == "cookie");
+        let pairs = lines.flat_map(|(_, line)| line.split(';'));
+        given
+            .chain(pairs.filter_map(|pair| minted(pair, "upstream")))
+            .collect()
     }
 
-    /// Without the values that depend on a minted identity: the status, and the names and attributes of
-    /// the cookies.
-    pub fn shape(&self) -> (u16, Vec<(String, String)>) {
-        let shape = |cookie: &str| {
-            let (name, rest) = cookie.split_once('=').unwrap_or_default();
-            let (_, attributes) = rest.split_once(';').unwrap_or_default();
-            (name.to_owned(), attributes.to_owned())
-        };
-        (self.status, self.cookies().map(shape).collect())
+    /// The status of the response.
+    pub fn status(&self) -> u16 {
+        self.status
     }
+}
+
+/// Whether the value is a version 4 UUID, perhaps with a signature behind it.
+fn is_uuid_4(value: &[u8]) -> bool {
+    [8, 13, 18, 23]
+        .iter()
+        .all(|at| value.get(*at) == Some(&b'-'))
+        && value.get(14) == Some(&b'4')
 }
 
 /// The minute of the wall clock.
