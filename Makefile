@@ -150,7 +150,7 @@ envoy: $(FETCHED_ENVOY) ## fetch the pinned Envoy
 target/envoy/%/envoy:
 	@python3 envoy/fetch/fetch.py $*
 
-run: run-built $(if $(MODULE),$(NATIVE)) ## start the demo shop on 127.0.0.1:10000, MODULE=1 with the native module; Ctrl-C stops it
+run: run-built ## start the demo shop on 127.0.0.1:10000, MODULE=1 with the native module; Ctrl-C stops it
 	@exec env $(WITH_ENVOY) $(CARGO_TARGET)/debug/divvy-demo $(if $(MODULE),--module) $(if $(CONFIG),--config '$(CONFIG)')
 
 check: check-built ## test whether Envoy accepts CONFIG=file, also while make run is running
@@ -163,7 +163,7 @@ demo: tour-built ## guided tour in the terminal: two minutes, DEMO_FAST=1 one mi
 	@exec env $(WITH_ENVOY) $(CARGO_TARGET)/debug/divvy-tour $(if $(SVG),--svg '$(SVG)')
 
 # A separate step, so that the waiting time of a demo does not include the build.
-run-built: $(WASM) $(NEEDS_ENVOY)
+run-built: $(if $(MODULE),$(NATIVE),$(WASM)) $(NEEDS_ENVOY)
 	cargo build $(LOCKED) --package divvy-demo --bin divvy-demo --no-default-features
 
 check-built: $(WASM) $(NEEDS_ENVOY)

@@ -31,6 +31,9 @@ pub struct Args {
     /// func-e program that starts Envoy
     #[arg(long, value_name = "PATH")]
     pub func_e: Option<PathBuf>,
+    /// Run the native module, target/libdivvy.so, in place of target/divvy.wasm
+    #[arg(long)]
+    pub module: bool,
 }
 
 #[tokio::main]

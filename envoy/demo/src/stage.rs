@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use divvy_lab::bootstrap::Bootstrap;
+use divvy_lab::build::Build;
 use divvy_lab::envoy::{Binary, Envoy, Launcher, Options, Push};
 use divvy_lab::plugin::{Plugin, from_yaml_or_json};
 use divvy_lab::upstream::Upstream;
@@ -18,7 +19,6 @@ use crate::Args;
 
 /// Path of the access log below the workspace.
 pub const ACCESS_LOG: &str = "target/demo/access.log";
-const FILTER: &str = "target/divvy.wasm";
 /// Time after which the wait for a log line starts again.
 const LOG_TIMEOUT: Duration = Duration::from_secs(60);
 const BOOTSTRAP: &str = "envoy/edge.yaml";
@@ -53,8 +53,13 @@ pub struct Stage {
 impl Stage {
     /// Starts all processes with this configuration (JSON).
     pub async fn start(args: &Args, configuration: &str) -> Result<Stage> {
-        let filter = workspace_root().join(FILTER);
-        ensure!(filter.exists(), "{FILTER} does not exist: run `make build`");
+        let (build, make) = match args.module {
+            true => (Build::Module, "make module"),
+            false => (Build::Wasm, "make build"),
+        };
+        let filter = build.file();
+        let exists = workspace_root().join(filter).exists();
+        ensure!(exists, "{filter} does not exist: run `{make}`");
         let binary = Binary::find()?;
         let ports = Ports::of(&fs::read_to_string(workspace_root().join(BOOTSTRAP))?)?;
         ports.are_free()?;
@@ -63,13 +68,16 @@ impl Stage {
         for (version, address) in &ports.shops {
             shops.push(Upstream::start_on(version, *address).await?);
         }
-        let plugin = Plugin::load("envoy/plugin.yaml")?.with_configuration(configuration);
+        let plugin = Plugin::load("envoy/plugin.yaml")?
+            .with_build(build)
+            .with_configuration(configuration);
         let mut bootstrap = Bootstrap::load(BOOTSTRAP)?
             .with_listener_port("edge", ports.edge.port())?
             .with_admin_port(ports.admin.port())
             .with_plugin(plugin.clone());
         log_to_file(&mut bootstrap)?;
         let options = Options {
+            build,
             launcher: match &args.func_e {
                 Some(path) => Launcher::FuncE(path.clone()),
                 None => Launcher::Direct,
@@ -242,18 +250,26 @@ fn log_to_file(bootstrap: &mut Bootstrap) -> Result<()> {
     Ok(())
 }
 
-/// The message of `[…][error][wasm] […] wasm log divvy: <message>`.
+/// The message of an error of divvy.
 fn error_of_divvy(line: &str) -> Option<&str> {
-    let (head, said) = line.split_once("wasm log ")?;
-    let (_, words) = said.split_once(": ")?;
+    let (head, words) = message_of_divvy(line)?;
     head.contains("[error]").then_some(words)
 }
 
-/// The message of `[…] wasm log divvy: rollout <name>: <message>`, which begins with `rollout`.
+/// The message `rollout <name>: <message>` of divvy.
 fn rollout_event(line: &str) -> Option<&str> {
-    let (_, said) = line.split_once("wasm log ")?;
-    let (_, words) = said.split_once(": ")?;
+    let (_, words) = message_of_divvy(line)?;
     words.starts_with("rollout ").then_some(words)
+}
+
+/// What stands before, and the message of `[…][wasm] […] wasm log divvy: <message>` or of
+/// `[…][dynamic_modules] [<file>] divvy: <message>`.
+fn message_of_divvy(line: &str) -> Option<(&str, &str)> {
+    let (head, said) = line.split_once("wasm log ").or_else(|| {
+        let (head, said) = line.split_once("[dynamic_modules] [")?;
+        Some((head, said.split_once("] ")?.1))
+    })?;
+    Some((head, said.split_once(": ")?.1))
 }
 
 /// The message of `[…][warning][wasm] [<file>] <message>`, Envoy's reason to refuse a filter.
@@ -310,6 +326,8 @@ mod tests {
             None
         );
         assert_eq!(error_of_divvy("[t][1][error][config] bad"), None);
+        let line = "[t][1][error][dynamic_modules] [a.cc:36] divvy: rollouts[0].name: missing";
+        assert_eq!(error_of_divvy(line), Some("rollouts[0].name: missing"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Changes of headers that wait until nothing borrows the headers any more. Must not depend on what is
 //! changed.
 
-use crate::abi::FilterHandle;
+use crate::abi::{BorrowedLines, FilterHandle};
 use crate::values::HeaderMap;
 
 /// Changes in their order. Their memory is used again.
@@ -10,6 +10,15 @@ pub struct HeaderChanges {
     /// Names and values, one after the other.
     bytes: Vec<u8>,
     all: Vec<PendingChange>,
+    /// The bits of the names of the request's headers, if they were read.
+    present: Option<u64>,
+}
+
+/// The bit of a name. Different names can have the same.
+fn bit(name: &[u8]) -> u64 {
+    let last = name.last().copied().unwrap_or_default();
+    let place = name.len().wrapping_mul(7).wrapping_add(usize::from(last)) % 64;
+    1_u64.wrapping_shl(u32::try_from(place).unwrap_or_default())
 }
 
 /// How a header changes.
@@ -53,6 +62,12 @@ impl HeaderChanges {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.all.clear();
+        self.present = None;
+    }
+
+    /// Notes which headers the request has.
+    pub fn note_request(&mut self, lines: &BorrowedLines<'_>) {
+        self.present = Some(lines.iter().fold(0, |bits, (name, _)| bits | bit(name)));
     }
 
     /// Makes the changes. A changed request gets its route again, as after a call of the wasm ABI.
@@ -82,19 +97,13 @@ impl HeaderChanges {
     /// Drops removals of request headers that are absent. Most are: clients seldom send them.
     /// No hook removes a header that it set.
     fn drop_removals(&mut self, filter: &FilterHandle) {
-        let removes = |change: &PendingChange| {
-            change.kind == ChangeKind::Remove && change.map == HeaderMap::Request
-        };
-        if !self.all.iter().any(removes) {
-            return;
-        }
-        let Some(lines) = filter.lines(HeaderMap::Request) else {
-            return;
-        };
         let mut all = std::mem::take(&mut self.all);
         all.retain(|change| {
             let (name, _) = self.text(change);
-            !removes(change) || lines.iter().any(|(present, _)| present == name)
+            change.kind != ChangeKind::Remove
+                || change.map != HeaderMap::Request
+                || (self.present.is_none_or(|bits| bits & bit(name) != 0)
+                    && filter.first_line(change.map, name).is_some())
         });
         self.all = all;
     }

@@ -91,7 +91,7 @@ impl<'a> EnvoyExchange<'a> {
         let connection = self.number(Attribute::ConnectionId)?;
         let id = self
             .filter?
-            .first_line(HeaderMap::Request, "x-request-id")?;
+            .first_line(HeaderMap::Request, b"x-request-id")?;
         Some([&connection.to_le_bytes(), id].concat())
     }
 
@@ -123,16 +123,22 @@ impl Exchange for EnvoyExchange<'_> {
         Self: 'b;
 
     fn lines(&self, message: Message) -> Option<EnvoyLines<'_>> {
-        self.filter?.lines(map(message)).map(EnvoyLines)
+        let lines = self.filter?.lines(map(message))?;
+        if message == Message::Request
+            && let Ok(mut changes) = self.changes.try_borrow_mut()
+        {
+            changes.note_request(&lines);
+        }
+        Some(EnvoyLines(lines))
     }
 
     fn lacks(&self, message: Message, header: &str) -> bool {
         self.filter
-            .is_some_and(|filter| filter.first_line(map(message), header).is_none())
+            .is_some_and(|filter| filter.first_line(map(message), header.as_bytes()).is_none())
     }
 
     fn first_line(&self, message: Message, header: &str) -> Option<Vec<u8>> {
-        let line = self.filter?.first_line(map(message), header)?;
+        let line = self.filter?.first_line(map(message), header.as_bytes())?;
         Some(line.to_vec())
     }
 
@@ -201,7 +207,7 @@ impl Exchange for EnvoyExchange<'_> {
 
     fn trailing_grpc_status(&self) -> Option<impl Deref<Target = [u8]>> {
         self.filter?
-            .first_line(HeaderMap::ResponseTrailers, "grpc-status")
+            .first_line(HeaderMap::ResponseTrailers, b"grpc-status")
     }
 
     fn response_flags(&self) -> Option<u64> {

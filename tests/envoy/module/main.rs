@@ -6,11 +6,13 @@
 //! | `beside.rs` | the same random configurations and requests for both builds |
 //! | `load.rs` | a million requests: no failure, no memory |
 //! | `panics.rs` | a panic within the module is answered by stable |
+//! | `shipped.rs` | envoy/module.yaml and envoy/module-plugin.yaml as a user runs them |
 //! | `stub.rs` | callbacks with hostile values under Valgrind |
 
 mod beside;
 mod load;
 mod panics;
+mod shipped;
 mod stub;
 mod versions;
 

@@ -189,9 +189,9 @@ impl FilterHandle {
     }
 
     /// The first line of a header.
-    pub fn first_line(&self, map: HeaderMap, name: &str) -> Option<&[u8]> {
+    pub fn first_line(&self, map: HeaderMap, name: &[u8]) -> Option<&[u8]> {
         let mut value = Bytes::NONE;
-        let name = Bytes::of(name.as_bytes());
+        let name = Bytes::of(name);
         // SAFETY: the filter is valid, the name borrowed for the call, `value` outlives it.
         let found = unsafe { get_header(self.0, map as u32, name, &raw mut value, 0, null_mut()) };
         // SAFETY: the bytes are Envoy's until the header is changed, which takes `&mut self`.
