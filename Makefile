@@ -99,8 +99,8 @@ $(NATIVE): $(SOURCES) $(shell find src/module -type f) | toolchain
 	@cp $(CARGO_TARGET)/module/libdivvy_module.$(if $(filter Darwin,$(shell uname)),dylib,so) $@.new
 	@mv $@.new $@
 
-install: toolchain ## install the command line divvy to ~/.cargo/bin, or to PREFIX=/path
-	cargo install --locked --path src/cli $(if $(PREFIX),--root '$(PREFIX)')
+install: toolchain ## install the command line divvy to ~/.cargo/bin, or to PREFIX=/path; with the page after make page
+	cargo install --locked --path src/cli $(if $(wildcard target/page/index.html),--features page) $(if $(PREFIX),--root '$(PREFIX)')
 
 # Installs what rust-toolchain.toml names. It is passed as arguments because rustup before 1.28 does not
 # read the file here, and newer versions can be configured not to install automatically.
@@ -320,8 +320,8 @@ test-openfeature: ## tests of the OpenFeature providers: Go, Node and Maven, tho
 	@if command -v mvn >/dev/null; then cd '$(OPENFEATURE)/java' && mvn -q -B test && echo 'Java: ok'; \
 	  else echo 'test-openfeature: skipped for Java: mvn is missing'; fi
 
-test-fleet-live: $(WASM) $(NEEDS_ENVOY) $(FLEET_BIN)/prometheus ## alerts, dashboard and divvy top on real proxies
-	$(WITH_ENVOY) $(WITH_PROMETHEUS) $(TEST) --test fleet -- live:: top::
+test-fleet-live: $(WASM) $(NEEDS_ENVOY) $(FLEET_BIN)/prometheus ## alerts, dashboard, divvy top and divvy ui on real proxies
+	$(WITH_ENVOY) $(WITH_PROMETHEUS) $(TEST) --test fleet -- live:: top:: ui::
 
 test-fleet-pods: $(IMAGE_LAYOUT)/index.json $(LAB)/ready $(NEEDS_ENVOY) $(FLEET)/bin/kubelet ## the lab with pods itself, and divvy top --selector: needs root
 	$(WITH_ENVOY) $(TEST) --test pods -- --skip argo:: --skip flagger::

@@ -38,6 +38,8 @@ mod statistics;
 #[cfg(not(target_family = "wasm"))]
 pub mod top;
 #[cfg(not(target_family = "wasm"))]
+pub mod ui;
+#[cfg(not(target_family = "wasm"))]
 pub mod verify;
 pub mod warnings;
 
@@ -103,6 +105,9 @@ pub enum Verb {
     /// Shows traffic, shares and guardrails of running proxies
     #[cfg(not(target_family = "wasm"))]
     Top(top::TopArgs),
+    /// Serves a page for browsers: edit, ask, see, and what running proxies do
+    #[cfg(not(target_family = "wasm"))]
+    Ui(Box<ui::UiArgs>),
     /// Answers the Kubernetes API server: refuses objects with invalid configurations
     #[cfg(not(target_family = "wasm"))]
     Admission(admission::AdmissionArgs),
@@ -174,6 +179,8 @@ pub fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         Verb::Verify(args) => verify::run(args, cli.output),
         #[cfg(not(target_family = "wasm"))]
         Verb::Top(args) => top::run(args, cli.output),
+        #[cfg(not(target_family = "wasm"))]
+        Verb::Ui(args) => ui::run(args, cli.output),
         #[cfg(not(target_family = "wasm"))]
         Verb::Admission(args) => admission::run(args, cli.output),
         #[cfg(not(target_family = "wasm"))]

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::common::{divvy, json, root, text};
 
-const VERBS: [&str; 14] = [
+const VERBS: [&str; 15] = [
     "init",
     "check",
     "explain",
@@ -19,6 +19,7 @@ const VERBS: [&str; 14] = [
     "sign",
     "verify",
     "top",
+    "ui",
     "admission",
 ];
 /// Verbs of verbs.
@@ -49,10 +50,10 @@ fn the_examples_of_every_help_text_work() {
     for verb in VERBS.into_iter().chain(INNER) {
         let examples = examples(verb);
         assert!(!examples.is_empty(), "{verb}");
-        // The examples of top need proxies, those of admission end with a signal.
+        // The examples of top need proxies, those of ui and admission end with a signal.
         for example in examples
             .iter()
-            .filter(|_| !["top", "admission"].contains(&verb))
+            .filter(|_| !["top", "ui", "admission"].contains(&verb))
         {
             let command = example.replace("target/", &format!("{}/", scratch.path().display()));
             let mut shell = Command::new("sh");

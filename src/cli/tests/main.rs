@@ -23,6 +23,7 @@ mod render;
 mod schema;
 mod selections;
 mod simulate;
+mod ui;
 mod unreachable;
 mod warnings;
 mod writer;

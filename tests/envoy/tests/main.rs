@@ -70,6 +70,7 @@ mod tokens;
 mod top;
 mod traces;
 mod two_filters;
+mod ui;
 mod unreachable;
 mod vectors;
 mod verdicts;

@@ -6,3 +6,4 @@ mod proxies;
 mod rules;
 mod top;
 mod traffic;
+mod ui;

@@ -169,7 +169,7 @@ impl InitArgs {
 
 /// Refuses what `divvy check --strict` would report: the flags have values that cannot be.
 fn check(text: &str) -> Result<()> {
-    let (file, found) = LoadedConfig::find_in(text)?;
+    let (file, found) = LoadedConfig::find_in(text, None)?;
     let loaded = LoadedConfig::new(&found.bytes)?;
     let examined = warnings::Examined {
         file: 0,

@@ -289,7 +289,7 @@ spec:
 
     /// Passes the first gate that waits, if the text has a valid configuration with one.
     fn pass_in(text: &str) -> Option<Result<Edited>> {
-        let (file, found) = LoadedConfig::find_in(text).ok()?;
+        let (file, found) = LoadedConfig::find_in(text, None).ok()?;
         let config = LoadedConfig::of(&file, &found).ok()?;
         let gate = gates::choose(&config.raw, Some("a"), None).ok()?;
         Some(pass(&file, &found, &gate, "2026-12-01T12:00:00Z"))

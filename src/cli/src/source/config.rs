@@ -79,10 +79,10 @@ impl LoadedConfig {
         Ok((file, found))
     }
 
-    /// The only configuration of a text, which is no file yet.
-    pub fn find_in(text: &str) -> Result<(SourceFile, FoundConfig)> {
+    /// The only configuration of a text, or the one of this plugin.
+    pub fn find_in(text: &str, plugin: Option<&str>) -> Result<(SourceFile, FoundConfig)> {
         let file = SourceFile::new("-".to_owned(), text.to_owned(), Given::Alone);
-        let found = file.single(None)?;
+        let found = file.single(plugin)?;
         Ok((file, found))
     }
 

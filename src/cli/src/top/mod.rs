@@ -21,7 +21,7 @@ use crate::output::{Format, exit_code};
 use forward::{Forwards, PodSelection};
 use prometheus::PrometheusApi;
 use scrape::{ProxyAddress, Scrape, printable};
-pub use view::{FleetView, ProxyView, RolloutView, VersionView};
+pub use view::{FleetView, ProxyView, RolloutView, VersionView, names};
 
 /// Arguments of `divvy top`.
 #[derive(Debug, clap::Args)]
@@ -66,7 +66,13 @@ pub struct TopArgs {
 }
 
 /// Where the metrics come from.
-enum MetricsSource {
+pub struct MetricsSource(Metrics);
+
+/// The last scrapes, with which counters are compared.
+#[derive(Default)]
+pub struct LastScrapes(Option<(Instant, Vec<Scrape>)>);
+
+enum Metrics {
     Addresses(Vec<String>),
     Pods(Forwards),
     Prometheus(PrometheusApi, Duration),
@@ -78,7 +84,7 @@ const SCRAPES: usize = 16;
 /// Runs the verb: once, or until the process is ended.
 pub fn run(args: &TopArgs, format: Format) -> Result<ExitCode> {
     let source = MetricsSource::new(args)?;
-    let mut before = None;
+    let mut before = LastScrapes::default();
     if args.once {
         let view = source.view(&mut before)?;
         print(&view, true, format)?;
@@ -111,32 +117,42 @@ pub fn look_at_prometheus(url: &str, job: Option<&str>, window: Duration) -> Res
 impl MetricsSource {
     fn new(args: &TopArgs) -> Result<Self> {
         if let Some(url) = &args.prometheus {
-            let api = PrometheusApi::new(url, args.job.as_deref())?;
-            return Ok(Self::Prometheus(api, args.window));
+            return Self::prometheus(url, args.job.as_deref(), args.window);
         }
         let Some(selector) = &args.selector else {
-            return Ok(Self::Addresses(args.urls.clone()));
+            return Ok(Self::addresses(args.urls.clone()));
         };
         let pods = PodSelection {
             selector: selector.clone(),
             namespace: args.namespace.clone(),
             port: args.port,
         };
-        Ok(Self::Pods(Forwards::new(pods)?))
+        Ok(Self(Metrics::Pods(Forwards::new(pods)?)))
     }
 
-    /// The view now. `before` has the last scrapes, with which counters are compared; the first view shows all counts.
-    fn view(&self, before: &mut Option<(Instant, Vec<Scrape>)>) -> Result<FleetView> {
+    /// Proxies by the URLs of their admin interfaces or metrics.
+    pub fn addresses(urls: Vec<String>) -> Self {
+        Self(Metrics::Addresses(urls))
+    }
+
+    /// A Prometheus, or one of its scrape jobs. `window` is that of rates.
+    pub fn prometheus(url: &str, job: Option<&str>, window: Duration) -> Result<Self> {
+        let api = PrometheusApi::new(url, job)?;
+        Ok(Self(Metrics::Prometheus(api, window)))
+    }
+
+    /// The view now. The first one of proxies shows all counts since they started.
+    pub fn view(&self, before: &mut LastScrapes) -> Result<FleetView> {
         let now = Instant::now();
-        let scrapes = match self {
-            Self::Prometheus(api, window) => return Ok(FleetView::of_fleet(api.look(*window)?)),
-            Self::Addresses(urls) => scrape_all(&named(urls)),
-            Self::Pods(forwards) => scrape_all(&forwards.ports()?),
+        let scrapes = match &self.0 {
+            Metrics::Prometheus(api, window) => return Ok(FleetView::of_fleet(api.look(*window)?)),
+            Metrics::Addresses(urls) => scrape_all(&named(urls)),
+            Metrics::Pods(forwards) => scrape_all(&forwards.ports()?),
         };
-        let since = before.as_ref();
+        let since = before.0.as_ref();
         let since = since.map(|(then, scrapes)| (now - *then, scrapes.as_slice()));
         let view = FleetView::new(&scrapes, since);
-        *before = Some((now, scrapes));
+        before.0 = Some((now, scrapes));
         Ok(view)
     }
 }

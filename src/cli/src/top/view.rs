@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::prometheus::FleetSample;
 use super::scrape::{Scrape, SeriesLabels};
+pub use differences::names;
 
 /// The proxies and their rollouts.
 #[derive(Debug, Default, Serialize)]
@@ -28,7 +29,7 @@ pub struct FleetView {
 }
 
 /// One proxy.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct ProxyView {
     /// URL of its metrics, or its name in Prometheus.
     pub url: String,

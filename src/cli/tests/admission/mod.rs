@@ -2,5 +2,5 @@
 
 mod certificate;
 mod hostile;
-mod lab;
+pub mod lab;
 mod protocol;

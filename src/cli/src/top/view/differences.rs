@@ -67,7 +67,7 @@ fn shares(version: &VersionView) -> Option<String> {
 }
 
 /// The first names of a list, and the number of the others.
-pub(super) fn names(proxies: &[String]) -> String {
+pub fn names(proxies: &[String]) -> String {
     let mut text: String = proxies
         .iter()
         .take(LISTED)
