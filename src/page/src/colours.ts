@@ -8,7 +8,9 @@ export function colourAt(index: number): string {
   return VERSIONS[index % VERSIONS.length]!;
 }
 
-export function colourOf(outline: Outline[], rollout: string, version: string): string {
-  const index = outline.find((one) => one.name === rollout)?.versions.indexOf(version) ?? 0;
-  return colourAt(Math.max(index, 0));
+/** `index`: the place of a version that the configuration does not have. A scrape job may stand before the rollout. */
+export function colourOf(outline: Outline[], rollout: string, version: string, index = 0): string {
+  const name = rollout.slice(rollout.lastIndexOf("/") + 1);
+  const found = outline.find((one) => one.name === name)?.versions.indexOf(version) ?? -1;
+  return colourAt(found < 0 ? index : found);
 }

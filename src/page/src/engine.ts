@@ -5,6 +5,18 @@ import type { Answer, Answered, Given, Question } from "./questions";
 /** Maximum duration of an answer in milliseconds. */
 const LIMIT = 30_000;
 
+interface TrustedTypes {
+  createPolicy(name: string, rules: { createScriptURL: () => string }): { createScriptURL(url: string): string };
+}
+
+// A server's policy may allow the scripts of this name only (Trusted Types).
+const policy = (globalThis as { trustedTypes?: TrustedTypes }).trustedTypes?.createPolicy("divvy", { createScriptURL: () => "worker.js" });
+
+/** The address of the worker's script. */
+function program(): string {
+  return policy?.createScriptURL("") ?? "worker.js";
+}
+
 interface Waiting {
   id: number;
   question: Question;
@@ -45,7 +57,7 @@ class Lane {
   private async start(): Promise<Worker> {
     const module = await this.module;
     if (this.worker === undefined) {
-      const worker = new Worker("worker.js", { type: "module" });
+      const worker = new Worker(program(), { type: "module" });
       worker.postMessage(module);
       worker.addEventListener("message", (event: MessageEvent<{ id: number; answer: unknown }>) => {
         if (event.data.id === this.running?.id) this.finish(event.data.answer);

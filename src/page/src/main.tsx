@@ -6,10 +6,15 @@ import { useAnswer, useMedia } from "./answers";
 import { Engine } from "./engine";
 import { examples } from "./examples";
 import { fromFragment } from "./link";
+import { hasServer } from "./live/data";
+import { FollowedFile } from "./live/file";
 import type { Outline } from "./questions";
 import { initial, type State } from "./state";
 import { TABS } from "./tabs";
 import { Edit } from "./tabs/edit";
+
+/** The text of the editor before a person or a link changes it. */
+const example = examples.find((one) => one.name === "divvy.yaml")?.text ?? "";
 
 function App({ engine, first, notice }: { engine: Engine; first: State; notice: string }) {
   const [state, setState] = useState(first);
@@ -35,6 +40,7 @@ function App({ engine, first, notice }: { engine: Engine; first: State; notice: 
         <Tabs tabs={tabs} selected={tab.id} select={(id) => update({ tab: id })} />
       </header>
       {notice === "" ? null : <p class="notice" role="alert">{notice}</p>}
+      {hasServer ? <FollowedFile state={state} update={update} untouched={example} /> : null}
       {plugins.length === 0 && state.plugin === "" ? null : (
         <p class="notice">
           <label>
@@ -84,7 +90,7 @@ function Tabs({ tabs, selected, select }: TabsProps) {
 }
 
 async function start() {
-  const base = initial(examples.find((example) => example.name === "divvy.yaml")?.text ?? "");
+  const base = initial(example);
   let [first, notice] = [base, ""];
   const fragment = location.hash.slice(1);
   if (fragment !== "") {

@@ -10,10 +10,11 @@ use hyper::{Response, StatusCode};
 
 use super::file::hash;
 
-/// Scripts, workers, styles and requests of this server alone; the core of divvy is WebAssembly. No text becomes a script.
+/// Scripts, workers, styles and requests of this server alone; the core of divvy is WebAssembly. The
+/// page's own rule `divvy` allows its worker; no other text becomes a script.
 const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; style-src 'self'; \
     img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
-    require-trusted-types-for 'script'; trusted-types 'none'";
+    require-trusted-types-for 'script'; trusted-types divvy";
 
 /// Headers of all responses.
 const HEADERS: [(HeaderName, &str); 8] = [

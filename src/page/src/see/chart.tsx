@@ -37,6 +37,8 @@ interface Props {
   x: [number, number];
   y: [number, number];
   unit: string;
+  /** The unit of the y axis behind its numbers; percent without it. */
+  mark?: string;
   /** Text of a tick of the x axis. */
   tick?: (value: number) => string;
   /** Ticks of the x axis; round numbers without it. */
@@ -44,7 +46,7 @@ interface Props {
   children: (x: Scale, y: Scale) => ComponentChildren;
 }
 
-export function Chart({ label, height, x, y, unit, tick, at, children }: Props) {
+export function Chart({ label, height, x, y, unit, mark = " %", tick, at, children }: Props) {
   const { ref, width } = useWidth();
   const [across, up] = [scale(x[0], x[1], LEFT, width - RIGHT, width / 110), scale(y[0], y[1], height - BOTTOM, TOP, 4)];
   return (
@@ -53,7 +55,7 @@ export function Chart({ label, height, x, y, unit, tick, at, children }: Props) 
         {up.ticks.map((value) => (
           <g key={value}>
             <line class="grid" x1={LEFT} x2={width - RIGHT} y1={up(value)} y2={up(value)} />
-            <text x={LEFT - 6} y={up(value) + 4} text-anchor="end">{value} %</text>
+            <text x={LEFT - 6} y={up(value) + 4} text-anchor="end">{value}{mark}</text>
           </g>
         ))}
         {(at ?? across.ticks).map((value) => (

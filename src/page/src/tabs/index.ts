@@ -1,7 +1,9 @@
 // The tabs in their order.
 
+import { hasServer } from "../live/data";
 import { Ask } from "./ask";
 import { Edit } from "./edit";
+import { Live } from "./live";
 import { See } from "./see";
 import { TakeAway } from "./take";
 import type { Tab } from "./tab";
@@ -11,4 +13,5 @@ export const TABS: Tab[] = [
   { id: "ask", label: "Ask", View: Ask },
   { id: "see", label: "See", View: See },
   { id: "take", label: "Take away", View: TakeAway },
+  ...(hasServer ? [{ id: "live", label: "Live", View: Live }] : []),
 ];
