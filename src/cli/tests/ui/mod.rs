@@ -183,10 +183,12 @@ fn a_program_without_the_page_says_so() {
         complaint(&output).contains("has no index.html"),
         "{output:?}"
     );
-    // Far from a folder with a page.
-    let program = empty.path().join("bin/divvy");
-    fs::create_dir(empty.path().join("bin")).unwrap();
-    fs::copy(Path::new(env!("CARGO_BIN_EXE_divvy")), &program).unwrap();
+    // Far from a folder with a page. A link, because a copy can be open for writing in the child of another test.
+    let built = Path::new(env!("CARGO_BIN_EXE_divvy"));
+    let folder = tempfile::tempdir_in(built.parent().unwrap()).unwrap();
+    fs::create_dir(folder.path().join("bin")).unwrap();
+    let program = folder.path().join("bin/divvy");
+    fs::hard_link(built, &program).unwrap();
     if cfg!(not(feature = "page")) {
         let output = Command::new(program)
             .args(["ui", "--listen", "127.0.0.1:0"])
