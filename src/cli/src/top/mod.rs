@@ -66,13 +66,13 @@ pub struct TopArgs {
 }
 
 /// Where the metrics come from.
-pub struct MetricsSource(Metrics);
+pub struct MetricsSource(MetricsOrigin);
 
 /// The last scrapes, with which counters are compared.
 #[derive(Default)]
 pub struct LastScrapes(Option<(Instant, Vec<Scrape>)>);
 
-enum Metrics {
+enum MetricsOrigin {
     Addresses(Vec<String>),
     Pods(Forwards),
     Prometheus(PrometheusApi, Duration),
@@ -127,27 +127,29 @@ impl MetricsSource {
             namespace: args.namespace.clone(),
             port: args.port,
         };
-        Ok(Self(Metrics::Pods(Forwards::new(pods)?)))
+        Ok(Self(MetricsOrigin::Pods(Forwards::new(pods)?)))
     }
 
     /// Proxies by the URLs of their admin interfaces or metrics.
     pub fn addresses(urls: Vec<String>) -> Self {
-        Self(Metrics::Addresses(urls))
+        Self(MetricsOrigin::Addresses(urls))
     }
 
     /// A Prometheus, or one of its scrape jobs. `window` is that of rates.
     pub fn prometheus(url: &str, job: Option<&str>, window: Duration) -> Result<Self> {
         let api = PrometheusApi::new(url, job)?;
-        Ok(Self(Metrics::Prometheus(api, window)))
+        Ok(Self(MetricsOrigin::Prometheus(api, window)))
     }
 
     /// The view now. The first one of proxies shows all counts since they started.
     pub fn view(&self, before: &mut LastScrapes) -> Result<FleetView> {
         let now = Instant::now();
         let scrapes = match &self.0 {
-            Metrics::Prometheus(api, window) => return Ok(FleetView::of_fleet(api.look(*window)?)),
-            Metrics::Addresses(urls) => scrape_all(&named(urls)),
-            Metrics::Pods(forwards) => scrape_all(&forwards.ports()?),
+            MetricsOrigin::Prometheus(api, window) => {
+                return Ok(FleetView::of_fleet(api.look(*window)?));
+            }
+            MetricsOrigin::Addresses(urls) => scrape_all(&named(urls)),
+            MetricsOrigin::Pods(forwards) => scrape_all(&forwards.ports()?),
         };
         let since = before.0.as_ref();
         let since = since.map(|(then, scrapes)| (now - *then, scrapes.as_slice()));

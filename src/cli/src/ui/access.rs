@@ -10,7 +10,7 @@ use hyper::http::uri::Authority;
 use hyper::{Method, StatusCode};
 
 /// Why a request is refused: status and message.
-pub type Refusal = (StatusCode, &'static str);
+pub type RequestRefusal = (StatusCode, &'static str);
 
 /// The names under which the server is reached.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ impl AccessRules {
     }
 
     /// Whether the server answers this request.
-    pub fn check(&self, request: &Parts) -> Result<(), Refusal> {
+    pub fn check(&self, request: &Parts) -> Result<(), RequestRefusal> {
         let host = single(request, "host")
             .map_err(|()| {
                 (
