@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::lab::Lab;
 
 /// The image in the shipped files.
-pub const SHIPPED_IMAGE: &str = "registry.example.com/divvy:0.1.0";
+pub const SHIPPED_IMAGE: &str = concat!("registry.example.com/divvy:", env!("CARGO_PKG_VERSION"));
 
 /// A replacement of text in the shipped files.
 #[derive(Clone, Debug)]

@@ -30,7 +30,7 @@ fn canary(weight: u32) -> Value {
 
 /// The same configuration in each kind of object that carries one.
 fn carriers(config: &Value) -> Vec<Value> {
-    let url = "oci://registry.example.com/divvy:0.1.0";
+    let url = "oci://registry.example.com/divvy:1";
     let object = |api: &str, kind: &str, field: &str, content: Value| {
         json!({
             "apiVersion": api, "kind": kind, field: content,

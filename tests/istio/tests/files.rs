@@ -1,5 +1,6 @@
 //! The files themselves: the API server, `istioctl analyze`, and the image.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 use std::{env, fs};
 
@@ -10,15 +11,6 @@ use divvy_istio_tests::proxy::{Options, processes_in};
 use divvy_istio_tests::shop::Shop;
 use divvy_lab::workspace_root;
 use serde_json::{Value, json};
-
-const OVERLAYS: [&str; 6] = [
-    "edge",
-    "blue-green",
-    "ab-test",
-    "mesh",
-    "mesh-weighted",
-    "outlier-detection",
-];
 
 pub async fn the_api_server_accepts_every_file(lab: &Lab) -> Result<()> {
     lab.cluster.clear().await?;
@@ -132,17 +124,21 @@ fn service(namespace: &str, name: &str, port: u16) -> Value {
 
 pub async fn istioctl_analyze_finds_nothing_in_any_overlay(lab: &Lab) -> Result<()> {
     let mut found = Vec::new();
-    for overlay in OVERLAYS {
+    let overlays = fs::read_dir(workspace_root().join("istio/overlays"))?;
+    let overlays = overlays.map(|entry| entry.map(|entry| entry.file_name()));
+    let overlays = overlays.collect::<Result<BTreeSet<_>, _>>()?;
+    ensure!(overlays.len() >= 9, "{overlays:?}");
+    for overlay in overlays {
         lab.cluster.clear().await?;
         let folder = prepared(lab, &[Edit::image(SHIPPED_IMAGE)])?;
         lab.cluster
-            .apply_folder(&folder.join("overlays").join(overlay))
+            .apply_folder(&folder.join("overlays").join(&overlay))
             .await?;
         let messages = findings(lab, &["v1", "v2", "v3"]).await?;
         found.extend(
             messages
                 .iter()
-                .map(|message| format!("{overlay}: {message}")),
+                .map(|message| format!("{}: {message}", overlay.display())),
         );
     }
     ensure!(found.is_empty(), "{}", found.join("\n"));
@@ -156,7 +152,7 @@ pub async fn the_image_is_reproducible(lab: &Lab) -> Result<()> {
         let output = Command::new("python3")
             .current_dir(&root)
             .args(["istio/image.py", "target/divvy.wasm", "LICENSE"])
-            .args(["istio/THIRD-PARTY.txt", "0.1.0"])
+            .args(["istio/THIRD-PARTY.txt", env!("CARGO_PKG_VERSION")])
             .arg(&folder)
             // Neither may have an effect.
             .env("TZ", "Pacific/Apia")

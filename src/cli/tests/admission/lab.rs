@@ -234,7 +234,7 @@ pub fn plugin(config: &Value) -> Value {
     json!({
         "apiVersion": "extensions.istio.io/v1alpha1", "kind": "WasmPlugin",
         "metadata": {"name": "divvy", "namespace": "istio-system", "labels": {"divvy": "configuration"}},
-        "spec": {"url": "oci://registry.example.com/divvy:0.1.0", "pluginConfig": config},
+        "spec": {"url": "oci://registry.example.com/divvy:1", "pluginConfig": config},
     })
 }
 

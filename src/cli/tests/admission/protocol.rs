@@ -33,7 +33,7 @@ fn messages_of_check(object: &Value, severity: &str) -> Vec<String> {
 fn carriers(config: &Value) -> Vec<Value> {
     let metadata =
         json!({"name": "divvy", "namespace": "shop", "labels": {"divvy": "configuration"}});
-    let url = "oci://registry.example.com/divvy:0.1.0";
+    let url = "oci://registry.example.com/divvy:1";
     let envoy = json!({
         "configuration": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": config.to_string()},
         "vm_config": {"runtime": "envoy.wasm.runtime.v8"},
