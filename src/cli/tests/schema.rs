@@ -30,6 +30,20 @@ fn the_committed_copy_equals_the_schema() {
     );
 }
 
+/// The schema of an environment variable of the VM. Everyone who can read a WasmPlugin could sign with keys in it.
+fn variable() -> Value {
+    json!({
+        "type": "object", "additionalProperties": false, "required": ["name"],
+        "properties": {
+            "name": {"type": "string", "minLength": 1},
+            "value": {"type": "string"},
+            "valueFrom": {"enum": ["INLINE", "HOST"]},
+        },
+        "if": {"properties": {"name": {"const": "DIVVY_KEYS"}}},
+        "then": {"required": ["valueFrom"], "properties": {"valueFrom": {"const": "HOST"}, "value": false}},
+    })
+}
+
 /// The schema of the chart's values: those of the chart, and the schema of a configuration.
 fn values() -> Value {
     let mut schema = schema();
@@ -67,7 +81,7 @@ fn values() -> Value {
         "selector": texts,
         "name": text("Name of the plugin, under which divvy stores its state."),
         "failStrategy": one_of(&["", "FAIL_OPEN", "FAIL_CLOSE", "FAIL_RELOAD"], "What happens without the filter."),
-        "env": {"type": "array", "items": {"type": "object"}, "description": "Environment of the filter's VM."},
+        "env": {"type": "array", "items": variable(), "description": "Environment of the filter's VM."},
         "telemetry": telemetry,
         "routes": routes,
         "configuration": {"$ref": configuration},
@@ -109,12 +123,20 @@ fn the_schema_of_the_chart_refuses_what_divvy_refuses() {
     let validator = jsonschema::draft202012::new(&values()).unwrap();
     let mut good = json!({
         "image": {"digest": format!("sha256:{:064}", 0)}, "at": "gateway", "configuration": {"rollouts": []},
+        "env": [{"name": "DIVVY_STRICT", "value": "1"}, {"name": "DIVVY_KEYS", "valueFrom": "HOST"}],
     });
     assert!(validator.is_valid(&good));
     for (place, wrong) in [
         ("/image", json!({"tag": "0.1.0"})),
         ("/image", json!({"digest": "sha256:1"})),
         ("/at", json!("sidecar")),
+        ("/env", json!([{"name": "A", "val": "1"}])),
+        ("/env", json!([{"name": "A", "value": 1}])),
+        ("/env", json!([{"name": "DIVVY_KEYS", "value": "2027a:A"}])),
+        (
+            "/env",
+            json!([{"name": "DIVVY_KEYS", "valueFrom": "HOST", "value": "2027a:A"}]),
+        ),
         ("/configuration", json!({"rolouts": []})),
         ("/configuration", json!({"rollouts": [{"name": "a"}]})),
     ] {

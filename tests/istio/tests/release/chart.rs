@@ -50,7 +50,8 @@ pub async fn helm_lint_and_the_strict_check_find_nothing(lab: &Lab) -> Result<()
         "readme.yaml",
         shown_values.context("a block of values")?,
     )?;
-    for values in [Path::new(VALUES), &shown_values] {
+    let signed = file(lab, "signed.yaml", &signed_values()?.to_string())?;
+    for values in [Path::new(VALUES), &shown_values, &signed] {
         let mut lint = helm(lab)?;
         lint.args(["lint", "--strict", CHART, "--values", &shown(values)]);
         let said = run(lint).await?;
@@ -61,6 +62,46 @@ pub async fn helm_lint_and_the_strict_check_find_nothing(lab: &Lab) -> Result<()
         let said = String::from_utf8_lossy(&output.stdout);
         ensure!(output.status.success(), "{said}");
     }
+    Ok(())
+}
+
+/// Values with the example of signatures.
+fn signed_values() -> Result<Value> {
+    let example = workspace_root().join("envoy/examples/signed.yaml");
+    let configuration: Value =
+        serde_json::from_str(&from_yaml_or_json(&fs::read_to_string(example)?)?)?;
+    Ok(json!({
+        "image": {"digest": DIGEST}, "routes": {"gateway": "shop/shop", "namespace": "shop"},
+        "configuration": configuration,
+    }))
+}
+
+pub async fn keys_of_signatures_come_from_the_environment_alone(lab: &Lab) -> Result<()> {
+    let host = json!({"name": "DIVVY_KEYS", "valueFrom": "HOST"});
+    let strict = json!({"name": "DIVVY_STRICT", "value": "1"});
+    for (env, expected) in [
+        (json!([]), json!([host])),
+        (json!([strict]), json!([strict, host])),
+        (json!([host, strict]), json!([host, strict])),
+    ] {
+        let mut values = signed_values()?;
+        values["env"] = env;
+        let values = file(lab, "signed.yaml", &values.to_string())?;
+        let rendered = resources(&run(template(lab, "istio-system", &values)?).await?)?;
+        let plugin = ["WasmPlugin", "istio-system", "divvy"].map(str::to_owned);
+        let plugin = rendered.get(&plugin).context("a plugin")?;
+        assert_eq!(plugin["spec"]["vmConfig"]["env"], expected);
+    }
+    let mut values = signed_values()?;
+    values["env"] = json!([{"name": "DIVVY_KEYS", "value": "2027a:ICEiIyQl"}]);
+    let values = file(lab, "signed.yaml", &values.to_string())?;
+    let output = finished(template(lab, "istio-system", &values)?).await?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(!output.status.success(), "keys in values are accepted");
+    ensure!(
+        said.contains("env/0") && !said.contains("ICEiIyQl"),
+        "{said}"
+    );
     Ok(())
 }
 

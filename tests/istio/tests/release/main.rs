@@ -80,6 +80,7 @@ fn main() -> ExitCode {
             shared,
             [
                 chart::helm_lint_and_the_strict_check_find_nothing,
+                chart::keys_of_signatures_come_from_the_environment_alone,
                 chart::values_that_divvy_refuses_are_refused,
                 chart::the_chart_has_what_render_istio_writes,
                 chart::an_installed_chart_splits_changes_and_goes,
