@@ -88,8 +88,11 @@ impl Envoy {
     /// waits until its workers accept connections. If it exits first, the error contains the last
     /// error of its log.
     pub async fn start(binary: &Binary, bootstrap: &Bootstrap, options: &Options) -> Result<Envoy> {
-        // Envoys of one user share a port silently (SO_REUSEPORT), so test that it is free.
-        for addr in bootstrap.clone().fixed_addresses() {
+        // Envoys of one user share a port silently (SO_REUSEPORT), so test that it is free. In a hot
+        // restart it is that of the process before.
+        let takes_over = matches!(options.hot_restart, HotRestart::Next { .. });
+        let addresses = bootstrap.clone().fixed_addresses();
+        for addr in addresses.into_iter().filter(|_| !takes_over) {
             TcpListener::bind(addr).map_err(|error| anyhow!("cannot listen on {addr}: {error}"))?;
         }
         let dir = RunDirectory::create()?;

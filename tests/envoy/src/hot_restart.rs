@@ -1,4 +1,4 @@
-//! Hot restart: a second Envoy takes over from a running one.
+//! Hot restart: another Envoy takes over from a running one.
 
 use std::fs;
 use std::path::Path;
@@ -14,11 +14,15 @@ pub enum HotRestart {
     /// Another Envoy can take over from this one.
     First,
     /// This Envoy takes over.
-    Second {
-        /// What both have in common: [`super::envoy::Envoy::base_id`] of the first one.
+    Next {
+        /// What all have in common: [`super::envoy::Envoy::base_id`] of the first one.
         base_id: u32,
-        /// Time in seconds after which the first one ends.
+        /// How many were before this one.
+        epoch: u32,
+        /// Time in seconds after which the one before ends.
         parent_shutdown: u32,
+        /// Time in seconds in which the one before closes its connections.
+        drain: u32,
     },
 }
 
@@ -30,18 +34,20 @@ impl HotRestart {
         let arguments: &[&str] = match self {
             HotRestart::Disabled => &["--disable-hot-restart"],
             HotRestart::First => &["--use-dynamic-base-id", "--base-id-path", &path],
-            HotRestart::Second {
+            HotRestart::Next {
                 base_id,
+                epoch,
                 parent_shutdown,
+                drain,
             } => &[
                 "--restart-epoch",
-                "1",
+                &epoch.to_string(),
                 "--base-id",
                 &base_id.to_string(),
                 "--parent-shutdown-time-s",
                 &parent_shutdown.to_string(),
                 "--drain-time-s",
-                "1",
+                &drain.to_string(),
             ],
         };
         arguments

@@ -105,9 +105,11 @@ async fn both(old: Standing, new: Standing, parent_shutdown: u32) -> Result<(Edg
     let settled = async || (state(&first).await.ok()? == old.state()).then_some(());
     eventually("the state of the first process", PATIENCE, settled).await?;
 
-    let second = HotRestart::Second {
+    let second = HotRestart::Next {
         base_id,
+        epoch: 1,
         parent_shutdown,
+        drain: 1,
     };
     let second = start(new, second).await?;
     let states = old.state().zip(new.state()).map(|(old, new)| old + new);

@@ -13,6 +13,7 @@
 //! | `forged.rs` | reserved headers sent by clients |
 //! | `failing.rs` | what users get when something is wrong |
 //! | `spoofing/` | every header and cookie that clients can forge, in twelve ways |
+//! | `signatures/` | keys, their rotation under load, forged cookies and overrides |
 //! | `two_filters.rs` | two divvy filters in one chain |
 //! | `tokens.rs` | JSON Web Tokens: what `jwt_authn` verifies and passes on |
 //! | `bytes.rs` | requests that are not text |
@@ -64,6 +65,7 @@ mod responses;
 mod results;
 mod setup;
 mod shipped;
+mod signatures;
 mod spoofing;
 mod start;
 mod tokens;

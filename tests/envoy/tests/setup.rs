@@ -132,6 +132,25 @@ impl Setup {
         self
     }
 
+    /// With these keys of signatures in the environment of Envoy, which the VM may read.
+    #[must_use]
+    pub fn keys(mut self, keys: &str) -> Self {
+        const VARIABLE: &str = "DIVVY_KEYS";
+        self.options
+            .env
+            .push((VARIABLE.to_owned(), keys.to_owned()));
+        let vm = &mut self.plugin.config()["vm_config"];
+        vm["environment_variables"]["host_env_keys"] = json!([VARIABLE]);
+        self
+    }
+
+    /// With these log levels of components, such as `wasm:trace`.
+    #[must_use]
+    pub fn log(mut self, levels: &str) -> Self {
+        levels.clone_into(&mut self.options.component_log_level);
+        self
+    }
+
     /// With this part in a hot restart.
     #[must_use]
     pub fn hot_restart(mut self, part: HotRestart) -> Self {
