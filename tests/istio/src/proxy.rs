@@ -251,6 +251,12 @@ impl Proxy {
         Metrics::parse(&self.get("/stats/prometheus").await?)
     }
 
+    /// The lines of its log and access log so far.
+    #[must_use]
+    pub fn log(&self) -> Vec<String> {
+        self.part.process().lines(0, |_| true)
+    }
+
     /// Waits for a line of the log with all of these parts.
     pub async fn logs(&self, parts: &[&str]) -> Result<String> {
         let line = self

@@ -3,12 +3,23 @@
 use anyhow::Result;
 use divvy::decide::decide;
 use divvy::request::Request;
+use divvy::signature::KeyRing;
 use divvy::{config, output};
 use serde_json::Value;
 
 /// The assignment and the route of a user's request for `/checkout`.
 pub fn expected(configuration: &Value, user: &str) -> Result<(Option<String>, Option<String>)> {
-    let policy = config::parse(configuration.to_string().as_bytes())?;
+    expected_with(configuration, user, "")
+}
+
+/// The same of a configuration with signatures, with these keys.
+pub fn expected_with(
+    configuration: &Value,
+    user: &str,
+    keys: &str,
+) -> Result<(Option<String>, Option<String>)> {
+    let ring = KeyRing::read(Some(keys.as_bytes()));
+    let policy = config::parse_with(configuration.to_string().as_bytes(), &ring)?;
     let headers = [
         (&b":path"[..], &b"/checkout"[..]),
         (&b":method"[..], &b"GET"[..]),

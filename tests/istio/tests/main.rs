@@ -18,6 +18,7 @@ mod mesh;
 mod migrating;
 mod overlays;
 mod rendered;
+mod signed;
 mod traces;
 mod two_plugins;
 
@@ -37,6 +38,8 @@ fn main() -> ExitCode {
                 overlays::an_ab_test_gives_each_user_an_arm_and_each_visitor_an_identity,
                 overlays::stable_serves_the_users_of_a_version_without_healthy_hosts,
                 overlays::a_step_with_a_gate_lasts_until_divvy_promote_passes_it,
+                signed::keys_from_a_secret_sign_cookies_and_overrides,
+                signed::without_valid_keys_the_log_says_what_is_missing_and_stable_serves,
                 mesh::a_gateway_does_not_trust_its_clients_as_a_workload,
                 mesh::payments_follow_the_decision_of_the_gateway_about_the_checkout,
                 mesh::applications_that_forward_baggage_alone_carry_the_decision_on,
