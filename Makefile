@@ -316,7 +316,7 @@ test-openfeature: ## tests of the OpenFeature providers: Go, Node and Maven, tho
 	@cp -R envoy/examples/openfeature/. '$(OPENFEATURE)' && cp tests/cases/decisions.json target/openfeature/tests/cases
 	@if command -v go >/dev/null; then cd '$(OPENFEATURE)/go' && test -z "$$(gofmt -l .)" && GOFLAGS=-mod=readonly GOTOOLCHAIN=local go test .; \
 	  else echo 'test-openfeature: skipped for Go, which is missing'; fi
-	@if command -v npm >/dev/null; then cd '$(OPENFEATURE)/typescript' && npm ci --no-audit --no-fund --silent && npm test --silent; \
+	@if command -v npm >/dev/null; then cd '$(OPENFEATURE)/typescript' && npm ci --prefer-offline --no-audit --no-fund --silent && npm test --silent; \
 	  else echo 'test-openfeature: skipped for TypeScript: npm is missing'; fi
 	@if command -v mvn >/dev/null; then cd '$(OPENFEATURE)/java' && mvn -q -B test && echo 'Java: ok'; \
 	  else echo 'test-openfeature: skipped for Java: mvn is missing'; fi
@@ -459,7 +459,7 @@ $(CARGO_FUZZ): | toolchain
 	cargo install --locked --root '$(patsubst %/bin/,%,$(dir $@))' --version $(CARGO_FUZZ_VERSION) cargo-fuzz
 
 ci: ## everything that has to pass before a change lands
-	@.ci/parts build test-demo test-demo-$(OLDEST) $(PARTS) test-module test-istio $$(.ci/fleet) samples test-envoy-$(OLDEST) fuzz
+	@.ci/parts build test-demo test-demo-$(OLDEST) $(PARTS) test-module test-istio $$(.ci/fleet) test-openfeature samples test-envoy-$(OLDEST) fuzz
 
 # With SOAK=1 also the long versions of the tests.
 ci-full: ## what ci leaves out: releases, all of the fleet, the other versions of Envoy: over an hour, needs root
