@@ -110,8 +110,9 @@ async fn beside(configurations: usize, requests: usize, seed: u64) -> Result<Rep
     Ok(report)
 }
 
-/// The configuration without what depends on the instant of a request: random identities, and
-/// limits on latency. A ramp that has begun is two minutes away from its next step.
+/// The configuration without what depends on instants: random identities, limits on latency, and steps
+/// that wait for evidence, which end at a tick. A ramp that has begun is two minutes away from its next
+/// step.
 fn reproducible(mut config: Value) -> Value {
     let begun = humantime::format_rfc3339_seconds(
         std::time::SystemTime::now() - std::time::Duration::from_secs(32 * 60 + 30),
@@ -129,6 +130,10 @@ fn visit(value: &mut Value, begun: &str) {
         Value::Object(fields) => {
             if let Some(start) = fields.get_mut("start").filter(|start| start.is_string()) {
                 *start = json!(begun);
+            }
+            let canary = fields.get("strategy").map(|strategy| &strategy["canary"]);
+            if canary.is_some_and(|canary| !canary["start"].is_null()) {
+                fields.remove("guardrail");
             }
             if let Some(guardrail) = fields.get_mut("guardrail").and_then(Value::as_object_mut)
                 && guardrail.remove("latency").is_some()
