@@ -144,7 +144,7 @@ fn embedded() -> Option<BTreeMap<String, Bytes>> {
     use rust_embed::RustEmbed;
 
     #[derive(RustEmbed)]
-    #[folder = "$CARGO_MANIFEST_DIR/../../target/page"]
+    #[folder = "../../target/page"]
     struct EmbeddedPage;
 
     let bytes = |path: &str| match EmbeddedPage::get(path)?.data {
