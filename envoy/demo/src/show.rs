@@ -73,6 +73,7 @@ fn introduce(screen: &mut Screen, stage: &Stage, file: &str) -> io::Result<()> {
         ("versions", shops.join(", ")),
         ("admin", format!("http://{}", stage.envoy.admin())),
         ("configuration", file.to_owned()),
+        ("live page", format!("divvy ui {file}")),
         ("access log", format!("{ACCESS_LOG} (written every 10 s)")),
     ] {
         screen.line(Look::Plain, &format!("  {what:<14} {value}"))?;
