@@ -81,7 +81,7 @@ WASM_FLAGS = target.$(WASM_TARGET).rustflags = [ \
   "--remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo", "-Clink-arg=-zstack-size=983040"]
 
 # In bytes. Without Binaryen, on platforms for which there is no wheel, the module is larger.
-WASM_LIMIT = $$(test -d target/binaryen && echo 760000 || echo 850000)
+WASM_LIMIT = $$(test -d target/binaryen && echo 750000 || echo 850000)
 
 $(WASM): $(SOURCES) | toolchain
 	cargo build $(LOCKED) --package divvy --lib --release --target $(WASM_TARGET) --config '$(WASM_FLAGS)'
@@ -250,7 +250,8 @@ test-module-suites: $(NATIVE) $(WASM) $(NEEDS_ENVOY)
 	$(WITH_ENVOY) FILTER=module RUST_TEST_THREADS=$$((2 * $$(getconf _NPROCESSORS_ONLN))) $(TEST) --test envoy -- --exact $(WASM_ONLY)
 
 test-module-own: $(NATIVE) $(WASM) $(PANICKING) $(NEEDS_ENVOY) $(MATRIX:%=target/envoy/%/envoy)
-	@command -v cc >/dev/null && command -v valgrind >/dev/null || { echo 'make: cc or valgrind is missing: install both' >&2; exit 1; }
+	@command -v valgrind >/dev/null || { command -v apt-get >/dev/null && apt-get -qq update && apt-get -qq install --no-install-recommends valgrind >/dev/null; } || \
+	  { echo 'make: Valgrind is missing: install it' >&2; exit 1; }
 	$(WITH_ENVOY) $(TEST) --test module
 
 test-module-long: ## the same with 1,000 configurations, a million requests and a million callbacks
