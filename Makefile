@@ -222,9 +222,7 @@ test-host: $(WASM) ## tests of the built filter in wasmtime
 test-page: $(PAGE)/index.html $(WASM) $(NEEDS_ENVOY) ## tests of the web page in Chromium, with live data of a real Envoy; its decisions are those of the command line
 	@[ -n '$(CHROMIUM)' ] || command -v chromium >/dev/null || { command -v apt-get >/dev/null && apt-get -qq update && apt-get -qq install --no-install-recommends chromium >/dev/null; } || \
 	  { echo 'make: Chromium is missing: install it, or set CHROMIUM to its program' >&2; exit 1; }
-	cargo build $(QUIET) $(LOCKED) --package divvy-cli --bin divvy
-	cargo build $(QUIET) $(LOCKED) --package divvy-envoy-tests --example canary
-	cargo build $(QUIET) $(LOCKED) --package divvy-host-tests --bin samples
+	cargo build $(QUIET) $(LOCKED) --workspace --bin divvy --example samples --example canary
 	cd src/page && $(WITH_ENVOY) CHROMIUM='$(or $(CHROMIUM),$(shell command -v chromium))' CARGO_TARGET='$(abspath $(CARGO_TARGET))' npm test --silent
 
 test-bench: $(WASM) $(NATIVE) $(NEEDS_ENVOY) probes ## a small bench

@@ -5,10 +5,10 @@ import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
 import { launch, ROOT, serve } from "./lab.mjs";
+import { editor, open as opened, paste as write, said, tab } from "./person.mjs";
 
 const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const LIMIT = 1_500_000;
-const PATIENCE = 15_000;
 
 let server, browser;
 before(async () => {
@@ -20,41 +20,7 @@ after(async () => {
   server?.close();
 });
 
-/** A page that is ready. The test fails if it asks another host, breaks the policy or throws. */
-async function open(t, fragment = "", options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1000, height: 900 }, ...options });
-  const page = await context.newPage();
-  page.setDefaultTimeout(PATIENCE);
-  const faults = [];
-  page.on("request", (request) => { if (!/^(blob|data):/.test(request.url()) && !request.url().startsWith(server.address)) faults.push(request.url()); });
-  page.on("pageerror", (error) => faults.push(String(error)));
-  page.on("console", (message) => { if (message.type() === "error") faults.push(message.text()); });
-  page.on("dialog", (dialog) => { faults.push(`dialog ${dialog.message()}`); void dialog.dismiss(); });
-  await page.goto(`${server.address}index.html${fragment}`);
-  await page.locator(".verdict", { hasText: /\d configuration/ }).or(page.locator("#panel h2")).first().waitFor();
-  t.after(async () => {
-    await context.close();
-    assert.deepEqual(faults, []);
-  });
-  return page;
-}
-
-const editor = (page) => page.getByRole("textbox", { name: "Configuration, YAML or JSON" });
-
-async function write(page, text) {
-  await editor(page).click();
-  await page.keyboard.press("ControlOrMeta+a");
-  // A paste: if keys replace coloured text, Chromium tries to keep its colour by an inline style, and reports that the
-  // policy forbids it.
-  await editor(page).evaluate((element, text) => {
-    const clipboardData = new DataTransfer();
-    clipboardData.setData("text/plain", text);
-    element.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
-  }, text);
-}
-
-const tab = (page, name) => page.getByRole("tab", { name, exact: true }).click();
-const said = (page, selector, text) => page.locator(selector, { hasText: text }).first().waitFor();
+const open = (t, fragment, options) => opened(t, server, browser, fragment, options);
 
 async function withoutFindings(page) {
   await page.evaluate(AXE);

@@ -64,7 +64,7 @@ function offsetOf(state: EditorState, finding: Finding): number {
 
 function diagnostic(state: EditorState, finding: Finding): Diagnostic {
   const from = offsetOf(state, finding);
-  const hint = finding.suggestion === undefined ? "" : ` (${finding.suggestion}?)`;
+  const hint = finding.suggestion === undefined ? "" : ` (${finding.suggestion})`;
   const path = finding.path === "" ? "" : `${finding.path}: `;
   return { from, to: wordEnd(state, from), severity: finding.severity, message: path + finding.message + hint };
 }

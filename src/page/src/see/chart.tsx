@@ -41,12 +41,10 @@ interface Props {
   mark?: string;
   /** Text of a tick of the x axis. */
   tick?: (value: number) => string;
-  /** Ticks of the x axis; round numbers without it. */
-  at?: number[];
   children: (x: Scale, y: Scale) => ComponentChildren;
 }
 
-export function Chart({ label, height, x, y, unit, mark = " %", tick, at, children }: Props) {
+export function Chart({ label, height, x, y, unit, mark = " %", tick, children }: Props) {
   const { ref, width } = useWidth();
   const [across, up] = [scale(x[0], x[1], LEFT, width - RIGHT, width / 110), scale(y[0], y[1], height - BOTTOM, TOP, 4)];
   return (
@@ -58,7 +56,7 @@ export function Chart({ label, height, x, y, unit, mark = " %", tick, at, childr
             <text x={LEFT - 6} y={up(value) + 4} text-anchor="end">{value}{mark}</text>
           </g>
         ))}
-        {(at ?? across.ticks).map((value) => (
+        {across.ticks.map((value) => (
           <text key={value} x={across(value)} y={height - BOTTOM + 16} text-anchor="middle">{tick === undefined ? value : tick(value)}</text>
         ))}
         <text x={width - RIGHT} y={height - 4} text-anchor="end">{unit}</text>

@@ -41,21 +41,22 @@ function Result({ run, seconds }: { run: GuardrailRun; seconds: number }) {
   const all = [...run.shares, ...run.failures[0], ...run.failures[1]];
   const highest = Math.max(1, ...all.map(([, value]) => value));
   const final = run.shares.at(-1)?.[1] ?? 0;
-  const isShort = seconds <= 600;
+  const unit = seconds <= 600 ? 1 : 60;
+  const shares = run.shares.map(([second, value]): [number, number] => [second / unit, value]);
   return (
     <>
       <p role="status">
         {run.rollout}: {run.events.length === 0 ? "the guardrail does nothing" : `after ${run.events[0]!.second} s: ${run.events[0]!.text}`}; final share {percent(final)}.
       </p>
       <Chart label={`Share of the new version and failed requests over ${seconds} seconds; final share ${percent(final)}`} height={240}
-        x={[0, seconds]} y={[0, highest]} unit={isShort ? "seconds" : "minutes"} tick={(second) => String(isShort ? second : Number((second / 60).toFixed(1)))}>
+        x={[0, seconds / unit]} y={[0, highest]} unit={unit === 1 ? "seconds" : "minutes"}>
         {(x, y) => (
           <>
-            <polygon class="area" fill={colourAt(1)} points={`${path([[0, 0]], x, y)} ${path(run.shares, x, y)} ${path([[seconds, 0]], x, y)}`} />
-            <polyline class="stroke" points={path(run.shares, x, y)} />
-            {run.failures[0].map(([second, value]) => <rect key={`s${second}`} class="dot" x={x(second) - 3} y={y(value) - 3} width={6} height={6} fill={colourAt(0)} />)}
-            {run.failures[1].map(([second, value]) => <circle key={`n${second}`} class="dot" cx={x(second)} cy={y(value)} r={3.5} fill={FAILURE} />)}
-            {run.events.slice(0, 50).map((event, index) => <path key={index} class="now" d={`M${x(event.second)} ${y(0)}V${y(highest)}`} />)}
+            <polygon class="area" fill={colourAt(1)} points={`${path([[0, 0]], x, y)} ${path(shares, x, y)} ${path([[seconds / unit, 0]], x, y)}`} />
+            <polyline class="stroke" points={path(shares, x, y)} />
+            {run.failures[0].map(([second, value]) => <rect key={`s${second}`} class="dot" x={x(second / unit) - 3} y={y(value) - 3} width={6} height={6} fill={colourAt(0)} />)}
+            {run.failures[1].map(([second, value]) => <circle key={`n${second}`} class="dot" cx={x(second / unit)} cy={y(value)} r={3.5} fill={FAILURE} />)}
+            {run.events.slice(0, 50).map((event, index) => <path key={index} class="now" d={`M${x(event.second / unit)} ${y(0)}V${y(highest)}`} />)}
           </>
         )}
       </Chart>

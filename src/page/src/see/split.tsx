@@ -80,29 +80,35 @@ function Bar({ shares }: { shares: RolloutShares }) {
   const [margin, top, height] = [10, 22, 56];
   const x = (share: number) => margin + (share / 100) * (width - 2 * margin);
   const label = shares.versions.map((one) => `${one.version} ${percent(one.percent)}`).join(", ");
-  let [left, configured] = [0, 0];
+  let [from, configured] = [0, 0];
+  const parts = shares.versions.map((version, index) => {
+    const part = { version, colour: colourAt(index), from, to: from + version.percent, configured: configured + version.configured };
+    [from, configured] = [part.to, part.configured];
+    return part;
+  });
+  // No border behind the last version with users.
+  const borders = parts.filter((part) => part.to < 99.9999 || part.configured < 99.9999);
   return (
     <div ref={ref} class="chart">
       <svg width={width} height={118} role="img" aria-label={`Shares of ${shares.rollout}: ${label}`}>
-        {shares.versions.map((version, index) => {
-          const from = left;
-          left += version.percent;
-          configured += version.configured;
-          const isLast = index === shares.versions.length - 1;
+        {parts.map(({ version, colour, from, to }) => {
+          const wide = x(to) - x(from);
+          return (
+            <g key={version.version}>
+              <rect class="part" x={x(from)} y={top} width={Math.max(wide, 0)} height={height} fill={colour} />
+              {wide > 9 * version.version.length + 12 ? <text class="on" x={x(from) + 6} y={top + 18}>{version.version}</text> : null}
+              {wide > 70 ? <text class="on" x={x(from) + 6} y={top + height - 8}>{percent(version.percent)}</text> : null}
+            </g>
+          );
+        })}
+        {borders.map(({ version, to, configured }) => {
           const half = (version.interval[1] - version.interval[0]) / 2;
-          const wide = x(left) - x(from);
+          const [low, high] = [x(Math.max(to - half, 0)), x(Math.min(to + half, 100))];
           const middle = top + height / 2;
           return (
             <g key={version.version}>
-              <rect class="part" x={x(from)} y={top} width={Math.max(wide, 0)} height={height} fill={colourAt(index)} />
-              {wide > 9 * version.version.length + 12 ? <text class="on" x={x(from) + 6} y={top + 18}>{version.version}</text> : null}
-              {wide > 70 ? <text class="on" x={x(from) + 6} y={top + height - 8}>{percent(version.percent)}</text> : null}
-              {isLast ? null : (
-                <>
-                  <path class="interval" d={`M${x(Math.max(left - half, 0))} ${middle - 6}v12m0 -6H${x(Math.min(left + half, 100))}m0 -6v12`} />
-                  <path class="mark" d={`M${x(configured)} ${top + height + 3}l5 9h-10z`} />
-                </>
-              )}
+              <path class="interval" d={`M${low} ${middle - 6}v12m0 -6H${high}m0 -6v12`} />
+              <path class="mark" d={`M${x(configured)} ${top + height + 3}l5 9h-10z`} />
             </g>
           );
         })}

@@ -57,7 +57,7 @@ export function Edit({ state, update, report }: TabProps) {
             <li key={index} class={finding.severity}>
               <button type="button" onClick={() => setFocused({ ...finding })}>
                 <b>{finding.severity}</b>, line {finding.line}: {finding.path === "" ? null : <code>{finding.path}</code>} {finding.message}
-                {finding.suggestion === undefined ? null : <i> {finding.suggestion}?</i>}
+                {finding.suggestion === undefined ? null : <i> {finding.suggestion}</i>}
               </button>
             </li>
           ))}
