@@ -31,7 +31,7 @@ function native(folder, args) {
 test("check and explain answer as the native program does", async (t) => {
   const { run } = await load("src/wasi.ts");
   const module = await program();
-  const lines = (await printed(join(TARGET, "debug/samples"), [CONFIGURATIONS, REQUESTS, 26].map(String))).trim().split("\n");
+  const lines = (await printed(join(TARGET, "debug/examples/samples"), [CONFIGURATIONS, REQUESTS, 26].map(String))).trim().split("\n");
   const folder = await mkdtemp(join(tmpdir(), "divvy-page-"));
   t.after(() => rm(folder, { recursive: true }));
   let [decided, refused] = [0, 0];

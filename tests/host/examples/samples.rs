@@ -1,5 +1,5 @@
 //! Prints random configurations with requests, for tests that compare two builds of the command line:
-//! `cargo run --package divvy-host-tests --bin samples -- [CONFIGURATIONS] [REQUESTS] [SEED]`
+//! `cargo run --package divvy-host-tests --example samples -- [CONFIGURATIONS] [REQUESTS] [SEED]`
 //!
 //! Each line is a JSON object: `config`, which may be invalid, and `requests` as `divvy explain --batch` reads them.
 
