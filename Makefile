@@ -125,7 +125,7 @@ $(PAGE)/index.html: $(SOURCES) $(shell find src/cli/src -type f) src/cli/Cargo.t
 
 src/page/node_modules/.package-lock.json: src/page/package-lock.json
 	@command -v npm >/dev/null || { echo 'make: npm is missing: install Node 20 or newer' >&2; exit 1; }
-	cd src/page && npm ci --no-audit --no-fund --silent
+	cd src/page && npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
 image: $(IMAGE_LAYOUT)/index.json ## build an OCI image of the filter: target/image; prints its digest

@@ -71,7 +71,7 @@ function flags(source: Source): string[] {
 /** The message of a command that failed. */
 function message(run: Run): string {
   if (run.code === null) return FAULT;
-  const text = run.err.trim().replace(/^(divvy|error): /, "");
+  const text = run.err.trim().replace(/^(divvy|error): /, "").replace(`${CONFIG}: see divvy check`, "The configuration has errors");
   // A refused argument comes with the usage of the command.
   return text.split("\n\n")[0]?.trim() || `divvy ended with the code ${run.code}`;
 }

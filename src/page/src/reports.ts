@@ -135,6 +135,7 @@ export interface RolloutChange {
   movedPercent: number;
   minimumPercent: number;
   moves: VersionMove[];
+  stays: { version: string; users: number }[];
   notes: string[];
 }
 

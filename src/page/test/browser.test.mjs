@@ -170,7 +170,7 @@ for (const [name, options] of [["light", { colorScheme: "light" }], ["dark", { c
     if (name !== "wide") await said(page, ".findings", "identityy");
     for (const label of await page.getByRole("tab").allTextContents()) {
       await tab(page, label);
-      if (label === "See" && name !== "wide") await said(page, ".notice.error", "see divvy check");
+      if (label === "See" && name !== "wide") await said(page, ".notice.error", "The configuration has errors");
       else if (label !== "Edit") await page.locator("#panel h2, #panel .notice").first().waitFor();
       await page.waitForFunction(() => document.querySelector("[aria-busy=true]") === null);
       await withoutFindings(page);

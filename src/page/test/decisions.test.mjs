@@ -9,8 +9,8 @@ import { test } from "node:test";
 import { load, program, ROOT } from "./lab.mjs";
 
 const TARGET = process.env.CARGO_TARGET ?? join(ROOT, "target");
-const CONFIGURATIONS = 1_500;
-const REQUESTS = 10;
+const CONFIGURATIONS = Number(process.env.CONFIGURATIONS ?? 400);
+const REQUESTS = 40;
 
 const printed = (command, args) => new Promise((done, fail) => {
   execFile(command, args, { maxBuffer: 1 << 30 }, (error, out) => (error ? fail(error) : done(out)));
@@ -48,5 +48,5 @@ test("check and explain answer as the native program does", async (t) => {
     }
   }
   t.diagnostic(`${decided} requests decided, ${refused} configurations refused`);
-  assert.ok(decided >= 10_000 && refused > 50, `${decided} decided, ${refused} refused`);
+  assert.ok(decided >= 10_000 && refused > 20, `${decided} decided, ${refused} refused`);
 });

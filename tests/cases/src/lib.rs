@@ -8,6 +8,7 @@ pub mod build;
 pub mod claims;
 pub mod matrix;
 pub mod mutate;
+pub mod random;
 pub mod source;
 
 use std::collections::BTreeMap;

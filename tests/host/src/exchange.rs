@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use divvy_cases::claims;
+use divvy_cases::random::RandomRequest;
+
 use crate::headers::Headers;
 use crate::stream::Stream;
 use crate::vm::{RootId, Trap, Vm};
@@ -22,6 +25,31 @@ pub struct Exchange {
     pub latency: Duration,
     /// Properties of the stream by path, whose segments are separated by NUL.
     pub properties: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+/// The request as the host plays it, answered with 200.
+impl From<&RandomRequest> for Exchange {
+    fn from(sent: &RandomRequest) -> Self {
+        let claims = sent.claims.as_ref().map(claims::properties);
+        let headers = sent.headers.iter();
+        let mut exchange = Self {
+            request: headers
+                .map(|(name, value)| (name, value))
+                .collect::<Headers>(),
+            properties: claims.unwrap_or_default(),
+            ..Self::default()
+        };
+        let address = if sent.source.contains(':') {
+            format!("[{}]:4711", sent.source)
+        } else {
+            format!("{}:4711", sent.source)
+        };
+        exchange = exchange.property(&["source", "address"], address);
+        if let Some(peer) = sent.peer {
+            exchange = exchange.property(&["connection", "uri_san_peer_certificate"], peer);
+        }
+        exchange.status(200)
+    }
 }
 
 impl Exchange {

@@ -31,7 +31,6 @@ mod headers;
 mod imports;
 mod module;
 mod process;
-pub mod random;
 mod state;
 mod stats;
 mod stream;
@@ -39,6 +38,7 @@ mod vm;
 
 pub use abi::{Action, LogLevel, Status};
 pub use calls::{Call, Counts};
+pub use divvy_cases::random;
 pub use exchange::Exchange;
 pub use headers::Headers;
 pub use module::{LoadError, Module};

@@ -169,7 +169,7 @@ fn explain_and_the_filter_agree() {
                     sent.headers.push(("cookie".to_owned(), cookie));
                 }
             }
-            let exchange = sent.exchange();
+            let exchange = Exchange::from(&sent);
             let stream = vm.exchange(root, &exchange).unwrap();
             let explanation = explained.explain(&ask(&sent, minted(&stream)), true);
             let context = format!(

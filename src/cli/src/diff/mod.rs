@@ -82,6 +82,8 @@ pub struct RolloutChange {
     pub minimum_percent: f64,
     /// The users who change version, by old and new version.
     pub moves: Vec<VersionMove>,
+    /// The users who keep their version.
+    pub stays: Vec<VersionUsers>,
     /// Other changes that affect users.
     pub notes: Vec<String>,
 }
@@ -97,6 +99,15 @@ pub struct VersionMove {
     pub users: usize,
     /// The same in percent of all users.
     pub percent: f64,
+}
+
+/// The users of a version.
+#[derive(Clone, Debug, Serialize)]
+pub struct VersionUsers {
+    /// Name of the version.
+    pub version: String,
+    /// Number of users.
+    pub users: usize,
 }
 
 /// Runs the verb.
@@ -215,13 +226,14 @@ fn change(before: Located<'_>, after: Located<'_>, users: &[String], now: u64) -
     let templates =
         [before, after].map(|side| RequestTemplate::new(&side.config.raw, side.raw(), Some(now)));
     let mut moves: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let mut stays: BTreeMap<&str, usize> = BTreeMap::new();
     for user in users {
         let from = before.version(&templates[0], user);
         let to = after.version(&templates[1], user);
-        if let (Some(from), Some(to)) = (from, to)
-            && from != to
-        {
-            *moves.entry((from, to)).or_default() += 1;
+        match from.zip(to) {
+            Some((from, to)) if from != to => *moves.entry((from, to)).or_default() += 1,
+            Some((from, _)) => *stays.entry(from).or_default() += 1,
+            None => {}
         }
     }
     let percent = |number: usize| 100.0 * number as f64 / users.len().max(1) as f64;
@@ -245,12 +257,17 @@ fn change(before: Located<'_>, after: Located<'_>, users: &[String], now: u64) -
         users,
         percent: percent(users),
     });
+    let stays = stays.into_iter().map(|(version, users)| VersionUsers {
+        version: version.to_owned(),
+        users,
+    });
     RolloutChange {
         rollout: after.name().to_owned(),
         status,
         moved_percent: percent(moved),
         minimum_percent: lost.fold(0.0, |sum, lost| sum + lost),
         moves: moves.collect(),
+        stays: stays.collect(),
         notes: notes::of_rollout(before, after),
     }
 }

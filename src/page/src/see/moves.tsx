@@ -2,6 +2,7 @@
 
 import { useAnswer, useWidth } from "../answers";
 import { colourOf } from "../colours";
+import type { Outline } from "../questions";
 import type { DiffReport, RolloutChange } from "../reports";
 import type { TabProps } from "../tabs/tab";
 import { percent } from "./chart";
@@ -19,7 +20,7 @@ export function Moves({ state, engine, outline }: TabProps) {
       {!isEdited ? <p>The text is the one that was opened: after an edit, this shows who changes version.</p>
         : answer === undefined ? null
         : "error" in answer ? <p class="notice error">{answer.error}</p>
-        : <Report report={answer.value} colour={(rollout, version) => colourOf(outline, rollout, version)} />}
+        : <Report report={answer.value} outline={outline} colour={(rollout, version) => colourOf(outline, rollout, version)} />}
     </section>
   );
 }
@@ -28,79 +29,84 @@ interface Coloured {
   colour: (rollout: string, version: string) => string;
 }
 
-function Report({ report, colour }: { report: DiffReport } & Coloured) {
+function Report({ report, outline, colour }: { report: DiffReport; outline: Outline[] } & Coloured) {
   const changed = report.rollouts.filter((one) => one.status !== "same");
   return (
     <>
       {report.notes.map((note) => <p key={note}>{note}</p>)}
       {changed.length === 0 && report.notes.length === 0 ? <p>No user changes version.</p> : null}
-      {changed.map((change) => <Change key={change.rollout} change={change} users={report.users} colour={colour} />)}
+      {changed.map((change) => <Change key={change.rollout} change={change} users={report.users} colour={colour}
+        versions={outline.find((one) => one.name === change.rollout)?.versions ?? []} />)}
     </>
   );
 }
 
-function Change({ change, users, colour }: { change: RolloutChange; users: number } & Coloured) {
+function Change({ change, users, versions, colour }: { change: RolloutChange; users: number; versions: string[] } & Coloured) {
   const isPaired = change.status !== "new" && change.status !== "gone";
   return (
     <>
       <h3>{change.rollout}: {change.status}</h3>
       {!isPaired ? null : (
         <p>
-          {percent(change.movedPercent)} of {users.toLocaleString("en")} users change version; the new shares need at least {percent(change.minimumPercent)}.
+          {percent(change.movedPercent)} of {users.toLocaleString("en")} users change version; by the configured shares, {percent(change.minimumPercent)} is the minimum.
         </p>
       )}
-      {change.moves.length === 0 ? null : <Flow change={change} colour={colour} />}
+      {change.moves.length === 0 ? null : <Flow change={change} versions={versions} colour={colour} />}
       {change.notes.length === 0 ? null : <ul>{change.notes.map((note) => <li key={note}>{note}</li>)}</ul>}
     </>
   );
 }
 
-/** One band for each pair of versions, as wide as its users, among those who move. */
-function Flow({ change, colour }: { change: RolloutChange } & Coloured) {
+/** Users of two versions, the old and the new one; of the same version for users who stay. */
+interface Band {
+  from: string;
+  to: string;
+  users: number;
+}
+
+/** All users before and after, with one band for each pair of versions, as wide as its users. */
+function Flow({ change, versions, colour }: { change: RolloutChange; versions: string[] } & Coloured) {
   const { ref, width } = useWidth();
-  const all = change.moves.reduce((sum, move) => sum + move.users, 0);
+  const bands: Band[] = [...change.stays.map(({ version, users }) => ({ from: version, to: version, users })), ...change.moves];
+  const all = bands.reduce((sum, band) => sum + band.users, 0);
   const [margin, height, bar] = [10, 150, 24];
-  const span = width - 2 * margin;
-  const at = (users: number) => margin + (users / all) * span;
-  const before = [...new Set(change.moves.map((move) => move.from))];
-  const after = [...new Set(change.moves.map((move) => move.to))];
-  const sorted = (key: (move: { from: string; to: string }) => [number, number]) => {
-    const order = [...change.moves].sort((one, other) => key(one)[0] - key(other)[0] || key(one)[1] - key(other)[1]);
+  const at = (users: number) => margin + (users / all) * (width - 2 * margin);
+  const known = [...new Set([...versions, ...bands.flatMap((band) => [band.from, band.to])])];
+  const order = (key: "from" | "to", other: "from" | "to") => {
     let sum = 0;
-    return new Map(order.map((move) => [move, (sum += move.users) - move.users]));
+    const place = (band: Band) => known.indexOf(band[key]) * known.length + known.indexOf(band[other]);
+    return new Map([...bands].sort((one, two) => place(one) - place(two)).map((band) => [band, (sum += band.users) - band.users]));
   };
-  const starts = sorted((move) => [before.indexOf(move.from), after.indexOf(move.to)]);
-  const ends = sorted((move) => [after.indexOf(move.to), before.indexOf(move.from)]);
-  const side = (versions: string[], key: "from" | "to", y: number) => {
+  const [starts, ends] = [order("from", "to"), order("to", "from")];
+  const side = (key: "from" | "to", y: number) => {
     let sum = 0;
-    return versions.map((version) => {
-      const users = change.moves.filter((move) => move[key] === version).reduce((total, move) => total + move.users, 0);
+    return known.map((version) => {
       const from = sum;
-      sum += users;
-      return (
+      sum += bands.filter((band) => band[key] === version).reduce((total, band) => total + band.users, 0);
+      const wide = at(sum) - at(from);
+      return wide === 0 ? null : (
         <g key={version}>
-          <rect class="part" x={at(from)} y={y} width={at(sum) - at(from)} height={bar} fill={colour(change.rollout, version)} />
-          {at(sum) - at(from) > 9 * version.length + 10 ? <text class="on" x={at(from) + 5} y={y + 17}>{version}</text> : null}
+          <rect class="part" x={at(from)} y={y} width={wide} height={bar} fill={colour(change.rollout, version)} />
+          {wide > 9 * version.length + 10 ? <text class="on" x={at(from) + 5} y={y + 17}>{version}</text> : null}
         </g>
       );
     });
   };
   const label = change.moves.map((move) => `${move.from} to ${move.to} ${percent(move.percent)}`).join(", ");
+  const [top, middle, bottom] = [bar, height / 2, height - bar];
   return (
     <div ref={ref} class="chart">
       <svg width={width} height={height + 20} role="img" aria-label={`Users who change version: ${label}`}>
-        {change.moves.map((move) => {
-          const [one, other] = [starts.get(move)!, ends.get(move)!];
-          const [top, bottom] = [bar, height - bar];
-          const middle = (top + bottom) / 2;
+        {bands.map((band) => {
+          const [one, two, three, four] = [starts.get(band)!, ends.get(band)!, ends.get(band)! + band.users, starts.get(band)! + band.users].map(at);
           return (
-            <path key={`${move.from} ${move.to}`} class="flow" fill={colour(change.rollout, move.to)}
-              d={`M${at(one)} ${top}C${at(one)} ${middle} ${at(other)} ${middle} ${at(other)} ${bottom}H${at(other + move.users)}C${at(other + move.users)} ${middle} ${at(one + move.users)} ${middle} ${at(one + move.users)} ${top}Z`} />
+            <path key={`${band.from} ${band.to}`} class={band.from === band.to ? "flow stays" : "flow"} fill={colour(change.rollout, band.to)}
+              d={`M${one} ${top}C${one} ${middle} ${two} ${middle} ${two} ${bottom}H${three}C${three} ${middle} ${four} ${middle} ${four} ${top}Z`} />
           );
         })}
-        {side(before, "from", 0)}
-        {side(after, "to", height - bar)}
-        <text x={margin} y={height + 15}>above: before, below: after; only users who move</text>
+        {side("from", 0)}
+        {side("to", bottom)}
+        <text x={margin} y={height + 15}>above: before; below: after; strong: users who move</text>
       </svg>
       <ul class="lines">{change.moves.map((move) => (
         <li key={`${move.from} ${move.to}`}>{move.from} → {move.to}: {move.users.toLocaleString("en")} users, {percent(move.percent)}</li>

@@ -221,7 +221,7 @@ impl Episode {
         let mut exchange = if random.one_in(3) {
             self.asked[random.below(self.asked.len())].clone()
         } else {
-            random.request().exchange()
+            Exchange::from(&random.request())
         };
         if random.one_in(2) {
             for cookie in self.cookies.drain(..) {

@@ -1,12 +1,12 @@
 //! Prints random configurations with requests, for tests that compare two builds of the command line:
-//! `cargo run --package divvy-host-tests --example samples -- [CONFIGURATIONS] [REQUESTS] [SEED]`
+//! `cargo run --package divvy-cases --example samples -- [CONFIGURATIONS] [REQUESTS] [SEED]`
 //!
 //! Each line is a JSON object: `config`, which may be invalid, and `requests` as `divvy explain --batch` reads them.
 
-use divvy_host_tests::random::{Random, RandomRequest};
+use divvy_cases::random::{Random, RandomRequest};
 use serde_json::{Value, json};
 
-/// The instant of `divvy_host_tests::random::NOW`.
+/// The instant of `divvy_cases::random::NOW`.
 const AT: &str = "2026-12-07T12:00:00Z";
 
 fn main() {

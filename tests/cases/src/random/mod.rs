@@ -3,11 +3,11 @@
 
 mod request;
 
-use divvy_cases::{DECISIONS, RICH, VALID, matrix, mutate};
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
+use crate::{DECISIONS, RICH, VALID, matrix, mutate};
 pub use request::RandomRequest;
 
 /// A generator of configurations and requests.

@@ -1,10 +1,8 @@
 //! Random requests.
 
-use divvy_cases::claims;
 use serde_json::{Value, json};
 
 use super::{HEADERS, HOSTS, METHODS, PATHS, Random, USERS, WORDS};
-use crate::{Exchange, Headers};
 
 impl Random {
     /// A request with what the proxy knows about it.
@@ -101,30 +99,4 @@ pub struct RandomRequest {
     pub source: &'static str,
     /// URI in the certificate of the peer.
     pub peer: Option<&'static str>,
-}
-
-impl RandomRequest {
-    /// The request as the host plays it, answered with 200.
-    pub fn exchange(&self) -> Exchange {
-        let claims = self.claims.as_ref().map(claims::properties);
-        let mut exchange = Exchange {
-            request: self
-                .headers
-                .iter()
-                .map(|(name, value)| (name, value))
-                .collect::<Headers>(),
-            properties: claims.unwrap_or_default(),
-            ..Exchange::default()
-        };
-        let address = if self.source.contains(':') {
-            format!("[{}]:4711", self.source)
-        } else {
-            format!("{}:4711", self.source)
-        };
-        exchange = exchange.property(&["source", "address"], address);
-        if let Some(peer) = self.peer {
-            exchange = exchange.property(&["connection", "uri_san_peer_certificate"], peer);
-        }
-        exchange.status(200)
-    }
 }
