@@ -11,13 +11,14 @@ const PAUSE = 150;
 export function useAnswer<Q extends Question>(engine: Engine, question: Q, given: Given<Q> | null): { answer: Answered<Q> | undefined; pending: boolean } {
   const [answer, setAnswer] = useState<Answered<Q>>();
   const [pending, setPending] = useState(false);
+  const [slot] = useState(() => engine.slot());
   const key = given === null ? null : JSON.stringify(given);
   useEffect(() => {
     if (given === null) return undefined;
     let isCurrent = true;
     setPending(true);
     const timer = setTimeout(async () => {
-      const found = await engine.ask(question, given);
+      const found = await engine.ask(question, given, slot);
       if (!isCurrent || found === undefined) return;
       setAnswer(found);
       setPending(false);

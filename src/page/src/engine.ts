@@ -1,6 +1,6 @@
-// Asks the workers. Of the questions of one kind, only the newest waits; a run that takes too long is ended.
+// Asks the workers. Of the questions of one place of the page, only the newest waits; a run that takes too long is ended.
 
-import type { Answer, Answered, Given, Question } from "./questions";
+import type { Answered, Given, Question } from "./questions";
 
 /** Maximum duration of an answer in milliseconds. */
 const LIMIT = 30_000;
@@ -19,6 +19,7 @@ function program(): string {
 
 interface Waiting {
   id: number;
+  slot: number;
   question: Question;
   given: unknown;
   done: (answer: unknown) => void;
@@ -34,7 +35,7 @@ class Lane {
   constructor(private module: Promise<WebAssembly.Module>) {}
 
   ask(waiting: Waiting) {
-    const older = this.queue.findIndex((other) => other.question === waiting.question);
+    const older = this.queue.findIndex((other) => other.slot === waiting.slot);
     if (older >= 0) this.queue.splice(older, 1)[0]?.done(undefined);
     this.queue.push(waiting);
     void this.next();
@@ -89,18 +90,21 @@ export class Engine {
   private lanes = { short: new Lane(this.module), long: new Lane(this.module) };
   private last = 0;
 
-  /** The answer; `undefined` if a newer question of the same kind replaced this one. */
-  ask<Q extends Question>(question: Q, given: Given<Q>): Promise<Answered<Q> | undefined> {
-    const lane = ["check", "outline", "explain", "render"].includes(question) ? this.lanes.short : this.lanes.long;
+  /** A number for a place of the page that asks. */
+  slot(): number {
     this.last += 1;
-    const id = this.last;
+    return this.last;
+  }
+
+  /** The answer; `undefined` if a newer question of the same slot replaced this one. */
+  ask<Q extends Question>(question: Q, given: Given<Q>, slot = this.slot()): Promise<Answered<Q> | undefined> {
+    const lane = ["check", "outline", "explain", "render"].includes(question) ? this.lanes.short : this.lanes.long;
+    const id = this.slot();
     return new Promise((done) => {
-      lane.ask({ id, question, given, done: (answer) => done(answer as Answered<Q> | undefined) });
+      lane.ask({ id, slot, question, given, done: (answer) => done(answer as Answered<Q> | undefined) });
     });
   }
 }
-
-export type AnswerOf<Q extends Question> = Answered<Q> extends Answer<infer T> ? T : never;
 
 async function load(): Promise<WebAssembly.Module> {
   const response = await fetch("page.wasm");
