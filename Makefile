@@ -120,8 +120,8 @@ PAGE_FLAGS = target.$(WASM_TARGET).rustflags = ["--remap-path-prefix=$(REMAPPED)
 page: $(PAGE)/index.html ## build the web page: target/page, for any file server (needs Node 20 with npm)
 
 $(PAGE)/index.html: $(SOURCES) $(shell find src/cli/src -type f) src/cli/Cargo.toml $(PAGE_SOURCES) src/page/node_modules/.package-lock.json | toolchain
-	cargo build $(LOCKED) --package divvy-cli --bin divvy --profile page --target $(WASM_TARGET) --config '$(PAGE_FLAGS)'
-	cd src/page && npm run --silent build -- '$(abspath $(CARGO_TARGET))/$(WASM_TARGET)/page/divvy.wasm' '$(abspath $(PAGE))'
+	cargo build $(LOCKED) --package divvy-cli --bin divvy --profile web --target $(WASM_TARGET) --config '$(PAGE_FLAGS)'
+	cd src/page && npm run --silent build -- '$(abspath $(CARGO_TARGET))/$(WASM_TARGET)/web/divvy.wasm' '$(abspath $(PAGE))'
 
 src/page/node_modules/.package-lock.json: src/page/package-lock.json
 	@command -v npm >/dev/null || { echo 'make: npm is missing: install Node 20 or newer' >&2; exit 1; }
