@@ -73,6 +73,8 @@ export function Editor({ text, findings, onChange, focused }: Props) {
   const host = useRef<HTMLDivElement>(null);
   const view = useRef<EditorView | undefined>(undefined);
   const changed = useRef(onChange);
+  /** Texts of the keyboard that did not come back as `text` yet: they must not replace what was typed since. */
+  const typed = useRef<string[]>([]);
   changed.current = onChange;
   useEffect(() => {
     const element = host.current!;
@@ -91,7 +93,10 @@ export function Editor({ text, findings, onChange, focused }: Props) {
           keymap.of([...completionKeymap, ...lintKeymap, ...searchKeymap, ...historyKeymap, ...defaultKeymap]),
           EditorView.updateListener.of((update) => {
             const isOwn = update.transactions.some((one) => one.annotation(fromOutside));
-            if (update.docChanged && !isOwn) changed.current(update.state.doc.toString());
+            if (!update.docChanged || isOwn) return;
+            const now = update.state.doc.toString();
+            typed.current.push(now);
+            changed.current(now);
           }),
         ],
       }),
@@ -101,7 +106,9 @@ export function Editor({ text, findings, onChange, focused }: Props) {
   }, []);
   useEffect(() => {
     const editor = view.current;
-    if (editor === undefined || editor.state.doc.toString() === text) return;
+    const known = typed.current.lastIndexOf(text);
+    typed.current.splice(0, known + 1);
+    if (known >= 0 || editor === undefined || editor.state.doc.toString() === text) return;
     editor.dispatch({ changes: { from: 0, to: editor.state.doc.length, insert: text }, annotations: fromOutside.of(true) });
   }, [text]);
   useEffect(() => {
