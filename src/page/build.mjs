@@ -51,6 +51,8 @@ const result = await build({
   jsx: "automatic",
   jsxImportSource: "preact",
   plugins: [texts],
+  // With it, CodeMirror parses for up to 100 ms without a pause, as long as no key is pressed; without it, at most 45 ms.
+  define: { "navigator.scheduling": "undefined" },
 });
 for (const name of ["index.html", "style.css"]) copyFileSync(join(here, name), join(folder, name));
 copyFileSync(program, join(folder, "page.wasm"));
