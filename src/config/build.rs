@@ -9,8 +9,8 @@ use crate::registry::Registry;
 use crate::{names, values};
 use divvy_core::bucket::{Gate, Share};
 use divvy_core::identity::MintedIdentities;
-use divvy_core::policy::{RolloutId, VersionId};
-use divvy_core::signature::{KeyPurpose, KeyRing, PurposeKeys, VARIABLE};
+use divvy_core::policy::{RolloutId, UnitHash, VersionId};
+use divvy_core::signature::{KeyPurpose, KeyRing, PurposeKeys, UNIT_ID, VARIABLE};
 use divvy_json::error::Path;
 
 /// Without this error the configuration would silently serve stable to all users.
@@ -42,6 +42,8 @@ pub(crate) struct Build<'k> {
     keys: (&'k KeyRing, Path<'k>),
     /// Whether the errors in their variable were added.
     has_key_errors: bool,
+    /// Whether a field needs keys.
+    needs_keys: bool,
     regexes: usize,
 }
 
@@ -71,6 +73,7 @@ impl<'k> Build<'k> {
             minted: None,
             keys: (keys, root),
             has_key_errors: false,
+            needs_keys: false,
             regexes: 0,
         }
     }
@@ -93,8 +96,9 @@ impl<'k> Build<'k> {
 
     /// The keys of a purpose, which the field at `at` needs; adds an error without keys.
     pub(crate) fn keys(&mut self, at: Path<'_>, purpose: KeyPurpose) -> Option<Arc<PurposeKeys>> {
-        let (ring, root) = self.keys;
-        match ring {
+        self.needs_keys = true;
+        let (ring, _) = self.keys;
+        let keys = match ring {
             KeyRing::Missing => {
                 at.error(format_args!(
                     "needs keys: set {VARIABLE} in the environment of the VM"
@@ -102,14 +106,40 @@ impl<'k> Build<'k> {
                 return None;
             }
             KeyRing::Invalid(messages) => {
-                if !std::mem::replace(&mut self.has_key_errors, true) {
-                    messages.iter().for_each(|message| root.error(message));
-                }
+                self.add_key_errors(messages);
                 return None;
             }
-            KeyRing::Assumed | KeyRing::Known(_) => {}
+            KeyRing::Assumed => Arc::default(),
+            KeyRing::Known(keys) => keys.of(purpose),
+        };
+        if keys.signing_id().is_none() && matches!(ring, KeyRing::Known(_)) {
+            at.error(format_args!(
+                "needs keys: {VARIABLE} has only {UNIT_ID}, which signs nothing"
+            ));
+            return None;
         }
-        Some(ring.of(purpose))
+        Some(keys)
+    }
+
+    /// How units are computed. It must come after whatever needs keys.
+    pub(crate) fn unit_hash(&mut self) -> UnitHash {
+        let (ring, _) = self.keys;
+        match ring {
+            KeyRing::Known(keys) => UnitHash::Keyed(keys.of(KeyPurpose::Unit)),
+            KeyRing::Assumed if self.needs_keys => UnitHash::Keyed(Arc::default()),
+            KeyRing::Assumed | KeyRing::Missing => UnitHash::without_key(),
+            KeyRing::Invalid(messages) => {
+                self.add_key_errors(messages);
+                UnitHash::without_key()
+            }
+        }
+    }
+
+    fn add_key_errors(&mut self, messages: &[String]) {
+        let (_, root) = self.keys;
+        if !std::mem::replace(&mut self.has_key_errors, true) {
+            messages.iter().for_each(|message| root.error(message));
+        }
     }
 
     /// Counts a regular expression; `false` if there are too many.

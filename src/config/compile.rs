@@ -11,7 +11,7 @@ use crate::spec::{self, Items};
 use crate::{identity, names, overrides, rollout, trust, values};
 use divvy_core::identity::IgnoredValues;
 use divvy_core::policy::scope::ScopeIndex;
-use divvy_core::policy::{Features, HeaderRole, Policy, Rollout, UnitHash};
+use divvy_core::policy::{Features, HeaderRole, Policy, Rollout};
 use divvy_core::signature::KeyRing;
 use divvy_json::Tree;
 use divvy_json::error::Path;
@@ -95,6 +95,7 @@ fn compile_config(
         );
         root.field("headers").field("unit").error(message);
     }
+    let unit = has_unit.then(|| build.unit_hash());
     let headers = build.headers;
     let reserved_headers = headers.owned;
     let mut response_headers: Vec<Box<str>> = Vec::new();
@@ -112,7 +113,6 @@ fn compile_config(
             }
         }
     }
-    let unit = has_unit.then(UnitHash::without_key);
     let features = Features::of(
         &rollouts,
         mint.as_ref(),

@@ -8,7 +8,7 @@ use super::vm::Vm;
 use crate::decide::possible;
 use crate::decision::{Decision, Reason, VersionId};
 use crate::output;
-use crate::policy::{Metrics, Policy, Rollout, RolloutId, Shares};
+use crate::policy::{Metrics, Policy, Rollout, RolloutId, Shares, UnitHash};
 use crate::request::Environment;
 use crate::response::ResponseClass;
 use crate::signature::{KeyPurpose, SignatureResult};
@@ -27,7 +27,7 @@ pub struct ActivePolicy {
     series: Vec<RolloutSeries>,
     /// Results of signatures, by purpose.
     signatures: [[Series; SignatureResult::ALL.len()]; KeyPurpose::ALL.len()],
-    /// Ids of the keys, if the policy needs some.
+    /// Ids of the keys, if the policy uses some.
     pub key_ids: Vec<Box<str>>,
 }
 
@@ -67,12 +67,14 @@ impl ActivePolicy {
     pub fn new<H: Host>(vm: &Vm<H>, policy: Policy, key_ids: &[Box<str>]) -> Self {
         let series = policy.rollouts.iter().map(series_of).collect();
         let purposes = policy.signed_purposes();
+        let has_keyed_unit = policy.unit.as_ref().is_some_and(UnitHash::is_keyed);
+        let key_ids = if purposes.is_empty() && !has_keyed_unit {
+            &[]
+        } else {
+            key_ids
+        };
         let active = Self {
-            key_ids: if purposes.is_empty() {
-                Vec::new()
-            } else {
-                key_ids.to_vec()
-            },
+            key_ids: key_ids.to_vec(),
             signatures: Default::default(),
             policy,
             shares: Cell::default(),

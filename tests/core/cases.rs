@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use divvy::output::HeaderChange;
 use divvy::request::{Claim, Environment, Request};
+use divvy::signature::KeyRing;
 use divvy::{config, decide, output};
 use divvy_cases::groups;
 
@@ -41,7 +42,8 @@ fn every_case_has_the_expected_decision() {
     let mut cases = 0;
     let mut wrong = Vec::new();
     for group in groups() {
-        let policy = config::parse(group.config.to_string().as_bytes())
+        let keys = KeyRing::read(group.keys.as_deref().map(str::as_bytes));
+        let policy = config::parse_with(group.config.to_string().as_bytes(), &keys)
             .unwrap_or_else(|errors| panic!("{}: {errors}", group.name));
         for case in group.cases {
             let environment = CaseEnvironment(case.properties());

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use divvy::signature::{KeyPurpose, KeyRing, KeySet, VARIABLE};
+use divvy::signature::{KeyPurpose, KeyRing, KeySet, UNIT_ID, VARIABLE};
 
 use crate::source;
 
@@ -35,6 +35,9 @@ impl KeysArgs {
     /// The keys, which must be there.
     pub fn required(&self) -> Result<KeySet> {
         match self.ring()? {
+            KeyRing::Known(set) if signing_id(&set).is_empty() => {
+                bail!("needs keys: {VARIABLE} has only {UNIT_ID}, which signs nothing")
+            }
             KeyRing::Known(set) => Ok(set),
             _ => bail!("needs keys: set {VARIABLE}, or name a file with --keys-file"),
         }

@@ -24,6 +24,7 @@ mod schema;
 mod selections;
 mod simulate;
 mod ui;
+mod units;
 mod unreachable;
 mod warnings;
 mod writer;

@@ -35,11 +35,12 @@ pub(super) fn write(policy: &Policy, outcome: &Outcome<'_>, text: &mut Vec<u8>) 
 /// Appends a unit, or `none`; whether there is one. A random identity is none: the user's next request
 /// has another.
 fn write_unit(hash: &UnitHash, identity: Option<&Identity<'_>>, text: &mut Vec<u8>) -> bool {
-    let Some(identity) = identity.filter(|identity| identity.origin != Origin::Random) else {
+    let identity = identity.filter(|identity| identity.origin != Origin::Random);
+    let Some(unit) = identity.and_then(|identity| hash.unit(&identity.bytes)) else {
         text.extend_from_slice(NONE);
         return false;
     };
-    for byte in hash.unit(&identity.bytes).to_be_bytes() {
+    for byte in unit.to_be_bytes() {
         for digit in [byte >> 4, byte & 0xf] {
             text.extend(DIGITS.get(usize::from(digit)));
         }

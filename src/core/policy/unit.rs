@@ -1,20 +1,36 @@
 //! Units: digits that stand for identities in logs. Must not depend on requests.
 
-use crate::bucket::Key;
+use std::sync::Arc;
 
-/// Computes units. The only place that determines how: with a secret key, it belongs here.
+use crate::bucket::Key;
+use crate::signature::PurposeKeys;
+
+/// Computes units. The only place that determines how.
 #[derive(Clone, Debug)]
-pub struct UnitHash(Key);
+pub enum UnitHash {
+    /// Without a secret key: a reader of logs who guesses an identity can compute its unit.
+    Plain(Key),
+    /// By the first of these keys. A tool that does not have them knows no unit.
+    Keyed(Arc<PurposeKeys>),
+}
 
 impl UnitHash {
-    /// The hash without a secret key: a reader of logs who guesses an identity can compute its unit.
+    /// The hash without a secret key.
     pub fn without_key() -> Self {
-        Self(Key::unit())
+        Self::Plain(Key::unit())
     }
 
-    /// The unit of an identity; written as 16 hexadecimal digits.
-    pub fn unit(&self, identity: &[u8]) -> u64 {
-        self.0.hash(identity)
+    /// Whether the units depend on a secret key.
+    pub const fn is_keyed(&self) -> bool {
+        matches!(self, Self::Keyed(_))
+    }
+
+    /// The unit of an identity; written as 16 hexadecimal digits. `None`: its key is not known here.
+    pub fn unit(&self, identity: &[u8]) -> Option<u64> {
+        match self {
+            Self::Plain(key) => Some(key.hash(identity)),
+            Self::Keyed(keys) => keys.hash(identity),
+        }
     }
 }
 
@@ -32,7 +48,12 @@ mod tests {
             (b"user-14", "b633674aa035c00b"),
             (b"\xff\x00", "9a33e80cbd54663b"),
         ] {
-            assert_eq!(format!("{:016x}", hash.unit(identity)), unit);
+            assert_eq!(
+                hash.unit(identity)
+                    .map(|unit| format!("{unit:016x}"))
+                    .as_deref(),
+                Some(unit)
+            );
         }
     }
 }

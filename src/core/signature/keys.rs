@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use base64ct::{Base64UrlUnpadded, Encoding as _};
-use hmac::Mac as _;
 
-use super::mac::{KeyedState, PurposeKeys, keyed};
-use super::{KeyPurpose, VARIABLE};
+use super::mac::{KeyedState, PurposeKeys, add, finalized, keyed};
+use super::{KeyPurpose, UNIT_ID, VARIABLE};
 
 /// Maximum number of keys.
 pub const MAX_KEYS: usize = 4;
@@ -59,7 +58,7 @@ impl KeyRing {
         }
     }
 
-    /// The ids of the keys, in their order.
+    /// The ids of the keys: those that sign in their order, then that of units alone.
     pub fn ids(&self) -> &[Box<str>] {
         match self {
             Self::Known(set) => &set.ids,
@@ -118,8 +117,10 @@ fn parse(text: &str) -> Result<KeySet, Vec<String>> {
     if !messages.is_empty() {
         return Err(messages);
     }
+    let signing = keys.iter().filter(|key| key.id != UNIT_ID);
+    let ids = signing.chain(keys.iter().filter(|key| key.id == UNIT_ID));
     Ok(KeySet {
-        ids: keys.iter().map(|key| key.id.into()).collect(),
+        ids: ids.map(|key| key.id.into()).collect(),
         purposes: KeyPurpose::ALL.map(|purpose| Arc::new(derived(&keys, purpose))),
     })
 }
@@ -147,12 +148,19 @@ fn read_entry(number: usize, entry: &str) -> Result<MasterKey<'_>, String> {
     Ok(MasterKey { id, bytes })
 }
 
+/// The keys of a purpose. Units are made by the key with the id `unit`, else by the first one.
+#[inline(never)]
 fn derived(keys: &[MasterKey<'_>], purpose: KeyPurpose) -> PurposeKeys {
+    let has_own = keys.iter().any(|key| key.id == UNIT_ID);
     let keys = keys.iter().filter_map(|key| {
+        let is_own = key.id == UNIT_ID;
+        if is_own != (has_own && purpose == KeyPurpose::Unit) {
+            return None;
+        }
         let mut master: KeyedState = keyed(&key.bytes)?;
-        master.update(b"divvy/1/");
-        master.update(purpose.name().as_bytes());
-        Some((key.id.into(), keyed(&master.finalize().into_bytes())?))
+        add(&mut master, b"divvy/1/");
+        add(&mut master, purpose.name().as_bytes());
+        Some((key.id.into(), keyed(&finalized(master))?))
     });
     PurposeKeys::new(keys.collect())
 }

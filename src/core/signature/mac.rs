@@ -41,8 +41,20 @@ impl fmt::Debug for PurposeKeys {
 }
 
 /// An HMAC with this key; `None` never, because every length is allowed.
+#[inline(never)]
 pub(super) fn keyed(key: &[u8]) -> Option<KeyedState> {
     KeyedState::new_from_slice(key).ok()
+}
+
+/// Not inlined, as [`finalized`]: each copy of SHA-256's last step has kilobytes.
+#[inline(never)]
+pub(super) fn add(hmac: &mut KeyedState, bytes: &[u8]) {
+    hmac.update(bytes);
+}
+
+#[inline(never)]
+pub(super) fn finalized(hmac: KeyedState) -> [u8; 32] {
+    hmac.finalize().into_bytes().into()
 }
 
 impl PurposeKeys {
@@ -58,10 +70,20 @@ impl PurposeKeys {
     /// The signature of these fields by the first key; `None` without keys.
     pub fn sign(&self, fields: &[&[u8]]) -> Option<String> {
         let (_, state) = self.0.first()?;
-        let digest = hashed(state, fields).finalize().into_bytes();
+        let digest = finalized(hashed(state, fields));
         let mut text = [0; TEXT];
         let text = Base64UrlUnpadded::encode(digest.get(..SIGNATURE)?, &mut text).ok()?;
         Some(text.to_owned())
+    }
+
+    /// The first 64 bits of the HMAC of these bytes by the first key; `None` without keys.
+    #[inline(never)]
+    pub fn hash(&self, bytes: &[u8]) -> Option<u64> {
+        let (_, state) = self.0.first()?;
+        let mut hmac = state.clone();
+        add(&mut hmac, bytes);
+        let digest = finalized(hmac);
+        Some(u64::from_be_bytes(*digest.first_chunk()?))
     }
 
     /// Whether `signature` is that of these fields by the key with this id. The comparison takes the
@@ -93,8 +115,8 @@ fn hashed(state: &KeyedState, fields: &[&[u8]]) -> KeyedState {
     let mut hmac = state.clone();
     for field in fields {
         let length = u32::try_from(field.len()).unwrap_or(u32::MAX);
-        hmac.update(&length.to_be_bytes()[2..]);
-        hmac.update(field);
+        add(&mut hmac, &length.to_be_bytes()[2..]);
+        add(&mut hmac, field);
     }
     hmac
 }

@@ -14,6 +14,9 @@ pub use mac::{PurposeKeys, SignatureVerdict};
 /// The environment variable with the keys.
 pub const VARIABLE: &str = "DIVVY_KEYS";
 
+/// The id of a key that signs nothing and makes the units, so that a rotation of the others changes none.
+pub const UNIT_ID: &str = "unit";
+
 /// Maximum number of signatures that are verified for one request.
 pub const MAX_VERIFIED: u8 = 16;
 
@@ -27,11 +30,13 @@ pub enum KeyPurpose {
     Mint,
     /// Overrides.
     Override,
+    /// Units, which are digits in place of identities.
+    Unit,
 }
 
 impl KeyPurpose {
     /// All purposes, in the order of their numbers.
-    pub const ALL: [Self; 3] = [Self::Sticky, Self::Mint, Self::Override];
+    pub const ALL: [Self; 4] = [Self::Sticky, Self::Mint, Self::Override, Self::Unit];
 
     /// The name in labels and in the derivation of keys.
     pub const fn name(self) -> &'static str {
@@ -39,6 +44,7 @@ impl KeyPurpose {
             Self::Sticky => "sticky",
             Self::Mint => "mint",
             Self::Override => "override",
+            Self::Unit => "unit",
         }
     }
 }

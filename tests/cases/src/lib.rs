@@ -31,6 +31,8 @@ pub struct Group {
     pub name: String,
     /// The configuration.
     pub config: Value,
+    /// The value of `DIVVY_KEYS`; without it there are no keys.
+    pub keys: Option<String>,
     /// The requests.
     pub cases: Vec<Case>,
 }
@@ -148,6 +150,7 @@ fn group(raw: &Value) -> Group {
     Group {
         name: text(&raw["name"]).expect("a group has a name"),
         config: raw["config"].clone(),
+        keys: text(&raw["keys"]),
         cases: list(&raw["cases"]).map(case).collect(),
     }
 }

@@ -265,6 +265,7 @@ fn group(source: Source, row: &Row) -> Group {
     Group {
         name: format!("{source:?} × {}{case}", row.name),
         config: configuration(source, &row.operator),
+        keys: None,
         cases,
     }
 }

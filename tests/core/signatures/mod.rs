@@ -4,6 +4,7 @@ mod keys;
 mod minted;
 mod overrides;
 mod sticky;
+mod units;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -2,6 +2,9 @@
 //! decision, claims come in tokens that a real `jwt_authn` verifies, and addresses from a proxy that
 //! Envoy trusts.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use crate::setup::Setup;
 use anyhow::{Result, bail};
 use divvy_cases::{Case, Kind, groups};
@@ -42,13 +45,21 @@ fn with_decision_headers(mut bootstrap: Bootstrap) -> Result<Bootstrap> {
 async fn every_case_of_the_tables_has_its_decision() -> Result<()> {
     let nothing_yet = json!({"version": "nothing yet"});
     let key = Key::number(1);
-    let edge = Setup::new(&nothing_yet)?
-        .bootstrap(with_decision_headers)?
-        .bootstrap(|bootstrap| bootstrap.with_jwt(&JwtAuthn::new(&key)))?
-        .start()
-        .await?;
     let (mut decided, mut refused, mut changed, mut wrong) = (0, 0, Vec::new(), Vec::new());
+    // An environment with other keys is that of another Envoy.
+    let mut edges = BTreeMap::new();
     for group in groups() {
+        let edge = match edges.entry(group.keys.clone()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let keys = group.keys.unwrap_or_default();
+                let setup = Setup::new(&nothing_yet)?
+                    .plugin(|plugin| plugin.with_env("DIVVY_KEYS", &keys))
+                    .bootstrap(with_decision_headers)?
+                    .bootstrap(|bootstrap| bootstrap.with_jwt(&JwtAuthn::new(&key)))?;
+                new.insert(setup.start().await?)
+            }
+        };
         edge.put(&group.config).await?;
         for case in group.cases {
             // Client certificates have a test of their own.

@@ -58,14 +58,13 @@ pub struct VmOptions {
     pub seed: u64,
 }
 
-/// The keys in the environment of each VM, unless a test removes them.
-pub const TEST_KEYS: &str = "2027a:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8,\
-    2026d:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
-
 impl Default for VmOptions {
     fn default() -> Self {
         VmOptions {
-            environment: vec![("DIVVY_KEYS".to_owned(), TEST_KEYS.to_owned())],
+            environment: vec![(
+                "DIVVY_KEYS".to_owned(),
+                divvy_cases::random::TEST_KEYS.to_owned(),
+            )],
             configuration: Vec::new(),
             log_level: LogLevel::Info,
             seed: 0x0123_4567_89AB_CDEF,

@@ -1,15 +1,28 @@
 //! The tables of `tests/cases` on the built filter; `tests/core` runs them on the library. The
 //! serialized header map, the host calls and the release build are between the two.
 
+use std::collections::BTreeMap;
+
 use divvy_cases::groups;
 use divvy_host_tests::fixture::{accept, assignment, route, unit};
-use divvy_host_tests::{Exchange, Headers, Module, Process, Vm};
+use divvy_host_tests::{Exchange, Headers, Module, Process, Vm, VmOptions};
 
 #[test]
 fn every_case_of_the_tables_gets_its_decision() {
-    let mut vm = Vm::start(&Module::filter(), &Process::default()).unwrap();
+    let module = Module::filter();
+    let mut vms: BTreeMap<Option<String>, Vm> = BTreeMap::new();
     for group in groups() {
-        let root = accept(&mut vm, &group.config);
+        let vm = vms.entry(group.keys.clone()).or_insert_with_key(|keys| {
+            let keys = keys
+                .iter()
+                .map(|keys| ("DIVVY_KEYS".to_owned(), keys.clone()));
+            let options = VmOptions {
+                environment: keys.collect(),
+                ..VmOptions::default()
+            };
+            Vm::start_with(&module, &Process::default(), options).unwrap()
+        });
+        let root = accept(vm, &group.config);
         for case in group.cases {
             // The filter takes an empty map for an unreadable one.
             let mut request = Headers::from([(":scheme", "http")]);

@@ -6,12 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use divvy::signature::KeyRing;
 use divvy_cli::environment::GivenEnvironment;
 use divvy_cli::explain::input::RequestInput;
 use divvy_cli::explain::{Explanation, HeaderEdits};
 use divvy_cli::source::LoadedConfig;
 use divvy_host_tests::fixture::accept;
-use divvy_host_tests::random::{NOW, Random, RandomRequest};
+use divvy_host_tests::random::{NOW, Random, RandomRequest, test_keys};
 use divvy_host_tests::{Exchange, Headers, Module, Process, Stream, Vm};
 
 const CONFIGS: u64 = 1_000;
@@ -46,8 +47,11 @@ fn minted(stream: &Stream) -> Option<[u8; 16]> {
             .split(';')
             .next()
     })?;
+    let uuid = uuid.split('.').next()?;
     let digits = uuid.replace('-', "");
-    Some(u128::from_str_radix(&digits, 16).unwrap().to_be_bytes())
+    // A cookie that is only signed again may have any identity.
+    let bits = u128::from_str_radix(&digits, 16).ok()?;
+    Some(bits.to_be_bytes())
 }
 
 type Lines = Vec<(String, String)>;
@@ -118,6 +122,7 @@ fn assert_steps_end_at_reason(steps: &divvy_cli::explain::RolloutSteps, context:
         .unwrap();
     let expected: &[&str] = match reason {
         "disabled" => &["enabled"],
+        "override" => &["override"],
         "inherited" => &["upstream"],
         "rule" => &["rule"],
         "holdout" => &["holdout"],
@@ -150,10 +155,12 @@ fn explain_and_the_filter_agree() {
     let module = Module::filter();
     let mut random = Random::new(8);
     let mut reasons = BTreeSet::new();
+    let mut signatures = BTreeSet::new();
     let (mut cookies, mut mirrored) = (0, 0);
     for nth in 0..CONFIGS {
         let config = random.config();
-        let explained = LoadedConfig::new(config.to_string().as_bytes())
+        let keys = KeyRing::Known(test_keys());
+        let explained = LoadedConfig::new_with(config.to_string().as_bytes(), &keys)
             .unwrap_or_else(|error| panic!("{config}: {error}"));
         let process = Process::new();
         process.clock().set_realtime(NOW * 1_000_000);
@@ -166,6 +173,12 @@ fn explain_and_the_filter_agree() {
             // Half of the users return with their cookies.
             if number % 2 == 1 {
                 for cookie in held.drain(..) {
+                    let forges = random.one_in(8);
+                    let cookie = if forges {
+                        random.flipped(&cookie)
+                    } else {
+                        cookie
+                    };
                     sent.headers.push(("cookie".to_owned(), cookie));
                 }
             }
@@ -198,7 +211,10 @@ fn explain_and_the_filter_agree() {
         let of_filter = all
             .iter()
             .filter_map(|name| Some((with_labels(name), process.counter(name)?)));
-        let of_filter: BTreeMap<_, _> = of_filter.filter(|(_, value)| *value > 0).collect();
+        let (of_signatures, of_filter): (BTreeMap<_, _>, BTreeMap<_, _>) = of_filter
+            .filter(|(_, value)| *value > 0)
+            .partition(|(name, _)| name.starts_with("divvy_signature_total"));
+        signatures.extend(of_signatures.into_keys());
         assert_eq!(counted, of_filter, "configuration {nth}: {config}");
     }
     // Every reason that a readable request can have occurred.
@@ -211,11 +227,14 @@ fn explain_and_the_filter_agree() {
         "inherited",
         "no_identity",
         "not_enrolled",
+        "override",
         "rule",
         "split",
         "sticky",
     ];
     assert_eq!(reasons.into_iter().collect::<Vec<_>>(), expected);
+    // `ok`, `bad` and `unknown_key` of each purpose, `expired` of those that have an age.
+    assert!(signatures.len() >= 10, "{signatures:?}");
     assert!(
         cookies > 1_000 && mirrored > 100,
         "{cookies} cookies, {mirrored} mirrored"

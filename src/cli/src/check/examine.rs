@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use divvy::config;
+use divvy::signature::KeyRing;
 
 use super::log::{Entry, FindingLog};
 use crate::finding::Finding;
@@ -28,7 +29,7 @@ pub(super) struct Examination {
 }
 
 /// Examines all files.
-pub(super) fn all(mut set: SourceSet, rps: Option<f64>) -> Examination {
+pub(super) fn all(mut set: SourceSet, rps: Option<f64>, keys: &KeyRing) -> Examination {
     let mut log = FindingLog::default();
     let mut documents: Vec<Vec<SourceDocument>> = Vec::new();
     let mut skipped = std::mem::take(&mut set.skipped);
@@ -73,7 +74,7 @@ pub(super) fn all(mut set: SourceSet, rps: Option<f64>) -> Examination {
         for found in found {
             match found {
                 Err(error) => log.add(file, Entry::error(error.offset, "", error.message)),
-                Ok(found) => examined.extend(compile(index, file, found, &mut log)),
+                Ok(found) => examined.extend(compile((index, file), found, keys, &mut log)),
             }
         }
     }
@@ -124,12 +125,12 @@ fn skip(skipped: &mut Vec<SkippedFile>, file: &SourceFile, reason: impl Into<Str
 }
 
 fn compile(
-    index: usize,
-    file: &SourceFile,
+    (index, file): (usize, &SourceFile),
     found: FoundConfig,
+    keys: &KeyRing,
     log: &mut FindingLog,
 ) -> Option<Examined> {
-    match config::parse(&found.bytes) {
+    match config::parse_with(&found.bytes, keys) {
         Ok(policy) => Some(Examined {
             file: index,
             file_name: file.name.clone(),

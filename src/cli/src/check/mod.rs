@@ -12,6 +12,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::finding::Severity;
+use crate::keys::KeysArgs;
 use crate::limits;
 use crate::output::{Format, exit_code, print_json};
 use crate::palette::DIM;
@@ -44,12 +45,15 @@ pub struct CheckArgs {
     /// Requests per second of a rollout in one proxy; warns if its guardrail sees too few
     #[arg(long, value_name = "NUMBER", value_parser = limits::rate)]
     pub rps: Option<f64>,
+    /// The keys.
+    #[command(flatten)]
+    pub keys: KeysArgs,
 }
 
 /// Runs the verb.
 pub fn run(args: &CheckArgs, format: Format) -> Result<ExitCode> {
     let set = source::read_all(&args.files)?;
-    let report = examine::all(set, args.rps);
+    let report = examine::all(set, args.rps, &args.keys.ring()?);
     let findings = &report.findings;
     let errors = findings.iter();
     let errors = errors.filter(|finding| finding.severity == Severity::Error);

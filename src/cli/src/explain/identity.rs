@@ -16,6 +16,7 @@ use crate::source::LoadedConfig;
 
 /// The user's identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct IdentityReport {
     /// The value that is hashed.
     pub value: String,
@@ -27,6 +28,9 @@ pub struct IdentityReport {
     /// What stands for it in logs, if the configuration has `headers.unit`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
+    /// Whether proxies compute a unit with a key that is not known here.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unit_needs_keys: bool,
 }
 
 /// The identity of a rollout with sources of its own.
@@ -89,6 +93,8 @@ impl<'c> Sources<'c> {
             one.find(request).is_some()
         });
         let source = source.filter(|_| found.origin != Origin::Minted);
+        let hash = self.unit.filter(|_| found.origin != Origin::Random);
+        let unit = hash.and_then(|hash| hash.unit(&found.bytes));
         IdentityReport {
             value: String::from_utf8_lossy(&found.bytes).into_owned(),
             origin: match found.origin {
@@ -98,10 +104,8 @@ impl<'c> Sources<'c> {
                 Origin::Minted => "minted",
             },
             source: source.map(|(_, text)| text),
-            unit: self
-                .unit
-                .filter(|_| found.origin != Origin::Random)
-                .map(|hash| format!("{:016x}", hash.unit(&found.bytes))),
+            unit: unit.map(|unit| format!("{unit:016x}")),
+            unit_needs_keys: hash.is_some() && unit.is_none(),
         }
     }
 

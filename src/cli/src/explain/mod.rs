@@ -37,7 +37,8 @@ Only a running proxy knows what a guardrail has rolled back, and the share of a 
 holds back: here all versions count as healthy. --unreachable shows what happens if a cluster has no
 host.
 
-Without keys, in DIVVY_KEYS or --keys-file, no signature is valid.
+Without keys, in DIVVY_KEYS or --keys-file, no signature is valid, and the unit of a user is the one on
+proxies without keys; there is none if the configuration needs keys.
 
 With --batch each input line is a request in JSON, and each output line is its explanation:
   {\"request\": \"GET https://shop.example/cart\", \"headers\": {\"x-user-id\": \"42\"}}

@@ -51,8 +51,13 @@ fn identity(title: &str, found: Option<&IdentityReport>, missing: &[String]) -> 
         Some(identity) => {
             let source = identity.source.as_deref();
             let source = source.map_or_else(String::new, |source| format!(" by {source}"));
-            let unit = identity.unit.as_deref();
-            let unit = unit.map_or_else(String::new, |unit| format!(", in logs {unit}"));
+            let unit = match &identity.unit {
+                Some(unit) => format!(", in logs {unit}"),
+                None if identity.unit_needs_keys => {
+                    ", in logs digits that need the keys".to_owned()
+                }
+                None => String::new(),
+            };
             format!(
                 "{title} {:?}, {}{source}{unit}",
                 identity.value, identity.origin

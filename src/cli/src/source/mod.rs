@@ -22,7 +22,7 @@ pub use document::SourceDocument;
 pub use embedded::OffsetMap;
 pub use error::SourceError;
 pub use file::{Content, Given, SourceFile};
-pub use find::{Carrier, EnvoyPlugin, FoundConfig, Workload};
+pub use find::{Carrier, EnvoyPlugin, FoundConfig, PassedKeys, Workload};
 pub use lines::{LineIndex, LinedText};
 pub use read::{SkippedFile, SourceSet, open, read_all, read_bytes, read_text};
 

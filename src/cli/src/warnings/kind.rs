@@ -58,13 +58,21 @@ pub enum Kind {
     HiddenTrailers,
     /// `trust.workload` without effect.
     WorkloadTrust,
+    /// A configuration that needs keys, in a plugin that gets none.
+    NoKeys,
+    /// Keys in the plugin.
+    WrittenKeys,
+    /// A cookie without a signature beside signed values.
+    Unsigned,
+    /// Units of a test that change with a rotation.
+    UnitKey,
     /// Two divvy filters for the same requests.
     SeveralFilters,
 }
 
 impl Kind {
     /// All kinds, in the order of CLI.md.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 31] = [
         Self::RuleNeverDecides,
         Self::NeverMatches,
         Self::DottedHeader,
@@ -91,6 +99,10 @@ impl Kind {
         Self::OtherExtension,
         Self::HiddenTrailers,
         Self::WorkloadTrust,
+        Self::NoKeys,
+        Self::WrittenKeys,
+        Self::Unsigned,
+        Self::UnitKey,
         Self::SeveralFilters,
     ];
 

@@ -16,6 +16,7 @@ mod routes;
 mod rules;
 mod salts;
 mod scopes;
+mod signatures;
 mod strip;
 mod surroundings;
 mod trust;
@@ -69,6 +70,7 @@ pub fn find(one: &Examined, surroundings: &Surroundings, rps: Option<f64>) -> Ve
     routes::find(one, surroundings, &mut found);
     strip::find(one, surroundings, &mut found);
     trust::find(one, surroundings, &mut found);
+    signatures::find(one, &mut found);
     addresses::find(one, surroundings, &mut found);
     found
 }

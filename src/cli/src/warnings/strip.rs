@@ -106,13 +106,16 @@ fn unwanted(
     }
 }
 
-/// The headers that divvy both reads and writes, with the paths of their names.
+/// The headers of others that divvy reads and changes, with the paths of their names.
 fn inputs(policy: &Policy, raw: &Value) -> Vec<(String, String)> {
     let mut all = Vec::new();
     let identity = policy
         .identity_input
         .and_then(|id| policy.reserved_header(id));
     all.extend(identity.map(|header| ("headers.identity".to_owned(), header.name.to_string())));
+    let overrides = policy.overrides.as_ref();
+    let overrides = overrides.and_then(|overrides| overrides.header.as_ref());
+    all.extend(overrides.map(|(_, name)| ("overrides.header".to_owned(), name.to_string())));
     if policy.inheritance.is_some() && !reads_assignment(policy) {
         all.push(("trust.from".to_owned(), "baggage".to_owned()));
     }

@@ -3,6 +3,7 @@
 mod alone;
 mod around;
 mod build;
+mod signed;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 type Example = (Kind, Vec<Value>, Vec<Value>);
 
 fn examples() -> Vec<Example> {
-    [alone::examples(), around::examples()].concat()
+    [alone::examples(), around::examples(), signed::examples()].concat()
 }
 
 /// The names of the warnings about these files.
@@ -27,7 +28,9 @@ fn warned(files: &[Value]) -> (Vec<String>, Value) {
         path.display().to_string()
     });
     let paths: Vec<_> = paths.collect();
-    let mut args = vec!["check", "--rps", "20"];
+    let keys = folder.path().join("keys").display().to_string();
+    fs::write(&keys, signed::KEYS).unwrap();
+    let mut args = vec!["check", "--rps", "20", "--keys-file", &keys];
     args.extend(paths.iter().map(String::as_str));
     let report = json(&args);
     assert_eq!(report["errors"], 0, "{report:#}");

@@ -2,6 +2,7 @@
 //! so that conditions, cookies and assignments often match.
 
 mod request;
+mod signed;
 
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::{Rng, SeedableRng};
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{DECISIONS, RICH, VALID, matrix, mutate};
 pub use request::RandomRequest;
+pub use signed::{TEST_KEYS, test_keys};
 
 /// A generator of configurations and requests.
 pub struct Random(Pcg64Mcg);
@@ -174,6 +176,9 @@ impl Random {
                 config["trust"]["from"] = json!(self.pick(&["assignment", "baggage"]));
             }
         }
+        if self.one_in(3) {
+            self.overrides(&mut config);
+        }
         for nth in 0..=self.below(4) {
             let rollout = self.rollout(nth, &config);
             config["rollouts"].as_array_mut().unwrap().push(rollout);
@@ -197,7 +202,9 @@ impl Random {
             0 => sources.push(json!({"cookie": "uid"})),
             1 => {
                 let when = json!({"header": "x-a", "present": true});
-                sources.push(json!({"cookie": "uid", "mint": {"maxAge": "30d", "partitioned": true, "when": when}}));
+                let mut mint = json!({"maxAge": "30d", "partitioned": true, "when": when});
+                self.sign(&mut mint);
+                sources.push(json!({"cookie": "uid", "mint": mint}));
             }
             _ => {}
         }
@@ -254,6 +261,7 @@ impl Random {
         rollout["strategy"] = strategy;
         if draws && self.one_in(2) {
             rollout["sticky"] = json!({"cookie": format!("s{nth}"), "maxAge": "1h"});
+            self.sign(&mut rollout["sticky"]);
         }
         if self.one_in(3) {
             rollout["guardrail"] = json!({"errors": {"max": 1}});

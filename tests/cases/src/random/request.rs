@@ -8,6 +8,8 @@ impl Random {
     /// A request with what the proxy knows about it.
     pub fn request(&mut self) -> RandomRequest {
         let mut path = self.pick(&PATHS).to_owned();
+        let tokens = self.one_in(3).then(|| self.tokens());
+        let place = self.below(3);
         if self.one_in(2) {
             path = format!(
                 "{path}?q={}&uid={}",
@@ -15,12 +17,21 @@ impl Random {
                 self.pick(&["bob", "carol%20"])
             );
         }
+        let tokens = tokens.as_deref();
+        let in_place = |number| tokens.filter(|_| place == number);
+        if let Some(tokens) = in_place(0) {
+            let sign = if path.contains('?') { '&' } else { '?' };
+            path = format!("{path}{sign}ov={tokens}");
+        }
         let mut headers = vec![
             (":authority".to_owned(), self.pick(&HOSTS).to_owned()),
             (":path".to_owned(), path),
             (":method".to_owned(), self.pick(&METHODS).to_owned()),
             (":scheme".to_owned(), "http".to_owned()),
         ];
+        let others = in_place(1).map(|tokens| ("x-ov", tokens.to_owned()));
+        let others = others.or(in_place(2).map(|tokens| ("cookie", format!("ov={tokens}"))));
+        headers.extend(others.map(|(name, value)| (name.to_owned(), value)));
         for name in HEADERS {
             for _ in 0..self.below(3) {
                 let value = if self.one_in(2) {

@@ -209,6 +209,15 @@ pub fn paths() -> Vec<Case> {
             from_user(CANARY_USER).header("cookie", format!("got={}", sticky_cookie(&signed()))),
         ),
         path(
+            "unit, by a key",
+            with(|c| {
+                c["headers"] = json!({
+                    "route": "x-divvy-route", "assignment": "x-divvy-assignment", "unit": "x-divvy-unit",
+                });
+            }),
+            user(),
+        ),
+        path(
             "an override by header",
             with(|c| c["overrides"] = json!({"header": "x-override"})),
             user().header(

@@ -3,8 +3,11 @@
 use base64::Engine as _;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use divvy::signature::VARIABLE;
 
-use super::{Carrier, FoundConfig, Search, is_config, names_divvy, names_of};
+use super::{
+    Carrier, FoundConfig, PassedKeys, Search, is_config, lists_keys, names_divvy, names_of,
+};
 use crate::source::embedded::OffsetMap;
 use crate::source::json;
 use crate::source::tree::{NodeKind, Quoting, SourceNode, SourceScalar};
@@ -112,6 +115,7 @@ impl Search<'_> {
                 place,
                 wasm,
             }),
+            keys: keys(plugin),
         }));
     }
 
@@ -124,6 +128,20 @@ impl Search<'_> {
             is_around
         })?;
         resource.get("name")
+    }
+}
+
+fn keys(plugin: &SourceNode) -> PassedKeys {
+    let Some(vm) = plugin.get("vm_config") else {
+        return PassedKeys::Unknown;
+    };
+    let variables = vm.get("environment_variables");
+    let of = |field: &str| variables.and_then(|variables| variables.get(field));
+    let written = of("key_values").and_then(|values| values.get(VARIABLE));
+    match written {
+        Some(_) => PassedKeys::Written,
+        None if lists_keys(of("host_env_keys")) => PassedKeys::Host,
+        None => PassedKeys::Absent,
     }
 }
 

@@ -1,6 +1,10 @@
 //! Configurations in Kubernetes resources.
 
-use super::{Carrier, Search, is_config, names_divvy, names_of};
+use divvy::signature::VARIABLE;
+
+use super::{
+    Carrier, FoundConfig, PassedKeys, Search, is_config, lists_keys, names_divvy, names_of,
+};
 use crate::source::file::Given;
 use crate::source::tree::{SourceNode, YamlVersion};
 
@@ -64,7 +68,7 @@ impl Search<'_> {
             plugin.get("url"),
         ];
         let carrier = Workload::new(resource, spec);
-        self.configuration(plugin, "pluginConfig", &names, carrier);
+        self.configuration(plugin, "pluginConfig", &names, (carrier, keys(plugin)));
     }
 
     /// An element of `wasm` in Envoy Gateway's EnvoyExtensionPolicy.
@@ -81,7 +85,11 @@ impl Search<'_> {
             is_envoy_gateway: true,
             ..Workload::new(resource, spec)
         };
-        self.configuration(plugin, "config", &names, carrier);
+        let keys = match lists_keys(plugin.at(&["env", "hostKeys"])) {
+            true => PassedKeys::Host,
+            false => PassedKeys::Absent,
+        };
+        self.configuration(plugin, "config", &names, (carrier, keys));
     }
 
     fn configuration(
@@ -89,7 +97,7 @@ impl Search<'_> {
         plugin: &SourceNode,
         field: &str,
         names: &[Option<&SourceNode>],
-        workload: Workload,
+        (workload, keys): (Workload, PassedKeys),
     ) {
         match plugin.get(field) {
             Some(config) if names_divvy(names) || is_config(config) => {
@@ -99,7 +107,7 @@ impl Search<'_> {
                 let names = names.into_iter().filter(is_name).collect();
                 let carrier = Carrier::Workload(workload);
                 let found = self.written(config, YamlVersion::V11, names, carrier);
-                self.found.push(Ok(found));
+                self.found.push(Ok(FoundConfig { keys, ..found }));
             }
             None if names_divvy(names) => {
                 let message = format!("{field} is missing, so the configuration is empty");
@@ -107,6 +115,22 @@ impl Search<'_> {
             }
             _ => {}
         }
+    }
+}
+
+/// The keys of a plugin of Istio. A patch without `url` is not the whole plugin.
+fn keys(plugin: &SourceNode) -> PassedKeys {
+    let variables = plugin.at(&["vmConfig", "env"]);
+    let mut variables = variables.map_or(&[][..], SourceNode::elements).iter();
+    let text = |node: &SourceNode, field: &str| {
+        let text = node.get(field).and_then(SourceNode::text);
+        text.unwrap_or_default().to_owned()
+    };
+    match variables.find(|variable| text(variable, "name") == VARIABLE) {
+        Some(variable) if text(variable, "valueFrom") == "HOST" => PassedKeys::Host,
+        Some(_) => PassedKeys::Written,
+        None if plugin.get("url").is_none() => PassedKeys::Unknown,
+        None => PassedKeys::Absent,
     }
 }
 

@@ -3,6 +3,8 @@
 mod envoy;
 mod kubernetes;
 
+use divvy::signature::VARIABLE;
+
 use super::document::SourceDocument;
 use super::embedded::OffsetMap;
 use super::error::SourceError;
@@ -26,6 +28,22 @@ pub struct FoundConfig {
     pub names: Vec<String>,
     /// What brings it to the filter.
     pub carrier: Carrier,
+    /// Whether keys come with it.
+    pub keys: PassedKeys,
+}
+
+/// How a plugin gets the variable with the keys.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PassedKeys {
+    /// Its file does not say.
+    #[default]
+    Unknown,
+    /// It gets none.
+    Absent,
+    /// From the environment of the proxy.
+    Host,
+    /// The file contains the value.
+    Written,
 }
 
 /// What brings a configuration to the filter.
@@ -139,6 +157,7 @@ impl Search<'_> {
             offsets: OffsetMap::From(0).within(&self.document.offsets),
             names,
             carrier,
+            keys: PassedKeys::Unknown,
         }
     }
 
@@ -146,6 +165,12 @@ impl Search<'_> {
         let offset = self.document.offsets.in_file(node.start);
         self.found.push(Err(SourceError::new(offset, message)));
     }
+}
+
+/// Whether a list of texts has the variable with the keys.
+fn lists_keys(list: Option<&SourceNode>) -> bool {
+    let mut names = list.map_or(&[][..], SourceNode::elements).iter();
+    names.any(|name| name.text() == Some(VARIABLE))
 }
 
 fn names_divvy(names: &[Option<&SourceNode>]) -> bool {
