@@ -99,6 +99,26 @@ BAGGAGE = [
 STICKY = ["", "1:10257418:v2:412643", "1:10257418::5", "1:10257418:3:x; got=2"]
 
 
+# A value of DIVVY_KEYS, a sticky cookie, a minted identity, and an override for each place: well-formed, but
+# with a signature of zeros.
+KEY = b"2026d:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+MAC = b"AAAAAAAAAAAAAAAAAAAAAA"
+OVERRIDE = b"1:2026d:checkout:v2:*:*:tpcanq:tpcdg0:AAAAAAAAAAA:" + MAC
+SIGNED = [
+    b"\n".join([
+        KEY,
+        b"2:2026d:10257418:v2:0:htlry:" + MAC,
+        b"00000000-0000-4000-8000-000000000000.2026d." + MAC,
+        OVERRIDE,
+        OVERRIDE,
+        OVERRIDE,
+    ]),
+    KEY + b",unit:" + KEY[6:] + b",2026d:short",
+    b"2026d:" + MAC + b"\n2:x:y\n.2026d.\n1:2026d:::::::",
+    b"\n".join([b"", b"", b"", *[b",".join([OVERRIDE] * 17)] * 3]),
+]
+
+
 def main(folder):
     groups = json.loads((CASES / "decisions.json").read_text())
     rich = json.loads((CASES / "rich.json").read_text())
@@ -119,6 +139,7 @@ def main(folder):
         "labels": [value for name, value in RICH_REQUESTS[2] if name == b"x-traffic-label"],
         "chain": [f"{one}\n{cookie}".encode() for one in ASSIGNMENTS for cookie in STICKY],
         "baggage": BAGGAGE,
+        "signatures": SIGNED,
         "semver": [f"{one}\n{version}".encode() for one in SEMVER for version in VERSIONS],
         "operators": ["\n".join(pair).encode() for pair in OPERATORS],
         "regex": ["\n".join(pair).encode() for pair in REGEX],
