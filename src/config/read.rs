@@ -13,6 +13,9 @@ pub(crate) trait Read<'t>: Sized {
     /// Whether a field of this type must be present.
     const REQUIRED: bool = true;
 
+    /// Whether only objects are of this type: of others, no field is looked for.
+    const IS_OBJECT: bool = false;
+
     /// Reads the value of a field, `None` if the field is absent. If the value does not fit, an
     /// error is added and the result is a placeholder, so that reading a field needs no early
     /// return.
@@ -22,6 +25,10 @@ pub(crate) trait Read<'t>: Sized {
 /// Reads a value; `None` if the value or a part of it does not fit. Only the first error is kept.
 #[inline(never)]
 pub(crate) fn read<'t, T: Read<'t>>(value: &'t Tree<'t>, at: Path<'_>) -> Option<T> {
+    if T::IS_OBJECT && !matches!(value, Tree::Object(_)) {
+        wrong_type(Some(value), "an object", at);
+        return None;
+    }
     let errors = Cell::default();
     let read = T::read(Some(value), at.collecting_in(&errors));
     fits(errors, at).then_some(read)

@@ -44,6 +44,8 @@ macro_rules! specs {
         }
 
         impl<'t> Read<'t> for $name $(<$tree>)? {
+            const IS_OBJECT: bool = true;
+
             fn read(value: Option<&'t Tree<'t>>, at: Path<'_>) -> Self {
                 let known = &[Self::KEYS, $(<$rest_type>::KEYS)?];
                 Self::take(&FieldReader::new(value, known, at))
