@@ -83,9 +83,9 @@ fn a_split_shows_the_scores_and_a_match_its_condition() {
         "-H",
         "cookie: ring=b",
     ];
-    let nobody = text(&divvy(&args));
+    let none = text(&divvy(&args));
     let missing = "beta matches, but its split needs an identity, and the request has none\n";
-    assert!(nobody.contains(missing), "{nobody}");
+    assert!(none.contains(missing), "{none}");
 }
 
 #[test]

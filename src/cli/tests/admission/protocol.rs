@@ -88,7 +88,7 @@ fn every_kind_of_object_is_refused_with_the_messages_of_check() {
 fn warnings_of_check_are_warnings_of_the_answer_and_refused_with_strict() {
     let mut config = canary(20);
     config["rollouts"][0]["rules"] = json!([
-        {"name": "nobody", "when": {"header": "x-ring", "exact": "a"}, "use": "v2", "percent": 0},
+        {"name": "no-user", "when": {"header": "x-ring", "exact": "a"}, "use": "v2", "percent": 0},
     ]);
     let object = plugin(&config);
     let expected = messages_of_check(&object, "warning");
