@@ -223,7 +223,7 @@ test-page: $(PAGE)/index.html $(WASM) $(NEEDS_ENVOY) ## tests of the web page in
 	@[ -n '$(CHROMIUM)' ] || command -v chromium >/dev/null || { command -v apt-get >/dev/null && apt-get -qq update && apt-get -qq install --no-install-recommends chromium >/dev/null; } || \
 	  { echo 'make: Chromium is missing: install it, or set CHROMIUM to its program' >&2; exit 1; }
 	cargo build $(QUIET) $(LOCKED) --workspace --bin divvy --example samples --example canary
-	cd src/page && $(WITH_ENVOY) CHROMIUM='$(or $(CHROMIUM),$(shell command -v chromium))' CARGO_TARGET='$(abspath $(CARGO_TARGET))' npm test --silent
+	cd src/page && $(WITH_ENVOY) CHROMIUM="$${CHROMIUM:-$$(command -v chromium)}" CARGO_TARGET='$(abspath $(CARGO_TARGET))' npm test --silent
 
 test-bench: $(WASM) $(NATIVE) $(NEEDS_ENVOY) probes ## a small bench
 	$(WITH_ENVOY) $(TEST) --test smoke
