@@ -284,6 +284,15 @@ impl Envoy {
         }
     }
 
+    /// Runs `while_paused` while all threads of Envoy are stopped (SIGSTOP): what arrives in that time,
+    /// Envoy reads in one go, in the order of arrival.
+    pub async fn paused<T>(&self, while_paused: impl Future<Output = T>) -> T {
+        self.process.pause();
+        let result = while_paused.await;
+        self.process.resume();
+        result
+    }
+
     /// The exit code or signal, if it has exited.
     #[must_use]
     pub fn exit(&self) -> Option<String> {

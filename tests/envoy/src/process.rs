@@ -156,6 +156,16 @@ impl Process {
         self.signal(self.pid, libc::SIGTERM);
     }
 
+    /// Stops its execution (SIGSTOP) until [`Process::resume`].
+    pub fn pause(&self) {
+        self.signal(self.pid, libc::SIGSTOP);
+    }
+
+    /// Continues its execution after [`Process::pause`].
+    pub fn resume(&self) {
+        self.signal(self.pid, libc::SIGCONT);
+    }
+
     /// Sends SIGKILL to its process group.
     pub fn kill(&self) {
         self.signal(-self.pid, libc::SIGKILL);

@@ -23,6 +23,7 @@
 //! | `shipped.rs` | removed headers and access logs of the shipped files |
 //! | `metrics.rs`, `responses.rs` | exact counts |
 //! | `hot_restart.rs` | gauges of two processes |
+//! | `unreachable.rs`, `aggregate.rs` | versions that Envoy cannot reach, without and with an aggregate cluster |
 //! | `guardrail/` | verdicts: delay, causes, lifetime; ramps |
 //! | `examples.rs`, `example_filters.rs` | the examples for users, with the requests of their page |
 //! | `alternatives.rs` | Envoy's own splits, and the way from there |
@@ -35,6 +36,7 @@
 //! | `lab/` | the lab itself |
 
 mod access_log;
+mod aggregate;
 mod alternatives;
 mod baggage;
 mod bytes;
