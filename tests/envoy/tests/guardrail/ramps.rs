@@ -13,7 +13,7 @@ use super::{CANARY, STABLE, decided, guarded, instant, now, policy, start, wait_
 
 /// The library's environment at a time.
 #[derive(Debug)]
-struct At(u64);
+pub(super) struct At(pub(super) u64);
 
 impl Environment for At {
     fn now(&self) -> Option<u64> {
@@ -27,7 +27,7 @@ fn ramp(start: u64, steps: Value) -> Value {
 }
 
 /// The share of v2 by the library at a time, in parts per million.
-pub(super) fn share(policy: &Policy, at: u64) -> Result<u64> {
+fn share(policy: &Policy, at: u64) -> Result<u64> {
     let rollout = policy.rollout(RolloutId(0)).context("a rollout")?;
     let share = rollout.ramp_share(RolloutId(0), Some(at), &At(at));
     Ok(u64::from(share.context("a share")?.ppm()))
