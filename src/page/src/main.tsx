@@ -20,7 +20,7 @@ function App({ engine, first, notice }: { engine: Engine; first: State; notice: 
   const [state, setState] = useState(first);
   const update = useCallback((change: Partial<State>) => setState((old) => ({ ...old, ...change })), []);
   const source = { text: state.text, plugin: state.plugin };
-  const { answer: checked } = useAnswer(engine, "check", source);
+  const { answer: checked, of: asked } = useAnswer(engine, "check", source);
   const { answer: outlined } = useAnswer(engine, "outline", source);
   const outline = useRef<Outline[]>([]);
   if (outlined !== undefined && "value" in outlined) outline.current = outlined.value;
@@ -31,7 +31,7 @@ function App({ engine, first, notice }: { engine: Engine; first: State; notice: 
   const isWide = useMedia("(min-width: 1100px)");
   const tabs = isWide ? TABS.filter((tab) => tab.id !== "edit") : TABS;
   const tab = tabs.find((one) => one.id === state.tab) ?? tabs[0]!;
-  const props = { state, update, engine, report, outline: outline.current };
+  const props = { state, update, engine, report, reported: asked?.text, outline: outline.current };
   return (
     <>
       <header>

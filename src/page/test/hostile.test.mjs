@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { launch, serve } from "./lab.mjs";
-import { editor, open, paste, said, tab } from "./person.mjs";
+import { editor, open, paste, said, tab, verdict } from "./person.mjs";
 
 let server, browser;
 before(async () => {
@@ -36,7 +36,7 @@ test("bombs give messages, and the page goes on", async (t) => {
     await paste(page, bomb);
     await page.locator(".findings .error", { hasText: message }).first().waitFor();
     await paste(page, "rollouts: []");
-    await said(page, ".verdict", "1 configuration: 0 errors");
+    await verdict(page, "1 configuration: 0 errors");
   }
 });
 
@@ -55,7 +55,7 @@ rollouts:
   rules: [{name: r, when: {header: x-canary, exact: ${name}}, use: v2}]
   strategy: {canary: {version: v2, weight: 20}}
 `);
-  await said(page, ".verdict", "1 configuration: 0 errors");
+  await verdict(page, "1 configuration: 0 errors");
   await tab(page, "Ask");
   await page.getByLabel("Headers, one a line").fill(`x-user-id: ${SCRIPT}\nx-canary: ${SCRIPT}`);
   await said(page, ".decisions", "checkout → v2 because of rule");
@@ -85,12 +85,12 @@ test("with 1,000 rollouts no task of the main thread takes 50 ms of its processo
   const text = `identity:\n  - header: x-user-id\nrollouts:\n${Array.from({ length: 1_000 }, (_, nth) => rollout(nth)).join("")}`;
   await browser.startTracing(page, { categories: ["toplevel"] });
   await paste(page, text);
-  await said(page, ".verdict", "1 configuration: 0 errors");
+  await verdict(page, "1 configuration: 0 errors");
   await editor(page).press("ControlOrMeta+End");
   await page.keyboard.type("foo: 1", { delay: 20 });
   await said(page, ".findings .error", "foo");
   for (let nth = 0; nth < 7; nth += 1) await page.keyboard.press("Backspace");
-  await said(page, ".verdict", "1 configuration: 0 errors");
+  await verdict(page, "1 configuration: 0 errors");
   await tab(page, "Ask");
   await page.getByLabel("Request, or a curl command").fill("GET https://h999.example.com/");
   await said(page, ".decisions", "r999 → v1");

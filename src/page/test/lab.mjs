@@ -12,9 +12,10 @@ export const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 export const PAGE = process.env.DIVVY_PAGE ?? join(ROOT, "target/page");
 const KINDS = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".wasm": "application/wasm" };
 
-/** Serves the page; counts the bytes that a server with gzip would send. */
+/** Serves the page; counts the bytes that a server with gzip would send (`sent`), and knows what it does not have (`missed`). */
 export async function serve() {
   const sent = new Map();
+  const missed = [];
   const server = createServer(async (request, response) => {
     const name = normalize(new URL(request.url, "http://page").pathname).replace(/^\/+/, "") || "index.html";
     try {
@@ -27,11 +28,12 @@ export async function serve() {
       });
       response.end(bytes);
     } catch {
+      missed.push(name);
       response.writeHead(404).end();
     }
   });
   await new Promise((done) => server.listen(0, "127.0.0.1", done));
-  return { address: `http://127.0.0.1:${server.address().port}/`, sent, close: () => server.close() };
+  return { address: `http://127.0.0.1:${server.address().port}/`, sent, missed, close: () => server.close() };
 }
 
 export function launch() {

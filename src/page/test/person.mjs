@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 
-/** Maximum waiting time in milliseconds. */
-const PATIENCE = 30_000;
+/** Maximum waiting time in milliseconds, also for a machine that does other work. */
+export const PATIENCE = 120_000;
 
 /** A page that is ready. The test fails if it asks another host, breaks the policy or throws. */
 export async function open(t, server, browser, fragment = "", options = {}) {
@@ -39,4 +39,10 @@ export async function paste(page, text) {
 }
 
 export const tab = (page, name) => page.getByRole("tab", { name, exact: true }).click();
+/** Waits for the verdict of the text that the editor has now; `.verdict` alone may still be that of the one before. */
+export const verdict = (page, text) => page.locator(".verdict[aria-busy=false]", { hasText: text }).waitFor();
+/** Waits until every answer is that of the newest question. */
+export const settled = (page) => page.waitForFunction(() => document.querySelector("[aria-busy=true]") === null);
+/** Whether an element has the focus, also in a shadow root. */
+export const isFocused = (locator) => locator.evaluate((element) => element.getRootNode().activeElement === element);
 export const said = (page, selector, text) => page.locator(selector, { hasText: text }).first().waitFor();

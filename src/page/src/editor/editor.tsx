@@ -9,7 +9,7 @@ import { highlightSelectionMatches, searchKeymap } from "@codemirror/search";
 import { Annotation, EditorState } from "@codemirror/state";
 import { drawSelection, EditorView, highlightActiveLine, keymap, lineNumbers } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import type { Finding } from "../reports";
 import { complete, hover } from "./schema";
 
@@ -43,6 +43,8 @@ const theme = EditorView.theme({
 interface Props {
   text: string;
   findings: Finding[];
+  /** The text that the findings are about. */
+  checked: string | undefined;
   onChange: (text: string) => void;
   /** Puts the cursor at a finding when it changes. */
   focused: Finding | undefined;
@@ -69,14 +71,25 @@ function diagnostic(state: EditorState, finding: Finding): Diagnostic {
   return { from, to: wordEnd(state, from), severity: finding.severity, message: path + finding.message + hint };
 }
 
-export function Editor({ text, findings, onChange, focused }: Props) {
+/** Marks the findings, if they are about the text that the editor has. Marks of an older text move with its words. */
+function mark(editor: EditorView, { findings, checked }: Pick<Props, "findings" | "checked">) {
+  if (checked !== editor.state.doc.toString()) return;
+  editor.dispatch(setDiagnostics(editor.state, findings.map((finding) => diagnostic(editor.state, finding))));
+}
+
+export function Editor({ text, findings, checked, onChange, focused }: Props) {
   const host = useRef<HTMLDivElement>(null);
   const view = useRef<EditorView | undefined>(undefined);
   const changed = useRef(onChange);
   /** Texts of the keyboard that did not come back as `text` yet: they must not replace what was typed since. */
   const typed = useRef<string[]>([]);
   changed.current = onChange;
-  useEffect(() => {
+  // The editor has only one kind of line end.
+  const plain = useMemo(() => checked?.replace(/\r\n?/g, "\n"), [checked]);
+  const known = useRef({ findings, checked: plain });
+  known.current = { findings, checked: plain };
+  // All effects run in the task of their cause: the next key finds the cursor and the marks where they belong.
+  useLayoutEffect(() => {
     const element = host.current!;
     const root = element.shadowRoot ?? element.attachShadow({ mode: "open" });
     const editor = new EditorView({
@@ -93,7 +106,9 @@ export function Editor({ text, findings, onChange, focused }: Props) {
           keymap.of([...completionKeymap, ...lintKeymap, ...searchKeymap, ...historyKeymap, ...defaultKeymap]),
           EditorView.updateListener.of((update) => {
             const isOwn = update.transactions.some((one) => one.annotation(fromOutside));
-            if (!update.docChanged || isOwn) return;
+            if (!update.docChanged) return;
+            mark(update.view, known.current);
+            if (isOwn) return;
             const now = update.state.doc.toString();
             typed.current.push(now);
             changed.current(now);
@@ -104,20 +119,17 @@ export function Editor({ text, findings, onChange, focused }: Props) {
     view.current = editor;
     return () => editor.destroy();
   }, []);
-  useEffect(() => {
+  useLayoutEffect(() => {
     const editor = view.current;
     const known = typed.current.lastIndexOf(text);
     typed.current.splice(0, known + 1);
     if (known >= 0 || editor === undefined || editor.state.doc.toString() === text) return;
     editor.dispatch({ changes: { from: 0, to: editor.state.doc.length, insert: text }, annotations: fromOutside.of(true) });
   }, [text]);
-  useEffect(() => {
-    const editor = view.current;
-    if (editor === undefined) return;
-    const all = findings.map((finding) => diagnostic(editor.state, finding));
-    editor.dispatch(setDiagnostics(editor.state, all));
-  }, [findings]);
-  useEffect(() => {
+  useLayoutEffect(() => {
+    if (view.current !== undefined) mark(view.current, known.current);
+  }, [findings, checked]);
+  useLayoutEffect(() => {
     const editor = view.current;
     if (editor === undefined || focused === undefined) return;
     editor.dispatch({ selection: { anchor: offsetOf(editor.state, focused) }, scrollIntoView: true });

@@ -1,6 +1,6 @@
 // The data of `divvy ui` (envoy/docs/UI.md), and the hook that asks for them. Without that server nothing is asked.
 
-import { useEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 
 /** Milliseconds between two questions. Unchanged answers are 304, without content. */
 const EVERY = 1_000;
@@ -80,7 +80,7 @@ export interface FileOnDisk {
 export function usePolled<T extends { format: number }>(path: string): { answer: T | undefined; error: string } {
   const [answer, setAnswer] = useState<T>();
   const [error, setError] = useState("");
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!hasServer) return undefined;
     let [isCurrent, tag] = [true, ""];
     let timer: ReturnType<typeof setTimeout> | undefined;

@@ -1,6 +1,6 @@
 // The file of `divvy ui` in the editor, as it changes on disk. An edit in the page is never overwritten.
 
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { State, Update } from "../state";
 import { usePolled, type FileOnDisk } from "./data";
 
@@ -16,7 +16,8 @@ export function FollowedFile({ state, update, untouched }: { state: State; updat
     update(isFirst ? { text: content, before: content, plugin: "" } : { text: content });
   };
   const isUntouched = state.text === shown.current.text;
-  useEffect(() => {
+  // Before the next key, so that an edit cannot come between the comparison and the update.
+  useLayoutEffect(() => {
     if (text !== null && text !== state.text && isUntouched) show(text);
   }, [text, isUntouched]);
   if (answer === undefined || answer.name === null) return error === "" ? null : <p class="notice error" role="alert">{error}</p>;

@@ -11,16 +11,18 @@ const USERS = 10_000;
 
 export function Moves({ state, engine, outline }: TabProps) {
   const isEdited = state.text !== state.before;
-  const { answer } = useAnswer(engine, "diff", isEdited
+  const { answer, pending } = useAnswer(engine, "diff", isEdited
     ? { text: state.text, plugin: state.plugin, before: state.before, users: USERS, at: state.at.trim() }
     : null);
   return (
     <section aria-labelledby="moves">
       <h2 id="moves">What the edit moves</h2>
-      {!isEdited ? <p>The text is the one that was opened: after an edit, this shows who changes version.</p>
-        : answer === undefined ? null
-        : "error" in answer ? <p class="notice error">{answer.error}</p>
-        : <Report report={answer.value} outline={outline} colour={(rollout, version) => colourOf(outline, rollout, version)} />}
+      <div aria-busy={pending}>
+        {!isEdited ? <p>The text is the one that was opened: after an edit, this shows who changes version.</p>
+          : answer === undefined ? null
+          : "error" in answer ? <p class="notice error">{answer.error}</p>
+          : <Report report={answer.value} outline={outline} colour={(rollout, version) => colourOf(outline, rollout, version)} />}
+      </div>
     </section>
   );
 }

@@ -6,7 +6,7 @@ import { Slider } from "./slider";
 
 export function Plan({ state, update, engine }: TabProps) {
   const { plan } = state;
-  const { answer } = useAnswer(engine, "plan", plan);
+  const { answer, pending } = useAnswer(engine, "plan", plan);
   const set = (change: Partial<typeof plan>) => update({ plan: { ...plan, ...change } });
   const days = (number: number | null) => (number === null ? "" : `, ${number.toLocaleString("en")} day${number === 1 ? "" : "s"}`);
   return (
@@ -22,13 +22,13 @@ export function Plan({ state, update, engine }: TabProps) {
           <input type="text" value={plan.split} onInput={(event) => set({ split: event.currentTarget.value })} />
         </label>
       </form>
-      {answer === undefined ? null : "error" in answer ? <p class="notice error">{answer.error}</p> : (
-        <div role="status"><ul>
+      <div role="status" aria-busy={pending}>{answer === undefined ? null : "error" in answer ? <p class="notice error">{answer.error}</p> : (
+        <ul>
           <li>One look, at the end: {answer.value.units.toLocaleString("en")} units{days(answer.value.days)}</li>
           <li>Looking at any time: {answer.value.unitsAlwaysValid.toLocaleString("en")} units{days(answer.value.daysAlwaysValid)}</li>
           {answer.value.days !== null && answer.value.days < 7 ? <li>Run it for whole weeks all the same: users differ by the day of the week.</li> : null}
-        </ul></div>
-      )}
+        </ul>
+      )}</div>
     </section>
   );
 }

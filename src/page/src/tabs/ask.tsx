@@ -26,7 +26,7 @@ function question(state: State) {
 }
 
 export function Ask({ state, update, engine, outline }: TabProps) {
-  const { answer } = useAnswer(engine, "explain", question(state));
+  const { answer, pending } = useAnswer(engine, "explain", question(state));
   const curl = readCurl(state.request);
   return (
     <>
@@ -58,7 +58,7 @@ export function Ask({ state, update, engine, outline }: TabProps) {
           </div>
         </details>
       </form>
-      <div role="status">
+      <div role="status" aria-busy={pending}>
         {answer === undefined ? null : "error" in answer
           ? <p class="notice error">{answer.error}</p>
           : <Verdict explanation={answer.value} colour={(rollout, version) => colourOf(outline, rollout, version)} />}

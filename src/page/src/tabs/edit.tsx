@@ -10,7 +10,7 @@ const NONE: Finding[] = [];
 /** Maximum size of a file in bytes; a configuration has at most 1 MiB. */
 const MAX_BYTES = 4 << 20;
 
-export function Edit({ state, update, report }: TabProps) {
+export function Edit({ state, update, report, reported }: TabProps) {
   const [focused, setFocused] = useState<Finding>();
   const [refused, setRefused] = useState("");
   const open = (text: string) => update({ text, before: text, plugin: "" });
@@ -49,8 +49,8 @@ export function Edit({ state, update, report }: TabProps) {
         <button type="button" disabled={state.text === state.before} onClick={() => update({ text: state.before })}>Undo all</button>
       </div>
       {refused === "" ? null : <p class="notice" role="alert">{refused}</p>}
-      <Editor text={state.text} findings={findings} focused={focused} onChange={(text) => update({ text })} />
-      <p class="verdict" role="status">{verdict(report)}</p>
+      <Editor text={state.text} findings={findings} checked={reported} focused={focused} onChange={(text) => update({ text })} />
+      <p class="verdict" role="status" aria-busy={reported !== state.text}>{verdict(report)}</p>
       {findings.length === 0 ? null : (
         <ol class="findings" aria-label="Errors and warnings">
           {findings.map((finding, index) => (

@@ -12,6 +12,8 @@ export interface TabProps {
   engine: Engine;
   /** Errors and warnings of the text, once they are known. */
   report: CheckReport | undefined;
+  /** The text that `report` is about: while a newer one is checked, not the one of the editor. */
+  reported: string | undefined;
   /** The rollouts of the text; those of the last valid text while it has an error. */
   outline: Outline[];
 }

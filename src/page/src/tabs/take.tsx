@@ -27,7 +27,7 @@ function flags({ render }: State): string[] {
 
 export function TakeAway({ state, update, engine }: TabProps) {
   const { render } = state;
-  const { answer } = useAnswer(engine, "render", { text: state.text, plugin: state.plugin, what: render.what, flags: flags(state) });
+  const { answer, pending } = useAnswer(engine, "render", { text: state.text, plugin: state.plugin, what: render.what, flags: flags(state) });
   const [said, setSaid] = useState("");
   const set = (change: Partial<State["render"]>) => update({ render: { ...render, ...change } });
   const output = answer !== undefined && "value" in answer ? answer.value : "";
@@ -79,12 +79,14 @@ export function TakeAway({ state, update, engine }: TabProps) {
         {render.what !== "istio" ? null : <Word label="Label of the pods, as app=checkout" value={render.selector} set={(selector) => set({ selector })} />}
       </form>
       <p class="bar">
-        <button type="button" disabled={output === ""} onClick={() => void copy(output, "The text")}>Copy</button>
-        <button type="button" disabled={output === ""} onClick={save}>Save as a file</button>
+        <button type="button" disabled={output === "" || pending} onClick={() => void copy(output, "The text")}>Copy</button>
+        <button type="button" disabled={output === "" || pending} onClick={save}>Save as a file</button>
       </p>
       <p role="status">{said}</p>
-      {answer !== undefined && "error" in answer ? <p class="notice error" role="alert">{answer.error}</p> : null}
-      {output === "" ? null : <pre tabIndex={0} role="region" aria-label="Rendered files">{output}</pre>}
+      <div aria-busy={pending}>
+        {answer !== undefined && "error" in answer ? <p class="notice error" role="alert">{answer.error}</p> : null}
+        {output === "" ? null : <pre tabIndex={0} role="region" aria-label="Rendered files">{output}</pre>}
+      </div>
     </>
   );
 }
