@@ -104,14 +104,6 @@ pub fn times(process: i32) -> Result<Vec<(String, Duration)>> {
     Ok(times)
 }
 
-/// Memory of a process in KiB.
-pub fn memory(process: i32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let figure = line.and_then(|line| line.split_ascii_whitespace().next()?.parse().ok());
-    figure.context("the process has no VmRSS")
-}
-
 fn tasks(process: i32) -> Result<Vec<PathBuf>> {
     let folder = format!("/proc/{process}/task");
     let entries = fs::read_dir(&folder)

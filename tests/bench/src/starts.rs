@@ -11,7 +11,7 @@ use divvy_lab::bootstrap::Bootstrap;
 use divvy_lab::build::Build;
 use divvy_lab::envoy::{Binary, Envoy, Options};
 use divvy_lab::plugin::Plugin;
-use divvy_lab::workspace_root;
+use divvy_lab::{process, workspace_root};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -150,7 +150,7 @@ async fn per_worker(build: Build, bootstrap: &Bootstrap) -> Result<f64> {
 async fn resident(build: Build, bootstrap: &Bootstrap, workers: u32) -> Result<f64> {
     let envoy = launch(build, bootstrap, workers).await?;
     still(&envoy).await?;
-    Ok(cpu::memory(envoy.pid())? as f64)
+    Ok(process::memory(envoy.pid())? as f64)
 }
 
 async fn launch(build: Build, bootstrap: &Bootstrap, concurrency: u32) -> Result<Envoy> {

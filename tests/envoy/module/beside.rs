@@ -43,16 +43,21 @@ fn differences<T: PartialEq + std::fmt::Debug>(wasm: &[T], module: &[T]) -> Stri
 /// Sends the requests of one configuration to both. A minted identity is random, so two of them differ
 /// by their value and by what follows from it.
 async fn compare(
-    [wasm, module]: [&Proxy; 2],
+    proxies: [&Proxy; 2],
     traffic: &mut Traffic,
     requests: usize,
     report: &mut Report,
 ) -> Result<()> {
-    let before = [wasm.metrics().await?, module.metrics().await?];
+    let [wasm, module] = proxies;
+    let mut before = [wasm.metrics().await?, module.metrics().await?];
     let mut minted = 0;
     for _ in 0..requests {
         let Some(request) = traffic.next() else {
             continue;
+        };
+        let signatures = match traffic.mints_and_signs() {
+            true => Some([wasm.signatures().await?, module.signatures().await?]),
+            false => None,
         };
         let minute = proxy::minute()?;
         let [one, other] = [wasm.send(&request).await?, module.send(&request).await?];
@@ -63,6 +68,13 @@ async fn compare(
         let ids = [one.minted(&request), other.minted(&request)];
         let same = if ids.iter().any(|ids| !ids.is_empty()) {
             minted += 1;
+            // The identity decides whether a signed version is asked for.
+            for (nth, earlier) in signatures.iter().flatten().enumerate() {
+                for (series, count) in proxies[nth].signatures().await? {
+                    let grown = count - earlier.get(&series).copied().unwrap_or_default();
+                    *before[nth].entry(series).or_default() += grown;
+                }
+            }
             ids[0] == ids[1] && one.status() == other.status()
         } else {
             one == other || proxy::minute()? != minute
@@ -74,13 +86,18 @@ async fn compare(
         );
     }
     report.minted += minted;
-    proxy::same_metrics([wasm, module], &before, minted > 0).await
+    proxy::same_metrics(proxies, &before, minted > 0).await
 }
 
 /// Whether both accept the configuration.
 async fn push([wasm, module]: [&mut Proxy; 2], config: &str) -> Result<bool> {
     let (one, other) = tokio::try_join!(wasm.push(config), module.push(config))?;
-    ensure!(one == other, "{one:?} by wasm, {other:?} by the module");
+    let logs = || format!("{}\n\n{}", wasm.last_log(), module.last_log());
+    ensure!(
+        one == other,
+        "{one:?} by wasm, {other:?} by the module\n{}",
+        logs()
+    );
     Ok(one.is_empty())
 }
 

@@ -1,6 +1,5 @@
 //! Many requests in bounded loops: each is answered, and the memory of Envoy stays flat.
 
-use std::fs;
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
@@ -8,6 +7,7 @@ use divvy_lab::bootstrap::Bootstrap;
 use divvy_lab::build::Build;
 use divvy_lab::envoy::{Binary, Envoy, Options};
 use divvy_lab::plugin::Plugin;
+use divvy_lab::process::memory as memory_of;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -77,14 +77,6 @@ fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
         .position(|window| window == wanted)
 }
 
-/// Resident memory in KiB.
-fn resident(pid: i32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let number = line.and_then(|line| line.trim().strip_suffix("kB"));
-    Ok(number.context("VmRSS")?.trim().parse()?)
-}
-
 /// `LOAD_REQUESTS=1000000`
 #[tokio::test]
 async fn no_request_fails_and_the_memory_stays_flat() -> Result<()> {
@@ -115,7 +107,7 @@ async fn no_request_fails_and_the_memory_stays_flat() -> Result<()> {
             let log = || envoy.log().split_off(envoy.log_mark().saturating_sub(20));
             client.await?.with_context(|| log().join("\n"))?;
         }
-        memory.push(resident(envoy.pid())?);
+        memory.push(memory_of(envoy.pid())?);
     }
     println!(
         "{} requests, memory in KiB: {memory:?}",

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use anyhow::{Context, Result};
 use tokio::sync::watch;
 
 /// The output stream of a line.
@@ -46,6 +47,14 @@ pub struct Process {
     pid: libc::pid_t,
     shared: Arc<Shared>,
     waiter: Option<JoinHandle<()>>,
+}
+
+/// Resident memory of a process in KiB.
+pub fn memory(process: i32) -> Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let figure = line.and_then(|line| line.split_ascii_whitespace().next()?.parse().ok());
+    figure.context("the process has no VmRSS")
 }
 
 impl Process {

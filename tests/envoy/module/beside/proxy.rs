@@ -22,6 +22,8 @@ use serde_json::{Value, json};
 use super::differences;
 use crate::PATIENCE;
 
+const LOG_LINES: usize = 40;
+const SIGNATURES: &str = "divvy_signature_total";
 const KEYS: &str = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
 /// The key of the tokens.
@@ -81,6 +83,12 @@ impl Proxy {
         })
     }
 
+    /// The end of Envoy's log.
+    pub fn last_log(&self) -> String {
+        let start = self.envoy.log_mark().saturating_sub(LOG_LINES);
+        self.envoy.log_since(start).join("\n")
+    }
+
     pub async fn send(&self, request: &Request<Full<Bytes>>) -> Result<Seen> {
         let answer = self.client.send(request.clone()).await?;
         let lines = answer.headers.iter().map(|(name, value)| {
@@ -112,7 +120,17 @@ impl Proxy {
 
     /// divvy's counters, gauges and numbers of durations that are not 0.
     pub async fn metrics(&self) -> Result<BTreeMap<Series, f64>> {
-        let metrics = Metrics::parse(&self.envoy.get_admin("/stats/prometheus").await?)?;
+        self.samples("/stats/prometheus").await
+    }
+
+    /// The counters of signatures, which grow before a request reaches its upstream.
+    pub async fn signatures(&self) -> Result<BTreeMap<Series, f64>> {
+        let path = format!("/stats/prometheus?filter={SIGNATURES}");
+        self.samples(&path).await
+    }
+
+    async fn samples(&self, path: &str) -> Result<BTreeMap<Series, f64>> {
+        let metrics = Metrics::parse(&self.envoy.get_admin(path).await?)?;
         let mut all = BTreeMap::new();
         for name in metrics.names() {
             let spread = name.ends_with("_bucket") || name.ends_with("_sum");
@@ -223,7 +241,8 @@ pub fn minute() -> Result<u64> {
 }
 
 /// Waits until both have the same gauges, and the same counters since `before`. With `minted`, versions
-/// and reasons may differ, so sums of counters per rollout are compared.
+/// and reasons may differ, so sums of counters per rollout are compared; `before` has what minted
+/// requests added to the counters of signatures.
 pub async fn same_metrics(
     proxies: [&Proxy; 2],
     before: &[BTreeMap<Series, f64>; 2],
@@ -235,7 +254,7 @@ pub async fn same_metrics(
             let counts = name.ends_with("_total") || name.ends_with("_count");
             let key = (name.clone(), labels.clone());
             let base = before[nth].get(&key).filter(|_| counts).copied();
-            if minted && counts {
+            if minted && counts && name != SIGNATURES {
                 labels.retain(|label, _| label == "divvy_rollout");
             }
             *changes.entry((name, labels)).or_default() += value - base.unwrap_or_default();

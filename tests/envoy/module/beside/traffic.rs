@@ -17,15 +17,23 @@ pub struct Traffic {
     random: Random,
     asked: Vec<Vec<Line>>,
     cookies: Vec<String>,
+    mints_and_signs: bool,
 }
 
 impl Traffic {
     pub fn new(random: Random, config: &Value) -> Traffic {
+        let text = config.to_string();
         Traffic {
+            mints_and_signs: text.contains("\"mint\"") && text.contains("\"signed\":true"),
             random,
             asked: asks::requests(config),
             cookies: Vec::new(),
         }
+    }
+
+    /// Whether requests without an identity get one, and cookies are verified.
+    pub const fn mints_and_signs(&self) -> bool {
+        self.mints_and_signs
     }
 
     /// The cookies of a response; a later client sends them.
