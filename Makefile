@@ -92,9 +92,13 @@ $(WASM): $(SOURCES) | toolchain
 
 module: $(NATIVE) ## build the native module for Envoy 1.38 or newer: target/libdivvy.so
 
+# Reproducible bytes, as those of the filter.
+MODULE_BUILD = cargo build $(LOCKED) --package divvy-module --profile module --config 'build.rustflags = [ \
+  "--remap-path-prefix=$(REMAPPED)", "--remap-path-prefix=$(CURDIR)=/divvy"]'
+
 # The linked file has the name of its package, and `.dylib` on macOS. Renamed, because an Envoy may run the old file.
 $(NATIVE): $(SOURCES) $(shell find src/module -type f) | toolchain
-	cargo build $(LOCKED) --package divvy-module --profile module
+	$(MODULE_BUILD)
 	@mkdir -p $(@D)
 	@cp $(CARGO_TARGET)/module/libdivvy_module.$(if $(filter Darwin,$(shell uname)),dylib,so) $@.new
 	@mv $@.new $@
@@ -259,7 +263,7 @@ test-module-%:
 	@$(MAKE) --no-print-directory test-module-suites ENVOY= ENVOY_VERSION=$*
 
 $(PANICKING): $(NATIVE)
-	cargo build $(LOCKED) --package divvy-module --profile module --features panics
+	$(MODULE_BUILD) --features panics
 	@mkdir -p $(@D)
 	@cp $(CARGO_TARGET)/module/libdivvy_module.so $@
 

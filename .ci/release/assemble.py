@@ -2,7 +2,7 @@
 """Writes the files of a release to a folder: assemble.py FOLDER VERSION, from the root of the repository
 
 The programs are built before; RELEASING.md lists the files. The same source and tools give the same bytes: no clock, no
-user, no local path. Environment: SOURCE_DATE_EPOCH, SOURCE_COMMIT, CLI (the static program), TOOLS (the folder of
+user, no local path. Environment: SOURCE_DATE_EPOCH, SOURCE_COMMIT, CLI (the static program), MODULE (the native module), TOOLS (the folder of
 cargo-cyclonedx), and for the provenance BUILDER_ID and SOURCE_URI.
 """
 
@@ -140,17 +140,22 @@ def main():
     cli = os.environ["CLI"]
     machine = f"{platform.system().lower()}-{platform.machine()}"
     program = f"divvy-{machine}"
+    module = f"libdivvy-{machine}.so"
     wasm = pathlib.Path("target/divvy.wasm").read_bytes()
     native = pathlib.Path(cli).read_bytes()
+    shared = pathlib.Path(os.environ["MODULE"]).read_bytes()
     files = {
         "divvy.wasm": wasm,
         "divvy-image.tar": image("target/divvy.wasm", version),
         program: native,
+        module: shared,
         "divvy-manual.tar": manual(cli),
         "divvy.wasm.cdx.json": bill(".", WASM_TARGET, "divvy.wasm", wasm),
         f"{program}.cdx.json": bill("src/cli", os.environ["CLI_TARGET"], program, native),
+        f"{module}.cdx.json": bill("src/module", os.environ["CLI_TARGET"], module, shared),
         "LICENSE": pathlib.Path("LICENSE").read_bytes(),
         "THIRD-PARTY-filter.txt": pathlib.Path("istio/THIRD-PARTY.txt").read_bytes(),
+        "THIRD-PARTY-module.txt": pathlib.Path("src/module/THIRD-PARTY.txt").read_bytes(),
         "THIRD-PARTY-cli.txt": pathlib.Path("src/cli/THIRD-PARTY.txt").read_bytes(),
     }
     files["divvy.intoto.json"] = text(provenance(files, version))

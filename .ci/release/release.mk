@@ -32,10 +32,10 @@ static-cli: toolchain
 	CFLAGS='-ffile-prefix-map=$(REMAPPED) -ffile-prefix-map=$(CURDIR)=/divvy' \
 	  cargo build --locked --package divvy-cli --release $(if $(filter Linux,$(shell uname -s)),--target $(STATIC_TARGET) --config '$(STATIC_FLAGS)')
 
-release: $(WASM) static-cli $(RELEASE_BIN)/cargo-cyclonedx $(if $(COSIGN_KEY),$(COSIGN)) ## write a release to dist/: make release COSIGN_KEY=cosign.key signs it
+release: $(WASM) $(NATIVE) static-cli $(RELEASE_BIN)/cargo-cyclonedx $(if $(COSIGN_KEY),$(COSIGN)) ## write a release to dist/: make release COSIGN_KEY=cosign.key signs it
 	@[ -n '$(SOURCE_DATE_EPOCH)' ] && [ -n '$(SOURCE_COMMIT)' ] || \
 	  { echo 'make: set SOURCE_DATE_EPOCH and SOURCE_COMMIT: this is not a clone of the repository' >&2; exit 1; }
-	@CLI='$(abspath $(RELEASE_CLI))' CLI_TARGET="$$(rustc -vV | sed -n 's/^host: //p')" TOOLS='$(abspath $(RELEASE_BIN))' \
+	@CLI='$(abspath $(RELEASE_CLI))' MODULE='$(abspath $(NATIVE))' CLI_TARGET="$$(rustc -vV | sed -n 's/^host: //p')" TOOLS='$(abspath $(RELEASE_BIN))' \
 	  python3 .ci/release/assemble.py '$(DIST)' '$(VERSION)'
 ifdef COSIGN_KEY
 	$(COSIGN) sign-blob --yes --key '$(COSIGN_KEY)' $(OFFLINE) --bundle '$(DIST)/SHA256SUMS.sigstore.json' '$(DIST)/SHA256SUMS' >/dev/null
@@ -70,7 +70,7 @@ test-licences: $(RELEASE_BIN)/cargo-deny $(RELEASE_BIN)/cargo-about ## licences 
 	$(RELEASE_BIN)/cargo-deny --locked --offline check licenses bans sources
 	$(RELEASE_BIN)/cargo-deny --locked --offline --manifest-path tests/fuzz/Cargo.toml --config deny.toml check licenses sources
 	@$(MAKE) --no-print-directory notices NOTICES=target/notices
-	@cmp target/notices/filter.txt istio/THIRD-PARTY.txt && cmp target/notices/cli.txt src/cli/THIRD-PARTY.txt || \
+	@cmp target/notices/filter.txt istio/THIRD-PARTY.txt && cmp target/notices/cli.txt src/cli/THIRD-PARTY.txt && cmp target/notices/module.txt src/module/THIRD-PARTY.txt || \
 	  { echo 'make: the notices are about other crates: make notices' >&2; exit 1; }
 
 test-advisories: $(RELEASE_BIN)/cargo-deny ## known vulnerabilities of all crates: needs the database of RustSec
@@ -82,6 +82,7 @@ notices: $(RELEASE_BIN)/cargo-about ## write the notices of third parties again
 	@mkdir -p $(or $(NOTICES),target)
 	$(ABOUT) --manifest-path Cargo.toml --target $(WASM_TARGET) --output-file $(if $(NOTICES),$(NOTICES)/filter.txt,istio/THIRD-PARTY.txt) .ci/release/notices.hbs
 	$(ABOUT) --manifest-path src/cli/Cargo.toml --target x86_64-unknown-linux-gnu --output-file $(if $(NOTICES),$(NOTICES)/cli.txt,src/cli/THIRD-PARTY.txt) .ci/release/notices.hbs
+	$(ABOUT) --manifest-path src/module/Cargo.toml --target x86_64-unknown-linux-gnu --output-file $(if $(NOTICES),$(NOTICES)/module.txt,src/module/THIRD-PARTY.txt) .ci/release/notices.hbs
 
 # They read files and run once: a quick build matters more than quick programs.
 $(RELEASE_BIN)/cargo-%: export CARGO_PROFILE_RELEASE_OPT_LEVEL = 1

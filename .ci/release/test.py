@@ -162,6 +162,17 @@ def the_program_runs_alone(_, dist):
     assert run(program, "--version", PATH="").startswith("divvy ")
 
 
+def the_module_needs_the_c_library_alone(_, dist):
+    module = next(path for path in dist.iterdir() if path.name.startswith("libdivvy-") and path.suffix == ".so")
+    needed = re.findall(r"NEEDED +(\S+)", run("objdump", "-p", module))
+    assert all(re.fullmatch(r"libc\.so\.6|ld-linux.*", name) for name in needed), needed
+    versions = re.findall(r"GLIBC_(\d+)\.(\d+)", run("objdump", "-T", module))
+    page = (ROOT / "envoy/docs/MODULE.md").read_text(encoding="utf-8")
+    shipped = re.search(r"glibc (\d+)\.(\d+) or newer", page)
+    newest = max((int(major), int(minor)) for major, minor in versions)
+    assert newest <= (int(shipped[1]), int(shipped[2])), newest
+
+
 def main():
     with tempfile.TemporaryDirectory() as name:
         work = pathlib.Path(name).resolve()
@@ -174,6 +185,7 @@ def main():
         verifies(dist, key)
         tests = [
             (the_program_runs_alone, (work, dist)),
+            (the_module_needs_the_c_library_alone, (work, dist)),
             (a_stranger_verifies_with_three_commands, (work, dist, key)),
             (another_key_is_refused, (work, dist, key)),
             (a_flipped_byte_of_any_file_is_found, (work, dist, key)),

@@ -45,7 +45,8 @@ def bills(files):
     """Each program has a bill of materials with its hash and with components."""
     programs = [name for name in files if f"{name}.cdx.json" in files]
     require("divvy.wasm" in programs, "divvy.wasm.cdx.json is missing")
-    require(len(programs) > 1, "the bill of materials of the command line is missing")
+    require(any(name.startswith("divvy-") for name in programs), "the bill of materials of the command line is missing")
+    require(any(name.startswith("libdivvy-") for name in programs), "the bill of materials of the module is missing")
     for name in programs:
         bill = json.loads(files[f"{name}.cdx.json"])
         require(bill["bomFormat"] == "CycloneDX", f"{name}.cdx.json is not CycloneDX")
