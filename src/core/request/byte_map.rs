@@ -35,6 +35,12 @@ impl<V> ByteMap<V> {
         if !self.may_contain(key.len(), last(key)) {
             return None;
         }
+        self.find(key)
+    }
+
+    /// Apart, so that the prefilter becomes a part of the loops over header lines.
+    #[inline(never)]
+    fn find(&self, key: &[u8]) -> Option<&V> {
         self.entries.get(key)
     }
 

@@ -1,7 +1,7 @@
 //! Changes of headers that wait until nothing borrows the headers any more. Must not depend on what is
 //! changed.
 
-use crate::abi::{BorrowedLines, FilterHandle};
+use crate::abi::FilterHandle;
 use crate::values::HeaderMap;
 
 /// Changes in their order. Their memory is used again.
@@ -10,15 +10,29 @@ pub struct HeaderChanges {
     /// Names and values, one after the other.
     bytes: Vec<u8>,
     all: Vec<PendingChange>,
-    /// The bits of the names of the request's headers, if they were read.
-    present: Option<u64>,
+    /// The names of the request's headers, if they were read.
+    present: Option<PresentHeaders>,
 }
 
-/// The bit of a name. Different names can have the same.
-fn bit(name: &[u8]) -> u64 {
-    let last = name.last().copied().unwrap_or_default();
-    let place = name.len().wrapping_mul(7).wrapping_add(usize::from(last)) % 64;
-    1_u64.wrapping_shl(u32::try_from(place).unwrap_or_default())
+/// Names of headers, a bit each. Different names can have the same.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PresentHeaders(u64);
+
+impl PresentHeaders {
+    /// Adds a name.
+    pub fn add(&mut self, name: &[u8]) {
+        self.0 |= Self::bit(name);
+    }
+
+    fn may_contain(self, name: &[u8]) -> bool {
+        self.0 & Self::bit(name) != 0
+    }
+
+    fn bit(name: &[u8]) -> u64 {
+        let last = name.last().copied().unwrap_or_default();
+        let place = name.len().wrapping_mul(7).wrapping_add(usize::from(last)) % 64;
+        1_u64.wrapping_shl(u32::try_from(place).unwrap_or_default())
+    }
 }
 
 /// How a header changes.
@@ -66,8 +80,8 @@ impl HeaderChanges {
     }
 
     /// Notes which headers the request has.
-    pub fn note_request(&mut self, lines: &BorrowedLines<'_>) {
-        self.present = Some(lines.iter().fold(0, |bits, (name, _)| bits | bit(name)));
+    pub const fn note_request(&mut self, present: PresentHeaders) {
+        self.present = Some(present);
     }
 
     /// Makes the changes. A changed request gets its route again, as after a call of the wasm ABI.
@@ -102,7 +116,7 @@ impl HeaderChanges {
             let (name, _) = self.text(change);
             change.kind != ChangeKind::Remove
                 || change.map != HeaderMap::Request
-                || (self.present.is_none_or(|bits| bits & bit(name) != 0)
+                || (self.present.is_none_or(|present| present.may_contain(name))
                     && filter.first_line(change.map, name).is_some())
         });
         self.all = all;

@@ -8,7 +8,7 @@ use divvy::request::{Claim, Direction, Malformed, Request};
 use divvy::response::BodyProgress;
 
 use crate::abi::{self, BorrowedLines, FilterHandle};
-use crate::changes::{ChangeKind, HeaderChanges};
+use crate::changes::{ChangeKind, HeaderChanges, PresentHeaders};
 use crate::claims;
 use crate::flags;
 use crate::process::EnvoyProcess;
@@ -40,18 +40,28 @@ pub struct EnvoyExchange<'a> {
 }
 
 /// Header lines, borrowed from Envoy.
-pub struct EnvoyLines<'a>(BorrowedLines<'a>);
+pub struct EnvoyLines<'a> {
+    lines: BorrowedLines<'a>,
+    changes: &'a RefCell<HeaderChanges>,
+}
 
 impl HeaderLines for EnvoyLines<'_> {
     fn read_into<'a>(&'a self, request: &mut Request<'a>) -> Result<(), Malformed> {
-        for (name, value) in self.0.iter() {
+        let mut present = PresentHeaders::default();
+        for (name, value) in self.lines.iter() {
+            present.add(name);
             request.read(name, value);
+        }
+        if let Ok(mut changes) = self.changes.try_borrow_mut() {
+            changes.note_request(present);
         }
         Ok(())
     }
 
     fn for_each(&self, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), Malformed> {
-        self.0.iter().for_each(|(name, value)| each(name, value));
+        self.lines
+            .iter()
+            .for_each(|(name, value)| each(name, value));
         Ok(())
     }
 }
@@ -123,13 +133,10 @@ impl Exchange for EnvoyExchange<'_> {
         Self: 'b;
 
     fn lines(&self, message: Message) -> Option<EnvoyLines<'_>> {
-        let lines = self.filter?.lines(map(message))?;
-        if message == Message::Request
-            && let Ok(mut changes) = self.changes.try_borrow_mut()
-        {
-            changes.note_request(&lines);
-        }
-        Some(EnvoyLines(lines))
+        Some(EnvoyLines {
+            lines: self.filter?.lines(map(message))?,
+            changes: self.changes,
+        })
     }
 
     fn lacks(&self, message: Message, header: &str) -> bool {

@@ -6,12 +6,12 @@
 //! the request reaches a server.
 
 use std::path::PathBuf;
-use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::{fs, process};
 
 use anyhow::{Context, Result, ensure};
 use divvy_lab::bootstrap::Bootstrap;
-use divvy_lab::build::Build;
+use divvy_lab::build::{Build, SEARCH_PATH};
 use divvy_lab::envoy::{Binary, Envoy, Options};
 use divvy_lab::plugin::Plugin;
 use divvy_lab::workspace_root;
@@ -24,6 +24,8 @@ use crate::variants::{Filter, Variant};
 
 const WORKER: &str = "wrk:worker_0";
 const PROBES: &str = "target/wasm32-wasip1/probes/examples";
+/// Copies of the native module.
+const COPIES: &str = "target/bench/modules";
 
 /// A running Envoy with all variants.
 pub struct Stage {
@@ -65,7 +67,10 @@ impl Stage {
             log_level: "warn".to_owned(),
             build: Build::Wasm,
             // For the native module, as for VMs.
-            env: vec![("DIVVY_STRICT".to_owned(), "1".to_owned())],
+            env: vec![
+                ("DIVVY_STRICT".to_owned(), "1".to_owned()),
+                (SEARCH_PATH.to_owned(), COPIES.to_owned()),
+            ],
             ..Options::default()
         };
         let envoy = Envoy::start(&binary, &bootstrap, &options).await?;
@@ -165,7 +170,22 @@ fn filter(variant: &Variant) -> Result<Option<Value>> {
         "config": plugin.config(),
     }});
     build.put_into(&mut filter);
+    if build == Build::Module {
+        filter["typed_config"]["dynamic_module_config"]["name"] = json!(copied(variant.id)?);
+    }
     Ok(Some(filter))
+}
+
+/// The name of a copy of the native module for one variant. Its state is apart, as that of a VM is: more
+/// than one plugin in a process costs a note of the headers that each wrote.
+fn copied(id: &str) -> Result<String> {
+    let copies = workspace_root().join(COPIES);
+    fs::create_dir_all(&copies)?;
+    let copy = copies.join(format!("lib{id}.so"));
+    // An Envoy may still run the file that had this name.
+    let _ = fs::remove_file(&copy);
+    fs::copy(workspace_root().join(Build::Module.file()), copy)?;
+    Ok(id.to_owned())
 }
 
 fn probe(name: &str) -> Result<PathBuf> {

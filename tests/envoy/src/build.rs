@@ -6,7 +6,7 @@ const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wa
 const MODULE: &str =
     "type.googleapis.com/envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter";
 /// Envoy looks for native modules in this directory.
-pub(crate) const SEARCH_PATH: &str = "ENVOY_DYNAMIC_MODULES_SEARCH_PATH";
+pub const SEARCH_PATH: &str = "ENVOY_DYNAMIC_MODULES_SEARCH_PATH";
 
 /// Without it, names on `/stats/prometheus` begin with `envoy_wasmcustom_`.
 const STRIP_NAMESPACE: &str = "envoy.reloadable_features.dynamic_modules_strip_custom_stat_prefix";

@@ -31,9 +31,6 @@ const RECEIVED_RESPONSE_BODY: u32 = 2;
 /// `envoy_dynamic_module_type_metrics_result_Success`.
 const SUCCESS: u32 = 0;
 
-/// Number of header lines that need no memory of their own.
-const USUAL_LINES: usize = 32;
-
 /// Whether this Envoy knows a fact. It logs an error when it is asked for another one.
 pub fn knows(attribute: Attribute) -> bool {
     match attribute {
@@ -175,7 +172,8 @@ impl FilterHandle {
         if count == 0 {
             return None;
         }
-        let mut entries = SmallVec::<[HeaderEntry; USUAL_LINES]>::with_capacity(count);
+        // On the heap, because the lines are moved.
+        let mut entries = Vec::with_capacity(count);
         // SAFETY: there is memory for `count` entries, which is what Envoy writes.
         if !unsafe { get_headers(self.0, map as u32, entries.as_mut_ptr()) } {
             return None;
@@ -274,7 +272,7 @@ impl FilterHandle {
 
 /// Header lines, borrowed from Envoy.
 pub struct BorrowedLines<'a> {
-    entries: SmallVec<[HeaderEntry; USUAL_LINES]>,
+    entries: Vec<HeaderEntry>,
     filter: &'a FilterHandle,
 }
 
