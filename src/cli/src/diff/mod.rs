@@ -1,6 +1,7 @@
 //! `divvy diff`: the users who change version when one configuration replaces another.
 
 mod notes;
+mod units;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -20,7 +21,7 @@ use crate::output::{Format, exit_code, percent, print_json};
 use crate::palette::BOLD;
 use crate::population::{Population, RequestTemplate};
 use crate::raw::{salt, text};
-use crate::source::LoadedConfig;
+use crate::source::{LoadedConfig, PassedKeys};
 
 /// Arguments of `divvy diff`.
 #[derive(Args, Debug)]
@@ -113,15 +114,22 @@ pub struct VersionUsers {
 /// Runs the verb.
 pub fn run(args: &DiffArgs, format: Format) -> Result<ExitCode> {
     let now = time_or_now(args.at.as_deref())?;
-    let [old, new] = [
-        LoadedConfig::read(&args.old, args.plugin.as_deref())?,
-        LoadedConfig::read(&args.new, args.plugin.as_deref())?,
-    ];
+    let read = |path| {
+        let (file, found) = LoadedConfig::find(path, args.plugin.as_deref())?;
+        let config = LoadedConfig::of(&file, &found)?;
+        Ok::<_, anyhow::Error>((config, found.keys))
+    };
+    let [old, new] = [read(&args.old)?, read(&args.new)?];
+    let [old, new] = [&old, &new].map(|(config, keys)| Side {
+        config,
+        keys: *keys,
+    });
     let users = Population::read(&args.population, 1)?.users(args.users);
     // Both configurations decide.
-    let rollouts = old.rollouts().len().saturating_add(new.rollouts().len());
+    let rollouts = old.config.rollouts().len();
+    let rollouts = rollouts.saturating_add(new.config.rollouts().len());
     limits::refuse_endless(users.len(), rollouts)?;
-    let report = report(&old, &new, &users, now);
+    let report = report(old, new, &users, now);
     let mut out = anstream::stdout().lock();
     match format {
         Format::Json => print_json(&report, &mut out)?,
@@ -133,6 +141,14 @@ pub fn run(args: &DiffArgs, format: Format) -> Result<ExitCode> {
     Ok(exit_code(
         changes.any(|change| change.moved_percent > limit),
     ))
+}
+
+/// One of the two configurations.
+#[derive(Clone, Copy)]
+struct Side<'c> {
+    config: &'c LoadedConfig,
+    /// How its plugin gets the keys of signatures.
+    keys: PassedKeys,
 }
 
 /// A rollout in one of the two configurations.
@@ -180,7 +196,8 @@ impl<'c> Located<'c> {
     }
 }
 
-fn report(old: &LoadedConfig, new: &LoadedConfig, users: &[String], now: u64) -> DiffReport {
+fn report(before: Side<'_>, after: Side<'_>, users: &[String], now: u64) -> DiffReport {
+    let [old, new] = [before.config, after.config];
     let unpaired = |rollout: &Value, status| RolloutChange {
         rollout: text(rollout, "name").to_owned(),
         status,
@@ -197,18 +214,17 @@ fn report(old: &LoadedConfig, new: &LoadedConfig, users: &[String], now: u64) ->
         let renamed = |other: &Value| {
             salt(other) == salt(rollout) && find(new, text(other, "name")).is_none()
         };
-        let before = find(old, text(rollout, "name"));
-        let before = before.or_else(|| old.rollouts().iter().position(renamed));
-        let Some(before) = before else {
+        let was = find(old, text(rollout, "name"));
+        let was = was.or_else(|| old.rollouts().iter().position(renamed));
+        let Some(was) = was else {
             let mut added = unpaired(rollout, "new");
             added.notes.extend(notes::copies(rollout.get("mirror")));
             rollouts.push(added);
             continue;
         };
-        paired.push(before);
-        let [before, after] =
-            [(old, before), (new, index)].map(|(config, index)| Located { config, index });
-        rollouts.push(change(before, after, users, now));
+        paired.push(was);
+        let [was, is] = [(old, was), (new, index)].map(|(config, index)| Located { config, index });
+        rollouts.push(change(was, is, users, now));
     }
     for (index, rollout) in old.rollouts().iter().enumerate() {
         if !paired.contains(&index) {
@@ -217,7 +233,7 @@ fn report(old: &LoadedConfig, new: &LoadedConfig, users: &[String], now: u64) ->
     }
     DiffReport {
         users: users.len(),
-        notes: notes::of_configuration(&old.raw, &new.raw),
+        notes: notes::of_configuration(before, after),
         rollouts,
     }
 }

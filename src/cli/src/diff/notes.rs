@@ -3,7 +3,7 @@
 use divvy::strategy::StrategyBehaviour;
 use serde_json::Value;
 
-use super::Located;
+use super::{Located, Side, units};
 use crate::raw::{list, salt, text};
 
 const OTHER_IDENTITY: &str = "identity: changed, so a user with another identity is another user";
@@ -12,14 +12,12 @@ const OTHER_UNIT: &str = "headers.unit: a user with another identity has another
                           after the change cannot be joined";
 
 /// Changes of the fields that belong to all rollouts.
-pub(super) fn of_configuration(old: &Value, new: &Value) -> Vec<String> {
-    let mut notes = Vec::new();
+pub(super) fn of_configuration(before: Side<'_>, after: Side<'_>) -> Vec<String> {
+    let [old, new] = [before, after].map(|side| &side.config.raw);
+    let mut notes = units::notes(before, after);
     if old.get("identity") != new.get("identity") {
         notes.push(OTHER_IDENTITY.to_owned());
-        let mut units = [old, new]
-            .map(|side| side.pointer("/headers/unit"))
-            .into_iter();
-        if units.all(|unit| unit.is_some()) {
+        if units::in_both(old, new) {
             notes.push(OTHER_UNIT.to_owned());
         }
     }
@@ -146,6 +144,9 @@ pub(super) fn of_rollout(before: Located<'_>, after: Located<'_>) -> Vec<String>
     }
     if was.get("identity") != is.get("identity") {
         notes.push(OTHER_IDENTITY.to_owned());
+        if units::in_both(&before.config.raw, &after.config.raw) {
+            notes.push(OTHER_UNIT.to_owned());
+        }
     }
     notes.extend(targets(before, after));
     let mirrors = [was, is].map(|rollout| copies(rollout.get("mirror")));
