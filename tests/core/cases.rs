@@ -1,12 +1,12 @@
 //! The tables of `tests/cases` natively. The same are run through the built filter by
 //! `tests/host` and `tests/envoy`.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use divvy::output::HeaderChange;
 use divvy::request::{Claim, Environment, Request};
 use divvy::signature::KeyRing;
 use divvy::{config, decide, output};
-use divvy_cases::groups;
+use divvy_cases::{groups, ways};
 
 /// The properties of a case. Random numbers are always the same.
 #[derive(Debug)]
@@ -30,6 +30,10 @@ impl Environment for CaseEnvironment {
         ];
         path.extend(claim.segments());
         self.0.get(path.join("\0").as_bytes()).cloned()
+    }
+
+    fn now(&self) -> Option<u64> {
+        Some(ways::now())
     }
 
     fn random_bits(&self) -> Option<[u8; 16]> {
@@ -76,4 +80,42 @@ fn every_case_has_the_expected_decision() {
     }
     assert!(wrong.is_empty(), "tests/cases: {}", wrong.join("\n"));
     assert!(cases >= 3_200, "only {cases} cases");
+}
+
+/// Every way in on the page has requests which show that it is open and that it is closed.
+#[test]
+fn the_table_of_who_can_choose_a_version_has_cases_for_each_row() {
+    let page = include_str!("../../envoy/docs/WHO_CAN_CHOOSE.md");
+    let rows = page.lines().skip_while(|line| *line != "## Every way in");
+    let rows = rows.skip_while(|line| !line.starts_with("|---")).skip(1);
+    let rows = rows.take_while(|line| line.starts_with('|'));
+    let cells = rows.map(|row| row.split(" | ").collect::<Vec<_>>());
+    let cells: Vec<_> = cells.collect();
+    let on_page = cells.iter().map(|cells| cells[0].trim_start_matches("| "));
+    let on_page: BTreeSet<_> = on_page.collect();
+    let ways = ways::ways();
+    let tested = ways.iter().map(|way| way.row);
+    let tested = tested.chain(ways::ELSEWHERE.map(|(row, _)| row));
+    assert_eq!(tested.collect::<BTreeSet<_>>(), on_page);
+
+    for way in &ways {
+        let row = cells.iter().find(|cells| cells[0].ends_with(way.row));
+        let [_, _, by_default, closed] = row.unwrap()[..] else {
+            panic!("{}", way.row);
+        };
+        let cases = || way.groups.iter().flat_map(|group| &group.cases);
+        let chosen = cases().any(|case| case.route.as_deref() == Some("v2"));
+        assert!(chosen || by_default == "no", "{} is open", way.row);
+        let refused = cases().any(|case| case.route.as_deref() == Some("v1"));
+        assert!(
+            refused || closed.starts_with("nothing"),
+            "{} is closed",
+            way.row
+        );
+        // With and without a signature.
+        if closed.contains("signed") {
+            let mut signed = way.groups.iter().map(|group| group.keys.is_some());
+            assert!(signed.clone().any(|signed| signed) && !signed.all(|signed| signed));
+        }
+    }
 }

@@ -10,7 +10,7 @@ mod token;
 
 use std::sync::Arc;
 
-pub use token::{OverrideClaims, OverrideToken, SEPARATOR};
+pub use token::{MAX_HOST, OverrideClaims, OverrideToken, SEPARATOR};
 
 use crate::identity::Visitor;
 use crate::request::{CookieId, HeaderId, QueryId, Request};
@@ -72,7 +72,7 @@ impl OverrideRefusal {
 }
 
 impl Overrides {
-    /// The tokens of a request, wherever they are; at most [`MAX_VERIFIED`].
+    /// The tokens of a request, wherever they are, among the first [`MAX_VERIFIED`] texts.
     #[inline(never)]
     pub fn read<'a>(&self, request: &'a Request<'_>) -> Vec<OverrideToken<'a>> {
         let mut values: Vec<&'a [u8]> = Vec::new();
@@ -87,8 +87,10 @@ impl Overrides {
         }
         let texts = values.iter();
         let texts = texts.flat_map(|value| value.split(|byte| *byte == SEPARATOR));
-        let tokens = texts.filter_map(|text| OverrideToken::read(text.trim_ascii()));
-        tokens.take(usize::from(MAX_VERIFIED)).collect()
+        let texts = texts.take(usize::from(MAX_VERIFIED));
+        texts
+            .filter_map(|text| OverrideToken::read(text.trim_ascii()))
+            .collect()
     }
 
     /// Whether a token counts for this request.

@@ -10,6 +10,10 @@ const LAYOUT: &[u8] = b"1";
 const ANY: &[u8] = b"*";
 /// Maximum length of an identity in base64url.
 const MAX_IDENTITY: usize = 344;
+/// Maximum length of a host.
+pub const MAX_HOST: usize = 253;
+/// Maximum length of a token with the longest names, identity and host: reading and verifying it is work.
+const MAX_TOKEN: usize = 800;
 
 /// A token whose layout is right; the signature may not be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +41,9 @@ pub struct OverrideToken<'a> {
 impl<'a> OverrideToken<'a> {
     /// Reads a token.
     pub fn read(text: &'a [u8]) -> Option<Self> {
+        if text.len() > MAX_TOKEN {
+            return None;
+        }
         let mut parts = text.split(|byte| *byte == b':');
         let mut next = || parts.next();
         if next()? != LAYOUT {
@@ -126,7 +133,7 @@ pub struct OverrideClaims<'c> {
 }
 
 impl OverrideClaims<'_> {
-    /// The signed token; `None` without keys, or if the identity is too long.
+    /// The signed token; `None` without keys, or if the identity or host is too long.
     pub fn sign(&self, keys: &PurposeKeys) -> Option<String> {
         let mut text = String::from("1:");
         text.push_str(keys.signing_id()?);
@@ -156,5 +163,40 @@ impl OverrideClaims<'_> {
         text.push(':');
         text.push_str(&signature);
         Some(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signature::{KeyPurpose, KeyRing};
+
+    #[test]
+    fn a_token_with_the_longest_parts_is_read_and_a_longer_one_is_not() {
+        let key = format!("12345678:{}", "A".repeat(43));
+        let KeyRing::Known(keys) = KeyRing::read(Some(key.as_bytes())) else {
+            panic!("{key}");
+        };
+        let keys = keys.of(KeyPurpose::Override);
+        let (name, host) = ("n".repeat(64), "h".repeat(MAX_HOST));
+        let signed = |identity: &[u8], host: &str| {
+            let claims = OverrideClaims {
+                rollout: &name,
+                version: &name,
+                identity: Some(identity),
+                host: Some(host),
+                from: 78_364_164_094,
+                to: 78_364_164_095,
+                random: [255; 8],
+            };
+            claims.sign(&keys)
+        };
+        let token = signed(&[255; 256], &host).unwrap();
+        assert!(token.len() <= MAX_TOKEN, "{}", token.len());
+        let read = OverrideToken::read(token.as_bytes()).unwrap();
+        assert_eq!(read.identity().unwrap(), [255; 256]);
+        let longer = token.replace(&host, &"h".repeat(MAX_TOKEN));
+        assert_eq!(OverrideToken::read(longer.as_bytes()), None);
+        assert_eq!(signed(&[255; 256], &"h".repeat(MAX_TOKEN)), None);
     }
 }

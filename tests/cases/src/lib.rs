@@ -1,7 +1,8 @@
 //! Requests and their expected decisions, for three tests: native, the built filter in wasmtime, and
 //! the built filter in a real Envoy.
 //!
-//! `decisions.json` has single cases, [`matrix`] every source with every operator.
+//! `decisions.json` has single cases, [`matrix`] every source with every operator, [`ways`] what a client
+//! sends to get a version.
 
 pub mod asks;
 pub mod build;
@@ -10,6 +11,7 @@ pub mod matrix;
 pub mod mutate;
 pub mod random;
 pub mod source;
+pub mod ways;
 
 use std::collections::BTreeMap;
 
@@ -119,6 +121,17 @@ pub fn groups() -> Vec<Group> {
     let table: Value = serde_json::from_str(DECISIONS).expect("decisions.json is JSON");
     let mut groups: Vec<Group> = list(&table).map(group).collect();
     groups.extend(matrix::groups());
+    for way in ways::ways() {
+        groups.extend(way.groups.into_iter().map(|group| {
+            let name = format!("{}: {}", way.row, group.name);
+            Group {
+                // An update with the same configuration is none.
+                config: build::with(group.config, &serde_json::json!({"version": name})),
+                name,
+                ..group
+            }
+        }));
+    }
     groups
 }
 

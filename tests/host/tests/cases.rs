@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use divvy_cases::groups;
+use divvy_cases::{groups, ways};
 use divvy_host_tests::fixture::{accept, assignment, route, unit};
 use divvy_host_tests::{Exchange, Headers, Module, Process, Vm, VmOptions};
 
@@ -20,7 +20,9 @@ fn every_case_of_the_tables_gets_its_decision() {
                 environment: keys.collect(),
                 ..VmOptions::default()
             };
-            Vm::start_with(&module, &Process::default(), options).unwrap()
+            let process = Process::default();
+            process.clock().set_realtime(ways::now() * 1_000_000);
+            Vm::start_with(&module, &process, options).unwrap()
         });
         let root = accept(vm, &group.config);
         for case in group.cases {

@@ -16,6 +16,7 @@ mod lifecycle;
 mod many_rollouts;
 mod memory;
 mod reminder;
+mod signatures;
 mod thousand;
 mod toy;
 mod unread;

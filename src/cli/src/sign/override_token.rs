@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
-use divvy::overrides::{MAX_SECONDS, OverrideClaims, Overrides};
+use divvy::overrides::{MAX_HOST, MAX_SECONDS, OverrideClaims, Overrides};
 use divvy::request::host;
 use divvy::signature::KeyPurpose;
 use serde_json::json;
@@ -113,7 +113,7 @@ fn normalized(text: &str) -> Result<String> {
     let host = host::normalized(text.as_bytes());
     let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._".contains(byte);
     ensure!(
-        !host.is_empty() && host.iter().all(is_letter),
+        (1..=MAX_HOST).contains(&host.len()) && host.iter().all(is_letter),
         "{text:?} is not a host: write a name such as shop.example.com"
     );
     Ok(String::from_utf8_lossy(&host).into_owned())
