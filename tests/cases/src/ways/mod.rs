@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 pub use signatures::now;
 
-use crate::build::{blue_green, canary, rollout, with};
+use crate::build::{blue_green, rollout, with};
 use crate::{Case, Group, bytes};
 
 const KEYS: &str = "2027a:ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8";
@@ -44,7 +44,8 @@ fn config(fields: &Value, top: &Value) -> Value {
 
 /// The same with a canary by user, which user `1` and both minted users do not get.
 fn split(fields: &Value, top: &Value) -> Value {
-    let fields = with(json!({"strategy": canary(50.0)}), fields);
+    let half = json!({"canary": {"version": "v2", "weight": 50}});
+    let fields = with(json!({"strategy": half}), fields);
     config(&fields, top)
 }
 
