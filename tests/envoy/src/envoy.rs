@@ -26,7 +26,7 @@ pub use crate::push::Push;
 use crate::push::{LastPush, first_verdict};
 
 /// Timeout of a start and of a push. Either takes Envoy less than a second on an idle machine.
-pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const START_TIMEOUT: Duration = Duration::from_secs(120);
 /// Time between SIGTERM and SIGKILL.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 

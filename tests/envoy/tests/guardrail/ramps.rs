@@ -76,23 +76,31 @@ async fn a_ramp_that_began_long_ago_or_starts_later_has_the_share_of_the_library
 
 #[tokio::test]
 async fn a_ramp_begins_and_grows_and_keeps_its_users() -> Result<()> {
+    // A machine that is too slow to see every step gets longer ones.
+    for hold in [1, 4, 16] {
+        if grows(hold).await? {
+            return Ok(());
+        }
+    }
+    anyhow::bail!("no step was long enough to see its users and its weight")
+}
+
+/// A ramp with steps of this number of seconds. Returns whether each weight was seen in time, and each user.
+async fn grows(hold: u64) -> Result<bool> {
     let edge = start(
         &configuration(&[rollout("checkout", all_users_get("v1"))]),
         2,
     )
     .await?;
     let begin = now()? + 1_000;
-    let steps = json!([
-        {"weight": 10, "hold": "1s"},
-        {"weight": 50, "hold": "1s"},
-        {"weight": 90, "hold": "1s"},
-        {"weight": 100},
-    ]);
+    let step = |weight: u64| json!({"weight": weight, "hold": format!("{hold}s")});
+    let steps = json!([step(10), step(50), step(90), {"weight": 100}]);
     let configuration = ramp(begin, steps);
     edge.put(&configuration).await?;
     let policy = policy(&configuration)?;
     let (mut seen, mut canaries) = (BTreeSet::new(), BTreeSet::new());
-    while now()? < begin + 3_500 {
+    let mut in_time = true;
+    while now()? < begin + 3_500 * hold {
         for number in 0..40 {
             let user = format!("user-{number}");
             let answer = ask(&edge, &policy, &user).await?;
@@ -105,17 +113,17 @@ async fn a_ramp_begins_and_grows_and_keeps_its_users() -> Result<()> {
         // A tick writes the gauges every second, so they are up to a second old.
         let earliest = now()?.saturating_sub(2_000);
         let [_, ppm] = weights(&edge).await?;
-        let (first, last) = (share(&policy, earliest)?, share(&policy, now()?)?);
-        assert!(first <= ppm && ppm <= last, "{ppm}, not {first} to {last}");
+        let last = share(&policy, now()?)?;
+        assert!(ppm <= last, "{ppm}, not {last}");
+        in_time &= share(&policy, earliest)? <= ppm;
         seen.insert(ppm);
     }
-    assert_eq!(canaries.len(), 40);
     eventually("the last weight", PATIENCE, async || {
         (weights(&edge).await.ok()? == [0, 1_000_000]).then_some(())
     })
     .await?;
-    assert!(seen.len() >= 4, "{seen:?}");
-    Ok(())
+    println!("steps of {hold} s: {seen:?}, in time: {in_time}");
+    Ok(in_time && canaries.len() == 40 && seen.len() >= 4)
 }
 
 #[tokio::test]
