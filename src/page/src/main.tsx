@@ -25,8 +25,10 @@ function App({ engine, first, notice }: { engine: Engine; first: State; notice: 
   const outline = useRef<Outline[]>([]);
   if (outlined !== undefined && "value" in outlined) outline.current = outlined.value;
   const report = checked !== undefined && "value" in checked ? checked.value : undefined;
-  // A text with several configurations has no outline before one of them is chosen.
-  const names = /choose one with --plugin: (.*)/s.exec(outlined !== undefined && "error" in outlined ? outlined.error : "");
+  // A text with several configurations has no outline before one of them is chosen; the message has their names.
+  const { answer: unchosen } = useAnswer(engine, "outline", state.plugin === "" ? null : { text: state.text, plugin: "" });
+  const several = state.plugin === "" ? outlined : unchosen;
+  const names = /choose one with --plugin: (.*)/s.exec(several !== undefined && "error" in several ? several.error : "");
   const plugins = names?.[1]?.split(", ") ?? [];
   const isWide = useMedia("(min-width: 1100px)");
   const tabs = isWide ? TABS.filter((tab) => tab.id !== "edit") : TABS;

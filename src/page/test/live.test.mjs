@@ -60,15 +60,15 @@ after(async () => {
 });
 
 /** A page whose console has no error. Only this server is asked. */
-async function open(t, options = {}) {
+async function open(t, options = {}, server = address) {
   const context = await browser.newContext({ viewport: { width: 1000, height: 900 }, ...options });
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE);
   const faults = [];
-  page.on("request", (request) => { if (!request.url().startsWith("data:") && !request.url().startsWith(address)) faults.push(request.url()); });
+  page.on("request", (request) => { if (!request.url().startsWith("data:") && !request.url().startsWith(server)) faults.push(request.url()); });
   page.on("pageerror", (error) => faults.push(String(error)));
   page.on("console", (message) => { if (message.type() === "error") faults.push(message.text()); });
-  await page.goto(`${address}/`);
+  await page.goto(`${server}/`);
   await page.locator(".verdict", { hasText: /\d configuration/ }).or(page.locator("#panel h2")).first().waitFor();
   t.after(async () => {
     await context.close();
@@ -146,4 +146,22 @@ test("the file is shown as it changes on disk, and an edit is not overwritten", 
   await page.getByRole("button", { name: "Show it and drop this one" }).click();
   await editor.filter({ hasText: "\"weight\": 43" }).waitFor();
   await save(text(40));
+});
+
+test("proxies that disagree are named", async (t) => {
+  const other = join(folder, "other.json");
+  await writeFile(other, text(10));
+  const [second, addresses] = await start(join(TARGET, "debug/examples/canary"), [other]);
+  t.after(() => second.stdin.end());
+  const [both, { url }] = await start(join(TARGET, "debug/divvy"), [
+    "ui", "--output=json", "--listen=127.0.0.1:0", "--every=500ms", `--page=${PAGE}`, `--admin=${lab.addresses.admin}`, `--admin=${addresses.admin}`, other,
+  ]);
+  t.after(() => both.kill());
+  const page = await open(t, {}, url);
+  await tab(page, "Live");
+  await page.getByText("The proxies have different configurations.").waitFor();
+  await page.locator(".problems li", { hasText: addresses.admin }).first().waitFor();
+  const row = (admin) => page.locator("#panel tbody tr", { hasText: admin });
+  await row(addresses.admin).filter({ hasText: ", that of the file" }).waitFor();
+  await row(lab.addresses.admin).filter({ hasText: ", not that of the file" }).waitFor();
 });
