@@ -12,6 +12,7 @@ CARGO_FUZZ_VERSION := 0.13.2
 WASM_TARGET := wasm32-wasip1
 WASM := target/divvy.wasm
 NATIVE := target/libdivvy.so
+PAGE := target/page
 CARGO_TARGET := $(or $(CARGO_TARGET_DIR),target)
 # CI uses the committed lock file; elsewhere a new dependency may change it.
 LOCKED := $(if $(CI),--locked)
@@ -117,7 +118,6 @@ toolchain:
 	    --profile minimal --component clippy --component rustfmt --target $(WASM_TARGET) --no-self-update
 
 # The command line for WASI, and the interface around it. Its files need no server but one for files.
-PAGE := target/page
 PAGE_SOURCES := $(shell find src/page -path src/page/node_modules -prune -o -type f -print) $(wildcard envoy/*.yaml envoy/*.json envoy/examples/*.yaml istio/base/plugin.yaml)
 PAGE_FLAGS = target.$(WASM_TARGET).rustflags = ["--remap-path-prefix=$(REMAPPED)", "-Clink-arg=-zstack-size=4194304"]
 

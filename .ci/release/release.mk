@@ -16,7 +16,7 @@ release: export SOURCE_COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)$(if $(s
 # Parts of `make ci-full`.
 RELEASE_PARTS := test-licences test-chart test-release
 
-.PHONY: release verify-release sign-image static-cli test-release test-licences test-advisories notices test-chart helm cosign
+.PHONY: release verify-release sign-image static-cli release-cli test-release test-licences test-advisories notices test-chart helm cosign
 
 # Static, so that it runs on every Linux and alone in an image. Needs libc.a: libc6-dev on Debian, glibc-static on Fedora.
 STATIC_TARGET := $(shell uname -m)-unknown-linux-gnu
@@ -28,11 +28,17 @@ STATIC_FLAGS = target.$(STATIC_TARGET).rustflags = [ \
 # The program of this machine: macOS has no static C library.
 RELEASE_CLI := $(if $(filter Linux,$(shell uname -s)),$(STATIC_CLI),$(CARGO_TARGET)/release/divvy)
 
-static-cli: toolchain
-	CFLAGS='-ffile-prefix-map=$(REMAPPED) -ffile-prefix-map=$(CURDIR)=/divvy' \
-	  cargo build --locked --package divvy-cli --release $(if $(filter Linux,$(shell uname -s)),--target $(STATIC_TARGET) --config '$(STATIC_FLAGS)')
+BUILD_CLI = CFLAGS='-ffile-prefix-map=$(REMAPPED) -ffile-prefix-map=$(CURDIR)=/divvy' \
+  cargo build --locked --package divvy-cli --release $(if $(filter Linux,$(shell uname -s)),--target $(STATIC_TARGET) --config '$(STATIC_FLAGS)')
 
-release: $(WASM) $(NATIVE) static-cli $(RELEASE_BIN)/cargo-cyclonedx $(if $(COSIGN_KEY),$(COSIGN)) ## write a release to dist/: make release COSIGN_KEY=cosign.key signs it
+static-cli: toolchain
+	$(BUILD_CLI)
+
+# With the page of `divvy ui`, which the image does not need.
+release-cli: $(PAGE)/index.html | toolchain
+	$(BUILD_CLI) --features page
+
+release: $(WASM) $(NATIVE) release-cli $(RELEASE_BIN)/cargo-cyclonedx $(if $(COSIGN_KEY),$(COSIGN)) ## write a release to dist/: make release COSIGN_KEY=cosign.key signs it
 	@[ -n '$(SOURCE_DATE_EPOCH)' ] && [ -n '$(SOURCE_COMMIT)' ] || \
 	  { echo 'make: set SOURCE_DATE_EPOCH and SOURCE_COMMIT: this is not a clone of the repository' >&2; exit 1; }
 	@CLI='$(abspath $(RELEASE_CLI))' MODULE='$(abspath $(NATIVE))' CLI_TARGET="$$(rustc -vV | sed -n 's/^host: //p')" TOOLS='$(abspath $(RELEASE_BIN))' \
@@ -81,7 +87,7 @@ ABOUT = $(RELEASE_BIN)/cargo-about generate --locked --offline --fail --config .
 notices: $(RELEASE_BIN)/cargo-about ## write the notices of third parties again
 	@mkdir -p $(or $(NOTICES),target)
 	$(ABOUT) --manifest-path Cargo.toml --target $(WASM_TARGET) --output-file $(if $(NOTICES),$(NOTICES)/filter.txt,istio/THIRD-PARTY.txt) .ci/release/notices.hbs
-	$(ABOUT) --manifest-path src/cli/Cargo.toml --target x86_64-unknown-linux-gnu --output-file $(if $(NOTICES),$(NOTICES)/cli.txt,src/cli/THIRD-PARTY.txt) .ci/release/notices.hbs
+	$(ABOUT) --manifest-path src/cli/Cargo.toml --features page --target x86_64-unknown-linux-gnu --output-file $(if $(NOTICES),$(NOTICES)/cli.txt,src/cli/THIRD-PARTY.txt) .ci/release/notices.hbs
 	$(ABOUT) --manifest-path src/module/Cargo.toml --target x86_64-unknown-linux-gnu --output-file $(if $(NOTICES),$(NOTICES)/module.txt,src/module/THIRD-PARTY.txt) .ci/release/notices.hbs
 
 # They read files and run once: a quick build matters more than quick programs.

@@ -173,6 +173,31 @@ def the_module_needs_the_c_library_alone(_, dist):
     assert newest <= (int(shipped[1]), int(shipped[2])), newest
 
 
+def the_program_contains_the_page(_, dist):
+    program = next(path for path in dist.iterdir() if path.name.startswith("divvy-linux") and path.suffix == "")
+    command = [program, "ui", "--output", "json", "--listen", "127.0.0.1:0"]
+    server = subprocess.Popen(command, cwd=dist, env={"PATH": ""}, stdout=subprocess.PIPE, text=True)
+    try:
+        url = json.loads(server.stdout.readline())["url"]
+        for file in sorted((ROOT / "target/page").iterdir()):
+            with urllib.request.urlopen(f"{url}/{file.name}", timeout=10) as answer:
+                content = answer.read().replace(b'<meta name="divvy-server" content="1">', b"")
+            assert content == file.read_bytes(), f"{file.name} differs from that of target/page"
+    finally:
+        server.kill()
+        server.wait()
+    bill = json.loads((dist / f"{program.name}.cdx.json").read_text(encoding="utf-8"))
+    names = {component["name"] for component in bill["components"]}
+    known = {*names, bill["metadata"]["component"]["name"]}
+    assert {"preact", "@codemirror/view", "@marijn/find-cluster-break", "rust-embed", "tokio"} <= names, names
+    assert not {"typescript", "playwright-core"} & known, known
+    refs = {component["bom-ref"] for component in bill["components"]} | {bill["metadata"]["component"]["bom-ref"]}
+    used = {ref for entry in bill["dependencies"] for ref in [entry["ref"], *entry.get("dependsOn", [])]}
+    assert used <= refs, used - refs
+    notices = (dist / "THIRD-PARTY-cli.txt").read_text(encoding="utf-8")
+    assert "preact 1" in notices and "rust-embed 8" in notices
+
+
 def main():
     with tempfile.TemporaryDirectory() as name:
         work = pathlib.Path(name).resolve()
@@ -186,6 +211,7 @@ def main():
         tests = [
             (the_program_runs_alone, (work, dist)),
             (the_module_needs_the_c_library_alone, (work, dist)),
+            (the_program_contains_the_page, (work, dist)),
             (a_stranger_verifies_with_three_commands, (work, dist, key)),
             (another_key_is_refused, (work, dist, key)),
             (a_flipped_byte_of_any_file_is_found, (work, dist, key)),

@@ -49,7 +49,7 @@ impl PageFiles {
         {
             Some(folder) => Self::read(folder),
             None => bail!(
-                "this divvy was built without the page: `make page` writes it to target/page, and --page DIR says where it is"
+                "this divvy was built without the page, which the program of a release contains: `make page` writes it to target/page, and --page DIR says where it is"
             ),
         }
     }

@@ -196,7 +196,7 @@ fn a_program_without_the_page_says_so() {
             .output()
             .unwrap();
         assert_eq!(output.status.code(), Some(2));
-        let message = "divvy: this divvy was built without the page: `make page` writes it to target/page, and --page DIR says where it is\n";
+        let message = "divvy: this divvy was built without the page, which the program of a release contains: `make page` writes it to target/page, and --page DIR says where it is\n";
         assert_eq!(complaint(&output), message);
     }
 }
