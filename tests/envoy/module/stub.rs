@@ -15,10 +15,10 @@ const KEYS: &str = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 /// Growth of allocated memory in the second half of the rounds, in bytes per hook.
 const GROWTH: f64 = 0.5;
 
-/// The host, compiled.
-fn host() -> Result<PathBuf> {
+/// The host, compiled to a file of its own for each test: no test may write what another one runs.
+fn host(name: &str) -> Result<PathBuf> {
     let root = workspace_root();
-    let program = root.join("target/module-tests/stub");
+    let program = root.join("target/module-tests").join(name);
     fs::create_dir_all(program.with_file_name(""))?;
     let mut compiler = Command::new("cc");
     compiler.args(["-std=gnu11", "-O1", "-g", "-rdynamic", "-o"]);
@@ -66,7 +66,7 @@ fn hostile_values_cause_no_invalid_access_and_no_leak() -> Result<()> {
         "--show-leak-kinds=definite,indirect",
         "--num-callers=25",
     ]);
-    valgrind.arg(host()?);
+    valgrind.arg(host("stub-valgrind")?);
     let text = run(valgrind, number("STUB_CALLS", 20_000)?).context("Valgrind")?;
     println!("{text}");
     Ok(())
@@ -76,7 +76,7 @@ fn hostile_values_cause_no_invalid_access_and_no_leak() -> Result<()> {
 #[test]
 fn allocated_memory_stays_flat() -> Result<()> {
     let text = run(
-        Command::new(host()?),
+        Command::new(host("stub")?),
         number("STUB_NATIVE_CALLS", 1_000_000)?,
     )?;
     println!("{text}");
