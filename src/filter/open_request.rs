@@ -207,6 +207,11 @@ impl<H: Host> OpenRequest<H> {
         }
     }
 
+    /// Whether no callback after that of the response headers has anything to do.
+    pub const fn is_finished(&self) -> bool {
+        (self.is_counted || !self.counted) && !self.tries && self.judging.is_empty()
+    }
+
     /// Notes whether the version got the request.
     fn note_reach(&mut self, exchange: &impl Exchange, start: &ResponseStart) {
         let unsent = start.may_be_unreached(!self.judging.is_empty());
@@ -260,8 +265,7 @@ impl<H: Host> OpenRequest<H> {
         self.end(exchange, true);
     }
 
-    /// The stream is deleted. If it was not logged, it ends now; the flags then do not show a
-    /// client that disconnected.
+    /// The stream is deleted. If it was not logged, its flags show no client that disconnected.
     pub fn on_delete(&mut self, exchange: &impl Exchange) {
         self.end(exchange, false);
     }
@@ -321,8 +325,7 @@ impl<H: Host> OpenRequest<H> {
         }
     }
 
-    /// Sets and removes response headers. The response is forwarded whether or not they could be
-    /// changed.
+    /// Sets and removes response headers. The response is forwarded, also if the proxy refuses.
     fn change_response(&self, exchange: &impl Exchange) {
         let configuration = &*self.configuration;
         let plugins = configuration.vm.plugins.get();
@@ -370,8 +373,7 @@ impl<H: Host> OpenRequest<H> {
         }
     }
 
-    /// Adds the cookies to the response, unless its headers forbid it or cannot be read. One
-    /// call reads all of them, which costs as much as reading one.
+    /// Adds the cookies to the response, unless its headers forbid it or cannot be read.
     fn set_cookies<X: Exchange>(&self, exchange: &X, lines: Option<&X::Lines<'_>>) {
         if self.cookies.is_empty() {
             return;

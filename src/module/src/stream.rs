@@ -93,8 +93,17 @@ impl ModuleStream {
 
     /// Response headers arrived.
     pub fn on_response_headers(&mut self, filter: &mut FilterHandle, end_of_stream: bool) {
-        self.on_request(filter, |request, exchange| {
-            request.on_response_headers(exchange, end_of_stream);
+        if self.request.is_none() {
+            return;
+        }
+        self.run(filter, |request, exchange, _| {
+            if let Some(open) = request {
+                open.on_response_headers(exchange, end_of_stream);
+                // Then the hooks that follow take no worker.
+                if open.is_finished() {
+                    *request = None;
+                }
+            }
         });
     }
 
