@@ -16,7 +16,7 @@ use crate::response::BodyProgress;
 pub struct Refused;
 
 /// Kind of a metric.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MetricKind {
     /// Grows by one at a time.
     Counter,

@@ -127,9 +127,16 @@ impl ModuleInstance {
     pub fn on_tick(&self) {
         logger::begin(&self.name);
         for worker in workers() {
-            let ModuleWorker { vm, plugins, .. } = &mut *worker.take();
-            if let Some(one) = plugins.get_mut(&self.number) {
-                vm.host.run(&one.config, || one.plugin.on_tick());
+            let waiting = {
+                let ModuleWorker { vm, plugins, .. } = &mut *worker.take();
+                plugins.get_mut(&self.number).and_then(|one| {
+                    vm.host.run(&one.config, || one.plugin.on_tick());
+                    one.config.take_waiting()
+                })
+            };
+            // Meanwhile the worker goes on.
+            if let Some((table, changes)) = waiting {
+                table.change_all(&changes);
             }
         }
     }
@@ -147,6 +154,9 @@ impl ModuleInstance {
             let worker = &mut *worker.take();
             if let Some(mut one) = worker.plugins.remove(&self.number) {
                 worker.vm.host.run(&one.config, || one.plugin.end());
+                if let Some((table, changes)) = one.config.take_waiting() {
+                    table.change_all(&changes);
+                }
             }
         }
     }

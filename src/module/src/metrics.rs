@@ -6,8 +6,8 @@
 //!
 //! A series that is named while a configuration is created has its labels in its name, as those of the
 //! wasm filter have, and counting it is an addition. One that is named later, of a rollout beyond the
-//! fiftieth, belongs to a family, and its labels are passed with each change. `/stats/prometheus` shows
-//! both alike.
+//! fiftieth, belongs to a family, and its labels are passed with each change: see [`crate::late`].
+//! `/stats/prometheus` shows both alike.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -15,7 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use divvy::filter::host::{MetricId, MetricKind};
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
-use crate::abi::{ConfigHandle, Meter};
+use crate::abi::{self, ConfigHandle, Meter};
+use crate::late::{LateSeries, WaitingChanges};
 use crate::values::Metric;
 
 /// The families, with their kinds and labels.
@@ -63,14 +64,6 @@ static KNOWN: Mutex<KnownMetrics> = Mutex::new(KnownMetrics {
     numbers: FxHashMap::with_hasher(FxBuildHasher),
 });
 
-const fn index(kind: MetricKind) -> usize {
-    match kind {
-        MetricKind::Counter => 0,
-        MetricKind::Gauge => 1,
-        MetricKind::Histogram => 2,
-    }
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -100,7 +93,7 @@ impl MetricTable {
     pub fn new(config: ConfigHandle) -> Self {
         let families = FAMILIES.iter().filter_map(|(name, kind, labels)| {
             let labels: Vec<Box<str>> = labels.iter().map(|label| (*label).into()).collect();
-            Some((*name, config.define(index(*kind), name, &labels)?))
+            Some((*name, config.define(*kind, name, &labels)?))
         });
         let table = Self {
             families: families.collect(),
@@ -155,35 +148,40 @@ impl MetricTable {
         Some(number)
     }
 
-    /// A known metric by its number; `late` has those that were named after the creation of this
-    /// configuration.
-    pub fn find<T>(
-        &self,
-        metric: MetricId,
-        late: &mut FxHashMap<MetricId, Arc<Metric>>,
-        then: impl FnOnce(&Arc<Metric>) -> T,
-    ) -> Option<T> {
+    /// Changes a known metric. `late`: the series that are new since the creation of this configuration.
+    pub fn change(&self, meter: &Meter, number: MetricId, value: u64, late: &mut LateSeries) {
         let Some(fixed) = self.fixed.get() else {
-            let found = lock(&self.defined).get(place(metric)).cloned().flatten();
-            return found.as_ref().map(then);
+            let defined = lock(&self.defined).get(place(number)).cloned();
+            if let Some(Some(metric)) = defined {
+                self.change_now(meter, &metric, value);
+            }
+            return;
         };
-        if let Some(Some(metric)) = fixed.get(place(metric)) {
-            return Some(then(metric));
+        if let Some(Some(metric)) = fixed.get(place(number)) {
+            return self.change_now(meter, metric, value);
         }
-        if let Some(metric) = late.get(&metric) {
-            return Some(then(metric));
+        if abi::changes_without_filter() && late.wait(number, value) {
+            return;
         }
-        let named = lock(&KNOWN).all.get(place(metric)).cloned()?;
-        let found = self.labelled(&named)?;
-        let answer = then(&found);
-        late.insert(metric, found);
-        Some(answer)
+        let found = late.get(number, || {
+            self.labelled(lock(&KNOWN).all.get(place(number))?)
+        });
+        if let Some(metric) = found {
+            self.change_now(meter, &metric, value);
+        }
+    }
+
+    /// Makes changes that waited for the tick.
+    pub fn change_all(&self, waiting: &WaitingChanges) {
+        for (metric, value) in waiting.iter() {
+            self.config.change(metric, *value);
+        }
     }
 
     fn plain(&self, metric: &NamedMetric) -> Option<Arc<Metric>> {
         Some(Arc::new(Metric {
-            kind: index(metric.kind),
-            id: self.config.define(index(metric.kind), &metric.name, &[])?,
+            kind: metric.kind,
+            id: self.config.define(metric.kind, &metric.name, &[])?,
             labels: Box::default(),
         }))
     }
@@ -198,20 +196,20 @@ impl MetricTable {
             .map(|label| Some(label.split_once("=.=")?.1.into()))
             .collect();
         Some(Arc::new(Metric {
-            kind: index(metric.kind),
+            kind: metric.kind,
             id,
             labels: labels?.into(),
         }))
     }
 
     /// Changes a metric, at the latest in the next hook of a request.
-    pub fn change(&self, meter: &Meter, metric: &Arc<Metric>, value: u64) {
+    fn change_now(&self, meter: &Meter, metric: &Arc<Metric>, value: u64) {
         if meter.change(self.config, metric, value) {
             return;
         }
         let mut pending = lock(&self.pending);
         let sum = pending.entry(Arc::clone(metric)).or_default();
-        let adds = metric.kind == index(MetricKind::Counter);
+        let adds = metric.kind == MetricKind::Counter;
         *sum = if adds {
             sum.saturating_add(value)
         } else {

@@ -6,15 +6,13 @@ use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::abi::{FilterHandle, Meter};
+use crate::late::{LateSeries, WaitingChanges};
+use crate::metrics::MetricTable;
+use crate::shared;
 use divvy::filter::host::{Host, MetricId, MetricKind, Refused};
 use divvy::guardrail::shared_data::{Generation, Swap};
 use divvy::response::BodyProgress;
-use rustc_hash::FxHashMap;
-
-use crate::abi::{FilterHandle, Meter};
-use crate::metrics::MetricTable;
-use crate::shared;
-use crate::values::Metric;
 
 /// Environment variable with the id of the proxy's node, which the ABI does not tell.
 const NODE_ID: &str = "DIVVY_NODE_ID";
@@ -34,8 +32,7 @@ pub struct EnvoyProcess {
 #[derive(Debug)]
 pub struct RunningConfig {
     table: Arc<MetricTable>,
-    /// Metrics that were named after its creation.
-    late: RefCell<FxHashMap<MetricId, Arc<Metric>>>,
+    late: RefCell<LateSeries>,
     /// The interval of ticks that was asked for last.
     interval: Cell<Option<Duration>>,
 }
@@ -47,6 +44,12 @@ impl RunningConfig {
             late: RefCell::default(),
             interval: Cell::new(None),
         })
+    }
+
+    /// The changes of metrics that wait for the tick, and the table that makes them.
+    pub fn take_waiting(&self) -> Option<(Arc<MetricTable>, WaitingChanges)> {
+        let waiting = self.late.try_borrow_mut().ok()?.take_waiting();
+        Some((Arc::clone(&self.table), waiting))
     }
 
     /// The interval of ticks that was asked for last.
@@ -142,9 +145,7 @@ impl EnvoyProcess {
         if let Some(running) = &*running
             && let Ok(mut late) = running.late.try_borrow_mut()
         {
-            running.table.find(metric, &mut late, |metric| {
-                running.table.change(&self.meter, metric, value);
-            });
+            running.table.change(&self.meter, metric, value, &mut late);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Values of the ABI: header maps and facts by their numbers, metrics. Must not call Envoy.
 
+use divvy::filter::host::MetricKind;
+
 /// A header map, by the number of the ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -32,11 +34,11 @@ pub enum Attribute {
     ListenerDirection = 59,
 }
 
-/// Kind of a metric with its labels, and its number in its configuration.
+/// A metric of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Metric {
-    /// Index of the kind: counter, gauge, histogram.
-    pub kind: usize,
+    /// Its kind.
+    pub kind: MetricKind,
     /// The number by which Envoy knows it.
     pub id: usize,
     /// The values of its labels.

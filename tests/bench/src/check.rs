@@ -1,8 +1,8 @@
 //! Check that a variant works; one that does nothing would be cheap.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::probes::hash::position;
 use anyhow::{Context, Result, bail, ensure};
@@ -16,6 +16,8 @@ use crate::upstream::VERSION;
 use crate::variants::Variant;
 
 const GATHERED: Duration = Duration::from_secs(10);
+/// Longer than a tick of divvy, which is 5 seconds.
+const STABLE: Duration = Duration::from_secs(6);
 /// All counters of all filters.
 const COUNTED: [&str; 5] = [
     "divvy_requests_total",
@@ -156,17 +158,18 @@ async fn counts(stage: &Stage) -> Result<Counts> {
     Ok(COUNTED.map(|metric| metrics.sum(metric, &[])))
 }
 
-/// The same once it is stable: Envoy merges histograms of its threads periodically.
+/// The same once it is stable: Envoy merges histograms of its threads periodically, and the native
+/// module counts for rollouts beyond the fiftieth at its ticks.
 async fn settled(stage: &Stage) -> Result<Counts> {
-    let seen = RefCell::new(Vec::new());
-    eventually("the metrics to settle", GATHERED, async || {
+    let last = Cell::new((Instant::now(), counts(stage).await?));
+    eventually("the metrics to settle", 2 * GATHERED, async || {
         let now = counts(stage).await.ok()?;
-        let mut seen = seen.borrow_mut();
-        seen.push(now);
-        match seen[..] {
-            [.., a, b, c] if a == b && b == c => Some(c),
-            _ => None,
+        let (since, before) = last.get();
+        if now != before {
+            last.set((Instant::now(), now));
+            return None;
         }
+        (since.elapsed() >= STABLE).then_some(now)
     })
     .await
 }

@@ -19,6 +19,7 @@ use std::ffi::c_void;
 use std::ptr::{null, null_mut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use divvy::filter::host::MetricKind;
 use smallvec::SmallVec;
 
 pub use functions::Bytes;
@@ -48,6 +49,11 @@ pub fn log(level: u32, message: impl FnOnce() -> String) {
         // SAFETY: the message is borrowed for the call.
         unsafe { write_log(level, Bytes::of(message.as_bytes())) };
     }
+}
+
+/// Whether metrics can be changed without a filter.
+pub fn changes_without_filter() -> bool {
+    later().change.is_some()
 }
 
 /// Whether this Envoy is too old: it lacks functions. It refuses the module then, for another reason.
@@ -88,9 +94,9 @@ impl ConfigHandle {
     }
 
     /// Defines a metric: in the hook that creates the configuration only. Its number.
-    pub fn define(self, kind: usize, name: &str, labels: &[Box<str>]) -> Option<usize> {
+    pub fn define(self, kind: MetricKind, name: &str, labels: &[Box<str>]) -> Option<usize> {
         const DEFINE: [Define; 3] = [define_counter, define_gauge, define_histogram];
-        let define = DEFINE.get(kind)?;
+        let define = DEFINE.get(kind as usize)?;
         let mut id = 0;
         let status = with_labels(labels, |labels, count| {
             // SAFETY: the configuration is valid; name and labels are borrowed for the call.
@@ -109,7 +115,8 @@ impl ConfigHandle {
 
     /// Changes a metric without a filter. `false`: this Envoy cannot.
     pub fn change(self, metric: &Metric, value: u64) -> bool {
-        let Some(change) = later().change.and_then(|all| all.get(metric.kind).copied()) else {
+        let change = later().change.as_ref();
+        let Some(change) = change.and_then(|all| all.get(metric.kind as usize)) else {
             return false;
         };
         with_labels(&metric.labels, |labels, count| {
@@ -318,7 +325,7 @@ impl Meter {
         if filter.is_null() {
             return config.change(metric, value);
         }
-        if let Some(change) = CHANGE.get(metric.kind) {
+        if let Some(change) = CHANGE.get(metric.kind as usize) {
             with_labels(&metric.labels, |labels, count| {
                 // SAFETY: the filter is that of the running hook; the labels are borrowed.
                 unsafe { change(filter, metric.id, labels, count, value) };
