@@ -14,6 +14,7 @@ use rustc_hash::FxHashMap;
 
 use crate::abi::{self, ConfigHandle, Handed};
 use crate::changes::HeaderChanges;
+use crate::late::WaitingChanges;
 use crate::logger;
 use crate::metrics::MetricTable;
 use crate::process::{EnvoyProcess, RunningConfig};
@@ -80,6 +81,13 @@ impl ModuleWorker {
         accepted.then_some(config)
     }
 
+    /// The changes of metrics that wait for the ticks of all configurations.
+    fn take_waiting(&self) -> Vec<WaitingChanges> {
+        let all = self.plugins.values();
+        let waiting = all.filter_map(|one| one.config.take_waiting());
+        waiting.map(|(_, changes)| changes).collect()
+    }
+
     /// A configuration in this worker.
     pub fn plugin(&self, instance: &ModuleInstance) -> Option<&ModulePlugin> {
         self.plugins.get(&instance.number)
@@ -109,6 +117,10 @@ impl ModuleInstance {
             interval = running.interval();
         }
         table.freeze();
+        for worker in workers() {
+            let waiting = worker.take().take_waiting();
+            waiting.iter().for_each(|changes| table.adopt(changes));
+        }
         let ticks = interval.map(|interval| ticks::start(config.scheduler(), interval));
         *instance
             .ticks

@@ -1,8 +1,8 @@
-//! The series of one configuration in one worker that were named after its creation, most of them of
-//! rollouts beyond the fiftieth. Must not call Envoy.
+//! The series of families that one worker changes, most of them of rollouts beyond the fiftieth. Must
+//! not call Envoy.
 //!
 //! Envoy finds such a series by its labels with each change, which takes it 0.5 µs. So the worker makes
-//! the first change of a series, and leaves the later ones to the tick, which runs on the main thread
+//! its first change of a series, and leaves the later ones to the tick, which runs on the main thread
 //! and adds all changes of a counter at once.
 
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use rustc_hash::FxHashMap;
 
 use crate::values::Metric;
 
-/// Maximum number of values for histograms that wait, 16 bytes each. Further ones do not wait.
+/// Maximum number of values for histograms that wait, 24 bytes each. Further ones do not wait.
 const MAX_VALUES: usize = 1 << 16;
 
-/// The series, and their changes that wait for the tick.
+/// The series of one configuration, and their changes that wait for the tick.
 #[derive(Debug, Default)]
 pub struct LateSeries {
     all: FxHashMap<MetricId, Arc<Metric>>,
@@ -25,8 +25,19 @@ pub struct LateSeries {
 /// Changes of series that wait for the tick.
 #[derive(Debug, Default)]
 pub struct WaitingChanges {
-    counters: FxHashMap<MetricId, (Arc<Metric>, u64)>,
-    histograms: Vec<(Arc<Metric>, u64)>,
+    counters: FxHashMap<MetricId, WaitingChange>,
+    histograms: Vec<WaitingChange>,
+}
+
+/// A change of one series.
+#[derive(Debug)]
+pub struct WaitingChange {
+    /// Number of the series.
+    pub number: MetricId,
+    /// The series in the configuration that the change was made for.
+    pub metric: Arc<Metric>,
+    /// What to add to a counter, or the value for a histogram.
+    pub value: u64,
 }
 
 impl LateSeries {
@@ -34,20 +45,24 @@ impl LateSeries {
     /// values wait.
     pub fn wait(&mut self, number: MetricId, value: u64) -> bool {
         let waiting = &mut self.waiting;
-        if let Some((_, sum)) = waiting.counters.get_mut(&number) {
-            *sum = sum.saturating_add(value);
+        if let Some(change) = waiting.counters.get_mut(&number) {
+            change.value = change.value.saturating_add(value);
             return true;
         }
         let Some(metric) = self.all.get(&number) else {
             return false;
         };
-        let metric = Arc::clone(metric);
+        let change = WaitingChange {
+            number,
+            metric: Arc::clone(metric),
+            value,
+        };
         match metric.kind {
             MetricKind::Counter => {
-                waiting.counters.insert(number, (metric, value));
+                waiting.counters.insert(number, change);
             }
             MetricKind::Histogram if waiting.histograms.len() < MAX_VALUES => {
-                waiting.histograms.push((metric, value));
+                waiting.histograms.push(change);
             }
             MetricKind::Histogram | MetricKind::Gauge => return false,
         }
@@ -76,7 +91,7 @@ impl LateSeries {
 
 impl WaitingChanges {
     /// Each change: one for a counter, and one for each value of a histogram.
-    pub fn iter(&self) -> impl Iterator<Item = &(Arc<Metric>, u64)> {
+    pub fn iter(&self) -> impl Iterator<Item = &WaitingChange> {
         self.counters.values().chain(&self.histograms)
     }
 }

@@ -148,7 +148,7 @@ impl MetricTable {
         Some(number)
     }
 
-    /// Changes a known metric. `late`: the series that are new since the creation of this configuration.
+    /// Changes a known metric. `late`: the series of families that this worker changed before.
     pub fn change(&self, meter: &Meter, number: MetricId, value: u64, late: &mut LateSeries) {
         let Some(fixed) = self.fixed.get() else {
             let defined = lock(&self.defined).get(place(number)).cloned();
@@ -157,25 +157,39 @@ impl MetricTable {
             }
             return;
         };
-        if let Some(Some(metric)) = fixed.get(place(number)) {
+        let fixed = fixed.get(place(number)).and_then(Option::as_ref);
+        if let Some(metric) = fixed.filter(|metric| metric.labels.is_empty()) {
             return self.change_now(meter, metric, value);
         }
         if abi::changes_without_filter() && late.wait(number, value) {
             return;
         }
-        let found = late.get(number, || {
-            self.labelled(lock(&KNOWN).all.get(place(number))?)
-        });
+        let found = late.get(number, || fixed.cloned().or_else(|| self.in_family(number)));
         if let Some(metric) = found {
             self.change_now(meter, &metric, value);
         }
     }
 
-    /// Makes changes that waited for the tick.
+    /// Makes changes of this configuration that waited for the tick.
     pub fn change_all(&self, waiting: &WaitingChanges) {
-        for (metric, value) in waiting.iter() {
-            self.config.change(metric, *value);
+        for change in waiting.iter() {
+            self.config.change(&change.metric, change.value);
         }
+    }
+
+    /// Makes changes that wait in an earlier configuration. Envoy drops a histogram with the last
+    /// configuration that recorded a value in it, so with these the histograms go on.
+    pub fn adopt(&self, waiting: &WaitingChanges) {
+        for change in waiting.iter() {
+            if let Some(metric) = self.in_family(change.number) {
+                self.config.change(&metric, change.value);
+            }
+        }
+    }
+
+    /// A known series of a family.
+    fn in_family(&self, number: MetricId) -> Option<Arc<Metric>> {
+        self.labelled(lock(&KNOWN).all.get(place(number))?)
     }
 
     fn plain(&self, metric: &NamedMetric) -> Option<Arc<Metric>> {

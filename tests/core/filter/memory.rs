@@ -30,7 +30,7 @@ pub struct SharedMemory {
     /// Names of metrics by number.
     names: RefCell<Vec<String>>,
     /// Counters and gauges by name; a histogram holds its number of values.
-    metrics: RefCell<BTreeMap<String, u64>>,
+    pub metrics: RefCell<BTreeMap<String, u64>>,
     pub refuses_shared_data: Cell<bool>,
     pub refuses_metrics: Cell<bool>,
     /// Progress of the bodies of open streams.

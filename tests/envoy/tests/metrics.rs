@@ -251,14 +251,23 @@ async fn the_series_of_a_rollout_exist_before_the_first_request() -> Result<()> 
     Ok(())
 }
 
+fn numbered(number: usize) -> String {
+    format!("r{number}")
+}
+
+/// Rollouts `r0`, `r1` and so on, each for the path of its number. Later ones than the fiftieth have no
+/// series at the start.
+fn many_rollouts(count: usize) -> Value {
+    let only = |number: usize| json!({"match": [{"path": {"exact": format!("/{number}")}}]});
+    let rollouts: Vec<_> = (0..count)
+        .map(|number| rollout_with(&numbered(number), all_users_get("v2"), only(number)))
+        .collect();
+    configuration(&rollouts)
+}
+
 #[tokio::test]
 async fn beyond_fifty_rollouts_series_exist_from_the_first_request() -> Result<()> {
-    let name = |number: usize| format!("r{number}");
-    let only = |number: usize| json!({"match": [{"path": {"exact": format!("/{number}")}}]});
-    let rollouts: Vec<_> = (0..52)
-        .map(|number| rollout_with(&name(number), all_users_get("v2"), only(number)))
-        .collect();
-    let edge = Edge::start(&configuration(&rollouts)).await?;
+    let edge = Edge::start(&many_rollouts(52)).await?;
     let known = async || -> Result<BTreeSet<String>> {
         let metrics = edge.metrics().await?;
         let labels = metrics.labels("divvy_requests_total");
@@ -267,21 +276,48 @@ async fn beyond_fifty_rollouts_series_exist_from_the_first_request() -> Result<(
             .map(|labels| labels["divvy_rollout"].clone())
             .collect())
     };
-    let mut expected: BTreeSet<_> = (0..50).map(name).collect();
+    let mut expected: BTreeSet<_> = (0..50).map(numbered).collect();
     assert_eq!(known().await?, expected);
     for number in [51, 50, 51, 3] {
         edge.client.get(&format!("/{number}")).await?;
-        expected.insert(name(number));
+        expected.insert(numbered(number));
         assert_eq!(known().await?, expected);
     }
-    let counted = edge.counts(REQUESTS).await?;
     let once = [
         (["r3", "v2", "active"], 1),
         (["r50", "v2", "active"], 1),
         (["r51", "v2", "active"], 2),
     ];
-    assert_eq!(counted, expect(once));
-    Ok(())
+    edge.wait_for_counts(REQUESTS, &expect(once)).await
+}
+
+#[tokio::test]
+async fn no_count_beyond_fifty_rollouts_is_lost_by_a_push() -> Result<()> {
+    let edge = Edge::start(&many_rollouts(52)).await?;
+    let wait = async |requests: u64| -> Result<()> {
+        let request = expect([(["r51", "v2", "active"], requests)]);
+        edge.wait_for_counts(REQUESTS, &request).await?;
+        let response = expect([(["r51", "v2", "2xx"], requests)]);
+        edge.wait_for_counts(RESPONSES, &response).await?;
+        let duration = expect([(["r51", "v2"], requests)]);
+        edge.wait_for_counts(DURATIONS, &duration).await
+    };
+    let ask = async |times: usize| -> Result<()> {
+        for _ in 0..times {
+            edge.client.get("/51").await?;
+        }
+        Ok(())
+    };
+    ask(20).await?;
+    wait(20).await?;
+    // The native module counts at its ticks; these counts wait for none.
+    ask(20).await?;
+    edge.put(&many_rollouts(53)).await?;
+    ask(20).await?;
+    wait(60).await?;
+    ask(20).await?;
+    edge.put(&many_rollouts(1)).await?;
+    wait(80).await
 }
 
 #[tokio::test]
