@@ -218,8 +218,11 @@ test-unit: toolchain ## unit and doc tests of all packages, tests of the library
 	$(TEST) --lib --bins --test core
 	$(TEST) --doc
 
+# Tests that mostly wait: two of them per processor.
+WAITING = RUST_TEST_THREADS=$$((2 * $$(getconf _NPROCESSORS_ONLN)))
+
 test-cli: toolchain ## tests of the command line
-	$(TEST) --test cli
+	$(WAITING) $(TEST) --test cli
 
 test-host: $(WASM) ## tests of the built filter in wasmtime
 	$(TEST) --test host
@@ -234,9 +237,8 @@ test-page: $(PAGE)/index.html $(WASM) $(NEEDS_ENVOY) ## tests of the web page in
 test-bench: $(WASM) $(NATIVE) $(NEEDS_ENVOY) probes ## a small bench
 	$(WITH_ENVOY) $(TEST) --test smoke
 
-# These tests wait for Envoy longer than they compute: two of them per processor.
 test-envoy: $(WASM) $(NEEDS_ENVOY) ## tests of the built filter in a real Envoy
-	$(WITH_ENVOY) RUST_TEST_THREADS=$$((2 * $$(getconf _NPROCESSORS_ONLN))) $(TEST) --test envoy
+	$(WITH_ENVOY) $(WAITING) $(TEST) --test envoy
 
 # The native module: the suites of test-envoy, and its own. Tests of which a line of wasm-only.txt says why they do not
 # run with it are left out; a reason that begins with `before Envoy 1.39` holds for earlier versions.
@@ -251,7 +253,7 @@ PANICKING := target/module-tests/panics/libdivvy.so
 test-module: test-module-suites test-module-own ## tests of the native module in a real Envoy, and in a host under Valgrind
 
 test-module-suites: $(NATIVE) $(WASM) $(NEEDS_ENVOY)
-	$(WITH_ENVOY) FILTER=module RUST_TEST_THREADS=$$((2 * $$(getconf _NPROCESSORS_ONLN))) $(TEST) --test envoy -- --exact $(WASM_ONLY)
+	$(WITH_ENVOY) FILTER=module $(WAITING) $(TEST) --test envoy -- --exact $(WASM_ONLY)
 
 test-module-own: $(NATIVE) $(WASM) $(PANICKING) $(NEEDS_ENVOY) $(MATRIX:%=target/envoy/%/envoy)
 	@command -v valgrind >/dev/null || { command -v apt-get >/dev/null && apt-get -qq update && apt-get -qq install --no-install-recommends valgrind >/dev/null; } || \

@@ -169,7 +169,8 @@ async fn settled(stage: &Stage) -> Result<Counts> {
             last.set((Instant::now(), now));
             return None;
         }
-        (since.elapsed() >= STABLE).then_some(now)
+        let is_unused = now == Counts::default();
+        (is_unused || since.elapsed() >= STABLE).then_some(now)
     })
     .await
 }
