@@ -21,7 +21,7 @@
 //! | `cut_off.rs` | plugin files that are incomplete |
 //! | `access_log.rs` | lines of the shipped access log: keys, types, hostile bytes |
 //! | `shipped.rs` | removed headers and access logs of the shipped files |
-//! | `metrics.rs`, `responses.rs` | exact counts |
+//! | `many_rollouts.rs`, `metrics.rs`, `responses.rs` | exact counts |
 //! | `hot_restart.rs` | gauges of two processes |
 //! | `unreachable.rs`, `aggregate.rs` | versions that Envoy cannot reach, without and with an aggregate cluster |
 //! | `guardrail/` | verdicts: delay, causes, lifetime; ramps |
@@ -56,6 +56,7 @@ mod headers;
 mod hot_restart;
 mod http3;
 mod lab;
+mod many_rollouts;
 mod metrics;
 mod module_files;
 mod native;
