@@ -297,7 +297,7 @@ $(LAB_BIN)/crane: tests/istio/go.mod
 	@mkdir -p $(@D)
 	cd tests/istio && GOFLAGS=-mod=readonly GOTOOLCHAIN=local go build -buildvcs=false -ldflags='-s -w' -o '$(abspath $@)' github.com/google/go-containerregistry/cmd/crane
 
-test-istio: $(IMAGE_LAYOUT)/index.json $(LAB)/ready $(NEEDS_ENVOY) ## tests of the files of istio/ on a real Istio
+test-istio: $(IMAGE_LAYOUT)/index.json $(NATIVE) $(LAB)/ready $(NEEDS_ENVOY) ## tests of the files of istio/ on a real Istio
 	$(WITH_ENVOY) $(TEST) --test istio
 
 # Programs that watch and drive many proxies: one part for each of them.

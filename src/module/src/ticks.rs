@@ -57,7 +57,9 @@ pub fn start(scheduler: Scheduler, interval: Duration) -> u64 {
         let thread = thread::Builder::new().name("divvy".into()).spawn(beat);
         alarms.runs = thread.is_ok();
         if let Err(error) = thread {
-            log::error!("no thread for ticks, so verdicts, gauges and counts that wait stay as they are: {error}");
+            log::error!(
+                "no thread for ticks, so verdicts, gauges and counts that wait stay as they are: {error}"
+            );
         }
     }
     number

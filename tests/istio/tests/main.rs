@@ -16,6 +16,7 @@ mod failing;
 mod files;
 mod mesh;
 mod migrating;
+mod native;
 mod overlays;
 mod rendered;
 mod signed;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
                 examples::a_traffic_extension_works_like_a_wasm_plugin,
                 examples::a_claim_of_a_verified_token_is_the_identity,
                 examples::routes_of_the_gateway_api_work_with_divvy,
+                native::the_native_module_gives_users_the_versions_of_the_plugin,
                 rendered::the_resources_of_a_gateway_split_and_have_no_findings,
                 rendered::the_resources_of_callers_split_in_their_sidecars,
                 changing::no_request_fails_during_flips_under_load_with_an_agent,
