@@ -40,6 +40,8 @@ pub struct ModuleWorker {
 
 /// One configuration in one worker.
 pub struct ModulePlugin {
+    /// Name of the plugin.
+    name: Box<str>,
     pub plugin: Plugin<EnvoyProcess>,
     pub config: Rc<RunningConfig>,
 }
@@ -72,6 +74,7 @@ impl ModuleWorker {
         let mut plugin = Plugin::new(Rc::clone(&self.vm));
         let accepted = self.vm.host.run(&config, || plugin.configure(name, bytes));
         let new = ModulePlugin {
+            name: name.into(),
             plugin,
             config: Rc::clone(&config),
         };
@@ -81,9 +84,9 @@ impl ModuleWorker {
         accepted.then_some(config)
     }
 
-    /// The changes of metrics that wait for the ticks of all configurations.
-    fn take_waiting(&self) -> Vec<WaitingChanges> {
-        let all = self.plugins.values();
+    /// The changes of metrics that wait for the ticks of the configurations of a plugin.
+    fn take_waiting(&self, plugin: &str) -> Vec<WaitingChanges> {
+        let all = self.plugins.values().filter(|one| *one.name == *plugin);
         let waiting = all.filter_map(|one| one.config.take_waiting());
         waiting.map(|(_, changes)| changes).collect()
     }
@@ -118,7 +121,7 @@ impl ModuleInstance {
         }
         table.freeze();
         for worker in workers() {
-            let waiting = worker.take().take_waiting();
+            let waiting = worker.take().take_waiting(name);
             waiting.iter().for_each(|changes| table.adopt(changes));
         }
         let ticks = interval.map(|interval| ticks::start(config.scheduler(), interval));

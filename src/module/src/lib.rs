@@ -5,7 +5,8 @@
 //! - [`instance`] is one configuration with its workers, [`stream`] one request in one of them;
 //! - [`process`] is the host for the process, [`exchange`] the one for a request;
 //! - [`changes`] collects what a hook changes in headers, until nothing borrows them any more;
-//! - [`metrics`] knows metrics by name, [`late`] those that Envoy finds by their labels, [`shared`] is what all configurations of the process share;
+//! - [`metrics`] knows metrics by name, [`late`] those that Envoy finds by their labels;
+//! - [`shared`] is what all configurations of the process share;
 //! - [`ticks`] wakes the configurations up;
 //! - [`claims`] reads claims of tokens, [`flags`] how a request failed, where Envoy 1.38 does not say;
 //! - [`logger`] passes log lines to Envoy.

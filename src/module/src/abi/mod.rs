@@ -95,6 +95,7 @@ impl ConfigHandle {
 
     /// Defines a metric: in the hook that creates the configuration only. Its number.
     pub fn define(self, kind: MetricKind, name: &str, labels: &[Box<str>]) -> Option<usize> {
+        // In the order of the kinds, as those below.
         const DEFINE: [Define; 3] = [define_counter, define_gauge, define_histogram];
         let define = DEFINE.get(kind as usize)?;
         let mut id = 0;
