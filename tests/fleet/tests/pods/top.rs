@@ -125,8 +125,9 @@ pub async fn top_shows_the_proxies_of_a_selector_through_kubectl(pods: &Pods) ->
 
     // The first requests may come before the pods of v2 are in the proxy: v2 is then unreachable until a
     // request of one of its users is answered.
-    let client = shop.client();
     let agreed = eventually("two proxies that agree", PATIENCE, async || {
+        // Both proxies listen on the port of the gateway, so a new connection may be to either.
+        let client = shop.client();
         for user in 1..=20 {
             let user = format!("user-{user}");
             client
