@@ -251,3 +251,23 @@ fn a_try_that_says_nothing_about_the_version_passes_on() {
         "the late one changes nothing"
     );
 }
+
+/// The native module drops a request that says that it is finished.
+#[test]
+fn a_try_is_finished_at_its_response_headers_only_if_they_have_a_status() {
+    for (status, finished) in [("200", true), ("", false)] {
+        let mut worker = tripped(&MemoryHost::default(), &blue_green());
+        worker.tick_after(5);
+        let (exchange, request) = worker.begin(&[]);
+        let route = exchange.header(Message::Request, "x-divvy-route");
+        assert_eq!(route.as_deref(), Some("v2"), "the request tries it");
+        let mut request = request.unwrap();
+        exchange.respond(status, &[]);
+        request.on_response_headers(&exchange, true);
+        assert_eq!(request.is_finished(), finished, "status {status:?}");
+        request.on_end(&exchange);
+        worker.tick_after(0);
+        let next = worker.serve(Answer::Of("200"));
+        assert_eq!(next, ACTIVE, "reachable, or the next request tries");
+    }
+}
