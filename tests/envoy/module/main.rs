@@ -5,12 +5,14 @@
 //! | `versions.rs` | one file in all versions of Envoy that load it, and what the others say |
 //! | `beside.rs` | the same random configurations and requests for both builds |
 //! | `load.rs` | a million requests: no failure, no memory |
+//! | `namespaces.rs` | two filters whose metrics have different namespaces |
 //! | `panics.rs` | a panic within the module is answered by stable |
 //! | `shipped.rs` | envoy/module.yaml and envoy/module-plugin.yaml as a user runs them |
 //! | `stub.rs` | callbacks with hostile values under Valgrind |
 
 mod beside;
 mod load;
+mod namespaces;
 mod panics;
 mod shipped;
 mod stub;
