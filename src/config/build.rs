@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use crate::limits::MAX_REGEXES;
 use crate::registry::Registry;
@@ -10,6 +10,7 @@ use crate::{names, values};
 use divvy_core::bucket::{Gate, Share};
 use divvy_core::identity::MintedIdentities;
 use divvy_core::policy::{RolloutId, UnitHash, VersionId};
+use divvy_core::request::CookieId;
 use divvy_core::signature::{KeyPurpose, KeyRing, PurposeKeys, UNIT_ID, VARIABLE};
 use divvy_json::error::Path;
 
@@ -31,8 +32,8 @@ pub(crate) struct Build<'k> {
     pub has_trust: bool,
     /// Whether the conditions that are compiled belong to a `match`.
     pub in_match: bool,
-    /// Names of the cookies that divvy sets.
-    pub set_cookies: FxHashSet<Box<str>>,
+    /// The uses of cookies, except by conditions.
+    cookies: Vec<(CookieId, CookieUse)>,
     /// The rollouts before the current one.
     pub earlier: EarlierRollouts,
     pub layers: LayerRanges,
@@ -45,6 +46,17 @@ pub(crate) struct Build<'k> {
     /// Whether a field needs keys.
     needs_keys: bool,
     regexes: usize,
+}
+
+/// What a cookie is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CookieUse {
+    /// An identity is read from it, and divvy does not set it.
+    Identity,
+    /// divvy sets it to a minted identity.
+    Minted,
+    /// divvy sets it to the version of a rollout.
+    Sticky,
 }
 
 /// Which identity sources the configuration has.
@@ -67,7 +79,7 @@ impl<'k> Build<'k> {
             has_random: false,
             has_trust: false,
             in_match: false,
-            set_cookies: FxHashSet::default(),
+            cookies: Vec::new(),
             earlier: EarlierRollouts::default(),
             layers: LayerRanges::default(),
             minted: None,
@@ -76,6 +88,29 @@ impl<'k> Build<'k> {
             needs_keys: false,
             regexes: 0,
         }
+    }
+
+    /// The ID of a cookie for this use; adds an error if an earlier use excludes it.
+    pub(crate) fn cookie(
+        &mut self,
+        at: Path<'_>,
+        name: &str,
+        wanted: CookieUse,
+    ) -> Option<CookieId> {
+        let id = self.headers.cookie(at, name)?;
+        let earlier = self.cookies.iter().find(|(other, _)| *other == id);
+        match (earlier, wanted) {
+            (None, _) => self.cookies.push((id, wanted)),
+            (Some((_, CookieUse::Identity)), CookieUse::Sticky) => at.error(format_args!(
+                "{name:?} already has another purpose: the identity is read from it"
+            )),
+            (Some((_, CookieUse::Sticky)), _) | (_, CookieUse::Sticky) => {
+                at.error(format_args!("{name:?} is a cookie that divvy already sets"));
+            }
+            // An identity is minted if none can be read from there.
+            (Some(_), _) => {}
+        }
+        Some(id)
     }
 
     /// Adds an error if there is no identity, not even `random`.

@@ -1,12 +1,13 @@
 //! Cookies that are given to clients.
 
-use crate::build::Build;
+use crate::build::{Build, CookieUse};
 use crate::limits::{MAX_AGE, SAME_SITE};
 use crate::spec::{self, AttributesSpec};
 use crate::values::{duration, instant};
 use crate::{condition, names};
 use divvy_core::cookies::{MintedCookie, SetCookie, SignedSticky, Sticky};
 use divvy_core::identity::{MintedIdentities, SignedIdentities};
+use divvy_core::request::CookieId;
 use divvy_core::signature::KeyPurpose;
 use divvy_core::strategy::Strategy;
 use divvy_json::error::Path;
@@ -18,7 +19,9 @@ pub(crate) fn mint(
     raw: &spec::MintSpec<'_>,
     build: &mut Build<'_>,
 ) -> Option<MintedCookie> {
-    let set = given(at, at, cookie, &raw.attributes, build);
+    // The source adds the errors of the name.
+    let id = build.cookie(Path::SILENT, cookie, CookieUse::Minted);
+    let set = given(at, (id, cookie), &raw.attributes);
     let when = match &raw.when {
         Some(when) => Some(condition::compile(at.field("when"), when, 0, build)?),
         None => None,
@@ -58,7 +61,8 @@ pub(crate) fn sticky(
         at.error("is not possible with a random identity, which changes with every request");
     }
     let cookie = raw.cookie;
-    let set = given(at, at.field("cookie"), cookie, &raw.attributes, build)?;
+    let id = build.cookie(at.field("cookie"), cookie, CookieUse::Sticky);
+    let set = given(at, (id, cookie), &raw.attributes)?;
     let until = accept_unsigned(at, raw.signed, raw.accept_unsigned_until);
     let signed = match raw.signed {
         Some(true) => Some(Box::new(SignedSticky {
@@ -88,18 +92,12 @@ fn max_age(text: &str) -> Option<u64> {
     Some(age.as_secs())
 }
 
-/// A cookie that nothing else gives.
+/// A cookie for clients.
 fn given(
     at: Path<'_>,
-    named: Path<'_>,
-    name: &str,
+    (id, name): (Option<CookieId>, &str),
     raw: &AttributesSpec<'_>,
-    build: &mut Build<'_>,
 ) -> Option<SetCookie> {
-    let id = build.headers.cookie(named, name);
-    if !build.set_cookies.insert(name.into()) {
-        named.error(format_args!("{name:?} is a cookie that divvy already sets"));
-    }
     let attributes = attributes(at, name, raw);
     Some(SetCookie {
         id: id?,

@@ -1,6 +1,6 @@
 //! Identity sources, ignored identities, and the holdout.
 
-use crate::build::{Build, IdentityKind};
+use crate::build::{Build, CookieUse, IdentityKind};
 use crate::limits::{MAX_CONCAT, MAX_IDENTITY_SOURCES, MAX_IGNORED};
 use crate::registry::ClaimSpec;
 use crate::spec::{self, Items};
@@ -131,7 +131,7 @@ fn source(
         return Some(IdentitySource::Header(id));
     }
     if let Some(name) = raw.cookie {
-        let id = headers.cookie(at.field("cookie"), name)?;
+        let id = build.cookie(at.field("cookie"), name, CookieUse::Identity)?;
         return Some(IdentitySource::Cookie(id));
     }
     if let Some(key) = raw.query {

@@ -142,7 +142,7 @@ impl Registry {
 
     /// Whether overrides are not read from this place: 0 is a header, 1 a cookie, 2 a parameter.
     /// Otherwise adds an error.
-    fn is_free(&self, at: Path<'_>, place: usize, name: &str) -> bool {
+    pub(crate) fn is_free(&self, at: Path<'_>, place: usize, name: &str) -> bool {
         let own = self.overrides.get(place).and_then(Option::as_deref);
         if own == Some(name) {
             at.error(format_args!(

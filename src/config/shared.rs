@@ -48,6 +48,9 @@ impl Registry {
             at_header.error(format_args!("{header:?} already has another purpose"));
             return None;
         }
+        if !self.is_free(at_header, 0, &header) {
+            return None;
+        }
         let name: Box<str> = format!("{header};{key}").into();
         if self.shared.iter().all(|entry| entry.name != name) {
             if self.shared.len() >= MAX_LABELS {

@@ -26,6 +26,7 @@ mod filter;
 mod guardrail;
 mod output;
 mod people;
+mod purposes;
 mod sdk;
 mod sdk_beside;
 mod series;
