@@ -75,15 +75,17 @@ pub async fn a_bad_build_is_withdrawn_and_the_next_one_starts_clean(pods: &Pods)
     ensure!(runs.contains("errors"), "{runs}");
     println!("withdrawn {took:?} after its weight was set: {runs}");
 
-    // With it, the proxies withdraw the version, and Argo ends the release.
+    // With it, the proxies withdraw the version, and Argo ends the release. The analysis of errors is off: it could
+    // end the release first.
     argo.edit(&json!([{"op": "add", "path": "/spec/pluginConfig/rollouts/0/guardrail", "value": guardrail}]))
         .await?;
+    argo.accept_errors().await?;
     pods.behave("v3", &failing(100.0));
     argo.build("v3").await?;
     argo.when_requested(20).await?;
     argo.phase("Degraded").await?;
     let runs = argo.failed_metrics().await?;
-    ensure!(runs.contains("guardrail"), "{runs}");
+    ensure!(runs == "guardrail", "{runs}");
     ensure!(argo.guardrail().await? == Some(2.0));
     ensure!(argo.users_of("v1").await?.len() == 300);
 
@@ -128,6 +130,9 @@ pub async fn a_proxy_without_the_weight_halts_the_release_until_the_repair(
     let second = Proxy::start(pods.lab(), &Options::gateway()).await?;
     argo.engine
         .scrape(&[("gw-1", &argo.engine.shop.proxy), ("gw-2", &second)])?;
+    // v2 is stable now, so the weight goes back to 0. The second gateway has that before it is cut off.
+    argo.when_requested(0).await?;
+    argo.reported(0, &["gw-1", "gw-2"]).await?;
     second.cut_off(true)?;
     argo.build("v3").await?;
     argo.when_requested(20).await?;

@@ -1,6 +1,6 @@
 //! Argo Rollouts with its controller, which has the rights of Argo's own manifest and of `istio/argo/rbac.yaml` alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -127,6 +127,24 @@ impl<'a> Argo<'a> {
         self.engine.cluster().run(&arguments).await.map(drop)
     }
 
+    /// Lets the shipped analysis of errors succeed in later releases, whatever it finds.
+    pub async fn accept_errors(&self) -> Result<()> {
+        let patch = json!([{
+            "op": "replace", "path": "/spec/metrics/0/successCondition", "value": "true",
+        }])
+        .to_string();
+        let arguments = [
+            "patch",
+            "-n",
+            "shop",
+            "analysistemplate/divvy-errors",
+            "--type=json",
+            "-p",
+            &patch,
+        ];
+        self.engine.cluster().run(&arguments).await.map(drop)
+    }
+
     /// Waits for a status of the Argo Rollout.
     pub async fn status(
         &self,
@@ -177,6 +195,24 @@ impl<'a> Argo<'a> {
     pub async fn when_requested(&self, weight: u32) -> Result<Instant> {
         eventually("a weight in the WasmPlugin", RELEASE, async || {
             (self.weight().await.ok()? == weight).then(Instant::now)
+        })
+        .await
+    }
+
+    /// Waits until exactly these proxies report this weight of the canary, in percent, to Prometheus.
+    pub async fn reported(&self, weight: u32, proxies: &[&str]) -> Result<()> {
+        let expected: BTreeMap<_, _> = proxies
+            .iter()
+            .map(|proxy| ((*proxy).to_owned(), f64::from(weight) * 10_000.0))
+            .collect();
+        let what = format!("the weight {weight} of {proxies:?}");
+        eventually(&what, PATIENCE, async || {
+            let query = "divvy_weight_ppm{divvy_version=\"canary\"}";
+            let series = self.engine.prometheus.query(query).await.ok()?;
+            let reported = series
+                .iter()
+                .filter_map(|one| Some((one.label("instance").to_owned(), one.samples.first()?.1)));
+            (reported.collect::<BTreeMap<_, _>>() == expected).then_some(())
         })
         .await
     }
