@@ -142,7 +142,7 @@ impl Registry {
 
     /// Whether overrides are not read from this place: 0 is a header, 1 a cookie, 2 a parameter.
     /// Otherwise adds an error.
-    pub(crate) fn is_free(&self, at: Path<'_>, place: usize, name: &str) -> bool {
+    fn is_free(&self, at: Path<'_>, place: usize, name: &str) -> bool {
         let own = self.overrides.get(place).and_then(Option::as_deref);
         if own == Some(name) {
             at.error(format_args!(
@@ -152,12 +152,15 @@ impl Registry {
         own != Some(name)
     }
 
+    /// The name of a header that divvy writes into requests, in lower case.
+    pub(crate) fn own_name(&self, at: Path<'_>, name: &str) -> Option<String> {
+        let name = names::own_header(at, name)?;
+        self.is_free(at, 0, &name).then_some(name)
+    }
+
     /// Adds a header that divvy writes. All of them must be added before any header is read.
     pub(crate) fn own(&mut self, at: Path<'_>, name: &str, wanted: HeaderUse) -> Option<HeaderId> {
-        let name = names::own_header(at, name)?;
-        if !self.is_free(at, 0, &name) {
-            return None;
-        }
+        let name = self.own_name(at, name)?;
         match self.find(&name) {
             None => Some(self.add(&name, wanted)),
             Some((id, HeaderUse::Strip)) => {

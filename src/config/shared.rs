@@ -42,13 +42,10 @@ impl Registry {
     /// The name of a label that divvy writes, as [`OwnEntry::name`].
     pub(crate) fn own_label(&mut self, at: Path<'_>, header: &str, key: &str) -> Option<Box<str>> {
         let at_header = at.field("header");
-        let header = names::own_header(at_header, header)?;
+        let header = self.own_name(at_header, header)?;
         names::other(at.field("key"), key);
         if self.find(&header).is_some() {
             at_header.error(format_args!("{header:?} already has another purpose"));
-            return None;
-        }
-        if !self.is_free(at_header, 0, &header) {
             return None;
         }
         let name: Box<str> = format!("{header};{key}").into();

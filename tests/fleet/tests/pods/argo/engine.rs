@@ -76,17 +76,8 @@ impl<'a> Argo<'a> {
     /// Begins the release of a build.
     pub async fn build(&self, version: &str) -> Result<()> {
         let env = "/spec/template/spec/containers/0/env/0/value";
-        let patch = json!([{"op": "replace", "path": env, "value": version}]).to_string();
-        let arguments = [
-            "patch",
-            "-n",
-            "shop",
-            "rollout/checkout",
-            "--type=json",
-            "-p",
-        ];
-        let arguments = [&arguments[..], &[&*patch]].concat();
-        self.engine.cluster().run(&arguments).await?;
+        let patch = json!([{"op": "replace", "path": env, "value": version}]);
+        self.json_patch("shop", "rollout/checkout", &patch).await?;
         // The controller has seen it when the release is under way.
         self.status("the beginning of the release", RELEASE, |status| {
             status["phase"] == "Progressing" || status["phase"] == "Paused"
@@ -114,30 +105,25 @@ impl<'a> Argo<'a> {
     /// A JSON patch of the WasmPlugin, which must not race with the plugin's own writes: the API server applies it
     /// to the current object.
     pub async fn edit(&self, patch: &Value) -> Result<()> {
-        let patch = patch.to_string();
-        let arguments = [
-            "patch",
-            "-n",
-            "istio-system",
-            "wasmplugin/divvy",
-            "--type=json",
-            "-p",
-        ];
-        let arguments = [&arguments[..], &[&*patch]].concat();
-        self.engine.cluster().run(&arguments).await.map(drop)
+        self.json_patch("istio-system", "wasmplugin/divvy", patch)
+            .await
     }
 
     /// Lets the shipped analysis of errors succeed in later releases, whatever it finds.
     pub async fn accept_errors(&self) -> Result<()> {
-        let patch = json!([{
-            "op": "replace", "path": "/spec/metrics/0/successCondition", "value": "true",
-        }])
-        .to_string();
+        let condition = "/spec/metrics/0/successCondition";
+        let patch = json!([{"op": "replace", "path": condition, "value": "true"}]);
+        self.json_patch("shop", "analysistemplate/divvy-errors", &patch)
+            .await
+    }
+
+    async fn json_patch(&self, namespace: &str, object: &str, patch: &Value) -> Result<()> {
+        let patch = patch.to_string();
         let arguments = [
             "patch",
             "-n",
-            "shop",
-            "analysistemplate/divvy-errors",
+            namespace,
+            object,
             "--type=json",
             "-p",
             &patch,
