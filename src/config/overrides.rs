@@ -26,7 +26,7 @@ pub(crate) fn compile(
     if raw.header.is_none() && raw.cookie.is_none() && raw.query.is_none() {
         at.error("has no source: write header, cookie, query or several of them");
     }
-    let header = raw.header.and_then(|name| {
+    let header: Option<(_, Box<str>)> = raw.header.and_then(|name| {
         let at = at.field("header");
         let name = names::own_header(at, name)?;
         if build.headers.find(&name).is_some() {
@@ -35,22 +35,27 @@ pub(crate) fn compile(
         }
         Some((build.headers.names.header(&name), name.into()))
     });
-    let cookie = raw.cookie.and_then(|name| {
+    let cookie: Option<(_, Box<str>)> = raw.cookie.and_then(|name| {
         let id = build.headers.cookie(at.field("cookie"), name)?;
         Some((id, name.into()))
     });
-    let query = raw.query.and_then(|key| {
+    let query: Option<(_, Box<str>)> = raw.query.and_then(|key| {
         let id = build.headers.query(at.field("query"), key)?;
         Some((id, key.into()))
     });
+    build.headers.keep_for_overrides([
+        header.as_ref().map(|(_, name)| &**name),
+        cookie.as_ref().map(|(_, name)| &**name),
+        query.as_ref().map(|(_, name)| &**name),
+    ]);
+    let after = after.and_then(|after| values::instant(at_after, after));
+    // The last step: without keys, the other errors are reported too.
     let keys = build.keys(at, KeyPurpose::Override)?;
-    let overrides = Overrides {
+    Some(Overrides {
         header,
         cookie,
         query,
-        after: after.and_then(|after| values::instant(at_after, after)),
+        after,
         keys,
-    };
-    build.headers.keep_for_overrides(&overrides);
-    Some(overrides)
+    })
 }

@@ -3,7 +3,6 @@
 use crate::limits::{CLAIM_TYPES, MAX_CLAIM_DEPTH, MAX_CLAIMS, MAX_STRIPPED};
 use crate::names;
 use crate::spec::{self, OneOrMany};
-use divvy_core::overrides::Overrides;
 use divvy_core::policy::{DEFAULT_HEADERS, HeaderRole, OwnEntry, ReservedHeader};
 use divvy_core::request::{Claim, ClaimId, ClaimType, CookieId, HeaderId, LabelId, Names, QueryId};
 use divvy_json::Tree;
@@ -132,12 +131,9 @@ impl Registry {
     }
 
     /// From now on, nothing else may read what overrides are read from.
-    pub(crate) fn keep_for_overrides(&mut self, overrides: &Overrides) {
-        self.overrides = [
-            overrides.header.as_ref().map(|(_, name)| name.clone()),
-            overrides.cookie.as_ref().map(|(_, name)| name.clone()),
-            overrides.query.as_ref().map(|(_, name)| name.clone()),
-        ];
+    /// `names`: of the header, the cookie and the query parameter.
+    pub(crate) fn keep_for_overrides(&mut self, names: [Option<&str>; 3]) {
+        self.overrides = names.map(|name| name.map(Into::into));
     }
 
     /// Whether overrides are not read from this place: 0 is a header, 1 a cookie, 2 a parameter.

@@ -30,6 +30,21 @@ fn a_configuration_that_needs_keys_says_so() {
 }
 
 #[test]
+fn without_keys_the_other_errors_are_reported_too() {
+    let config = json!({
+        "identity": [{"header": "x-same"}],
+        "overrides": {"header": "x-same"}, "overridesAfter": "yesterday",
+        "rollouts": [],
+    });
+    let result = config::parse_with(config.to_string().as_bytes(), &KeyRing::Missing);
+    let errors: Vec<_> = result.unwrap_err().iter().map(|e| e.path.clone()).collect();
+    assert_eq!(
+        errors,
+        ["overridesAfter", "overrides", "identity[0].header"]
+    );
+}
+
+#[test]
 fn a_mistake_names_the_id_and_never_a_byte_of_a_key() {
     let (_, key) = NEW.split_once(':').unwrap();
     let short = &key[..42];
